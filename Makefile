@@ -1,0 +1,24 @@
+# make setup   the environment in .venv
+# make demo    the default study, end to end, without a GPU
+# make test    the whole test suite
+
+PYTHON ?= python3
+VENV := .venv
+# Rules call `python`; it must be the one of the environment.
+RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+
+.PHONY: setup demo test
+
+setup: $(VENV)/installed
+
+$(VENV)/installed: requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --requirement requirements.lock
+	touch $@
+
+demo: setup
+	$(RUN) python scripts/unlock_stale.py
+	$(RUN) snakemake --cores all
+
+test: setup
+	$(RUN) python -m pytest

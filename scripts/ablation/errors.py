@@ -1,0 +1,77 @@
+"""The one exception for a user's mistake, and how it reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class UserError(Exception):
+    """A mistake in what the user wrote: shown as a message, never as a traceback.
+
+    Args:
+        problem: One sentence that says what is wrong.
+        file: The file it is in.
+        line: The line in that file, from 1.
+        found: What stands there.
+        allowed: What may stand there: a sentence, or the values.
+        write: The line to write instead.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        file: str | Path | None = None,
+        line: int | None = None,
+        found: object = None,
+        allowed: object = None,
+        write: str | None = None,
+    ) -> None:
+        self.problem = problem
+        self.file = str(file) if file is not None else None
+        self.line = line
+        self.found = found
+        self.allowed = allowed
+        self.write = write
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        where = ""
+        if self.file is not None:
+            where = f"{self.file}:{self.line}: " if self.line is not None else f"{self.file}: "
+        lines = [f"{where}{self.problem}"]
+        if self.found is not None:
+            lines.append(f"  found:   {shorten(self.found)}")
+        if self.allowed is not None:
+            allowed = self.allowed
+            if not isinstance(allowed, str):
+                allowed = ", ".join(str(value) for value in allowed)
+            lines.append(f"  allowed: {allowed}")
+        if self.write is not None:
+            lines.append(f"  write:   {self.write}")
+        return "\n".join(lines)
+
+
+def shorten(value: object, limit: int = 120) -> str:
+    """Text of a value for a message, cut to `limit` characters."""
+    if isinstance(value, str):
+        text = value
+    else:
+        try:
+            text = json.dumps(value, ensure_ascii=False)
+        except (TypeError, ValueError):
+            text = str(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def raise_all(problems: Iterable[UserError]) -> None:
+    """Raise the problems as one error, if there are any: the user mends all of them in one go."""
+    problems = list(problems)
+    if not problems:
+        return
+    if len(problems) == 1:
+        raise problems[0]
+    merged = UserError(f"{len(problems)} problems:\n" + "\n".join(str(p) for p in problems))
+    raise merged

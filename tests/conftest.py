@@ -1,0 +1,36 @@
+"""Fixtures that many tests share."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def root() -> Path:
+    """The project's folder."""
+    return ROOT
+
+
+@pytest.fixture
+def account_tax(tmp_path: Path) -> Path:
+    """A copy of the source study's folder, to be changed at will."""
+    return Path(shutil.copytree(ROOT / "config/studies/account_tax", tmp_path / "account_tax"))
+
+
+@pytest.fixture
+def edit(account_tax: Path) -> Callable[[str, str, str], None]:
+    """A function that replaces text in a file of the copied study; the text must be there."""
+
+    def replace(file: str, old: str, new: str) -> None:
+        path = account_tax / file
+        text = path.read_text()
+        assert old in text, f"{old!r} is not in {file}"
+        path.write_text(text.replace(old, new, 1))
+
+    return replace

@@ -1,0 +1,123 @@
+"""Arms come from stages, names from content, and equal arms are one run."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ablation.errors import UserError
+from ablation.files import save_json
+from ablation.grid import Arm, Grid, describe, expand, load_grid, save_grid_csv
+from ablation.study import load_study
+
+
+def grid_of(folder) -> Grid:
+    return expand(load_study(folder / "study.yaml"))
+
+
+def test_stages_are_cumulative_between_the_endpoints(account_tax):
+    arms = grid_of(account_tax).arms
+    assert [arm.name for arm in arms] == [
+        "current",
+        "stage1-lora_learning_rate",
+        "stage2-epochs",
+        "stage3-decay_length_scheduler",
+        "backup",
+    ]
+    sizes = [len(arm.changed) for arm in arms]
+    assert sizes == sorted(sizes) and sizes[0] == 0
+    assert arms[2].settings["lora.r"] == 256 and arms[2].settings["num_train_epochs"] == 10.0
+    assert arms[2].settings["weight_decay"] == 0.01
+
+
+def test_the_optional_stage_runs_only_when_it_is_asked_for(account_tax, edit):
+    edit("study.yaml", "include_optional: false", "include_optional: true")
+    assert "stage4-optimizer_offload" in [arm.name for arm in grid_of(account_tax).arms]
+
+
+def test_the_remainder_is_what_no_stage_names(account_tax):
+    study = load_study(account_tax / "study.yaml")
+    last, backup = expand(study).arms[-2:]
+    assert set(study.unstaged()) == {
+        name for name in backup.settings if backup.settings[name] != last.settings[name]
+    }
+    assert "data.extract_ratio" in study.unstaged()
+
+
+def test_inserting_a_stage_keeps_the_names_of_other_runs(account_tax, edit):
+    before = {arm.variant for arm in grid_of(account_tax).arms}
+    edit(
+        "study.yaml",
+        "  - name: epochs\n",
+        "  - name: more_data\n    settings: [data.extract_ratio]\n  - name: epochs\n",
+    )
+    after = {arm.name: arm.variant for arm in grid_of(account_tax).arms}
+    assert {after["current"], after["stage1-lora_learning_rate"], after["backup"]} <= before
+
+
+def test_renaming_a_stage_renames_no_run(account_tax, edit):
+    before = [arm.variant for arm in grid_of(account_tax).arms]
+    edit("study.yaml", "name: epochs", "name: longer")
+    assert [arm.variant for arm in grid_of(account_tax).arms] == before
+
+
+def test_a_comment_in_a_configuration_renames_no_run(account_tax, edit):
+    before = [arm.variant for arm in grid_of(account_tax).arms]
+    edit("training.yml", "num_train_epochs: 3", "num_train_epochs: 3.0   # three")
+    assert [arm.variant for arm in grid_of(account_tax).arms] == before
+
+
+def test_a_changed_value_renames_only_the_arms_that_have_it(account_tax, edit):
+    before = {arm.name: arm.variant for arm in grid_of(account_tax).arms}
+    edit("training.yml", "num_train_epochs: 3", "num_train_epochs: 4")
+    after = {arm.name: arm.variant for arm in grid_of(account_tax).arms}
+    renamed = {name for name in before if before[name] != after[name]}
+    assert renamed == {"current", "stage1-lora_learning_rate"}
+
+
+def test_equal_arms_are_one_run():
+    arm = Arm("a", None, (), {"lora.r": 8, "learning_rate": 1e-4, "num_train_epochs": 1.0})
+    twin = Arm("b", None, (), dict(reversed(arm.settings.items())))
+    assert [(r.variant, r.seed) for r in Grid("s", [arm, twin], [1, 2]).runs()] == [
+        (arm.variant, 1),
+        (arm.variant, 2),
+    ]
+
+
+def test_a_variant_can_be_a_folder_name(account_tax):
+    for arm in grid_of(account_tax).arms:
+        assert set(arm.variant) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
+
+
+def test_a_grid_survives_its_file(account_tax, tmp_path):
+    grid = grid_of(account_tax)
+    save_json(grid.as_json(), tmp_path / "grid.json")
+    assert load_grid(tmp_path / "grid.json") == grid
+
+
+def test_an_unknown_variant_is_named(account_tax):
+    with pytest.raises(UserError, match="no arm of the grid"):
+        grid_of(account_tax).arm_of("r1-lr1-ep1-00000000")
+
+
+def test_the_table_has_a_row_for_each_arm(account_tax, tmp_path):
+    grid = grid_of(account_tax)
+    save_grid_csv(grid, tmp_path / "grid.csv")
+    rows = (tmp_path / "grid.csv").read_text().splitlines()
+    assert len(rows) == 1 + len(grid.arms)
+
+
+def test_the_plan_says_what_no_stage_explains_and_what_is_held(account_tax):
+    study = load_study(account_tax / "study.yaml")
+    plan = describe(study, expand(study), 1, "CPU process")
+    assert "the remainder" in plan
+    assert "data.extract_ratio 0.1 -> 1" in plan
+    assert "held equal in all arms: data.label_column" in plan
+    assert "the source trains on 4 devices" in plan
+    assert "deepspeed.yml:91: nothing reads 'sched_onecycle'" in plan
+
+
+def test_settings_are_plain_json(account_tax):
+    for arm in grid_of(account_tax).arms:
+        assert json.loads(json.dumps(arm.settings, allow_nan=False)) == arm.settings

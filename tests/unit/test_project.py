@@ -1,0 +1,51 @@
+"""The project's own files agree with each other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import yaml
+
+
+def test_environment_and_lock_have_the_same_pins(root):
+    locked = {
+        line.strip().lower()
+        for line in (root / "requirements.lock").read_text().splitlines()
+        if "==" in line
+    }
+    environment = yaml.safe_load((root / "environment.yml").read_text())
+    pip = next(item for item in environment["dependencies"] if isinstance(item, dict))["pip"]
+    assert {pin.lower() for pin in pip} <= locked
+
+
+def test_every_script_explains_itself_and_shares_its_rules_name(root):
+    rules = "".join(path.read_text() for path in (root / "workflow/rules").glob("*.smk"))
+    for script in (root / "scripts").glob("*.py"):
+        assert '"""' in script.read_text()[:10], script
+        if script.stem not in ("unlock_stale", "explain", "status"):
+            assert f"rule {script.stem}:" in rules, script
+
+
+def test_python_files_are_clean(root):
+    for arguments in (["check"], ["format", "--check"]):
+        result = subprocess.run(
+            [sys.executable, "-m", "ruff", *arguments, "."],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_snakemake_files_are_formatted(root):
+    files = ["Snakefile", *map(str, (root / "workflow/rules").glob("*.smk"))]
+    result = subprocess.run(
+        [sys.executable, "-m", "snakefmt", "--check", *files],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr

@@ -1,0 +1,130 @@
+"""A study that is wrong says where, and what to write instead."""
+
+from __future__ import annotations
+
+import pytest
+
+from ablation.errors import UserError
+from ablation.study import check_options, load_study, study_file
+
+
+def message(folder) -> str:
+    with pytest.raises(UserError) as caught:
+        load_study(folder / "study.yaml")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["account_tax", "debian_sections"])
+def test_every_shipped_study_loads(root, name):
+    study = load_study(root / "config/studies" / name / "study.yaml")
+    assert study.name == name
+    assert study.stages and study.unstaged()
+
+
+def test_the_source_configurations_are_byte_for_byte_those_of_the_source(root):
+    import hashlib
+
+    folder = root / "config/studies/account_tax"
+    sums = {
+        "training.yml": "68952dac8d2de29928ce4fafba529cdde31a19ed7071e5443fb66b38be4dc816",
+        "deepspeed.yml": "53497b0ec2a0c0529733a40e65ef7d070092ca89c0e89ef062a232af359244cf",
+    }
+    for name, expected in sums.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == expected
+
+
+def test_both_studies_have_the_same_differences(root):
+    names = []
+    for study in ("account_tax", "debian_sections"):
+        loaded = load_study(root / "config/studies" / study / "study.yaml")
+        names.append({d.setting for d in loaded.differences if d.trained})
+    loader = {"dataloader_num_workers", "dataloader_pin_memory"}
+    assert names[0] - loader == names[1] - loader
+
+
+def test_an_unknown_key_is_named_with_its_line_and_the_nearest_one(account_tax, edit):
+    edit("study.yaml", "seeds: [1, 2, 3]", "sedes: [1, 2, 3]")
+    text = message(account_tax)
+    assert "study.yaml:20: unknown key 'sedes'" in text
+    assert "write:   seeds: …" in text
+
+
+def test_an_unknown_stage_setting_is_named_with_its_line_and_the_nearest_one(account_tax, edit):
+    edit("study.yaml", "settings: [num_train_epochs]", "settings: [num_train_epoch]")
+    text = message(account_tax)
+    assert "study.yaml:57: a stage names an unknown setting" in text
+    assert "write:   - num_train_epochs" in text
+
+
+def test_a_stage_that_changes_nothing_is_an_error(account_tax, edit):
+    edit("study.yaml", "settings: [num_train_epochs]", "settings: [adam_beta1]")
+    assert "stage 'epochs' changes nothing" in message(account_tax)
+
+
+def test_a_setting_that_is_held_equal_cannot_be_staged(account_tax, edit):
+    edit("study.yaml", "settings: [num_train_epochs]", "settings: [split.test_size]")
+    assert "held equal in all arms" in message(account_tax)
+
+
+def test_a_setting_in_two_stages_is_an_error(account_tax, edit):
+    edit("study.yaml", "settings: [num_train_epochs]", "settings: [num_train_epochs, lora.r]")
+    assert "lora.r, already in stage 'lora_learning_rate'" in message(account_tax)
+
+
+def test_all_wrong_settings_are_said_at_once(account_tax, edit):
+    edit("study.yaml", "settings: [num_train_epochs]", "settings: [epochz, lr]")
+    text = message(account_tax)
+    assert "2 problems" in text and "epochz" in text and "lr" in text
+
+
+def test_a_missing_configuration_is_named_with_the_files_that_are_there(account_tax, edit):
+    edit("study.yaml", "current: training.yml", "current: train.yml")
+    text = message(account_tax)
+    assert "study.yaml:13: the current configuration does not exist" in text
+    assert "training.yml" in text
+
+
+def test_a_stage_cannot_be_named_like_a_path(account_tax, edit):
+    edit("study.yaml", "name: epochs", "name: ../epochs")
+    assert "'stages.1.name' cannot be so" in message(account_tax)
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "", "with space", None])
+def test_a_study_name_that_is_no_folder_name_is_refused(root, name):
+    with pytest.raises(UserError, match="cannot be used"):
+        study_file(name, root / "config/studies")
+
+
+def test_an_unknown_study_suggests_the_nearest(root):
+    with pytest.raises(UserError, match="write:   study: account_tax"):
+        study_file("acount_tax", root / "config/studies")
+
+
+def test_an_unknown_option_of_the_workflow_is_refused():
+    with pytest.raises(UserError, match="unknown key"):
+        check_options({"study": "account_tax", "devices": 2})
+
+
+def test_options_of_the_workflow_get_their_defaults():
+    options = {"study": "account_tax"}
+    check_options(options)
+    assert options["devices_per_run"] == "auto"
+
+
+def test_texts_fall_back_to_english(account_tax):
+    study = load_study(account_tax / "study.yaml")
+    assert study.text("title", "ko") != study.text("title", "en")
+    assert study.text("title", "fr") == study.text("title", "en")
+
+
+def test_rows_are_split_and_serialised_as_the_current_side_says(account_tax):
+    options = load_study(account_tax / "study.yaml").data_options()
+    assert options["label_column"] == "acct_code"
+    assert options["split"]["val_size"] == 0.1
+    assert options["serialization"]["separator"] == "| "
+
+
+def test_a_stage_moves_the_arguments_of_its_scheduler_with_it(account_tax, edit):
+    edit("study.yaml", "lr_scheduler_type, lr_scheduler_kwargs", "lr_scheduler_type")
+    study = load_study(account_tax / "study.yaml")
+    assert "lr_scheduler_kwargs" in study.stages[2].settings

@@ -1,0 +1,57 @@
+# The pretrained model and the rows, once for all arms.
+
+
+rule prepare_model:
+    output:
+        "results/{study}/model/model.json",
+    log:
+        "results/{study}/logs/prepare_model.log",
+    benchmark:
+        "results/{study}/benchmarks/prepare_model.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+    params:
+        script=SCRIPTS / "prepare_model.py",
+        study=STUDY.file,
+        model=STUDY.options["model"],
+    shell:
+        "python {params.script:q}"
+        " --study {params.study:q}"
+        " --output $(dirname {output:q})"
+        " 2> >(tee {log:q} >&2)"
+
+
+rule prepare_data:
+    input:
+        get_data_file,
+        model="results/{study}/model/model.json",
+    output:
+        train=directory("results/{study}/data/train"),
+        validation=directory("results/{study}/data/validation"),
+        test=directory("results/{study}/data/test"),
+        labels="results/{study}/data/labels.json",
+        profile="results/{study}/data/profile.json",
+    log:
+        "results/{study}/logs/prepare_data.log",
+    benchmark:
+        "results/{study}/benchmarks/prepare_data.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 2
+    resources:
+        mem_mb=2000,
+    params:
+        script=SCRIPTS / "prepare_data.py",
+        study=STUDY.file,
+        data=data_identity(),
+        max_lengths=max_lengths(),
+    shell:
+        "python {params.script:q}"
+        " --study {params.study:q}"
+        " --model {input.model:q}"
+        " --max-lengths {params.max_lengths}"
+        " --output $(dirname {output.profile:q})"
+        " 2> >(tee {log:q} >&2)"
