@@ -11,7 +11,8 @@ sys.path.insert(0, str(SCRIPTS.resolve()))
 
 from ablation import incomplete
 from ablation.errors import UserError
-from ablation.grid import describe, expand
+from ablation.grid import describe
+from ablation.grid import expand as expand_arms
 from ablation.machine import devices_of_run, visible_gpus
 from ablation.study import check_options, load_study, study_file
 
@@ -19,7 +20,7 @@ STUDIES = config.get("studies") or str(BASE / "config" / "studies")
 try:
     check_options(config)
     STUDY = load_study(study_file(config["study"], STUDIES))
-    GRID = expand(STUDY)
+    GRID = expand_arms(STUDY)
     GPUS = visible_gpus()
     DEVICES = {
         arm.variant: devices_of_run(config["devices_per_run"], arm.settings, GPUS)
@@ -29,7 +30,8 @@ except UserError as error:
     sys.exit(f"error: {error}")
 
 VARIANTS = list(DEVICES)
-LANGUAGES = {"en": "report.md", "ko": "report.ko.md"}
+LANGUAGES = {"report": "en", "report.ko": "ko"}
+FIGURES = ["waterfall", "loss_curves", "learning_rates", "gradient_norms"]
 
 # One box hands out no device ids, so jobs that use GPUs take turns: each may use all of them.
 if GPUS:
@@ -48,7 +50,7 @@ wildcard_constraints:
 def get_final_output():
     """The files that a finished study has."""
     return [
-        *(f"results/{STUDY.name}/{name}" for name in LANGUAGES.values()),
+        *(f"results/{STUDY.name}/{name}.md" for name in LANGUAGES),
         f"results/{STUDY.name}/grid.csv",
     ]
 
@@ -64,6 +66,11 @@ def get_metrics():
 def get_study_files(wildcards):
     """What the user wrote: study.yaml and both configurations."""
     return [str(STUDY.file), STUDY.current.file, STUDY.backup.file]
+
+
+def get_messages(wildcards):
+    """The texts of the report and of what it takes up, in all languages."""
+    return sorted(map(str, (BASE / "workflow/report/messages").glob("*.yaml")))
 
 
 def get_data_file(wildcards):
@@ -101,9 +108,9 @@ def train_gpus(wildcards):
     return wanted if GPUS or config["devices_per_run"] == "source" else 0
 
 
-def code_of(*modules):
-    """Library files whose change makes a cheap rule run again."""
-    return [str(SCRIPTS / "ablation" / name) for name in modules]
+def get_library(wildcards):
+    """The library without training: its change makes the cheap rules run again."""
+    return sorted(map(str, SCRIPTS.glob("ablation/*.py")))
 
 
 def require_data():
@@ -116,4 +123,4 @@ def require_data():
 
 def render_partial_report():
     """Render the report from the runs that are there, after one has failed."""
-    incomplete.render(STUDY, SCRIPTS, f"results/{STUDY.name}", LANGUAGES)
+    incomplete.render(STUDY.file, SCRIPTS, Path("results") / STUDY.name, LANGUAGES)

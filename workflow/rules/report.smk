@@ -1,9 +1,126 @@
 # From finished runs to the report: seconds, no training.
-rule render_report:
+
+
+rule collect_metrics:
     input:
         get_metrics(),
+        grid="results/{study}/grid.json",
+        code=get_library,
     output:
-        "results/{study}/report.md",
-        "results/{study}/report.ko.md",
+        "results/{study}/metrics.csv",
+    log:
+        "results/{study}/logs/collect_metrics.log",
+    benchmark:
+        "results/{study}/benchmarks/collect_metrics.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        script=SCRIPTS / "collect_metrics.py",
+        runs="results/{study}/runs",
     shell:
-        "touch {output}"
+        "python {params.script:q}"
+        " --grid {input.grid:q}"
+        " --runs {params.runs:q}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
+
+
+rule estimate_effects:
+    input:
+        get_study_files,
+        grid="results/{study}/grid.json",
+        metrics="results/{study}/metrics.csv",
+        code=get_library,
+    output:
+        "results/{study}/effects.json",
+    log:
+        "results/{study}/logs/estimate_effects.log",
+    benchmark:
+        "results/{study}/benchmarks/estimate_effects.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        script=SCRIPTS / "estimate_effects.py",
+        study=STUDY.file,
+    shell:
+        "python {params.script:q}"
+        " --study {params.study:q}"
+        " --grid {input.grid:q}"
+        " --metrics {input.metrics:q}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
+
+
+rule draw_figures:
+    input:
+        grid="results/{study}/grid.json",
+        metrics="results/{study}/metrics.csv",
+        effects="results/{study}/effects.json",
+        profile="results/{study}/data/profile.json",
+        code=get_library,
+    output:
+        expand("results/{{study}}/figures/{figure}.svg", figure=FIGURES),
+    log:
+        "results/{study}/logs/draw_figures.log",
+    benchmark:
+        "results/{study}/benchmarks/draw_figures.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        script=SCRIPTS / "draw_figures.py",
+        runs="results/{study}/runs",
+        folder=lambda wildcards, output: Path(output[0]).parent,
+    shell:
+        "python {params.script:q}"
+        " --grid {input.grid:q}"
+        " --metrics {input.metrics:q}"
+        " --effects {input.effects:q}"
+        " --runs {params.runs:q}"
+        " --profile {input.profile:q}"
+        " --output-dir {params.folder:q}"
+        " > {log:q} 2>&1"
+
+
+rule render_report:
+    input:
+        get_study_files,
+        figures=rules.draw_figures.output,
+        resolved=rules.resolve_study.output.differences,
+        grid="results/{study}/grid.json",
+        metrics="results/{study}/metrics.csv",
+        effects="results/{study}/effects.json",
+        profile="results/{study}/data/profile.json",
+        template=BASE / "workflow/report/report.md.j2",
+        messages=get_messages,
+        code=get_library,
+    output:
+        report(
+            "results/{study}/{report}.md",
+            caption="../report/report.rst",
+            category="Report",
+        ),
+    log:
+        "results/{study}/logs/render_{report}.log",
+    benchmark:
+        "results/{study}/benchmarks/render_{report}.tsv"
+    wildcard_constraints:
+        report="|".join(LANGUAGES),
+    conda:
+        "../../environment.yml"
+    params:
+        script=SCRIPTS / "render_report.py",
+        study=STUDY.file,
+        figures=lambda wildcards, input: Path(input.figures[0]).parent,
+        language=lambda wildcards: LANGUAGES[wildcards.report],
+    shell:
+        "python {params.script:q}"
+        " --study {params.study:q}"
+        " --resolved $(dirname {input.resolved:q})"
+        " --grid {input.grid:q}"
+        " --metrics {input.metrics:q}"
+        " --effects {input.effects:q}"
+        " --profile {input.profile:q}"
+        " --figures {params.figures:q}"
+        " --language {params.language}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"

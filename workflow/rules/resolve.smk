@@ -4,7 +4,7 @@
 rule resolve_study:
     input:
         get_study_files,
-        code=code_of("resolve.py", "settings.py", "study.py", "yamlfile.py"),
+        code=get_library,
     output:
         current="results/{study}/resolved/current.json",
         backup="results/{study}/resolved/backup.json",
@@ -30,7 +30,7 @@ rule resolve_study:
 rule expand_grid:
     input:
         get_study_files,
-        code=code_of("grid.py", "resolve.py", "settings.py", "study.py"),
+        code=get_library,
     output:
         json="results/{study}/grid.json",
         csv="results/{study}/grid.csv",

@@ -1,0 +1,70 @@
+"""A training loop that drives DeepSpeed itself: `lora`, `training`, `data`, `deepspeed`."""
+
+from __future__ import annotations
+
+from ablation.dialects import defaults
+from ablation.dialects.blocks import (
+    check_ratio,
+    read_deepspeed,
+    read_dtype,
+    read_lora,
+    read_padding,
+)
+from ablation.dialects.reader import Reader
+
+NAME = "deepspeed_native"
+SIGNATURE = ("deepspeed.train_micro_batch_size_per_gpu", "training.epochs")
+DEFAULTS = (
+    (defaults.DEEPSPEED, defaults.NATIVE_LOOP_DEFAULTS),
+    (defaults.PEFT, defaults.LORA_DEFAULTS),
+    (defaults.DEEPSPEED, defaults.DEEPSPEED_DEFAULTS),
+    (defaults.NO_SUCH_STEP, defaults.PIPELINE_DEFAULTS),
+)
+
+
+def read(reader: Reader) -> None:
+    """Read the whole file into the reader's settings."""
+    for block in ("training", "data", "model", "hardware"):
+        reader.block(block)
+    read_lora(reader, "lora")
+    reader.include("deepspeed")
+    read_deepspeed(reader, "deepspeed")
+    reader.take("training.epochs", "num_train_epochs")
+    reader.take("training.seed", "seed")
+    _read_warmup(reader)
+    for key in ("max_length", "padding", "truncation"):
+        reader.take(f"data.{key}", key, read_padding if key == "padding" else None)
+    reader.take("data.extract_ratio", "data.extract_ratio")
+    reader.take("model.name", "model.name_or_path")
+    for key in ("torch_dtype", "dtype"):
+        reader.take(f"model.{key}", "model.dtype", read_dtype)
+    reader.take("model.trust_remote_code", "model.trust_remote_code")
+    reader.take("model.gradient_checkpointing", "gradient_checkpointing")
+    reader.untrained("training.early_stopping_patience")
+    reader.take("hardware.num_gpus", "world_size")
+    reader.take("hardware.num_workers", "dataloader_num_workers")
+    reader.take("hardware.pin_memory", "dataloader_pin_memory")
+    reader.ignore(
+        "run_id",
+        "cache_dir",
+        "model.save_path",
+        "training.progress_interval",
+        "training.val_check_interval",
+        "data.dataset_all_path",
+    )
+
+
+def _read_warmup(reader: Reader) -> None:
+    """Warmup of the loop: `warmup_steps` unless it is `auto`, then `warmup_ratio`."""
+    if reader.raw("training.warmup_enabled") is False:
+        reader.ignore("training.warmup_steps", "training.warmup_ratio")
+        return
+    steps = reader.raw("training.warmup_steps")
+    if steps in (None, "auto"):
+        check_ratio(reader, "training.warmup_ratio")
+        reader.take(
+            "training.warmup_ratio", "warmup_steps", note="a ratio of all steps, for `auto`"
+        )
+    else:
+        reader.ignore("training.warmup_ratio")
+        reader.take("training.warmup_steps", "warmup_steps")

@@ -1,0 +1,261 @@
+"""What a setting is where a file does not say it, by the library that then decides.
+
+The values are those of the pinned versions; `tests/unit/test_defaults.py` reads them from the
+installed classes, so that an upgrade that changes one is caught.
+"""
+
+from __future__ import annotations
+
+from ablation.settings import words
+
+TRAINER = "transformers.TrainingArguments"
+PEFT = "peft.LoraConfig"
+DEEPSPEED = "deepspeed"
+TRANSFORMERS_MODEL = "transformers.from_pretrained"
+NO_SUCH_STEP = "no such step"
+LLAMA_FACTORY = "llamafactory.hparams"
+AXOLOTL = "axolotl.utils.schemas"
+TRL = "trl.SFTConfig"
+TRL_MODEL = "trl.ModelConfig"
+
+TRAINER_DEFAULTS: dict[str, object] = {
+    "learning_rate": 5e-5,
+    "weight_decay": 0.0,
+    "num_train_epochs": 3.0,
+    "max_steps": -1,
+    "per_device_train_batch_size": 8,
+    "gradient_accumulation_steps": 1,
+    "lr_scheduler_type": "linear",
+    "lr_scheduler_kwargs": {},
+    "warmup_steps": 0.0,
+    "optim": "adamw",
+    "optim_implementation": "torch_fused",
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "adam_epsilon": 1e-8,
+    "max_grad_norm": 1.0,
+    "label_smoothing_factor": 0.0,
+    "bf16": False,
+    "fp16": False,
+    "gradient_checkpointing": False,
+    "load_best_model_at_end": False,
+    "metric_for_best_model": None,
+    "greater_is_better": None,
+    "dataloader_num_workers": 0,
+    "dataloader_pin_memory": True,
+    "seed": 42,
+}
+
+LORA_DEFAULTS: dict[str, object] = {
+    "lora.r": 8,
+    "lora.lora_alpha": 8.0,
+    "lora.lora_dropout": 0.0,
+    "lora.layers_to_transform": None,
+    "lora.modules_to_save": None,
+    "lora.bias": "none",
+    "lora.use_rslora": False,
+    "lora.use_dora": False,
+    "lora.init_lora_weights": True,
+}
+
+DEEPSPEED_DEFAULTS: dict[str, object] = {
+    "deepspeed.zero_optimization.stage": 0,
+    "deepspeed.zero_optimization.offload_optimizer.device": "none",
+    "deepspeed.zero_optimization.offload_optimizer.pin_memory": True,
+    "deepspeed.zero_optimization.offload_param.device": "none",
+    "deepspeed.zero_optimization.offload_param.pin_memory": True,
+    "deepspeed.zero_optimization.allgather_bucket_size": 500_000_000,
+    "deepspeed.zero_optimization.reduce_bucket_size": 500_000_000,
+}
+
+# What DeepSpeed does where one side writes a key and the other does not. `overlap_comm` is on for
+# ZeRO 3 alone.
+DEEPSPEED_UNSAID: dict[str, object] = {
+    **{
+        f"deepspeed.zero_optimization.{name}": value
+        for name, value in {
+            "contiguous_gradients": True,
+            "reduce_scatter": True,
+            "use_multi_rank_bucket_allreduce": True,
+            "allgather_partitions": True,
+            "overlap_comm": None,
+            "compute_grad_norm": True,
+            "load_from_fp32_weights": True,
+            "elastic_checkpoint": False,
+            "sub_group_size": 1_000_000_000,
+            "ignore_unused_parameters": True,
+            "legacy_stage1": False,
+            "round_robin_gradients": False,
+            "parameter_alignment": False,
+            "pipeline_loading_checkpoint": False,
+            "override_module_apply": True,
+            "log_trace_cache_warnings": False,
+            "enable_sanity_checks": False,
+            "zero_hpz_partition_size": 1,
+            "zero_quantized_weights": False,
+            "zero_quantized_nontrainable_weights": False,
+            "zero_quantized_gradients": False,
+            "memory_efficient_linear": True,
+            "stage3_prefetch_bucket_size": 50_000_000,
+            "stage3_param_persistence_threshold": 100_000,
+            "stage3_model_persistence_threshold": 2**63 - 1,
+            "stage3_max_live_parameters": 1_000_000_000,
+            "stage3_max_reuse_distance": 1_000_000_000,
+            "stage3_gather_16bit_weights_on_model_save": False,
+            "stage3_module_granularity_threshold": 0,
+            "stage3_use_all_reduce_for_fetch_params": False,
+            "stage3_allgather_sequential": False,
+            "offload_optimizer.nvme_path": None,
+            "offload_optimizer.buffer_count": 4,
+            "offload_optimizer.pipeline_read": False,
+            "offload_optimizer.pipeline_write": False,
+            "offload_optimizer.fast_init": False,
+            "offload_optimizer.ratio": 1.0,
+            "offload_optimizer.super_offload": False,
+            "offload_optimizer.cpuadam_cores_perc": 0.8,
+            "offload_param.nvme_path": None,
+            "offload_param.buffer_count": 5,
+            "offload_param.buffer_size": 100_000_000,
+            "offload_param.max_in_cpu": 1_000_000_000,
+        }.items()
+    },
+    "deepspeed.fp16.auto_cast": False,
+    "deepspeed.fp16.loss_scale": 0.0,
+    "deepspeed.fp16.initial_scale_power": 16,
+    "deepspeed.fp16.loss_scale_window": 1000,
+    "deepspeed.fp16.hysteresis": 2,
+    "deepspeed.fp16.consecutive_hysteresis": False,
+    "deepspeed.fp16.min_loss_scale": 1,
+    "deepspeed.fp16.fp16_master_weights_and_grads": False,
+    "deepspeed.bf16.immediate_grad_update": False,
+    "deepspeed.bf16.check_grad_overflow": True,
+    "deepspeed.bf16.bf16_master_weights_and_grads": False,
+    "deepspeed.bf16.bf16_optimizer_states": False,
+}
+
+# A training loop that drives DeepSpeed itself has DeepSpeed's optimizer, and no scheduler of its
+# own.
+NATIVE_LOOP_DEFAULTS: dict[str, object] = {
+    "learning_rate": 1e-3,
+    "weight_decay": 0.0,
+    "num_train_epochs": 1.0,
+    "max_steps": -1,
+    "per_device_train_batch_size": 1,
+    "gradient_accumulation_steps": 1,
+    "lr_scheduler_type": "constant",
+    "lr_scheduler_kwargs": {},
+    "warmup_steps": 0.0,
+    "optim": "adamw",
+    "optim_implementation": "deepspeed",
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "adam_epsilon": 1e-8,
+    "max_grad_norm": 1.0,
+    "label_smoothing_factor": 0.0,
+    "bf16": False,
+    "fp16": False,
+    "gradient_checkpointing": False,
+    "load_best_model_at_end": False,
+    "metric_for_best_model": None,
+    "greater_is_better": None,
+    "dataloader_num_workers": 0,
+    "dataloader_pin_memory": False,
+}
+
+# Steps that a pipeline either has or has not: absent means that nothing is cut, weighted or
+# filtered.
+PIPELINE_DEFAULTS: dict[str, object] = {
+    "truncation": True,
+    "padding": "longest",
+    "data.extract_ratio": 1.0,
+    "data.max_classes": None,
+    "excess_length_strategy": "truncate",
+    "loss.use_class_weights": False,
+    "loss.class_weight_alpha": 1.0,
+    "loss.class_weight_min": 0.0,
+    "loss.class_weight_max": None,
+    "model.trust_remote_code": False,
+}
+
+# LLaMA-Factory: checkpointing is on unless it is switched off; alpha follows the rank (see there).
+LLAMA_FACTORY_DEFAULTS: dict[str, object] = {
+    "max_length": 2048,
+    "lora.target_modules": "all-linear",
+    "gradient_checkpointing": True,
+}
+
+# The learning rate, `lora_r` and `lora_alpha` have none: axolotl wants them written.
+AXOLOTL_DEFAULTS: dict[str, object] = {
+    "num_train_epochs": 1.0,
+    "per_device_train_batch_size": 1,
+    "lr_scheduler_type": "cosine",
+    "max_length": 512,
+    "excess_length_strategy": "drop",
+    "bf16": True,
+}
+
+TRL_DEFAULTS: dict[str, object] = {
+    "learning_rate": 2e-5,
+    "max_length": 1024,
+    "gradient_checkpointing": True,
+}
+
+TRL_MODEL_DEFAULTS: dict[str, object] = {
+    "lora.r": 16,
+    "lora.lora_alpha": 32.0,
+    "lora.lora_dropout": 0.05,
+    "model.dtype": "float32",
+}
+
+# Modules that peft adapts where none are named (peft/utils/constants.py).
+PEFT_TARGETS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        words(
+            "llama llama4 mistral mixtral qwen2 qwen3 gemma gemma2 gemma3_text opt gptj gpt_neo "
+            "stablelm bart"
+        ),
+        ("q_proj", "v_proj"),
+    ),
+    "phi": ("fc1", "fc2", "q_proj", "v_proj"),
+    **dict.fromkeys(("gpt_neox", "bloom", "falcon", "chatglm"), ("query_key_value",)),
+    **dict.fromkeys(("gpt2", "gpt_bigcode"), ("c_attn",)),
+    **dict.fromkeys(("bert", "roberta", "xlm-roberta", "electra"), ("query", "value")),
+}
+
+# Modules that "all-linear" comes to on a classifier of this kind.
+ALL_LINEAR: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        words("llama mistral qwen2 qwen3 gemma gemma2 gemma3_text smollm3"),
+        words("down_proj gate_proj k_proj o_proj q_proj up_proj v_proj"),
+    ),
+    "phi3": ("down_proj", "gate_up_proj", "o_proj", "qkv_proj"),
+    "gpt_neox": ("dense", "dense_4h_to_h", "dense_h_to_4h", "query_key_value"),
+}
+
+# A DeepSpeed scheduler's own parameters (deepspeed/runtime/lr_schedules.py): those that change
+# the curve when absent, and all that there are.
+SCHEDULER_DEFAULTS: dict[str, dict[str, object]] = {
+    "WarmupLR": {"warmup_min_lr": 0.0, "warmup_type": "log"},
+    "WarmupDecayLR": {"warmup_min_lr": 0.0, "warmup_type": "log"},
+    "WarmupCosineLR": {"warmup_min_ratio": 0.0, "cos_min_ratio": 0.0001, "warmup_type": "log"},
+    "OneCycle": {},
+    "LRRangeTest": {},
+}
+_WARMUP = ("warmup_min_lr", "warmup_max_lr", "warmup_num_steps", "warmup_type")
+SCHEDULER_PARAMETERS: dict[str, tuple[str, ...]] = {
+    "WarmupLR": (*_WARMUP, "last_batch_iteration"),
+    "WarmupDecayLR": ("total_num_steps", *_WARMUP, "last_batch_iteration"),
+    "WarmupCosineLR": words(
+        "total_num_steps warmup_min_ratio warmup_num_steps cos_min_ratio warmup_type "
+        "last_batch_iteration"
+    ),
+    "OneCycle": words(
+        "cycle_min_lr cycle_max_lr decay_lr_rate cycle_first_step_size cycle_second_step_size "
+        "cycle_first_stair_count cycle_second_stair_count decay_step_size cycle_momentum "
+        "cycle_min_mom cycle_max_mom decay_mom_rate last_batch_iteration"
+    ),
+    "LRRangeTest": words(
+        "lr_range_test_min_lr lr_range_test_step_size lr_range_test_step_rate "
+        "lr_range_test_staircase last_batch_iteration"
+    ),
+}

@@ -1,0 +1,1 @@
+"""Training of one run: the only place that knows torch, transformers, peft and DeepSpeed."""

@@ -1,0 +1,308 @@
+"""One run on one rank, from config.json to metrics.json."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import resource
+import shutil
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import TrainerCallback, TrainingArguments, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+from transformers.utils import logging as hf_logging
+
+from ablation.training import plan
+from ablation.training.effective import compare, planned_effective, read_effective
+from ablation.training.network import build_network, load_trainable_state, trainable_state
+from ablation.training.rows import Collator, Tables, load_tables
+from ablation.training.summary import load_history, summarise_history
+from ablation.training.trainer import (
+    HISTORY,
+    Checkpoints,
+    Recorder,
+    RunTrainer,
+    WeightedLoss,
+    restore,
+)
+
+log = logging.getLogger(__name__)
+PACKAGES = ("torch", "transformers", "peft", "deepspeed", "accelerate", "datasets", "numpy")
+
+
+class EffectiveCheck(TrainerCallback):
+    """Writes effective.json when the engine stands, and stops a run that isn't its arm."""
+
+    def __init__(self, config: dict[str, Any], batch: plan.Batch) -> None:
+        self.config, self.batch = config, batch
+        self.trainer: RunTrainer | None = None
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        """Read, write and compare before the first step."""
+        settings = self.config["settings"]
+        layers = self.trainer.model.config.get_text_config().num_hidden_layers
+        found = read_effective(self.trainer, settings, self.trainer.train_dataset.max_length)
+        planned = planned_effective(settings, self.batch, self.config["seed"], layers)
+        if args.use_cpu:
+            del planned["dataloader_pin_memory"]  # without a GPU transformers pins nothing
+        if state.is_world_process_zero:
+            write_json(Path(self.config["output"]) / "effective.json", found)
+        compare(found, planned)
+
+
+def run_job(run_dir: Path) -> None:
+    """Train, evaluate and record the run that `run_dir`/config.json describes."""
+    config = json.loads((run_dir / "config.json").read_text())
+    settings, seed = config["settings"], config["seed"]
+    quiet_libraries()
+    labels = json.loads((Path(config["data"]) / "labels.json").read_text())
+    batch = plan.Batch(**config["batch"])
+    set_seed(seed)
+    checkpoints = run_dir / "checkpoints"
+    arguments = make_arguments(config, batch, checkpoints)
+    tables = load_tables(Path(config["data"]), settings, len(labels))
+    network = build_network(config, len(labels))
+    pad_id = set_padding(network, tables)
+    trainer, recorder, keeper = make_trainer(
+        config, batch, arguments, tables, network, pad_id, len(labels)
+    )
+    set_seed(seed)  # building may draw differently in each arm; dropout begins alike
+    trainer.train(resume_from_checkpoint=resume(run_dir, checkpoints, recorder, keeper))
+    finish(config, batch, trainer, recorder, keeper, tables, len(labels))
+
+
+def quiet_libraries() -> None:
+    """Rank 0 tells what happens; libraries and other ranks speak up for warnings only."""
+    logging.getLogger().setLevel(logging.WARNING)
+    if os.environ.get("RANK", "0") == "0":
+        logging.getLogger("ablation").setLevel(logging.INFO)
+    logging.getLogger("accelerate").setLevel(logging.ERROR)  # Trainer accumulates, it doesn't
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+
+
+def make_arguments(
+    config: dict[str, Any], batch: plan.Batch, checkpoints: Path
+) -> TrainingArguments:
+    """TrainingArguments of the run; they also start the process group."""
+    arguments = plan.training_arguments(config["settings"], batch, config["seed"], str(checkpoints))
+    return TrainingArguments(
+        **arguments, deepspeed=config["deepspeed"], use_cpu=not torch.cuda.is_available()
+    )
+
+
+def set_padding(network: Any, tables: Tables) -> int:
+    """The padding token, set where the classification head looks for it."""
+    model_config = network.config.get_text_config()
+    ends = model_config.eos_token_id
+    candidates = [model_config.pad_token_id, *(ends if isinstance(ends, list) else [ends])]
+    last = tables.train.last_tokens() | tables.validation.last_tokens() | tables.test.last_tokens()
+    pad_id = plan.choose_pad_id(candidates, last, model_config.vocab_size)
+    network.config.pad_token_id = model_config.pad_token_id = pad_id
+    return pad_id
+
+
+def make_trainer(
+    config: dict[str, Any],
+    batch: plan.Batch,
+    arguments: TrainingArguments,
+    tables: Tables,
+    network: Any,
+    pad_id: int,
+    num_labels: int,
+) -> tuple[RunTrainer, Recorder, Checkpoints]:
+    """The Trainer of the run with what records it."""
+    settings, run_dir = config["settings"], Path(config["output"])
+    weights = None
+    if settings["loss.use_class_weights"]:
+        weights = plan.class_weights(tables.train.labels, num_labels, settings)
+    recorder = Recorder(run_dir, *plan.selection_metric(settings))
+    keeper = Checkpoints(run_dir / "checkpoints", recorder, seconds_since_start())
+    check = EffectiveCheck(config, batch)
+    trainer = RunTrainer(
+        loss=WeightedLoss(weights, settings["label_smoothing_factor"]),
+        train_counts=tables.train_counts,
+        model=network,
+        args=arguments,
+        train_dataset=tables.train,
+        eval_dataset=tables.validation,
+        data_collator=Collator(pad_id, pad_to(settings)),
+        callbacks=[check, recorder, keeper],
+    )
+    check.trainer = trainer
+    return trainer, recorder, keeper
+
+
+def pad_to(settings: dict[str, Any]) -> int | None:
+    """Width that the arm pads each row to, None for the longest of a batch."""
+    return settings["max_length"] if settings["padding"] == "max_length" else None
+
+
+def seconds_since_start() -> float:
+    """Seconds since the launcher began, as the supervisor noted it."""
+    return time.time() - float(os.environ.get("ABLATION_STARTED", time.time()))
+
+
+def resume(run_dir: Path, checkpoints: Path, recorder: Recorder, keeper: Checkpoints) -> str | None:
+    """Checkpoint to go on from, with the recorder set to it; None begins anew."""
+    first = int(os.environ.get("RANK", "0")) == 0
+    checkpoint = get_last_checkpoint(str(checkpoints))
+    if checkpoint is None:
+        return None
+    keeper.started -= restore(recorder, Path(checkpoint))
+    if first:
+        log.info("resuming from %s", checkpoint)
+        shutil.copyfile(Path(checkpoint) / HISTORY, run_dir / HISTORY)
+    return checkpoint
+
+
+def finish(
+    config: dict[str, Any],
+    batch: plan.Batch,
+    trainer: RunTrainer,
+    recorder: Recorder,
+    keeper: Checkpoints,
+    tables: Tables,
+    num_labels: int,
+) -> None:
+    """Evaluate on the test rows, save the adapter, write metrics.json and remove checkpoints."""
+    settings, run_dir = config["settings"], Path(config["output"])
+    selected = "best" if settings["load_best_model_at_end"] else "final"
+    quality = {"selected": selected, "final": None, "best": None, "epochs": recorder.epochs}
+    if not recorder.diverged:
+        quality |= test_scores(trainer, recorder, tables, selected)
+    memory, state = peak_memory_bytes(trainer), trainable_state(trainer.model)
+    if not trainer.is_world_process_zero():
+        return
+    trainer.model.save_pretrained(
+        run_dir / "adapter", state_dict=state, save_embedding_layers=False
+    )
+    history = load_history(run_dir / HISTORY)
+    metrics = {
+        "schema_version": 1,
+        **{name: config[name] for name in ("study", "variant", "seed", "settings_hash")},
+        "status": "diverged" if recorder.diverged else "completed",
+        "environment": environment(config, batch, trainer),
+        "data": data_block(settings, batch, config["seed"], tables, num_labels),
+        "quality": quality,
+        "optimisation": summarise_history(history, settings["max_grad_norm"], num_labels),
+        "cost": cost_block(trainer, recorder, keeper, batch, tables, memory, len(history)),
+    }
+    validate_metrics(metrics)
+    write_json(run_dir / "metrics.json", metrics)
+    shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
+    log.info("%s: %s", metrics["status"], run_dir / "metrics.json")
+
+
+def test_scores(
+    trainer: RunTrainer, recorder: Recorder, tables: Tables, selected: str
+) -> dict[str, Any]:
+    """Test scores with the final and with the best epoch's weights; the selected ones stay."""
+    final_state = trainable_state(trainer.model)
+    final = trainer.evaluate(tables.test)
+    if recorder.best["epoch"] == final["epoch"]:
+        return {"final": final, "best": final}
+    load_trainable_state(trainer.model, recorder.best_state)
+    best = trainer.evaluate(tables.test) | {"epoch": recorder.best["epoch"]}
+    if selected == "final":
+        load_trainable_state(trainer.model, final_state)
+    return {"final": final, "best": best}
+
+
+def environment(config: dict[str, Any], batch: plan.Batch, trainer: RunTrainer) -> dict[str, Any]:
+    """Where the run ran."""
+    device = trainer.args.device.type
+    name = torch.cuda.get_device_name() if device == "cuda" else platform.processor()
+    return {
+        "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
+        "device": device,
+        "device_name": name or platform.machine(),
+        "world_size": batch.world_size,
+        "gradient_accumulation_steps": batch.accumulation,
+        "per_device_train_batch_size": batch.micro,
+        "code_commit": config["code_commit"],
+    }
+
+
+def data_block(
+    settings: dict[str, Any], batch: plan.Batch, seed: int, tables: Tables, num_labels: int
+) -> dict[str, Any]:
+    """What the run learned from: rows, labels, tokens of the training rows."""
+    train = tables.train
+    order = plan.epoch_order(len(train), batch.rows, seed, 0)
+    return {
+        "train_rows": len(train),
+        "validation_rows": len(tables.validation),
+        "test_rows": len(tables.test),
+        "num_labels": num_labels,
+        "train_labels": len(np.unique(train.labels)),
+        "truncated_share": float((train.lengths < train.full_lengths).mean()),
+        "mean_tokens": float(train.lengths.mean()),
+        "real_token_share": plan.real_token_share(train.lengths, order, batch, pad_to(settings)),
+    }
+
+
+def cost_block(
+    trainer: RunTrainer,
+    recorder: Recorder,
+    keeper: Checkpoints,
+    batch: plan.Batch,
+    tables: Tables,
+    memory: int,
+    steps: int,
+) -> dict[str, Any]:
+    """What the run cost; a resumed run counts its interrupted attempts up to the checkpoint."""
+    seconds = recorder.train_runtime
+    samples = steps * batch.rows
+    params = list(trainer.model.parameters())
+    return {
+        "train_runtime": seconds,
+        "wall_seconds": keeper.wall_seconds,
+        "train_samples_per_second": samples / seconds,
+        "train_tokens_per_second": samples * float(tables.train.lengths.mean()) / seconds,
+        "peak_memory_bytes": memory,
+        "trainable_parameters": sum(size_of(p) for p in params if p.requires_grad),
+        "total_parameters": sum(size_of(p) for p in params),
+    }
+
+
+def size_of(param: torch.nn.Parameter) -> int:
+    """Numbers in a parameter, also where ZeRO-3 keeps only a part of it here."""
+    return getattr(param, "ds_numel", param.numel())
+
+
+def peak_memory_bytes(trainer: RunTrainer) -> int:
+    """Most memory that any rank has used: of its GPU, or resident on the CPU."""
+    if torch.cuda.is_available():
+        peak = torch.cuda.max_memory_allocated()
+    else:
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    peaks = torch.tensor([peak], device=trainer.args.device)
+    return int(trainer.accelerator.gather(peaks).max())
+
+
+def validate_metrics(metrics: dict[str, Any]) -> None:
+    """Check metrics.json against its schema; a mismatch is a bug of ours."""
+    import jsonschema
+
+    schema = Path(__file__).parents[3] / "workflow" / "schemas" / "metrics.schema.json"
+    jsonschema.validate(metrics, json.loads(schema.read_text()))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file so that it is there whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    with part.open("w") as file:
+        json.dump(value, file, indent=2, allow_nan=False, default=str)
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(path)

@@ -1,0 +1,141 @@
+"""The model of a run: base weights, LoRA adapter, and initial values that pairs of arms share."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForSequenceClassification
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
+
+from ablation.training.plan import lora_arguments
+
+
+def build_network(config: dict[str, Any], num_labels: int) -> PeftModel:
+    """Classifier with its adapter, each new parameter drawn from its own generator.
+
+    Args:
+        config: The contents of config.json.
+        num_labels: Classes.
+    """
+    model, settings = config["model"], config["settings"]
+    base, loading = AutoModelForSequenceClassification.from_pretrained(
+        config["model_path"],
+        revision=model["revision"],
+        trust_remote_code=bool(model.get("allow_remote_code", False)),
+        dtype=getattr(torch, settings["model.dtype"]),
+        num_labels=num_labels,
+        output_loading_info=True,
+    )
+    base.config.use_cache = False
+    network = get_peft_model(base, LoraConfig(**lora_arguments(settings)))
+    missing = set(loading["missing_keys"])
+    initialise(network, config["seed"], missing, settings["lora.init_lora_weights"])
+    return network
+
+
+def initialise(
+    network: PeftModel, seed: int, missing: set[str], init_lora_weights: bool | str
+) -> None:
+    """Draw the values of the new trainable parameters again, each from its own generator.
+
+    Arms that differ in rank or layers then share the head, `lora_A` of the layers they share, and
+    the first rows of a larger `lora_A`. The distributions are the libraries' own. Parameters that
+    came with the model (biases) keep their values, and so do the special initialisations of peft,
+    which depend on the weights.
+
+    Args:
+        network: The model with its adapter.
+        seed: The run's seed.
+        missing: Names of the base model's parameters that its file doesn't hold: the head.
+        init_lora_weights: As in LoraConfig; only True and "gaussian" are drawn here.
+    """
+    spread = getattr(network.config, "initializer_range", 0.02)
+    names = [name for name, param in network.named_parameters() if param.requires_grad]
+    params = dict(network.named_parameters())
+    with gathered([params[name] for name in names]), torch.no_grad():
+        for name in names:
+            generator = parameter_generator(seed, name)
+            if ".lora_" in name:
+                draw_lora(name, params[name], generator, init_lora_weights)
+            elif base_name(name) in missing:
+                draw_head(name, params[name], generator, spread)
+
+
+def parameter_generator(seed: int, name: str) -> torch.Generator:
+    """Generator of one parameter, keyed on the seed and the parameter's name."""
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def base_name(name: str) -> str:
+    """Name in the base model of a parameter that peft wrapped."""
+    return name.removeprefix("base_model.model.").replace(".modules_to_save.default", "")
+
+
+def draw_lora(
+    name: str, param: torch.nn.Parameter, generator: torch.Generator, init: bool | str
+) -> None:
+    """Fill a LoRA matrix row by row: A uniform as kaiming_uniform(a=sqrt(5)), B zero."""
+    if init not in (True, "gaussian") or "magnitude" in name or "embedding" in name:
+        return
+    if ".lora_B." in name:
+        param.zero_()
+    elif ".lora_A." in name:
+        bound = 1 / math.sqrt(param[0].numel())
+        for row in param:
+            values = torch.empty(row.shape)
+            if init is True:
+                values.uniform_(-bound, bound, generator=generator)
+            else:
+                values.normal_(0, 1 / len(param), generator=generator)
+            row.copy_(values)
+
+
+def draw_head(
+    name: str, param: torch.nn.Parameter, generator: torch.Generator, spread: float
+) -> None:
+    """Fill the head: normal weights as transformers draws them, zero biases."""
+    if name.endswith(".bias"):
+        param.zero_()
+    else:
+        param.copy_(torch.empty(param.shape).normal_(0, spread, generator=generator))
+
+
+def gathered(params: Iterable[torch.nn.Parameter]) -> contextlib.AbstractContextManager:
+    """Context in which ZeRO-3 holds the parameters whole on each rank; nothing elsewhere."""
+    if not is_deepspeed_zero3_enabled():
+        return contextlib.nullcontext()
+    import deepspeed
+
+    return deepspeed.zero.GatheredParameters(list(params), modifier_rank=0)
+
+
+def trainable_state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Copies of the trainable parameters on the CPU, by name."""
+    params = {n: p for n, p in network.named_parameters() if p.requires_grad}
+    with gathered(params.values()), torch.no_grad():
+        return {name: param.detach().cpu().clone() for name, param in params.items()}
+
+
+def load_trainable_state(network: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Put values from `trainable_state` back, for evaluation: the optimizer doesn't learn of it."""
+    params = {n: p for n, p in network.named_parameters() if p.requires_grad}
+    with gathered(params.values()), torch.no_grad():
+        for name, param in params.items():
+            param.copy_(state[name])
+
+
+def skip_frozen_layers(network: PeftModel) -> None:
+    """Keep the backward pass out of the layers below the adapter.
+
+    With checkpointing, transformers makes the embeddings' output require a gradient, so that all
+    frozen layers would be recomputed and differentiated for nothing. Only the reentrant kind of
+    checkpointing needs that; values are the same without.
+    """
+    network.get_base_model().disable_input_require_grads()

@@ -1,0 +1,117 @@
+"""What a run is asked to do: config.json and ds_config.json, written before the launch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from ablation.errors import UserError
+from ablation.models import model_folder
+from ablation.training.plan import batch_of, deepspeed_config, selection_metric
+
+IDENTITY = "identity.json"  # beside the checkpoints: what they were made for
+COMPLETE = "complete.json"  # written last: a checkpoint without it was interrupted
+
+
+def make_request(
+    grid: dict[str, Any],
+    variant: str,
+    seed: int,
+    model_json: Path,
+    data: Path,
+    output: Path,
+    world_size: int,
+) -> dict[str, Any]:
+    """Contents of config.json: all that the ranks need, and nothing else decides what they do.
+
+    Raises:
+        UserError: The grid has no such variant, or its settings can't run on this machine.
+    """
+    settings = settings_of(grid, variant)
+    batch = batch_of(settings, world_size)
+    model = json.loads(model_json.read_text())
+    selection_metric(settings)
+    return {
+        "study": grid["study"],
+        "variant": variant,
+        "seed": seed,
+        "settings_hash": digest(settings),
+        "settings": settings,
+        "batch": batch.as_dict(),
+        "deepspeed": deepspeed_config(settings, batch),
+        "model": model,
+        "model_path": model_folder(model, model_json),
+        "data": str(data),
+        "data_fingerprint": data_fingerprint(data),
+        "output": str(output),
+        "code_commit": code_commit(),
+    }
+
+
+def settings_of(grid: dict[str, Any], variant: str) -> dict[str, Any]:
+    """Settings of a variant of the grid."""
+    for arm in grid["arms"]:
+        if arm["variant"] == variant:
+            return arm["settings"]
+    raise UserError(
+        "the grid has no such variant",
+        found=variant,
+        allowed=sorted({arm["variant"] for arm in grid["arms"]}),
+    )
+
+
+def digest(value: Any) -> str:
+    """Short hash of a JSON value, independent of the order of its keys."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def data_fingerprint(data: Path) -> str:
+    """Short hash of the prepared data: of its labels and of the fingerprints of its splits."""
+    files = [data / "labels.json", *sorted(data.glob("*/state.json"))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+
+
+def code_commit() -> str | None:
+    """Commit of the project's code, None outside a repository; "+" marks uncommitted changes."""
+    here = Path(__file__).parent
+    try:
+        commit = git(here, "rev-parse", "HEAD")
+        return commit + ("+" if git(here, "status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Output of a git command in a folder."""
+    command = ["git", "-C", str(folder), *arguments]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    return result.stdout.strip()
+
+
+def save_request(request: dict[str, Any], output: Path) -> None:
+    """Write the run's files, and drop results and checkpoints of another request.
+
+    Checkpoints stay if what makes the numbers is unchanged: then the run goes on from them.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "metrics.json").unlink(missing_ok=True)
+    shutil.rmtree(output / "adapter", ignore_errors=True)
+    checkpoints = output / "checkpoints"
+    names = ("settings", "seed", "batch", "deepspeed", "model", "data_fingerprint")
+    identity = digest({name: request[name] for name in names})
+    file = checkpoints / IDENTITY
+    if not file.exists() or json.loads(file.read_text()) != identity:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        checkpoints.mkdir()
+        file.write_text(json.dumps(identity))
+    for path in checkpoints.glob("checkpoint-*"):
+        if not (path / COMPLETE).exists():
+            shutil.rmtree(path)
+    for name, value in (("config", request), ("ds_config", request["deepspeed"])):
+        text = json.dumps(value, indent=2, ensure_ascii=False)
+        (output / f"{name}.json").write_text(text + "\n")

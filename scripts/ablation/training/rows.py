@@ -1,0 +1,119 @@
+"""Rows of the prepared data as a run uses them: chosen, cut to length, padded, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset, load_from_disk
+from torch.utils.data import Sampler
+
+from ablation.training.plan import epoch_order, select_rows
+
+
+class Rows(torch.utils.data.Dataset):
+    """Tokenised rows, cut on the right to `max_length` (None keeps them whole)."""
+
+    def __init__(self, table: Dataset, ids: np.ndarray, max_length: int | None) -> None:
+        self.table = table.with_format("numpy", columns=["input_ids", "label"])
+        self.ids = ids
+        self.max_length = max_length
+        lengths = np.asarray(table.with_format("numpy")["length"][:])[ids]
+        self.full_lengths = lengths.astype(np.int64)
+        self.labels = np.asarray(table.with_format("numpy")["label"][:])[ids]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        row = self.table[int(self.ids[index])]
+        return {"input_ids": row["input_ids"][: self.max_length], "label": int(row["label"])}
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each row after the cut."""
+        if self.max_length is None:
+            return self.full_lengths
+        return np.minimum(self.full_lengths, self.max_length)
+
+    def last_tokens(self) -> set[int]:
+        """Token ids that rows end with, after the cut."""
+        return {int(self[index]["input_ids"][-1]) for index in range(len(self))}
+
+
+@dataclass
+class Tables:
+    """The three splits of one arm."""
+
+    train: Rows
+    validation: Rows
+    test: Rows
+    train_counts: np.ndarray
+
+
+def load_tables(data: Path, settings: dict[str, Any], num_labels: int) -> Tables:
+    """The rows of an arm: its training rows, and all rows of the other splits, longest last.
+
+    Evaluation rows are ordered by length, which leaves little padding and changes no score.
+    `train_counts` are the rows of each class in the whole training split.
+    """
+    cut = settings["max_length"] if settings["truncation"] else None
+    tables = {name: load_from_disk(str(data / name)) for name in ("train", "validation", "test")}
+    columns = tables["train"].with_format("numpy")
+    labels = np.asarray(columns["label"][:])
+    ids = select_rows(
+        labels,
+        np.asarray(columns["extract_rank"][:]),
+        settings["data.extract_ratio"],
+        settings["data.max_classes"],
+    )
+    evaluation = {
+        name: Rows(
+            tables[name],
+            np.argsort(tables[name].with_format("numpy")["length"][:], kind="stable"),
+            cut,
+        )
+        for name in ("validation", "test")
+    }
+    counts = np.bincount(labels, minlength=num_labels)
+    return Tables(Rows(tables["train"], ids, cut), **evaluation, train_counts=counts)
+
+
+@dataclass
+class Collator:
+    """Pads rows on the right to the longest of the batch, or to `pad_to` tokens."""
+
+    pad_id: int
+    pad_to: int | None
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        width = self.pad_to or max(len(row["input_ids"]) for row in rows)
+        input_ids = torch.full((len(rows), width), self.pad_id, dtype=torch.long)
+        mask = torch.zeros((len(rows), width), dtype=torch.long)
+        for index, row in enumerate(rows):
+            tokens = torch.as_tensor(row["input_ids"], dtype=torch.long)
+            input_ids[index, : len(tokens)] = tokens
+            mask[index, : len(tokens)] = 1
+        labels = torch.tensor([row["label"] for row in rows])
+        return {"input_ids": input_ids, "attention_mask": mask, "labels": labels}
+
+
+class EpochSampler(Sampler[int]):
+    """The order of each epoch, from `epoch_order`: Trainer says which epoch it is."""
+
+    def __init__(self, rows: int, batch_rows: int, seed: int) -> None:
+        self.rows, self.batch_rows, self.seed = rows, batch_rows, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Take the order of this epoch, from 0."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.rows // self.batch_rows) * self.batch_rows
+
+    def __iter__(self):
+        return iter(epoch_order(self.rows, self.batch_rows, self.seed, self.epoch).tolist())

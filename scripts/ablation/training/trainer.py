@@ -1,0 +1,260 @@
+"""The Trainer of a run: order of rows, loss, evaluation, and what is recorded on the way."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from transformers import PrinterCallback, Trainer, TrainerCallback
+
+from ablation.quality import quality_scores
+from ablation.training.network import skip_frozen_layers, trainable_state
+from ablation.training.request import COMPLETE
+from ablation.training.rows import EpochSampler
+
+BEST_WEIGHTS = "best.safetensors"
+HISTORY = "history.jsonl"
+CHECKPOINT_MINUTES = float(os.environ.get("ABLATION_CHECKPOINT_MINUTES", "10"))
+TELL_SECONDS = 10.0
+log = logging.getLogger(__name__)
+
+
+class WeightedLoss:
+    """Cross-entropy of a micro-batch as its share of the whole batch's weighted mean, in nats.
+
+    The weight of the whole batch comes from `RunTrainer`, so that the loss doesn't depend on how
+    the batch is cut. Logits are taken in float32.
+    """
+
+    def __init__(self, weights: np.ndarray | None, label_smoothing: float) -> None:
+        self.weights = None if weights is None else torch.tensor(weights, dtype=torch.float32)
+        self.label_smoothing = label_smoothing
+
+    def __call__(self, outputs, labels, num_items_in_batch=None) -> torch.Tensor:
+        logits = outputs.logits.float()
+        total = F.cross_entropy(
+            logits,
+            labels,
+            weight=None if self.weights is None else self.weights.to(logits.device),
+            label_smoothing=self.label_smoothing,
+            reduction="sum",
+        )
+        return total / (
+            self.weight_of(labels) if num_items_in_batch is None else num_items_in_batch
+        )
+
+    def weight_of(self, labels: torch.Tensor) -> torch.Tensor:
+        """Sum of the rows' weights."""
+        if self.weights is None:
+            return torch.tensor(float(labels.numel()))
+        return self.weights.to(labels.device)[labels].sum()
+
+
+class RunTrainer(Trainer):
+    """Trainer with an order of rows that depends on the seed only, and scores of our own."""
+
+    def __init__(self, *, loss: WeightedLoss, train_counts: np.ndarray, **kwargs: Any) -> None:
+        super().__init__(compute_loss_func=loss, **kwargs)
+        self.loss = loss
+        self.train_counts = train_counts
+        self.model_accepts_loss_kwargs = False  # the weight of the batch is for `loss` alone
+        # Numbers in the DeepSpeed block win over transformers' own step counts.
+        config = self.accelerator.state.deepspeed_plugin.hf_ds_config
+        config.fill_match = config.fill_only
+        self.remove_callback(PrinterCallback)
+
+    def _get_train_sampler(self, train_dataset=None) -> EpochSampler:
+        args = self.args
+        rows = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+        self.sampler = EpochSampler(len(self.train_dataset), rows, args.data_seed)
+        return self.sampler
+
+    def _run_epoch(self, *, epoch: int, **kwargs: Any) -> None:
+        self.sampler.set_epoch(epoch)  # accelerate doesn't reach it through each of its wrappers
+        super()._run_epoch(epoch=epoch, **kwargs)
+
+    def get_test_dataloader(self, test_dataset):
+        """Loader that pads to the longest row whatever training does: scores are the same."""
+        training = self.data_collator
+        self.data_collator = replace(training, pad_to=None)
+        try:
+            return super().get_test_dataloader(test_dataset)
+        finally:
+            self.data_collator = training
+
+    def _get_num_items_in_batch(self, batch_samples: list, device: torch.device):
+        weight = sum(self.loss.weight_of(batch["labels"]) for batch in batch_samples).to(device)
+        if self.args.world_size > 1:
+            weight = self.accelerator.gather(weight).sum()
+        return weight
+
+    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval"):
+        """Scores of a split's rows, see `quality_scores`; the names begin with "eval" always."""
+        rows = self.eval_dataset if eval_dataset is None else eval_dataset
+        output = self.predict(rows, ignore_keys)
+        logits = np.asarray(output.predictions, dtype=np.float32)
+        metrics = quality_scores(logits, np.asarray(output.label_ids), self.train_counts)
+        metrics["epoch"] = self.state.epoch
+        if eval_dataset is None:
+            self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+
+class Recorder(TrainerCallback):
+    """Writes history.jsonl, keeps the best epoch's weights, and stops a run that diverged."""
+
+    def __init__(self, run_dir: Path, metric: str, higher_is_better: bool) -> None:
+        self.history = run_dir / HISTORY
+        self.metric, self.sign = metric, 1 if higher_is_better else -1
+        self.diverged = False
+        self.epochs: list[dict[str, Any]] = []
+        self.best: dict[str, Any] | None = None
+        self.best_state: dict[str, torch.Tensor] = {}
+        self.train_runtime = 0.0
+        self.learning_rate = 0.0
+        self.step_started = 0.0
+        self.last_told = 0.0
+
+    def on_train_begin(self, args, state, control, model=None, **kwargs):
+        """Start history, unless the run resumes."""
+        if args.activation_checkpointing:
+            skip_frozen_layers(model)
+        if state.is_world_process_zero and state.global_step == 0:
+            self.history.write_text("")
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        """Start the clock of the steps: it counts their rows' loading too."""
+        self.step_started = time.perf_counter()
+
+    def on_step_begin(self, args, state, control, optimizer=None, **kwargs):
+        """Note the learning rate this step will use; DeepSpeed moves it on before Trainer logs."""
+        self.learning_rate = float(optimizer.param_groups[0]["lr"])
+
+    def on_step_end(self, args, state, control, **kwargs):
+        """Add the step's time."""
+        now = time.perf_counter()
+        self.train_runtime += now - self.step_started
+        self.step_started = now
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        """A run that diverged has nothing to measure or to resume from."""
+        if self.diverged:
+            control.should_evaluate = control.should_save = False
+
+    def on_save(self, args, state, control, **kwargs):
+        """Don't count a checkpoint within an epoch as training."""
+        self.step_started = time.perf_counter()
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        """Write the step's line; a loss or gradient that isn't finite ends the run."""
+        if "loss" not in logs:
+            return
+        line = {
+            "step": state.global_step,
+            "epoch": state.epoch,
+            "loss": finite(logs["loss"]),
+            "learning_rate": self.learning_rate,
+            "grad_norm": finite(logs.get("grad_norm")),
+        }
+        if state.is_world_process_zero:
+            with self.history.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            self.tell(line, state)
+        # fp16 skips steps whose gradient overflows and lowers its loss scale: only the loss counts.
+        bad_grad = logs.get("grad_norm") is not None and line["grad_norm"] is None
+        if line["loss"] is None or (bad_grad and not args.fp16):
+            self.diverged = control.should_training_stop = True
+
+    def tell(self, line: dict[str, Any], state) -> None:
+        """Say now and then how far the run is."""
+        if time.monotonic() - self.last_told > TELL_SECONDS:
+            self.last_told = time.monotonic()
+            log.info("step %d of %d, loss %s", line["step"], state.max_steps, line["loss"])
+
+    def on_evaluate(self, args, state, control, metrics=None, model=None, **kwargs):
+        """Keep the weights if the epoch is the best so far; the first of equals wins."""
+        if state.is_world_process_zero:
+            log.info("epoch %g: %s %s", state.epoch, self.metric, metrics[self.metric])
+        if not math.isfinite(metrics["eval_loss"]):
+            self.diverged = control.should_training_stop = True
+            control.should_save = False
+            return
+        self.epochs.append(metrics)
+        if (
+            self.best is None
+            or self.sign * metrics[self.metric] > self.sign * self.best[self.metric]
+        ):
+            self.best, self.best_state = metrics, trainable_state(model)
+
+
+class Checkpoints(TrainerCallback):
+    """Checkpoints that can be trusted: marked when complete, older ones removed only then."""
+
+    def __init__(self, folder: Path, recorder: Recorder, seconds_before: float) -> None:
+        self.folder, self.recorder = folder, recorder
+        self.started = time.monotonic() - seconds_before
+        self.last_save = time.monotonic()
+
+    @property
+    def wall_seconds(self) -> float:
+        """Seconds of the run so far, with those of interrupted attempts up to their checkpoint."""
+        return time.monotonic() - self.started
+
+    def on_step_end(self, args, state, control, **kwargs):
+        """Save within long epochs too, when rank 0's clock says so."""
+        due = torch.tensor(int(time.monotonic() - self.last_save > 60 * CHECKPOINT_MINUTES))
+        if args.world_size > 1:
+            due = due.to(args.device)
+            torch.distributed.broadcast(due, 0)
+        if due.item():
+            control.should_save = True
+
+    def on_save(self, args, state, control, **kwargs):
+        """Add our own state and the mark, then remove older checkpoints."""
+        if args.world_size > 1:
+            torch.distributed.barrier()
+        self.last_save = time.monotonic()
+        if not state.is_world_process_zero:
+            return
+        here = self.folder / f"checkpoint-{state.global_step}"
+        if self.recorder.best_state:
+            save_file(self.recorder.best_state, here / BEST_WEIGHTS)
+        shutil.copyfile(self.recorder.history, here / HISTORY)
+        record = {
+            "epochs": self.recorder.epochs,
+            "best": self.recorder.best,
+            "train_runtime": self.recorder.train_runtime,
+            "wall_seconds": self.wall_seconds,
+        }
+        part = here / f"{COMPLETE}.part"
+        part.write_text(json.dumps(record))
+        part.rename(here / COMPLETE)
+        for other in self.folder.glob("checkpoint-*"):
+            if other != here:
+                shutil.rmtree(other)
+
+
+def restore(recorder: Recorder, checkpoint: Path) -> float:
+    """Seconds already spent; the recorder continues where the checkpoint was written."""
+    record = json.loads((checkpoint / COMPLETE).read_text())
+    recorder.epochs, recorder.best = record["epochs"], record["best"]
+    recorder.train_runtime = record["train_runtime"]
+    if (checkpoint / BEST_WEIGHTS).exists():
+        recorder.best_state = load_file(checkpoint / BEST_WEIGHTS)
+    return record["wall_seconds"]
+
+
+def finite(value: float | None) -> float | None:
+    """The number, or None where it is missing, infinite or not a number."""
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,39 @@
+"""Write effects.json: contrasts over paired seeds, impact levels, and verdicts on the claims.
+
+    python scripts/estimate_effects.py --grid results/<study>/grid.json \
+        --metrics results/<study>/metrics.csv --study config/studies/<study>/study.yaml \
+        --output results/<study>/effects.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from ablation.cli import run
+from ablation.effects import estimate_effects, load_study_options
+from ablation.metrics import load_json, load_table
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--grid", required=True, help="grid.json")
+    parser.add_argument("--metrics", required=True, help="metrics.csv")
+    parser.add_argument("--study", required=True, help="study.yaml: metric and claims")
+    parser.add_argument("--output", required=True, help="effects.json to write")
+    return parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> None:
+    """Estimate and write."""
+    effects = estimate_effects(
+        load_json(args.grid), load_table(args.metrics), load_study_options(args.study)
+    )
+    text = json.dumps(effects, ensure_ascii=False, indent=1, allow_nan=False)
+    Path(args.output).write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run(main, parse_args)

@@ -1,0 +1,42 @@
+"""Write the current configuration changed into an arm, and the patch that changes it.
+
+    python scripts/write_patch.py --study config/studies/account_tax/study.yaml --arm backup \
+        --output-config recommended/training.yml --output-patch recommended/training.patch
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ablation.cli import run
+from ablation.files import save_text
+from ablation.patch import original_text, recommended_files, unified_patch
+from ablation.study import load_study
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--study", required=True, help="a study.yaml")
+    parser.add_argument("--arm", required=True, help="the arm to recommend")
+    parser.add_argument(
+        "--output-config",
+        required=True,
+        help="where the configuration goes, and beside it the files that it includes",
+    )
+    parser.add_argument("--output-patch", required=True, help="where the patch goes")
+    return parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> None:
+    study = load_study(args.study)
+    files = recommended_files(study, args.arm)
+    output = Path(args.output_config)
+    for number, (path, text) in enumerate(files.items()):
+        save_text(text, output if number == 0 else output.with_name(path.name))
+    diffs = [unified_patch(p, original_text(p), text, study.folder) for p, text in files.items()]
+    save_text("".join(diffs), args.output_patch)
+
+
+if __name__ == "__main__":
+    run(main, parse_args)

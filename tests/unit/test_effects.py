@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from synthetic import STUDY, build_study
+
+from ablation.effects import estimate_effects, long_table, quantities
+from ablation.errors import UserError
+from ablation.metrics import collect, load_json
+
+ALL = ("current", "stage1-lora_lr", "stage2-epochs", "stage3-regularisation", "backup")
+
+
+def effects_of(root: Path, study=STUDY, **kwargs) -> dict:
+    made = build_study(root, study=study, **kwargs)
+    grid = load_json(made.grid)
+    found = estimate_effects(grid, collect(grid, made.runs), study)
+    json.dumps(found, allow_nan=False)
+    return found
+
+
+def by_id(effects: dict) -> dict[str, dict]:
+    return {contrast["id"]: contrast for contrast in effects["contrasts"]}
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory) -> dict:
+    return effects_of(tmp_path_factory.mktemp("complete"), seeds=(1, 2, 3, 4))
+
+
+def test_planted_effects_are_found_within_their_intervals(complete):
+    found = by_id(complete)
+    for name, planted in (("stage:lora_lr", -0.08), ("stage:epochs", 0.19)):
+        improvement = found[name]["improvement"]
+        assert improvement["low"] - 0.01 <= planted <= improvement["high"] + 0.01
+        assert improvement["n"] == 4
+    assert found["stage:lora_lr"]["impact"]["direction"] == "hurts"
+    assert found["stage:epochs"]["impact"]["level"] == "HIGH"
+
+
+def test_the_steps_of_the_path_add_up_to_the_gap(complete):
+    found = by_id(complete)
+    steps = [c for c in complete["contrasts"] if c["kind"] in ("stage", "remainder")]
+    total = sum(step["improvement"]["estimate"] for step in steps)
+    assert total == pytest.approx(found["gap"]["improvement"]["estimate"], abs=1e-12)
+    assert sum(step["share"]["estimate"] for step in steps) == pytest.approx(1.0)
+
+
+def test_every_difference_belongs_to_exactly_one_step(complete):
+    steps = [c for c in complete["contrasts"] if c["kind"] in ("stage", "remainder")]
+    settings = [name for step in steps for name in step["settings"]]
+    assert sorted(settings) == sorted(by_id(complete)["gap"]["settings"])
+    assert len(settings) == len(set(settings))
+
+
+def test_causes_are_ranked_by_size_whatever_the_sign(complete):
+    assert complete["ranking"][:2] == ["stage:epochs", "stage:lora_lr"]
+
+
+def test_a_claim_of_high_impact_is_refuted_when_the_stage_hurts(complete):
+    verdicts = {claim["setting"]: claim["verdict"] for claim in complete["claims"]["impact"]}
+    assert verdicts["lora.r"] == "refuted"
+    assert verdicts["num_train_epochs"] == "confirmed"
+
+
+def test_claims_in_numbers_carry_estimate_interval_and_n(complete):
+    claims = {claim["id"]: claim for claim in complete["claims"]["statements"]}
+    accuracy = claims["accuracy"]
+    assert accuracy["verdict"] == "confirmed"
+    assert accuracy["interval_low"] < accuracy["estimate"] < accuracy["interval_high"]
+    assert accuracy["n"] == 4
+    assert claims["time"]["estimate"] == pytest.approx(3.0, rel=0.1)
+
+
+def test_a_contrast_uses_the_seeds_both_arms_have(tmp_path):
+    missing = [("stage2-epochs", 1), ("backup", 3)]
+    found = effects_of(tmp_path, missing=missing)
+    contrasts = by_id(found)
+    assert contrasts["stage:epochs"]["improvement"]["seeds"] == [2, 3]
+    assert contrasts["stage:lora_lr"]["improvement"]["seeds"] == [1, 2, 3]
+    assert contrasts["gap"]["improvement"]["seeds"] == [1, 2]
+    assert {(run["arm"], run["seed"]) for run in found["missing"]} == set(missing)
+
+
+def test_a_diverged_run_is_the_worst_outcome_and_is_named(tmp_path):
+    found = effects_of(tmp_path, diverged=[("stage1-lora_lr", 2)])
+    arm = next(arm for arm in found["arms"] if arm["arm"] == "stage1-lora_lr")
+    assert arm["diverged"] == [2]
+    assert arm["means"]["eval_accuracy"]["values"]["2"] == 0.0
+    others = [a["means"]["eval_loss"]["values"].values() for a in found["arms"]]
+    assert arm["means"]["eval_loss"]["values"]["2"] == max(v for values in others for v in values)
+    assert "2" not in arm["means"]["train_runtime"]["values"]
+    assert [run["seed"] for run in found["diverged"]] == [2]
+
+
+def test_one_seed_gives_estimates_without_intervals_and_no_level(tmp_path):
+    gap = by_id(effects_of(tmp_path, seeds=(1,)))["gap"]
+    assert gap["improvement"]["no_interval"] == "one_seed"
+    assert gap["impact"]["level"] == "undecided"
+
+
+def test_no_run_at_all_still_gives_effects(tmp_path):
+    runs = [(arm, seed) for arm in ALL for seed in (1, 2, 3)]
+    found = effects_of(tmp_path, missing=runs)
+    assert len(found["missing"]) == 15
+    assert by_id(found)["gap"]["improvement"]["n"] == 0
+
+
+def test_noise_makes_no_share_of_the_gap(tmp_path):
+    nothing = dict.fromkeys(("lora_lr", "epochs", "regularisation", "remainder"), 0.0)
+    found = effects_of(tmp_path, effects=nothing, noise=0.05)
+    assert all(contrast["share"] is None for contrast in found["contrasts"])
+
+
+def test_arms_with_one_variant_differ_by_exactly_zero(tmp_path):
+    study = copy.deepcopy(STUDY)
+    made = build_study(tmp_path, study=study)
+    grid = load_json(made.grid)
+    arms = {arm["arm"]: arm for arm in grid["arms"]}
+    last, backup = arms["stage3-regularisation"], arms["backup"]
+    last["variant"], last["changed"] = backup["variant"], backup["changed"]
+    for run in grid["runs"]:
+        run["variant"] = arms[run["arm"]]["variant"]
+    found = estimate_effects(grid, collect(grid, made.runs), study)
+    remainder = by_id(found)["remainder"]
+    assert remainder["one_run"] and remainder["improvement"]["high"] == 0.0
+    assert remainder["impact"]["level"] == "NONE"
+    assert "remainder" not in found["ranking"]
+
+
+def test_lower_is_better_is_an_argument(tmp_path):
+    metric = {"name": "eval_loss", "higher_is_better": False, "delta": 0.05}
+    study = {**STUDY, "metric": metric, "claims": {}}
+    epochs = by_id(effects_of(tmp_path, study=study))["stage:epochs"]
+    assert epochs["quantities"]["eval_loss"]["estimate"] < 0
+    assert epochs["improvement"]["estimate"] > 0
+    assert epochs["impact"]["direction"] == "helps"
+
+
+def test_final_weights_are_compared_beside_the_selected_ones(complete):
+    gap = by_id(complete)["gap"]["quantities"]
+    assert gap["eval_accuracy.final"]["estimate"] == pytest.approx(
+        gap["eval_accuracy"]["estimate"] + 0.004
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"contrast": "stage9"}, "unknown contrast"),
+        ({"quantity": "happiness"}, "unknown quantity"),
+        ({"quantity": "seed_spread", "unit": "absolute"}, "compared as a ratio"),
+    ],
+)
+def test_a_claim_about_nothing_is_an_error(tmp_path, change, said):
+    study = copy.deepcopy(STUDY)
+    study["claims"]["statements"] = [{**study["claims"]["statements"][1], **change}]
+    with pytest.raises(UserError, match=said):
+        effects_of(tmp_path, study=study)
+
+
+def test_the_spread_between_seeds_is_compared_as_a_ratio(tmp_path):
+    study = copy.deepcopy(STUDY)
+    spread = {"id": "s", "quantity": "seed_spread", "contrast": "gap", "unit": "relative_reduction"}
+    study["claims"]["statements"] = [{**spread, "low": 0.5, "high": 0.7}]
+    claim = effects_of(tmp_path, study=study)["claims"]["statements"][0]
+    assert claim["interval_low"] < claim["estimate"] < claim["interval_high"] < 1
+    assert claim["verdict"] == "undecided" and claim["seeds_to_decide"] > 3
+
+
+def test_a_column_that_no_run_has_gives_no_values():
+    runs = pd.DataFrame({"arm": ["current"], "seed": [1], "status": ["completed"]})
+    table = long_table(runs, quantities({"name": "eval_accuracy"})["train_runtime"])
+    assert table["value"].isna().all()
+
+
+def test_a_claim_about_one_setting_of_the_remainder_gets_no_verdict(tmp_path):
+    study = copy.deepcopy(STUDY)
+    study["claims"]["impact"] = [
+        {"setting": "data.extract_ratio", "impact": "LOW"},
+        {"setting": "lora.bias", "impact": "LOW"},
+    ]
+    verdicts = [claim["verdict"] for claim in effects_of(tmp_path, study=study)["claims"]["impact"]]
+    assert verdicts == ["not_separated", "no_difference"]

@@ -1,0 +1,170 @@
+"""No process of a job outlives its supervisor, whatever is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from ablation import launch
+
+SCRIPTS = Path(launch.__file__).parents[1]
+pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
+
+# A launcher that starts a rank that starts a helper in a session of its own; all of them are deaf.
+LAUNCHER = """
+    import os, signal, subprocess, sys, time
+    depth = int(sys.argv[1])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    if depth:
+        subprocess.Popen([sys.executable, __file__, str(depth - 1)], start_new_session=True)
+    else:
+        print("everybody is up", flush=True)
+    time.sleep(120)
+"""
+SUPERVISOR = """
+    import sys
+    from ablation.launch import run_supervised
+    import os
+    print(run_supervised([sys.executable, sys.argv[1], "2"], dict(os.environ)), flush=True)
+"""
+SNAKEMAKE = """
+    import subprocess, sys
+    subprocess.run(["bash", "-c", f"{sys.executable} {sys.argv[1]} {sys.argv[2]}; true"])
+"""
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> dict[str, str]:
+    """Paths of the three programs."""
+    programs = {"launcher": LAUNCHER, "supervisor": SUPERVISOR, "snakemake": SNAKEMAKE}
+    for name, text in programs.items():
+        (tmp_path / name).write_text(textwrap.dedent(text))
+    return {name: str(tmp_path / name) for name in programs}
+
+
+@pytest.fixture
+def tag():
+    """A mark in the environment of all that a test starts; what is left is killed."""
+    value = uuid.uuid4().hex
+    yield value
+    for pid in tagged(value):
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def tagged(tag: str, name: str = "") -> list[int]:
+    """Processes that were started with a tag, of one program or of all."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            marked = f"TEST_TAG={tag}".encode() in (entry / "environ").read_bytes()
+            command = launch.command_line(int(entry.name))
+            if marked and (not name or any(Path(word).name == name for word in command[:2])):
+                found.append(int(entry.name))
+    return found
+
+
+def start(command: list[str], tag: str) -> subprocess.Popen:
+    """The command, once the whole job is up."""
+    environment = dict(os.environ, TEST_TAG=tag, PYTHONPATH=str(SCRIPTS))
+    process = subprocess.Popen(
+        [sys.executable, *command], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "everybody is up\n"
+    assert len(tagged(tag, "launcher")) == 3
+    return process
+
+
+def seconds_until_gone(tag: str) -> float:
+    """Seconds until no tagged process is left."""
+    begin = time.monotonic()
+    while tagged(tag):
+        assert time.monotonic() - begin < 10, "a process of the job lives on"
+        time.sleep(0.02)
+    return time.monotonic() - begin
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_job_ends_with_its_supervisor(scripts, tag, number):
+    process = start([scripts["supervisor"], scripts["launcher"]], tag)
+    process.send_signal(number)
+    code = process.wait()
+    assert seconds_until_gone(tag) < 2
+    assert code == (-number if number == signal.SIGKILL else 128 + number)
+
+
+def test_the_job_ends_with_its_launcher(scripts, tag):
+    process = start([scripts["supervisor"], scripts["launcher"]], tag)
+    [launcher] = [pid for pid in tagged(tag, "launcher") if "2" in launch.command_line(pid)]
+    os.kill(launcher, signal.SIGKILL)
+    assert process.stdout.readline() == "(-9, ['everybody is up'])\n"
+    assert seconds_until_gone(tag) < 2
+
+
+def test_the_job_ends_when_snakemake_is_killed_and_its_shell_lives_on(scripts, tag):
+    process = start([scripts["snakemake"], scripts["supervisor"], scripts["launcher"]], tag)
+    process.kill()
+    process.wait()
+    assert seconds_until_gone(tag) < 2
+
+
+def test_an_orphaned_rank_ends_itself(tag):
+    supervisor = subprocess.Popen(["sleep", "60"])
+    code = "from ablation.launch import *; watch_supervisor(); print('up', flush=True)"
+    environment = dict(os.environ, TEST_TAG=tag, PYTHONPATH=str(SCRIPTS))
+    environment[launch.SUPERVISOR] = str(launch.Process.of(supervisor.pid))
+    rank = subprocess.Popen(
+        [sys.executable, "-c", f"{code}; time.sleep(60)"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert rank.stdout.readline() == "up\n"
+    supervisor.kill()  # a zombie until it is waited for: that counts as gone
+    assert rank.wait(timeout=2) == 1
+    supervisor.wait()
+
+
+def test_a_process_is_not_taken_for_a_later_one_with_its_number():
+    here = launch.Process.current()
+    assert launch.Process.parse(str(here)) == here
+    assert here.alive()
+    assert not launch.Process(here.pid, "1").alive()
+
+
+def test_a_shell_that_mentions_snakemake_is_not_snakemake():
+    assert launch.runs_snakemake(["python", "/env/bin/snakemake", "--cores", "1"])
+    assert launch.runs_snakemake(["python3.12", "-m", "snakemake", "--snakefile", "Snakefile"])
+    assert not launch.runs_snakemake(["bash", "-c", "cd /home/snakemake; python train_run.py"])
+    assert not launch.runs_snakemake(["python", "/home/snakemake/scripts/train_run.py"])
+
+
+def test_visible_devices_are_named_to_the_launcher():
+    command = launch.launcher_command(Path("run"), 2, "2,3,5")
+    assert command[command.index("--include") + 1] == "localhost:2,3"
+    assert "--num_gpus" not in command
+    assert "--num_gpus" in launch.launcher_command(Path("run"), 2, None)
+
+
+def test_threads_are_shared_among_ranks():
+    environment = launch.job_environment(threads=8, ranks=2, use_gpu=False)
+    assert environment["OMP_NUM_THREADS"] == "4"
+    assert environment["DS_ACCELERATOR"] == "cpu"
+    assert environment["PYTHONPATH"].split(os.pathsep)[0] == str(SCRIPTS)
+
+
+def test_a_failure_shows_the_last_lines_and_a_hint_for_memory():
+    message = launch.failure_message(1, ["torch.OutOfMemoryError: CUDA out of memory."])
+    assert "CUDA out of memory" in message
+    assert "per_device_train_batch_size" in message
+    assert "memory ran out" not in launch.failure_message(1, ["KeyError: 'x'"])

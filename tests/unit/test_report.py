@@ -1,0 +1,322 @@
+from __future__ import annotations
+
+import copy
+import json
+import re
+import string
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from synthetic import STUDY, Synthetic, build_study
+
+from ablation.effects import estimate_effects, load_study_options
+from ablation.errors import UserError
+from ablation.messages import LANGUAGES, Messages, load_catalogue, localized, short_value
+from ablation.metrics import collect, load_json, load_table, save_table
+from ablation.report import render_report
+from ablation.sources import GROUPS, load_sources
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE = ROOT / "workflow" / "report" / "report.md.j2"
+ARMS = ("current", "stage1-lora_lr", "stage2-epochs", "stage3-regularisation", "backup")
+
+
+def analyse(made: Synthetic) -> None:
+    grid = load_json(made.grid)
+    save_table(collect(grid, made.runs), made.folder / "metrics.csv")
+    table = load_table(made.folder / "metrics.csv")
+    effects = estimate_effects(grid, table, load_study_options(made.study))
+    (made.folder / "effects.json").write_text(json.dumps(effects), encoding="utf-8")
+
+
+def render(made: Synthetic, language: str = "en") -> str:
+    folder = made.folder
+    sources = load_sources(
+        made.resolved,
+        made.grid,
+        folder / "metrics.csv",
+        folder / "effects.json",
+        made.study,
+        made.profile,
+        language,
+    )
+    return render_report(sources, folder / "figures", folder / "report.md")
+
+
+def report(root: Path, language: str = "en", **kwargs) -> str:
+    made = build_study(root, **kwargs)
+    analyse(made)
+    return render(made, language)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Synthetic:
+    made = build_study(tmp_path_factory.mktemp("report"))
+    analyse(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def english(made) -> str:
+    return render(made)
+
+
+def section(text: str, heading: str) -> str:
+    return text.split(f"{heading}\n", 1)[1].split("\n## ", 1)[0]
+
+
+# --- Catalogues ---
+
+
+def fields(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def test_both_catalogues_have_the_same_keys_and_placeholders():
+    english, korean = (load_catalogue(language) for language in LANGUAGES)
+    assert set(english) == set(korean)
+    for key, text in english.items():
+        assert fields(text) == fields(korean[key]), key
+
+
+def test_every_key_of_the_catalogue_is_used_and_every_used_one_is_there():
+    names = ("advice", "messages", "method", "report", "sections", "sources")
+    code = "\n".join((ROOT / "scripts" / "ablation" / f"{name}.py").read_text() for name in names)
+    code += TEMPLATE.read_text()
+    literals = set(re.findall(r"""["']([\w.]+)["']""", code))
+    starts = tuple(re.findall(r"""f?["']([\w]+\.)["'{]""", code))
+    keys = set(load_catalogue("en"))
+    called = set(re.findall(r"""\b(?:t|self|messages)\(\s*["']([\w.]+)["']""", code))
+    assert {key for key in called if not key.endswith(".")} <= keys
+    assert {key for key in keys if key not in literals and not key.startswith(starts)} == set()
+
+
+def test_there_is_a_title_for_every_group_of_settings():
+    assert {f"group.{group}" for group in GROUPS} <= set(load_catalogue("en"))
+
+
+def test_korean_sentences_put_no_changing_particle_behind_a_value():
+    for key, text in load_catalogue("ko").items():
+        assert not re.search(r"\}`?(은|는|이|가|을|를|과|으로)(?![가-힣])", text), key
+
+
+def test_an_unknown_language_is_an_error():
+    with pytest.raises(UserError, match="no catalogue"):
+        load_catalogue("xx")
+
+
+def test_a_text_falls_back_to_english():
+    assert localized({"en": "a", "ko": "b"}, "ko") == "b"
+    assert localized({"en": "a"}, "ko") == "a"
+    assert localized("plain", "ko") == "plain"
+
+
+# --- Numbers ---
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (2e-05, "2e-5"),
+        (2.5e-07, "2.5e-7"),
+        (0.01, "0.01"),
+        (256.0, "256"),
+        ([28, 29, 30, 31], "28-31"),
+        ([1, 3], "1, 3"),
+        ({"a": 0.1}, "a=0.1"),
+        (True, "true"),
+        ("none", "none"),
+    ],
+)
+def test_values_read_as_people_write_them(value, text):
+    assert short_value(value) == text
+
+
+def test_numbers_are_formatted_in_one_place_for_both_languages():
+    en, ko = (Messages(language, load_catalogue(language)) for language in LANGUAGES)
+    assert en.difference(0.123, "eval_accuracy") == "+12.3 points"
+    assert ko.difference(-0.123, "eval_accuracy") == "−12.3%p"
+    assert en.difference(-0.5, "eval_loss") == "−0.500"
+    assert en.number(1440) == "1,440"
+    assert en.number(2.86e-5) == "2.86e-5"
+    assert (en.seconds(45.2), en.seconds(600), ko.seconds(7200)) == (
+        "45.2 s",
+        "10.0 min",
+        "2.0시간",
+    )
+    assert en.memory(1.5 * 2**30) == "1.50 GiB"
+    assert (en.factor(3), ko.factor(3)) == ("3.00×", "3.00배")
+    assert en.percent(None) == "–"
+
+
+# --- The report ---
+
+
+def test_the_date_is_that_of_the_newest_measurement(english):
+    assert "**Date**: 2025-10-09" in english
+
+
+def test_rendering_again_gives_the_same_text(made, english):
+    assert render(made) == english
+
+
+def test_the_sections_stand_in_the_order_of_the_source(english):
+    titles = re.findall(r"^### \d+\. (.*)$", english, re.M)
+    assert titles[:9] == [
+        "LoRA",
+        "Learning rate",
+        "Batch size and gradient accumulation",
+        "Weight decay",
+        "Number of epochs",
+        "Learning-rate scheduler",
+        "Maximum length of the text",
+        "DeepSpeed and memory",
+        "Data",
+    ]
+
+
+def test_claimed_and_measured_impact_stand_side_by_side(english):
+    row = next(line for line in english.splitlines() if line.startswith("| Epochs"))
+    assert row.split(" | ")[1:4] == ["`2`", "`6`", "HIGH"]
+    assert re.search(r"\*\*HIGH\*\*, helps: \+1\d\.\d points \[.*\], n = 3 \(stage 2\)", row)
+
+
+def test_excerpts_are_the_users_own_lines_with_their_place(english):
+    lora = section(english, "### 1. LoRA").split("### 2.")[0]
+    assert "`training.yml:12-13, 16`" in lora
+    assert "    r: 8\n    lora_alpha: 16" in lora
+    assert "layers_to_transform: [-3, -2, -1]" in lora
+
+
+def test_the_effective_batch_is_multiplied_out(english):
+    assert "16 × 1 × 4 devices = 64 rows" in english
+    assert "8 × 2 × 4 devices = 64 rows" in english
+
+
+def test_a_difference_in_data_has_its_section_and_is_called_overlooked(english):
+    data = section(english, "### 9. Data").split("### 10.")[0]
+    assert "500 (current), 1,000 (backup)" in data
+    assert "do not mention this difference" in data
+
+
+def test_only_stages_that_helped_are_recommended_with_the_line_to_change(english):
+    text = section(english, "## Recommendations")
+    assert "-    num_train_epochs: 2        # short on purpose" in text
+    assert "+    num_train_epochs: 6        # short on purpose" in text
+    assert "@@ training.yml:20 @@" in text
+    assert "lora_alpha: 32" not in text
+    assert "it makes things worse where the path applies it" in text
+
+
+def test_the_figures_are_relative_images_with_alternative_text(english):
+    images = re.findall(r"!\[([^\]]+)\]\(([^)]+)\)", english)
+    assert {link for _, link in images} == {
+        f"figures/{name}.svg"
+        for name in ("waterfall", "loss_curves", "gradient_norms", "learning_rates")
+    }
+    assert all(alt for alt, _ in images)
+
+
+def test_every_table_has_as_many_cells_in_each_row(english):
+    for block in re.findall(r"(?:^\|.*\n)+", english, re.M):
+        counts = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
+        assert len(counts) == 1, block
+
+
+def test_both_languages_have_the_same_headings_tables_and_lines(made, english):
+    korean = render(made, "ko")
+    for pattern in (r"^#+ ", r"^\| ", r"^```", r"^- ", r"^!\["):
+        assert len(re.findall(pattern, english, re.M)) == len(re.findall(pattern, korean, re.M))
+    assert re.search(r"2단계\(에포크 수 증가\)", korean)
+
+
+def test_numbers_carry_their_interval_and_n(english):
+    causes = section(english, "## Causes, ranked by measurement")
+    rows = [line for line in causes.splitlines() if re.match(r"\| \d", line)]
+    assert len(rows) == 4
+    assert all(re.search(r"points \[[+−][\d.]+, [+−][\d.]+\], n = 3", row) for row in rows)
+
+
+def test_missing_and_diverged_runs_are_listed(tmp_path):
+    text = report(tmp_path, missing=[("backup", 3)], diverged=[("stage1-lora_lr", 2)])
+    absent = section(text, "## Missing and diverged runs")
+    assert "Backup: not run, or not finished, with seed 3." in absent
+    assert "diverged with seed 2." in absent
+    assert "A diverged run counts as the worst outcome" in text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_without_any_finished_run_the_report_is_the_plan(tmp_path, language):
+    runs = [(arm, seed) for arm in ARMS for seed in (1, 2, 3)]
+    text = report(tmp_path, language, missing=runs)
+    assert "waterfall" not in text
+    assert "learning_rates.svg" in text
+    assert "nan" not in text.lower().replace("finance", "")
+
+
+def test_one_seed_says_that_it_has_no_interval(tmp_path):
+    text = report(tmp_path, seeds=(1,))
+    assert "one seed has no interval" in text
+    assert "(no interval), n = 1" in text
+    assert "no step is recommended" in text
+
+
+def test_undecided_comes_with_the_seeds_that_would_decide(tmp_path):
+    text = report(tmp_path, noise=0.03, seeds=(1, 2, 3, 4))
+    assert re.search(r"undecided \(about \d+ seeds in all would decide\)", text)
+
+
+def test_a_study_without_claims_still_reports(tmp_path):
+    study = copy.deepcopy(STUDY)
+    del study["claims"]
+    text = report(tmp_path, study=study)
+    assert "The study lists no claims." in text
+    assert "do not mention" not in text
+
+
+def test_a_metric_where_lower_is_better_is_reported_in_its_own_unit(tmp_path):
+    metric = {"name": "eval_loss", "higher_is_better": False, "delta": 0.05}
+    text = report(tmp_path, study={**STUDY, "metric": metric, "claims": {}})
+    assert "Evaluation loss: 1." in text
+    row = next(line for line in text.splitlines() if line.startswith("| 1 | Stage 2"))
+    assert "| +0.3" in row and "helps" in row
+
+
+def test_text_of_the_study_cannot_break_a_table(tmp_path):
+    study = copy.deepcopy(STUDY)
+    study["stages"][1]["title"] = {"en": "more | epochs"}
+    text = report(tmp_path, study=study)
+    assert "more \\| epochs" in text
+
+
+def test_the_script_renders_in_seconds_without_importing_torch(made):
+    folder = made.folder
+    code = (
+        "import sys, runpy\n"
+        f"sys.path.insert(0, {str(ROOT / 'scripts')!r})\n"
+        f"sys.argv = ['render_report.py', '--resolved', {str(made.resolved)!r},"
+        f" '--grid', {str(made.grid)!r}, '--metrics', {str(folder / 'metrics.csv')!r},"
+        f" '--effects', {str(folder / 'effects.json')!r}, '--study', {str(made.study)!r},"
+        f" '--profile', {str(made.profile)!r}, '--figures', {str(folder / 'figures')!r},"
+        f" '--language', 'ko', '--output', {str(folder / 'report.ko.md')!r}]\n"
+        f"runpy.run_path({str(ROOT / 'scripts' / 'render_report.py')!r}, run_name='__main__')\n"
+        "heavy = {'torch', 'transformers', 'deepspeed', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert time.monotonic() - started < 10
+    assert "권장 사항" in (folder / "report.ko.md").read_text(encoding="utf-8")
+
+
+def test_the_figure_and_effect_scripts_do_not_import_torch(tmp_path):
+    code = (
+        "import sys\n"
+        f"sys.path.insert(0, {str(ROOT / 'scripts')!r})\n"
+        "import collect_metrics, estimate_effects, draw_figures\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
