@@ -19,11 +19,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--study", required=True, help="a study.yaml")
     parser.add_argument("--json", required=True, help="where the grid goes")
     parser.add_argument("--csv", required=True, help="where the table arm x setting goes")
+    parser.add_argument("--devices", type=int, help="devices that each run is told to use; 0: any")
     return parser.parse_args()
 
 
 def main(args: argparse.Namespace) -> None:
-    grid = expand(load_study(args.study))
+    grid = expand(load_study(args.study), args.devices or None)
     save_json(grid.as_json(), args.json)
     save_grid_csv(grid, args.csv)
 

@@ -1,13 +1,14 @@
 """Say what two configurations do before any GPU is used: differences, findings, quantities.
 
-    python scripts/explain.py account_tax
-    python scripts/explain.py current.yml backup.yml --model-config config.json
+python scripts/explain.py account_tax
+python scripts/explain.py current.yml backup.yml --model-config config.json
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from ablation.files import save_json, save_text
 from ablation.findings.texts import LANGUAGES, load_texts
 from ablation.screen import render
 from ablation.study import load_study, study_file
+from ablation.yamlfile import load_entries
 
-STUDIES = Path(__file__).resolve().parents[1] / "config" / "studies"
+STUDIES = Path(os.path.relpath(Path(__file__).resolve().parents[1] / "config" / "studies"))
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,7 +37,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--output", help="the file to write; stdout without it")
     parser.add_argument("--all", action="store_true", help="list bookkeeping, too")
     parser.add_argument("--rows", type=_positive, help="rows of the whole data set, for planning")
-    parser.add_argument("--profile", help="data/profile.json of the prepared data")
+    parser.add_argument(
+        "--profile", help="profile.json of the prepared data; that of the study's results, if any"
+    )
+    parser.add_argument("--without-data", action="store_true", help="leave prepared data aside")
     parser.add_argument("--model-config", help="two files: the model's config.json")
     parser.add_argument("--layers", type=_positive, help="two files: the model's number of layers")
     parser.add_argument("--world-size", type=_positive, help="two files: devices, if none says so")
@@ -65,8 +70,10 @@ def main(args: argparse.Namespace) -> None:
 
 def _explain_study(args: argparse.Namespace) -> dict:
     study = load_study(find_study(args.what[0]))
-    profile = args.profile or Path("results") / study.name / "data" / "profile.json"
-    return explain_study(study, profile, args.rows)
+    profile = Path(args.profile or f"results/{study.name}/data/profile.json")
+    if args.profile and not profile.is_file():
+        raise UserError("the profile does not exist", file=profile)
+    return explain_study(study, None if args.without_data else profile, args.rows)
 
 
 def find_study(name: str) -> Path:
@@ -78,7 +85,7 @@ def find_study(name: str) -> Path:
 
 
 def _explain_files(args: argparse.Namespace) -> dict:
-    facts = json.loads(Path(args.model_config).read_text()) if args.model_config else {}
+    facts = load_entries(args.model_config).plain() if args.model_config else {}
     if args.layers:
         facts.setdefault("num_hidden_layers", args.layers)
     return explain_files(*args.what, facts, args.rows, args.world_size)

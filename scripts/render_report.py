@@ -27,6 +27,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--effects", required=True, help="effects.json")
     parser.add_argument("--study", required=True, help="study.yaml")
     parser.add_argument("--profile", help="data/profile.json")
+    parser.add_argument("--health", help="health.json")
     parser.add_argument("--figures", required=True, help="folder of the figures")
     parser.add_argument("--language", required=True, choices=LANGUAGES)
     parser.add_argument("--output", required=True, help="Markdown file to write")
@@ -42,6 +43,7 @@ def main(args: argparse.Namespace) -> None:
         args.effects,
         args.study,
         args.profile,
+        args.health,
         args.language,
     )
     text = render_report(sources, args.figures, args.output)

@@ -10,15 +10,18 @@ import argparse
 from pathlib import Path
 
 from ablation.cli import run
-from ablation.files import save_text
+from ablation.files import load_json, save_text
 from ablation.patch import original_text, recommended_files, unified_patch
+from ablation.recommended import recommended_arm
 from ablation.study import load_study
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--study", required=True, help="a study.yaml")
-    parser.add_argument("--arm", required=True, help="the arm to recommend")
+    arm = parser.add_mutually_exclusive_group(required=True)
+    arm.add_argument("--arm", help="the arm to recommend")
+    arm.add_argument("--effects", help="effects.json: recommend what it found to help")
     parser.add_argument(
         "--output-config",
         required=True,
@@ -30,7 +33,7 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     study = load_study(args.study)
-    files = recommended_files(study, args.arm)
+    files = recommended_files(study, args.arm or recommended_arm(load_json(args.effects)))
     output = Path(args.output_config)
     for number, (path, text) in enumerate(files.items()):
         save_text(text, output if number == 0 else output.with_name(path.name))

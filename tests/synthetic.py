@@ -222,7 +222,7 @@ def build_study(
     study: Mapping[str, Any] = STUDY,
     configurations: Path | None = None,
 ) -> Synthetic:
-    """A study whose arms differ by `effects` in accuracy (a stage's name, or "remainder").
+    """A study whose arms differ by `effects` in accuracy (by stage, "remainder" or factor).
 
     `missing` and `diverged` are pairs of arm and seed.
     """
@@ -297,10 +297,9 @@ def _write_runs(
     missing: set[tuple[str, int]],
     diverged: set[tuple[str, int]],
 ) -> None:
-    level, levels = 0.55, {}
+    levels = {}
     for arm in grid["arms"]:
-        own = arm["stage"] or ("remainder" if arm["arm"] == "backup" else None)
-        level += effects.get(own, 0.0) if own else 0.0
+        level = 0.55 + sum(effects.get(name, 0.0) for name in arm["stages"])
         levels.setdefault(arm["variant"], level)
     for run in grid["runs"]:
         key = run["arm"], run["seed"]

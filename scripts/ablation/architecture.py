@@ -29,6 +29,10 @@ KNOWN_FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 HEADS = ("score",)
 _ABSENT = ("classifier", "lm_head")
 
+# The tensor that each linear layer reads, where it is not saved for another reason.
+_READS = dict.fromkeys(("q_proj", "k_proj", "v_proj"), "attention")
+_READS |= {"gate_proj": "mlp", "up_proj": "mlp", "down_proj": "gated"}
+
 GPU = "gpu"
 HOST = "host"
 
@@ -141,7 +145,7 @@ class Trainable:
         lora: Of the matrices A and B, and with DoRA of the magnitudes.
         bias: Of the biases that `lora.bias` makes trainable.
         saved: Of `modules_to_save`, the classification head first; None without `num_labels`.
-        uncounted: Names in `modules_to_save` whose weights are not in the count.
+        uncounted: Modules that are trained and whose weights are not in the count.
     """
 
     lora: int
@@ -160,7 +164,8 @@ def targets(settings: Settings) -> tuple[str, ...]:
     asked = settings["lora.target_modules"]
     if isinstance(asked, str):
         return LINEAR if asked.lower() == ALL_LINEAR else ()
-    return tuple(name for name in LINEAR if name in asked)
+    last = {name.rsplit(".", 1)[-1] for name in asked}
+    return tuple(name for name in LINEAR if name in last)
 
 
 def adapted_layers(architecture: Architecture, settings: Settings) -> list[int]:
@@ -181,7 +186,16 @@ def count_trainable(
     if settings.get("lora.use_dora"):
         lora += layers * sum(outputs for _, outputs in shapes)
     saved, uncounted = _saved(architecture, settings, num_labels)
-    return Trainable(lora, _trained_biases(architecture, settings), saved, uncounted)
+    biases = _trained_biases(architecture, settings)
+    return Trainable(lora, biases, saved, (*uncounted, *_other_targets(settings)))
+
+
+def _other_targets(settings: Settings) -> list[str]:
+    """Targets that are no linear layer of a decoder layer."""
+    asked = settings["lora.target_modules"]
+    if isinstance(asked, str):
+        return [] if asked.lower() == ALL_LINEAR else [asked]
+    return sorted(name for name in asked if name.rsplit(".", 1)[-1] not in LINEAR)
 
 
 def _trained_biases(architecture: Architecture, settings: Settings) -> int:
@@ -280,10 +294,13 @@ def saved_bytes(architecture: Architecture, settings: Settings, *, adapted: bool
         size += 4 * (queries + keys)
     if not adapted:
         return size
-    rank, drops = int(settings["lora.r"]), bool(settings.get("lora.lora_dropout"))
-    inputs = [shapes[name][0] for name in targets(settings)]
-    kept = sum(width * n + n for n in inputs) if drops else width * sum(set(inputs))
-    return size + kept + width * rank * len(inputs)
+    rank, names = int(settings["lora.r"]), targets(settings)
+    size += width * rank * len(names)
+    if settings.get("lora.lora_dropout"):
+        return size + sum((width + 1) * shapes[name][0] for name in names)
+    # Without dropout, adapters that read the same tensor share it, and o_proj's is saved anyway.
+    shared = {_READS[name]: shapes[name][0] for name in names if name in _READS}
+    return size + width * sum(shared.values())
 
 
 def activation_bytes(architecture: Architecture, settings: Settings) -> int:

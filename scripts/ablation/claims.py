@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ablation.errors import UserError
-from ablation.statistics import Estimate, seeds_to_decide
+from ablation.families import Evidence, plain_evidence
+from ablation.statistics import Estimate, is_equivalent, seeds_to_decide
 
 CONFIRMED = "confirmed"
 REFUTED = "refuted"
@@ -32,9 +33,9 @@ class Impact:
 
     Attributes:
         level: One of `LEVELS`, or "undecided".
-        possible: The levels that the 95 % interval reaches.
-        direction: "helps", "hurts" or "unclear" (the interval includes zero).
-        equivalent: Whether the 90 % interval lies inside plus or minus delta.
+        possible: The levels that the simultaneous interval reaches.
+        direction: "helps", "hurts" or "unclear" (it is not sure that there is an effect).
+        equivalent: Whether there is surely no effect as large as delta.
         seeds_to_decide: Seeds that would decide it; None if decided or unknown.
     """
 
@@ -66,36 +67,43 @@ def levels_between(
     return LEVELS[first : last + 1]
 
 
-def is_equivalent(effect: Estimate, delta: float) -> bool:
-    """Whether the 90 % interval lies inside plus or minus delta (two one-sided tests)."""
-    if effect.low90 is None or effect.high90 is None:
-        return False
-    return -delta < effect.low90 and effect.high90 < delta
-
-
 def more_than(n: int, seeds: int | None) -> int | None:
     """A number of seeds that is more than the n that did not decide; None stays unknown."""
     return None if seeds is None else max(seeds, n + 1)
 
 
 def judge_impact(
-    improvement: Estimate, delta: float, multiples: Mapping[str, float] = MULTIPLES
+    improvement: Estimate,
+    delta: float,
+    multiples: Mapping[str, float] = MULTIPLES,
+    evidence: Evidence | None = None,
 ) -> Impact:
     """The measured impact of an improvement (positive is better).
 
-    Undecided while the 95 % interval includes both zero and more than delta, unless the 90 %
-    interval shows the effect to be smaller than delta.
+    Whether there is an effect is decided by the corrected test, how large it can be by the
+    simultaneous interval, and the level is that of the estimate. Undecided while there is no sure
+    effect and the interval reaches further than delta, unless the effect is surely smaller.
+
+    Args:
+        improvement: The estimate with its own intervals.
+        delta: The smallest effect that matters.
+        multiples: From how many times delta on each level begins.
+        evidence: What may be concluded within the study's family; None judges it on its own.
     """
-    if improvement.estimate is None or improvement.low is None or improvement.high is None:
+    found = plain_evidence(improvement, delta) if evidence is None else evidence
+    if improvement.estimate is None or found.low is None or found.high is None:
         return Impact(UNDECIDED, LEVELS, "unclear", False, None)
-    low, high = improvement.low, improvement.high
-    direction = "helps" if low > 0 else "hurts" if high < 0 else "unclear"
+    low, high = found.low, found.high
+    direction = "unclear"
+    if found.significant:
+        direction = "helps" if improvement.estimate > 0 else "hurts"
     possible = levels_between(low, high, delta, multiples)
-    if is_equivalent(improvement, delta):
+    if found.equivalent:
         return Impact("NONE", possible, direction, True, None)
     if direction == "unclear" and max(-low, high) > delta:
         size = abs(improvement.estimate)
-        needed = more_than(improvement.n, seeds_to_decide(improvement.sd, max(size, delta - size)))
+        seeds = seeds_to_decide(improvement.sd, max(size, delta - size), found.confidence)
+        needed = more_than(improvement.n, seeds)
         return Impact(UNDECIDED, possible, direction, False, needed)
     level = level_of(improvement.estimate, delta, multiples)
     return Impact(level, possible, direction, False, None)
@@ -104,8 +112,9 @@ def judge_impact(
 def judge_impact_claim(claimed: str, impact: Impact) -> str:
     """Verdict on a claimed level of impact, which is a claim that the difference helps.
 
-    Confirmed if the interval reaches no other level, refuted if it does not reach this one or if
-    the difference makes things worse.
+    Judged by the simultaneous interval, so that what it confirms or refutes holds together for all
+    claimed levels; equivalence is tested for each at 5 %. Confirmed if the interval reaches no
+    other level, refuted if it does not reach this one or if the difference makes things worse.
     """
     if claimed not in LEVELS:
         raise UserError("a claimed impact has an unknown level", found=claimed, allowed=LEVELS)

@@ -1,10 +1,9 @@
-"""Effects of stages, impact levels, and verdicts on claims, out of the table of runs."""
+"""Everything of effects.json: contrasts with their evidence, attributions, and verdicts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import pairwise
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,47 +11,20 @@ import numpy as np
 import pandas as pd
 
 from ablation import claims as verdicts
-from ablation import statistics
-from ablation.errors import UserError
+from ablation import factorials, families, inference, sequential, stability, statistics
+from ablation.contrasts import PLANNED, Contrast, contrasts_of, path_arms
+from ablation.families import Evidence, Series
+from ablation.judgements import SEED_SPREAD, judge_impacts, judge_statements
 from ablation.metrics import COMPLETED, DIVERGED, MISSING
+from ablation.outcomes import FINAL_SUFFIX as FINAL_SUFFIX
+from ablation.outcomes import diverged_runs, paired_runs, wide_tables
+from ablation.outcomes import long_table as long_table
+from ablation.outcomes import quantities as quantities
 from ablation.statistics import Estimate
 from ablation.yamlfile import load_entries
 
-SCHEMA_VERSION = 1
-SEED_SPREAD = "seed_spread"
-FINAL_SUFFIX = ".final"
-WORST_SCORE = 0.0
+SCHEMA_VERSION = 2
 METRIC = {"name": "eval_accuracy", "higher_is_better": True, "delta": 0.01}
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """One measured quantity and how it is read.
-
-    Attributes:
-        column: Its column in metrics.csv.
-        higher_is_better: Its direction; None when it has none.
-        worst: What a diverged run counts as: a number, "observed" (the worst value of any run of
-            the study), or None (a diverged run has no value).
-    """
-
-    name: str
-    column: str
-    higher_is_better: bool | None
-    worst: float | str | None
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """Two arms to compare: arm minus reference."""
-
-    id: str
-    kind: str
-    arm: str
-    reference: str
-    stage: str | None
-    settings: tuple[str, ...]
-    identical: bool
 
 
 def load_study_options(path: str | Path) -> dict[str, Any]:
@@ -61,91 +33,117 @@ def load_study_options(path: str | Path) -> dict[str, Any]:
     return {**options, "metric": {**METRIC, **(options.get("metric") or {})}}
 
 
-def quantities(metric: Mapping[str, Any]) -> dict[str, Quantity]:
-    """Everything a contrast is estimated for; the study's metric comes first.
+def estimate_effects(
+    grid: Mapping[str, Any], runs: pd.DataFrame, study: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Everything of effects.json: arms, contrasts with impact and share, and verdicts."""
+    metric = {
+        **study["metric"],
+        "delta": float(study["metric"]["delta"]),
+        "higher_is_better": bool(study["metric"].get("higher_is_better", True)),
+    }
+    paired = paired_runs(grid, runs)
+    table_of = wide_tables(paired, metric)
+    compared = contrasts_of(grid)
+    weighed = _weigh(grid, compared, table_of, metric, study)
+    diverged = diverged_runs(paired)
+    contrasts = [_estimate_contrast(c, table_of, metric, weighed, diverged) for c in compared]
+    _add_shares(contrasts, table_of[metric["name"]])
+    path = {arm["arm"] for arm in path_arms(grid)}
+    arms = [_summarise_arm(arm, paired, table_of) for arm in grid["arms"]]
+    confidences = weighed.plan and sequential.confidences_at(weighed.plan)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "study": grid.get("study"),
+        "metric": {
+            **{key: metric[key] for key in ("name", "higher_is_better", "delta")},
+            "impact_multiples": dict(verdicts.multiples_of(metric)),
+        },
+        "confidence": statistics.CONFIDENCE,
+        "seeds": sorted({int(seed) for seed in runs["seed"]}),
+        "arms": [arm for arm in arms if arm["arm"] in path],
+        "design_arms": [arm for arm in arms if arm["arm"] not in path],
+        "left_out": list(grid.get("left_out") or []),
+        "contrasts": contrasts,
+        "ranking": _ranking(contrasts, metric["name"]),
+        "family": _family(weighed),
+        **factorials.describe(weighed.tables, weighed.evidence, weighed.secondary, metric),
+        "greedy": _greedy(compared, weighed.series),
+        "sequential": _sequential(weighed),
+        "noise_floor": noise_floor(table_of[metric["name"]], weighed),
+        "claims": {
+            "impact": judge_impacts(study, contrasts),
+            "statements": judge_statements(study, contrasts, table_of, metric, confidences),
+        },
+        "missing": _runs_with(runs, MISSING),
+        "diverged": _runs_with(runs, DIVERGED),
+    }
 
-    The metric is read from the weights an arm selects (final or best epoch), and again, with the
-    suffix ".final", from the final weights of every arm.
+
+@dataclass(frozen=True)
+class Weighed:
+    """Every series of a study with its evidence.
+
+    Attributes:
+        series: The contrasts' and factors' improvements by seed, by id.
+        evidence: What may be concluded of each, corrected over the planned ones.
+        tables: The factorial designs.
+        secondary: The evidence of interactions, a family of their own.
+        plan: The looks; None where the number of seeds is fixed.
     """
-    name, higher = str(metric["name"]), bool(metric.get("higher_is_better", True))
-    measured = {"eval_accuracy": True, "eval_macro_f1": True, "eval_loss": False}
-    measured = {name: higher} | {key: value for key, value in measured.items() if key != name}
-    found = {}
-    for key, better in measured.items():
-        bounded = better and (key == "eval_accuracy" or "_f1" in key)
-        worst: float | str = WORST_SCORE if bounded else "observed"
-        found[key] = Quantity(key, f"quality.selected.{key}", better, worst)
-        final = key + FINAL_SUFFIX
-        found[final] = Quantity(final, f"quality.final.{key}", better, worst)
-    for key, better in (
-        ("initial_loss", None),
-        ("final_loss", False),
-        ("clipped_share", False),
-        ("loss_roughness", False),
-    ):
-        found[key] = Quantity(key, f"optimisation.{key}", better, None)
-    for key in ("train_runtime", "peak_memory_bytes"):
-        found[key] = Quantity(key, f"cost.{key}", False, None)
-    return found
+
+    series: dict[str, Series]
+    evidence: dict[str, Evidence]
+    tables: list[factorials.FactorTable]
+    secondary: dict[str, Evidence]
+    plan: sequential.Plan | None
+
+    @property
+    def planned(self) -> list[Series]:
+        """The members of the family."""
+        return [one for one in self.series.values() if one.planned]
 
 
-def long_table(runs: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
-    """Columns arm, seed, value of one quantity; diverged runs count as its worst value."""
-    table = runs[["arm", "seed", "status"]].copy()
-    values = runs.get(quantity.column, np.nan)
-    table["value"] = pd.to_numeric(pd.Series(values, index=runs.index), errors="coerce")
-    table.loc[table["status"] == MISSING, "value"] = np.nan
-    diverged = table["status"] == DIVERGED
-    table.loc[diverged, "value"] = np.nan
-    if quantity.worst is not None:
-        completed = table.loc[table["status"] == COMPLETED, "value"].dropna()
-        worst: float = np.nan
-        if isinstance(quantity.worst, float):
-            worst = quantity.worst
-        elif len(completed):
-            worst = float(completed.min() if quantity.higher_is_better else completed.max())
-        table.loc[diverged, "value"] = worst
-    return table[["arm", "seed", "value"]]
-
-
-def path_arms(grid: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The arms of the staged path in order: current, the stages, backup."""
-    arms = list(grid["arms"])
-    named = {arm["arm"]: arm for arm in arms}
-    for end in ("current", "backup"):
-        if end not in named:
-            raise UserError(f"the grid has no arm {end}", found=sorted(named), allowed=["current"])
-    stages = [arm for arm in arms if arm["kind"] == "stage"]
-    return [named["current"], *stages, named["backup"]]
-
-
-def contrasts_of(grid: Mapping[str, Any]) -> list[Contrast]:
-    """Stages against the arm before, remainder, whole gap, and each stage arm against current."""
-    path = path_arms(grid)
+def _weigh(
+    grid: Mapping[str, Any],
+    compared: Sequence[Contrast],
+    table_of: Mapping[str, pd.DataFrame],
+    metric: Mapping[str, Any],
+    study: Mapping[str, Any],
+) -> Weighed:
+    table, delta = table_of[metric["name"]], metric["delta"]
+    order = [int(seed) for seed in grid.get("seeds") or table.index]
     found = []
-    for before, arm in pairwise(path):
-        last = arm is path[-1]
-        kind = "remainder" if last else "stage"
-        name = kind if last else f"stage:{arm['stage']}"
-        found.append(_contrast(name, kind, arm, before))
-    found.append(_contrast("gap", "gap", path[-1], path[0]))
-    found += [_contrast(f"total:{arm['arm']}", "total", arm, path[0]) for arm in path[1:-1]]
-    return found
+    for contrast in compared:
+        same = contrast.identical or same_results(table_of, metric["name"], contrast)
+        found.append(_series(contrast, table, metric, same, order))
+    tables = factorials.tables_of(grid, table, metric["higher_is_better"])
+    found += [one for factors in tables for one in factors.series()]
+    plan = sequential_plan(study, metric, sum(one.planned for one in found))
+    inner = [one for factors in tables for one in factors.secondary()]
+    own = plan and replace(plan, families=max(1, len(inner)))
+    return Weighed(
+        {one.id: one for one in found},
+        families.weigh(found, delta, plan),
+        tables,
+        families.weigh(inner, delta, own),
+        plan,
+    )
 
 
-def _contrast(
-    name: str, kind: str, arm: Mapping[str, Any], reference: Mapping[str, Any]
-) -> Contrast:
-    before = reference.get("changed") or []
-    own = [setting for setting in arm.get("changed") or [] if setting not in before]
-    return Contrast(
-        name,
-        kind,
-        arm["arm"],
-        reference["arm"],
-        arm.get("stage"),
-        tuple(own),
-        arm["variant"] == reference["variant"],
+def sequential_plan(
+    study: Mapping[str, Any], metric: Mapping[str, Any], families: int
+) -> sequential.Plan | None:
+    """The looks of study.yaml's `sequential`; None where the number of seeds is fixed."""
+    options = study.get("sequential")
+    if options is None:
+        return None
+    return sequential.Plan(
+        tuple(int(n) for n in options.get("looks", (3, 5, 8))),
+        float(options.get("alpha", inference.ALPHA)),
+        str(options.get("spending", sequential.OBRIEN_FLEMING)),
+        float(metric["delta"]),
+        families,
     )
 
 
@@ -155,65 +153,53 @@ def same_results(tables: Mapping[str, pd.DataFrame], metric: str, contrast: Cont
     Loss has enough digits that this does not happen by chance: such arms did the same thing.
     """
     for name in (metric, "eval_loss", "final_loss"):
-        pairs = statistics.paired_values(tables[name], contrast.arm, contrast.reference)
-        if pairs.empty or not (pairs["arm"] == pairs["reference"]).all():
+        arm, reference, _ = statistics.paired_arrays(tables[name], contrast.arm, contrast.reference)
+        if not len(arm) or not (arm == reference).all():
             return False
     return True
 
 
-def estimate_effects(
-    grid: Mapping[str, Any], runs: pd.DataFrame, study: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Everything of effects.json: arms, contrasts with impact and share, and verdicts."""
-    metric = {**study["metric"], "delta": float(study["metric"]["delta"])}
-    table_of = {name: long_table(runs, q) for name, q in quantities(metric).items()}
-    contrasts = [_estimate_contrast(c, table_of, metric) for c in contrasts_of(grid)]
-    _add_shares(contrasts, table_of[metric["name"]])
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "study": grid.get("study"),
-        "metric": {
-            "name": metric["name"],
-            "higher_is_better": bool(metric.get("higher_is_better", True)),
-            "delta": metric["delta"],
-            "impact_multiples": dict(verdicts.multiples_of(metric)),
-        },
-        "confidence": statistics.CONFIDENCE,
-        "seeds": sorted({int(seed) for seed in runs["seed"]}),
-        "arms": [_summarise_arm(arm, runs, table_of) for arm in grid["arms"]],
-        "contrasts": contrasts,
-        "ranking": _ranking(contrasts, metric["name"]),
-        "claims": {
-            "impact": _judge_impacts(study, contrasts),
-            "statements": _judge_statements(study, contrasts, table_of, metric),
-        },
-        "missing": _runs_with(runs, MISSING),
-        "diverged": _runs_with(runs, DIVERGED),
-    }
+def _series(
+    contrast: Contrast,
+    table: pd.DataFrame,
+    metric: Mapping[str, Any],
+    same: bool,
+    order: Sequence[int],
+) -> Series:
+    """A contrast's improvements by seed, in the order in which the seeds were planned."""
+    arm, reference, seeds = statistics.paired_arrays(table, contrast.arm, contrast.reference)
+    sign = 1.0 if metric["higher_is_better"] else -1.0
+    found = dict(zip(seeds, (sign * (arm - reference)).tolist(), strict=True))
+    ordered = {seed: found[seed] for seed in order if seed in found} | found
+    return Series(contrast.id, ordered, contrast.planned, same)
 
 
 def _estimate_contrast(
-    contrast: Contrast, table_of: Mapping[str, pd.DataFrame], metric: Mapping[str, Any]
+    contrast: Contrast,
+    table_of: Mapping[str, pd.DataFrame],
+    metric: Mapping[str, Any],
+    weighed: Weighed,
+    diverged: set[tuple[str, int]],
 ) -> dict[str, Any]:
-    name = metric["name"]
-    higher = bool(metric.get("higher_is_better", True))
-    same = contrast.identical or same_results(table_of, name, contrast)
-    arm, reference = contrast.arm, contrast.reference
+    name, arm, reference = metric["name"], contrast.arm, contrast.reference
+    series = weighed.series[contrast.id]
+    same = series.identical
     differences = {
         key: statistics.paired_difference(
             table, arm, reference, identical=contrast.identical or (same and _is_quality(key))
         )
         for key, table in table_of.items()
     }
-    spread = statistics.spread_ratio(table_of[name], arm, reference, identical=same)
     ratio = statistics.paired_log_ratio(
         table_of["train_runtime"], arm, reference, identical=contrast.identical
     )
-    improvement = oriented(differences[name], higher)
-    impact = verdicts.judge_impact(improvement, metric["delta"], verdicts.multiples_of(metric))
+    improvement = oriented(differences[name], metric["higher_is_better"])
+    steadiness = stability.compare(table_of, name, arm, reference, same, diverged)
     return {
         "id": contrast.id,
         "kind": contrast.kind,
+        "design": contrast.design,
+        "planned": contrast.planned,
         "arm": arm,
         "reference": reference,
         "stage": contrast.stage,
@@ -221,11 +207,47 @@ def _estimate_contrast(
         "one_run": contrast.identical,
         "same_results": same,
         "quantities": {key: value.as_dict() for key, value in differences.items()},
-        "ratios": {SEED_SPREAD: spread.as_dict(), "train_runtime": ratio.as_dict()},
+        "ratios": {
+            SEED_SPREAD: steadiness["seed_spread"],
+            "train_runtime": ratio.as_dict(),
+        },
         "improvement": improvement.as_dict(),
-        "impact": {**asdict(impact), "possible": list(impact.possible)},
+        **judged(series, weighed.evidence[contrast.id], improvement, metric),
+        "probability_of_improvement": improvement_odds(series, arm, reference, diverged).as_dict(),
+        "pairing": _pairing(table_of[name], arm, reference),
+        "stability": steadiness,
         "share": None,
     }
+
+
+def judged(
+    series: Series, evidence: Evidence, improvement: Estimate, metric: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What every effect carries: impact, tests within the family, interval, equivalence."""
+    impact = verdicts.judge_impact(
+        improvement, metric["delta"], verdicts.multiples_of(metric), evidence
+    )
+    return factorials.evidence_dict(series, evidence, metric["delta"]) | {
+        "impact": {**asdict(impact), "possible": list(impact.possible)}
+    }
+
+
+def improvement_odds(
+    series: Series, arm: str, reference: str, diverged: set[tuple[str, int]]
+) -> inference.Improvement:
+    """How often the arm beats the reference; a diverged run loses to every run that did not."""
+    values = []
+    for seed, value in series.values.items():
+        lost = (reference, seed) in diverged, (arm, seed) in diverged
+        values.append(float(lost[0]) - float(lost[1]) if any(lost) else value)
+    return inference.probability_of_improvement(values)
+
+
+def _pairing(table: pd.DataFrame, arm: str, reference: str) -> dict[str, float | None]:
+    """The correlation of both arms over seeds, and what it does to the standard error."""
+    correlation = inference.pairing(*statistics.paired_arrays(table, arm, reference)[:2])
+    factor = None if correlation is None else float(np.sqrt(1 - correlation))
+    return {"correlation": correlation, "error_factor": factor}
 
 
 def _is_quality(quantity: str) -> bool:
@@ -258,6 +280,8 @@ def _add_shares(contrasts: Sequence[dict[str, Any]], table: pd.DataFrame) -> Non
     gap = next(contrast for contrast in contrasts if contrast["kind"] == "gap")
     whole = statistics.paired_values(table, gap["arm"], gap["reference"])
     for contrast in contrasts:
+        if contrast["kind"] not in (*PLANNED, "total"):
+            continue
         part = statistics.paired_values(table, contrast["arm"], contrast["reference"])
         seeds = part.index.intersection(whole.index)
         top = (part["arm"] - part["reference"]).loc[seeds]
@@ -303,126 +327,101 @@ def _summarise_arm(
     return {**{key: arm.get(key) for key in keys}, **seeds_of, "means": means}
 
 
+def _family(weighed: Weighed) -> dict[str, Any]:
+    """The family of planned contrasts, and how it is corrected."""
+    plan, evidence = weighed.plan, weighed.evidence
+    members = [one.id for one in weighed.planned]
+    size, n = len(members), min((len(one.values) for one in weighed.planned), default=0)
+    alpha = plan.alpha if plan else inference.ALPHA
+    level = alpha / max(1, size)
+    return {
+        "members": members,
+        "size": size,
+        "test": "paired_t",
+        "method": families.SPENDING if plan else families.HOLM,
+        "alpha": alpha,
+        "simultaneous_confidence": 1 - level,
+        "n": n,
+        "sign_flip_floor": inference.sign_flip_floor(n),
+        "seeds_for_floor": inference.seeds_below_floor(level),
+        "floor_in_words": inference.floor_in_words(n, alpha, size) if n else None,
+        "significant": [name for name in members if evidence[name].significant],
+    }
+
+
+def _greedy(compared: Sequence[Contrast], series: Mapping[str, Series]) -> dict[str, Any] | None:
+    """The steps of the greedy paths, and where a factor's step differs between directions."""
+    steps = [c for c in compared if c.design == "greedy_path"]
+    if not steps:
+        return None
+    interacting = []
+    for factor in dict.fromkeys(c.stage for c in steps):
+        pair = [series.get(f"greedy:{way}:{factor}") for way in ("forward", "backward")]
+        if None in pair:
+            continue
+        seeds = sorted(set(pair[0].values) & set(pair[1].values))
+        values = [pair[0].values[seed] - pair[1].values[seed] for seed in seeds]
+        same = bool(seeds) and not any(values)
+        difference = statistics.mean_estimate(values, seeds, identical=same)
+        surely = difference.low is not None and (difference.low > 0 or difference.high < 0)
+        interacting.append(
+            {"factor": factor, "difference": difference.as_dict(), "interacts": surely}
+        )
+    return {
+        "steps": [c.id for c in steps],
+        "interacting": interacting,
+        "exploratory": True,
+    }
+
+
+def _sequential(weighed: Weighed) -> dict[str, Any] | None:
+    """Where each planned contrast stands: its looks, and why it stopped."""
+    plan = weighed.plan
+    if plan is None:
+        return None
+    decisions = {one.id: sequential.decide(one.values, plan) for one in weighed.planned}
+    return {
+        "looks": list(plan.looks),
+        "alpha": plan.alpha,
+        "spending": plan.spending,
+        "families": plan.families,
+        "boundaries": list(plan.effect_limits),
+        "equivalence_boundaries": list(plan.equivalence_limits),
+        "next_seeds": sequential.seeds_needed(decisions.values()),
+        "contrasts": [{"id": name, **d.as_dict()} for name, d in decisions.items()],
+    }
+
+
+def noise_floor(table: pd.DataFrame, weighed: Weighed) -> dict[str, Any]:
+    """How large a difference is that means nothing, and the smallest effect these seeds can find.
+
+    `a_a` is current against itself with other seeds, where the study has that control. `paired_sd`
+    is pooled over the planned contrasts (root mean square), `detectable` the effect that the
+    seeds find with 80 % power, once alone and once corrected for the family.
+    """
+    planned = [one for one in weighed.planned if not one.identical and len(one.values) > 1]
+    variances = [float(np.var(list(s.values.values()), ddof=1)) for s in planned]
+    sd = float(np.sqrt(np.mean(variances))) if variances else None
+    n = min((len(s.values) for s in planned), default=0)
+
+    def detectable(family: int) -> float | None:
+        size = statistics.detectable_effect(n, family)
+        return None if size is None or sd is None else size * sd
+
+    control, current = weighed.series.get("a_a"), statistics.arm_values(table, "current")
+    return {
+        "a_a": control.estimate.as_dict() if control else None,
+        "current_sd": float(current.std(ddof=1)) if len(current) > 1 else None,
+        "paired_sd": sd,
+        "n": n,
+        "detectable": detectable(1),
+        "detectable_corrected": detectable(len(weighed.planned)),
+    }
+
+
 def _runs_with(runs: pd.DataFrame, status: str) -> list[dict[str, Any]]:
     rows = runs.loc[runs["status"] == status, ["arm", "variant", "seed"]]
     return [
         {"arm": row.arm, "variant": row.variant, "seed": int(row.seed)}
         for row in rows.itertuples(index=False)
     ]
-
-
-def _judge_impacts(
-    study: Mapping[str, Any], contrasts: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """A verdict on each claimed level; a setting is measured with all that moves in its stage.
-
-    What only moves with the remainder gets none: no one grouped those settings, so their sum says
-    nothing about any of them.
-    """
-    owner = {
-        setting: contrast
-        for contrast in contrasts
-        if contrast["kind"] in ("stage", "remainder")
-        for setting in contrast["settings"]
-    }
-    judged = []
-    for claim in (study.get("claims") or {}).get("impact") or []:
-        setting, claimed = str(claim["setting"]), str(claim["impact"]).upper()
-        contrast = owner.get(setting)
-        if contrast is None:
-            verdict = verdicts.NO_DIFFERENCE
-        elif contrast["kind"] == "remainder" and len(contrast["settings"]) > 1:
-            verdict = verdicts.NOT_SEPARATED
-        else:
-            raw = contrast["impact"]
-            impact = verdicts.Impact(**{**raw, "possible": tuple(raw["possible"])})
-            verdict = verdicts.judge_impact_claim(claimed, impact)
-        judged.append(
-            {
-                "setting": setting,
-                "claimed": claimed,
-                "contrast": contrast["id"] if contrast else None,
-                "verdict": verdict,
-            }
-        )
-    return judged
-
-
-def _judge_statements(
-    study: Mapping[str, Any],
-    contrasts: Sequence[Mapping[str, Any]],
-    table_of: Mapping[str, pd.DataFrame],
-    metric: Mapping[str, Any],
-) -> list[dict[str, Any]]:
-    names = _contrast_names(contrasts)
-    judged = []
-    for entry in (study.get("claims") or {}).get("statements") or []:
-        claim = verdicts.read_claim(entry)
-        if claim.contrast not in names:
-            raise UserError(
-                f"claim {claim.id} names an unknown contrast",
-                found=claim.contrast,
-                allowed=sorted(names),
-            )
-        effect = claim_effect(claim, names[claim.contrast], table_of, str(metric["name"]))
-        delta = metric["delta"] if claim.quantity == metric["name"] else None
-        verdict = verdicts.judge_claim(claim, effect, delta)
-        low, high = verdicts.claim_interval(effect, claim.unit)
-        judged.append(
-            {
-                **asdict(claim),
-                "estimate": verdicts.in_unit(effect.estimate, claim.unit),
-                "interval_low": low,
-                "interval_high": high,
-                "n": effect.n,
-                "no_interval": effect.no_interval,
-                "verdict": verdict,
-                "seeds_to_decide": _claim_seeds(claim, effect, verdict),
-            }
-        )
-    return judged
-
-
-def _contrast_names(contrasts: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Contrasts by the names a claim may use: gap, all_stages, remainder, or a stage."""
-    names = {c["stage"]: c for c in contrasts if c["kind"] == "stage"}
-    names |= {c["id"]: c for c in contrasts if c["kind"] in ("gap", "remainder")}
-    totals = [c for c in contrasts if c["kind"] == "total"]
-    return names | ({"all_stages": totals[-1]} if totals else {})
-
-
-def claim_effect(
-    claim: verdicts.Claim,
-    contrast: Mapping[str, Any],
-    table_of: Mapping[str, pd.DataFrame],
-    metric: str,
-) -> Estimate:
-    """What a claim is judged by: a difference, or for relative units a log ratio."""
-    arm, reference, same = contrast["arm"], contrast["reference"], contrast["one_run"]
-    if claim.quantity == SEED_SPREAD:
-        if claim.unit == verdicts.ABSOLUTE:
-            raise UserError(
-                f"claim {claim.id}: a spread is compared as a ratio",
-                found=claim.unit,
-                allowed=[verdicts.FACTOR, verdicts.REDUCTION],
-            )
-        return statistics.spread_ratio(table_of[metric], arm, reference, identical=same)
-    if claim.quantity not in table_of:
-        raise UserError(
-            f"claim {claim.id} names an unknown quantity",
-            found=claim.quantity,
-            allowed=[*table_of, SEED_SPREAD],
-        )
-    table = table_of[claim.quantity]
-    if claim.unit == verdicts.ABSOLUTE:
-        return statistics.paired_difference(table, arm, reference, identical=same)
-    return statistics.paired_log_ratio(table, arm, reference, identical=same)
-
-
-def _claim_seeds(claim: verdicts.Claim, effect: Estimate, verdict: str) -> int | None:
-    if verdict != verdicts.UNDECIDED:
-        return None
-    distance = verdicts.claim_distance(claim, effect)
-    if claim.quantity == SEED_SPREAD:
-        return verdicts.more_than(effect.n, statistics.seeds_for_spread(distance))
-    return verdicts.more_than(effect.n, statistics.seeds_to_decide(effect.sd, distance))

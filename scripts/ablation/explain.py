@@ -15,7 +15,7 @@ import numpy as np
 from ablation import arithmetic
 from ablation.architecture import Architecture, missing_facts, read_architecture
 from ablation.findings import find_findings
-from ablation.findings.finding import BACKUP, CURRENT, SIDES, Finding, Pair
+from ablation.findings.finding import BACKUP, CURRENT, SIDES, Finding, Pair, Place
 from ablation.findings.texts import LANGUAGES, Texts, load_texts, localized
 from ablation.grid import expand
 from ablation.quantities import Plan, Quantities, compute, rate_curve, ratio, read_plan
@@ -140,17 +140,19 @@ def _pair(
 ) -> Pair:
     architecture = read_architecture(facts)
     sides = {CURRENT: current, BACKUP: backup}
-    quantities = {
-        name: compute(_values(side), plan, architecture) for name, side in sides.items()
-    }
-    texts = {name: _texts_of(side.file) for name, side in sides.items()}
+    quantities = {name: compute(_values(side), plan, architecture) for name, side in sides.items()}
+    texts = {name: _texts_of(name, side.file) for name, side in sides.items()}
     return Pair(sides, quantities, plan, architecture, stages, texts, allow_remote_code)
 
 
-def _texts_of(file: str) -> list[tuple[str, int, str]]:
-    """The text values of a file: key, line, text."""
+def _texts_of(side: str, file: str) -> list[tuple[Place, str]]:
+    """The text values of a side's file, with their place."""
     leaves = load_entries(file).leaves()
-    return [(key, entry.line, entry.value) for key, entry in leaves if isinstance(entry.value, str)]
+    return [
+        (Place(side, None, entry.file, entry.line, key), entry.value)
+        for key, entry in leaves
+        if isinstance(entry.value, str)
+    ]
 
 
 def _claims(study: Study, plan: Plan, architecture: Architecture | None) -> list[dict[str, Any]]:
@@ -159,7 +161,9 @@ def _claims(study: Study, plan: Plan, architecture: Architecture | None) -> list
         return []
     grid = expand(study)
     full = {**_values(study.backup), **_values(study.current)}
-    arms = {a.name: compute({**full, **a.settings}, plan, architecture) for a in grid.arms}
+    named = {entry.get("arm") for entry in entries} | {CURRENT, BACKUP}
+    used = [arm for arm in grid.arms if arm.stage or arm.name in named]
+    arms = {a.name: compute({**full, **a.settings}, plan, architecture) for a in used}
     staged = [(arm.stage, arm.name) for arm in grid.arms if arm.stage]
     return arithmetic.judge_statements(entries, arms, arithmetic.contrasts_of(staged))
 
@@ -249,5 +253,3 @@ def _finding(finding: Finding, texts: Mapping[str, Texts]) -> dict[str, Any]:
     for part in ("title", "text"):
         found[part] = localized(finding, texts, part)
     return found
-
-

@@ -20,24 +20,26 @@ def render(study: Path, scripts: Path, results: Path, languages: Mapping[str, st
         results: The study's results.
         languages: The language of each report, by its name without ending.
     """
-    grid, metrics, effects = (results / n for n in ("grid.json", "metrics.csv", "effects.json"))
+    metrics, effects, health = (results / n for n in ("metrics.csv", "effects.json", "health.json"))
+    decided = results / "decided/grid.json"
+    grid = decided if decided.exists() else results / "grid.json"
     runs, figures, profile = (results / n for n in ("runs", "figures", "data/profile.json"))
     if not (grid.exists() and profile.exists()):
         return []
     common = ["--grid", grid, "--metrics", metrics]
+    drawn = [*common, "--effects", effects, "--runs", runs, "--profile", profile]
     steps: list[tuple[str, list]] = [
         ("collect_metrics", ["--grid", grid, "--runs", runs, "--output", metrics]),
         ("estimate_effects", ["--study", study, *common, "--output", effects]),
-        (
-            "draw_figures",
-            [*common, "--effects", effects, "--runs", runs, "--profile", profile]
-            + ["--output-dir", figures],
-        ),
+        ("draw_figures", [*drawn, "--output-dir", figures]),
     ]
+    watched = ["--grid", grid, "--runs", runs, "--profile", profile]
+    steps.append(("check_health", [*watched, "--output", health]))
     reports = {results / f"{name}.md": language for name, language in languages.items()}
     for report, language in reports.items():
         arguments = ["--study", study, "--resolved", results / "resolved", *common]
-        arguments += ["--effects", effects, "--profile", profile, "--figures", figures]
+        arguments += ["--effects", effects, "--profile", profile]
+        arguments += ["--health", health, "--figures", figures]
         arguments += ["--language", language, "--output", report]
         steps.append(("render_report", arguments))
     for script, arguments in steps:

@@ -4,13 +4,14 @@ Three watches make that sure, whatever is killed:
 - the supervisor (`run_supervised`) ends the job when it is told to stop, when the workflow that
   started it is gone, and when the launcher ends;
 - a guard process ends the job when the supervisor itself is gone;
-- each rank ends itself when the supervisor is gone (`watch_supervisor`).
+- each rank ends itself when the supervisor or the launcher is gone (`watch_supervisor`).
 Processes of a job are found by an environment variable that they all inherit.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import secrets
@@ -129,6 +130,12 @@ def job_processes(mark: str) -> list[int]:
     return found
 
 
+def child_states(pid: int) -> list[str]:
+    """States of a process's children, as in /proc; a zombie has "Z"."""
+    stats = (read_stat(int(path.name)) for path in Path("/proc").glob("[0-9]*"))
+    return [found[2] for found in stats if found and found[1] == pid]
+
+
 def kill_job(mark: str, patience: float = 2.0) -> None:
     """Kill every process of a job, and look again for those just started, until none is left."""
     deadline = time.monotonic() + patience
@@ -140,18 +147,18 @@ def kill_job(mark: str, patience: float = 2.0) -> None:
 
 
 def watch_supervisor() -> None:
-    """Let this process end as soon as its supervisor is gone: for ranks, before slow imports."""
+    """Let this process end when its supervisor or its parent is gone: for ranks, before imports."""
     text = os.environ.get(SUPERVISOR)
     if not text:
         return
-    supervisor = Process.parse(text)
+    above = [Process.parse(text), Process.of(os.getppid())]
 
     def watch() -> None:
-        while supervisor.alive():
+        while all(process.alive() for process in above):
             time.sleep(POLL_SECONDS)
         os._exit(1)
 
-    if not supervisor.alive():
+    if not all(process.alive() for process in above):
         os._exit(1)
     threading.Thread(target=watch, daemon=True, name="supervisor-watch").start()
 
@@ -163,6 +170,15 @@ class Job:
     launcher: subprocess.Popen
     mark: str
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+    started: bool = False  # whether the launcher has had a child
+
+    def running(self) -> bool:
+        """Whether the launcher runs and isn't merely shutting down, which takes it seconds."""
+        if self.launcher.poll() is not None:
+            return False
+        states = child_states(self.launcher.pid)
+        self.started = self.started or bool(states)
+        return not self.started or any(state not in "ZX" for state in states)
 
 
 @contextlib.contextmanager
@@ -201,7 +217,7 @@ def run_supervised(command: list[str], environment: dict[str, str]) -> tuple[int
             job = start_job(command, marked, mark)
             reader = threading.Thread(target=pass_on, args=(job,), daemon=True)
             reader.start()
-            while job.launcher.poll() is None and not stop.is_set():
+            while job.running() and not stop.is_set():
                 if workflow is not None and not workflow.alive():
                     print("snakemake is gone: the job stops", file=sys.stderr, flush=True)
                     stop.number = signal.SIGTERM
@@ -211,8 +227,8 @@ def run_supervised(command: list[str], environment: dict[str, str]) -> tuple[int
             kill_job(mark)
             guard.kill()
             guard.wait()
+        job.launcher.wait()
         if stop.is_set():
-            job.launcher.wait()
             sys.exit(128 + stop.number)
         reader.join(timeout=2)
         return job.launcher.returncode, list(job.tail)
@@ -307,13 +323,60 @@ def job_environment(threads: int, ranks: int, use_gpu: bool) -> dict[str, str]:
     scripts = str(Path(__file__).parents[1])
     paths = [scripts, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
     environment["PYTHONPATH"] = os.pathsep.join(paths)
+    # The environment's own ninja, activated or not: another version compiles everything again.
+    programs = [str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]
+    environment["PATH"] = os.pathsep.join(programs)
     environment["OMP_NUM_THREADS"] = str(max(1, threads // ranks))
+    environment["TORCH_EXTENSIONS_DIR"] = str(extensions_folder())
+    # Threads that spin at barriers slow each other down to a quarter where processes share cores.
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     environment["HF_HUB_OFFLINE"] = "1"  # prepare_model has fetched what there is to fetch
     environment["PYTHONWARNINGS"] = "ignore::FutureWarning"  # of libraries, about each other
     if not use_gpu:
         environment["DS_ACCELERATOR"] = "cpu"
         environment.pop("CUDA_VISIBLE_DEVICES", None)
     return environment
+
+
+def extensions_folder() -> Path:
+    """Where DeepSpeed keeps the operators that it compiles on first use.
+
+    Each environment and machine has its own: they would compile each other's again and again, and
+    code made for one processor may not run on another.
+    """
+    named = os.environ.get("TORCH_EXTENSIONS_DIR")
+    if named:
+        return Path(named)
+    key = hashlib.sha256(f"{sys.prefix}:{socket.gethostname()}".encode()).hexdigest()[:12]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "staged-ablation" / "torch_extensions" / key
+
+
+def remove_stale_locks(folder: Path) -> None:
+    """Remove compile locks that no process holds: a killed job leaves one, and all others wait.
+
+    torch keeps its lock file open as long as it holds it.
+    """
+    stale = unheld_locks(folder)
+    if stale:
+        time.sleep(POLL_SECONDS)  # one that is just being released is gone by then
+        for path in stale & unheld_locks(folder):
+            Path(path).unlink(missing_ok=True)
+
+
+def unheld_locks(folder: Path) -> set[str]:
+    """Paths of the compile locks that no process has open."""
+    locks = {str(path.resolve()) for path in folder.rglob("lock")}
+    return locks - open_files() if locks else set()
+
+
+def open_files() -> set[str]:
+    """Paths of the files that this user's processes have open."""
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            found.add(str(entry.readlink()))
+    return found
 
 
 def has_gpu() -> bool:
@@ -338,6 +401,7 @@ def launch(run_dir: Path, world_size: int, threads: int) -> None:
     """
     use_gpu = has_gpu()
     environment = job_environment(threads, world_size, use_gpu)
+    remove_stale_locks(Path(environment["TORCH_EXTENSIONS_DIR"]))
     visible = environment.get("CUDA_VISIBLE_DEVICES") if use_gpu else None
     for attempt in range(3):
         command = launcher_command(run_dir, world_size, visible)
@@ -347,12 +411,12 @@ def launch(run_dir: Path, world_size: int, threads: int) -> None:
         if code == USER_ERROR:
             sys.exit(USER_ERROR)
         if attempt == 2 or not any(PORT_TAKEN.search(line) for line in tail):
-            raise LaunchError(failure_message(code, tail))
+            raise LaunchError(failure_message(tail))
 
 
-def failure_message(code: int, tail: list[str]) -> str:
+def failure_message(tail: list[str]) -> str:
     """What went wrong, with the last lines of the job and a hint where memory ran out."""
-    message = f"the training job ended with code {code} and no metrics.json; its last lines:\n"
+    message = "the training job ended without metrics.json; its last lines:\n"
     message += "\n".join(f"  {line}" for line in tail)
     if any(OUT_OF_MEMORY.search(line) for line in tail):
         message += (

@@ -178,7 +178,8 @@ def short_value(value: object) -> str:
     if isinstance(value, float):
         return short_float(value)
     if isinstance(value, list):
-        if len(value) > 2 and value == list(range(value[0], value[-1] + 1)):
+        numbers = all(isinstance(item, int) for item in value)
+        if numbers and len(value) > 2 and value == list(range(value[0], value[-1] + 1)):
             return f"{value[0]}-{value[-1]}"
         return ", ".join(short_value(item) for item in value)
     if isinstance(value, Mapping):

@@ -196,6 +196,7 @@ def _rates(settings: Settings, steps: int) -> dict[str, float | None]:
         "learning_rate.last": last,
         "learning_rate.last_over_peak": last / peak if peak else None,
         "learning_rate.mean": float(curve.mean()),
+        "learning_rate.mean_over_peak": float(curve.mean()) / peak if peak else None,
         "learning_rate.sum": float(curve.sum()) * stride,
         "weight_decay.sum": float(curve.sum()) * stride * decay,
         "weight_decay.shrinkage": _shrinkage(curve, decay, stride),

@@ -17,7 +17,9 @@ from ablation.advice import (
     recommendations,
     rejected_lines,
 )
+from ablation.computed import decided_claims, finding_lines, quantity_rows
 from ablation.effects import FINAL_SUFFIX
+from ablation.health import health_rows, read_health
 from ablation.messages import cell, is_score, localized
 from ablation.method import location_rows, method_lines
 from ablation.sections import group_sections, impact_text, undecided_text
@@ -56,6 +58,9 @@ def report_context(sources: Sources, figures: str | Path, output: str | Path) ->
         "files": {side: sources.file_name(side) for side in SIDES},
         "differences": [difference_row(sources, d) for d in sources.trained],
         "difference_notes": difference_notes(sources),
+        "quantities": quantity_rows(sources),
+        "findings": finding_lines(sources),
+        "decided_claims": decided_claims(sources),
         "sections": group_sections(sources),
         "causes": cause_rows(sources),
         "recommendations": recommendations(sources),
@@ -64,6 +69,7 @@ def report_context(sources: Sources, figures: str | Path, output: str | Path) ->
         "impact_claims": impact_claim_lines(sources),
         "path": path_rows(sources),
         "absent": absent_lines(sources),
+        "health": health_lines(sources),
         "method": method_lines(sources),
         "locations": location_rows(sources),
         "figures": {name: relative(Path(figures) / f"{name}.svg", folder) for name in FIGURES},
@@ -323,3 +329,14 @@ def absent_lines(sources: Sources) -> list[str]:
             for arm, numbers in seeds.items()
         ]
     return lines
+
+
+def health_lines(sources: Sources) -> list[dict[str, str]]:
+    """The warnings about the runs, each with its evidence; none where none was checked."""
+    if not sources.health:
+        return []
+    rows = health_rows(read_health(sources.health), sources.messages.language)
+    return [
+        {**row, "arm": cell(sources.arm_title(row["arm"])), "text": cell(row["text"])}
+        for row in rows
+    ]

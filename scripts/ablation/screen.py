@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from ablation.dialects.defaults import NO_SUCH_STEP
 from ablation.findings.finding import SEVERITIES, SIDES
 from ablation.findings.texts import Texts
+from ablation.messages import localized
 from ablation.settings import BOOKKEEPING
 
 WIDTH = 100
@@ -108,9 +110,9 @@ def _heading(said: Said, texts: Texts) -> list[str]:
 
 def _data(said: Said, texts: Texts) -> str:
     data = said["data"]
-    known = data["num_labels_from"] or "unknown"
-    labels = texts(f"explain.labels_from_{known}" if known != "unknown" else "explain.labels_unknown",
-                   labels=data["num_labels"])
+    key = f"explain.labels_from_{data['num_labels_from']}"
+    key = key if data["num_labels_from"] else "explain.labels_unknown"
+    labels = texts(key, labels=data["num_labels"])
     if data["origin"] == "profile":
         facts = {"rows": texts.as_number(data["pool"]), "profile": data["profile"]}
         return texts("explain.profile", labels=data["num_labels"], **facts)
@@ -148,11 +150,11 @@ def _differences(said: Said, texts: Texts, every: bool) -> list[str]:
     heads += [(texts("explain.backup"), SIDE), (texts("explain.acts_on"), CLASS)]
     lines += _row(heads)
     for difference in shown:
-        lines += _difference(difference, said, texts)
+        lines += _difference(difference, texts)
     if folded and every:
         lines += ["", "  " + texts("explain.bookkeeping_all")]
         for difference in folded:
-            lines += _difference(difference, said, texts)
+            lines += _difference(difference, texts)
     elif folded:
         names = ", ".join(difference["setting"] for difference in folded)
         text = texts("explain.bookkeeping", count=len(folded), names=names)
@@ -160,30 +162,28 @@ def _differences(said: Said, texts: Texts, every: bool) -> list[str]:
     return lines
 
 
-def _difference(difference: Said, said: Said, texts: Texts) -> list[str]:
+def _difference(difference: Said, texts: Texts) -> list[str]:
     name, lines = difference["setting"], []
     if width_of(name) >= NAME:
         lines, name = [f"  {name}"], ""
     cells = [(name, NAME)]
-    cells += [(_cell(difference[side], side, said, texts), SIDE) for side in SIDES]
+    cells += [(_cell(difference[side], texts), SIDE) for side in SIDES]
     return lines + _row([*cells, (texts(f"class.{difference['class']}"), CLASS)])
 
 
-def _cell(found: Said, side: str, said: Said, texts: Texts) -> str:
+def _cell(found: Said, texts: Texts) -> str:
     """A value and where it comes from."""
-    return f"{texts.as_value(found['value'])} ({_origin(found, side, said, texts)})"
+    return f"{texts.as_value(found['value'])} ({_origin(found, texts)})"
 
 
-def _origin(found: Said, side: str, said: Said, texts: Texts) -> str:
+def _origin(found: Said, texts: Texts) -> str:
     if found["line"] is not None:
         others = [str(other["line"]) for other in found.get("also") or ()]
         lines = ", ".join([str(found["line"]), *others])
-        return f"{PurePath(said['files'][side]).name}:{lines}"
+        return f"{PurePath(found['file']).name}:{lines}"
     if found["origin"] == "derived":
         return texts("explain.derived", key=found["key"])
-    if found["key"]:
-        return texts("explain.default", library=found["key"])
-    return texts("explain.default_absent")
+    return _default(found["key"], texts) if found["key"] else texts("explain.default_absent")
 
 
 # --- Findings ----------------------------------------------------------------------------------
@@ -196,32 +196,49 @@ def _findings(said: Said, texts: Texts) -> list[str]:
     counts = {f"{s}s": sum(f["severity"] == s for f in found) for s in SEVERITIES}
     lines = [texts("explain.findings", **counts)]
     for finding in found:
-        lines += ["", *_finding(finding, said, texts)]
+        lines += ["", *_finding(finding, texts)]
     return lines
 
 
-def _finding(finding: Said, said: Said, texts: Texts) -> list[str]:
+def _finding(finding: Said, texts: Texts) -> list[str]:
     language = texts.messages.language
     mark = texts(f"severity.{finding['severity']}")
     first = f"  {mark}  "
     lines = _indented(finding["title"][language], first, " " * width_of(first))
     lines += _indented(finding["text"][language], "      ", "      ")
-    where = places(finding["places"], said, texts)
-    return lines + (_indented(f"[{finding['id']}] {where}", "      ", "      "))
+    where = places(finding["places"], texts)
+    tail = f"[{finding['id']}] {where}"
+    return lines + _indented(tail, "      ", "      ")
 
 
-def places(found: Iterable[Said], said: Said, texts: Texts) -> str:
-    """Lines of both files, and the libraries whose defaults count."""
-    parts, libraries = [], []
-    for side in SIDES:
-        mine = [place for place in found if place["side"] == side]
-        lines = sorted({place["line"] for place in mine if place["line"] is not None})
-        if lines:
-            name = PurePath(said["files"][side]).name
-            parts.append(f"{name}:{', '.join(map(str, lines))}")
-        libraries += [place["key"] for place in mine if place["line"] is None and place["key"]]
-    named = list(dict.fromkeys(libraries))
-    return "; ".join(parts + [texts("explain.default", library=name) for name in named])
+def places(found: Sequence[Said], texts: Texts) -> str:
+    """The lines of each file, and the libraries whose defaults count."""
+    lines: dict[str, set[int]] = {}
+    for place in found:
+        if place["line"] is not None:
+            lines.setdefault(PurePath(place["file"]).name, set()).add(place["line"])
+    parts = [f"{name}:{_ranges(sorted(numbers))}" for name, numbers in lines.items()]
+    defaults = {_default(p["key"], texts): None for p in found if p["line"] is None and p["key"]}
+    return "; ".join([*parts, *defaults])
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Ascending numbers, runs of three and more as a range: "13, 22-25"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(
+        f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs
+    )
+
+
+def _default(library: str, texts: Texts) -> str:
+    if library == NO_SUCH_STEP:
+        return texts("explain.default_absent")
+    return texts("explain.default", library=library.removeprefix("transformers."))
 
 
 # --- Claims ------------------------------------------------------------------------------------
@@ -238,27 +255,21 @@ def _claims(said: Said, texts: Texts) -> list[str]:
 
 def _claim(claim: Said, texts: Texts) -> list[str]:
     verdict = f"  {texts('verdict.' + claim['verdict'])}  "
-    text = (claim["text"] or {}).get(texts.messages.language) or (claim["text"] or {}).get("en")
-    lines = _indented(text or claim["id"], verdict, " " * width_of(verdict))
-    unit = _unit_of(claim)
-    computed = texts.bounds(claim["interval_low"], claim["interval_high"], unit)
-    claimed = texts.bounds(claim["low"], claim["high"], unit)
-    detail = f"{claim['quantity']}: {texts('explain.claimed')} {claimed}, {texts('explain.is')} {computed}"
+    text = localized(claim["text"] or claim["id"], texts.messages.language)
+    lines = _indented(text, verdict, " " * width_of(verdict))
+    unit = {"factor": "times", "relative_reduction": "percent"}.get(claim["unit"], "number")
+    facts = {
+        "quantity": claim["quantity"],
+        "claimed": texts.bounds(claim["low"], claim["high"], unit),
+        "computed": texts.bounds(claim["interval_low"], claim["interval_high"], unit),
+    }
+    detail = texts("explain.claim", **facts)
     if claim["reference"]:
-        values = (claim["arm_value"], claim["reference_value"])
-        facts = {"arm": claim["arm"], "reference": claim["reference"]}
-        facts |= {"arm_value": texts.as_number(values[0])}
-        facts |= {"reference_value": texts.as_number(values[1])}
-        detail += f" ({texts('explain.of_contrast', **facts)})"
-    else:
-        detail += f" ({claim['arm']})"
-    source = claim["source"] or {}
-    where = f" — {source['file']}:{source['lines']}" if source else ""
-    return lines + _indented(detail + where, "      ", "      ")
-
-
-def _unit_of(claim: Said) -> str:
-    return {"factor": "times", "relative_reduction": "percent"}.get(claim["unit"], "number")
+        sides = {side: claim[side] for side in ("arm", "reference")}
+        values = {f"{s}_value": texts.as_number(claim[f"{s}_value"]) for s in sides}
+        detail += " " + texts("explain.claim_of", **sides, **values)
+    where = [detail, *([claim["source"]] if claim["source"] else [])]
+    return lines + _indented("; ".join(where), "      ", "      ")
 
 
 # --- Quantities --------------------------------------------------------------------------------
@@ -273,7 +284,8 @@ def _quantities(said: Said, texts: Texts) -> list[str]:
     lines += ["", "  " + texts("explain.curves")]
     top = max(max(said["curves"][side]["rate"]) for side in SIDES) or 1.0
     for side in SIDES:
-        lines.append(f"  {pad(texts.as_side(side), 9)}{sparkline(said['curves'][side]['rate'], top)}")
+        bars = sparkline(said["curves"][side]["rate"], top)
+        lines.append(f"  {pad(texts.as_side(side), 9)}{bars}".rstrip())
     return lines
 
 
@@ -286,12 +298,8 @@ def _quantity(quantity: Said, texts: Texts) -> list[str]:
             value = texts("explain.at_most", value=value)
         cells.append((value, AMOUNT))
     ratio = texts.bounds(quantity["ratio_low"], quantity["ratio_high"], "times")
-    label = quantity["label"][language]
-    indent = " " * (len(label) - len(label.lstrip()))
-    cells[0] = (label.strip(), LABEL - len(indent))
-    lines = [f"  {indent}{line[2:]}" for line in _row([*cells, (ratio, AMOUNT)])]
     formula = quantity["formula"][language]
-    return lines + ([f"  {indent}    = {formula}"] if formula else [])
+    return _row([*cells, (ratio, AMOUNT)]) + ([f"      = {formula}"] if formula else [])
 
 
 def sparkline(values: Sequence[float], top: float) -> str:

@@ -50,6 +50,8 @@ class Sources:
         runs: metrics.csv.
         effects: effects.json.
         profile: data/profile.json, None before the data is prepared.
+        findings: findings.json: what needed no training; empty where it was not made.
+        health: health.json: warnings about the runs; empty where it was not made.
         messages: The catalogue.
     """
 
@@ -61,6 +63,8 @@ class Sources:
     runs: pd.DataFrame
     effects: Mapping[str, Any]
     profile: Mapping[str, Any] | None
+    findings: Mapping[str, Any]
+    health: Mapping[str, Any]
     messages: Messages
 
     @property
@@ -177,6 +181,7 @@ def load_sources(
     effects: str | Path,
     study: str | Path,
     profile: str | Path | None,
+    health: str | Path | None,
     language: str,
 ) -> Sources:
     """The inputs of a report.
@@ -194,5 +199,11 @@ def load_sources(
         load_table(metrics),
         load_json(effects),
         load_json(profile) if profile and Path(profile).is_file() else None,
+        _load_if_there(folder / "findings.json"),
+        _load_if_there(health),
         Messages(language, load_catalogue(language)),
     )
+
+
+def _load_if_there(path: str | Path | None) -> Mapping[str, Any]:
+    return load_json(path) if path and Path(path).is_file() else {}

@@ -1,7 +1,8 @@
 """Paired contrasts over seeds: estimate, interval, and the number of seeds that would decide.
 
-A long table has the columns `arm`, `seed`, `value`; it holds one quantity. Differences are always
-arm minus reference, in the quantity's own units; whether that is better is the caller's argument.
+A long table has the columns `arm`, `seed`, `value` and holds one quantity; `wide_table` turns it
+into a wide one, a row for each seed and a column for each arm. Differences are always arm minus
+reference, in the quantity's own units; whether that is better is the caller's argument.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import optimize, stats
 
 CONFIDENCE = 0.95
 EQUIVALENCE_CONFIDENCE = 0.90  # two one-sided 5 % tests are a 90 % interval
 POWER = 0.80
 MOST_SEEDS = 1000
+ROUNDING = 1e-12
+LARGE_SHIFT = 30.0
 
 ONE_SEED = "one_seed"
 NO_SEEDS = "no_seeds"
@@ -53,14 +57,40 @@ class Estimate:
         return {**asdict(self), "seeds": list(self.seeds)}
 
 
+@lru_cache(maxsize=4096)
+def t_quantile(confidence: float, df: int) -> float:
+    """The factor of a two-sided t interval: half of what is left over lies beyond it."""
+    return float(stats.t.isf((1 - confidence) / 2, df))
+
+
 def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Student's t interval of the mean; needs at least two values."""
     array = np.asarray(values, dtype=float)
     if array.size < 2:
         raise ValueError("an interval needs at least two values")
-    half = float(stats.t.ppf((1 + confidence) / 2, array.size - 1) * array.std(ddof=1))
+    half = t_quantile(confidence, array.size - 1) * float(array.std(ddof=1))
     half /= math.sqrt(array.size)
     return float(array.mean()) - half, float(array.mean()) + half
+
+
+def interval_at(effect: Estimate, confidence: float) -> tuple[float, float] | None:
+    """The t interval of an estimate at another confidence; None where it has none."""
+    if effect.low is None or effect.estimate is None or effect.sd is None:
+        return None
+    if effect.sd == 0:
+        return effect.low, effect.low  # the same computation: exact at every confidence
+    half = t_quantile(confidence, effect.n - 1) * effect.sd / math.sqrt(effect.n)
+    return effect.estimate - half, effect.estimate + half
+
+
+def has_spread(values: np.ndarray) -> bool:
+    """Whether values differ by more than binary fractions do.
+
+    Counts of test rows often differ by the same number on every seed: 501/1001 - 498/1001 and
+    507/1001 - 504/1001 are equal, but not to the last bit, and that is no standard deviation.
+    """
+    largest = float(np.abs(values).max(initial=0.0))
+    return values.size > 1 and float(np.ptp(values)) > ROUNDING * max(1.0, largest)
 
 
 def mean_estimate(
@@ -82,48 +112,82 @@ def mean_estimate(
         return Estimate(mean, 0.0, n, where, mean, mean, mean, mean)
     if n == 1:
         return Estimate(mean, None, 1, where, no_interval=ONE_SEED)
-    if float(np.ptp(array)) == 0.0:
+    if not has_spread(array):
         return Estimate(mean, 0.0, n, where, no_interval=NO_SPREAD)
     low, high = t_interval(array, CONFIDENCE)
     low90, high90 = t_interval(array, EQUIVALENCE_CONFIDENCE)
     return Estimate(mean, float(array.std(ddof=1)), n, where, low, high, low90, high90)
 
 
-def arm_values(table: pd.DataFrame, arm: str) -> pd.Series:
-    """The finite values of one arm, indexed by seed in ascending order."""
-    rows = table[(table["arm"] == arm) & np.isfinite(table["value"].astype(float))]
-    return rows.set_index("seed")["value"].astype(float).sort_index()
+def is_equivalent(effect: Estimate, delta: float) -> bool:
+    """Whether the 90 % interval lies inside plus or minus delta (two one-sided tests)."""
+    if effect.low90 is None or effect.high90 is None:
+        return False
+    return -delta < effect.low90 and effect.high90 < delta
 
 
-def paired_values(table: pd.DataFrame, arm: str, reference: str) -> pd.DataFrame:
+def wide_table(table: pd.DataFrame) -> pd.DataFrame:
+    """A long table as one row for each seed, one column for each arm, NaN where there is no value.
+
+    Values that are not finite count as absent.
+    """
+    values = table["value"].to_numpy(dtype=float)
+    rows = table[np.isfinite(values)]
+    wide = rows.pivot(index="seed", columns="arm", values="value").astype(float).sort_index()
+    return wide.reindex(columns=list(dict.fromkeys(table["arm"])))
+
+
+def arm_values(wide: pd.DataFrame, arm: str) -> pd.Series:
+    """The values of one arm, indexed by seed in ascending order."""
+    if arm not in wide:
+        return pd.Series(dtype=float)
+    return wide[arm].dropna()
+
+
+def paired_arrays(
+    wide: pd.DataFrame, arm: str, reference: str
+) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """The values of the arm, those of the reference, and the seeds that both arms have."""
+    if arm not in wide or reference not in wide:
+        return np.empty(0), np.empty(0), []
+    above, below = wide[arm].to_numpy(), wide[reference].to_numpy()
+    kept = ~(np.isnan(above) | np.isnan(below))
+    return above[kept], below[kept], [int(seed) for seed in wide.index[kept]]
+
+
+def paired_values(wide: pd.DataFrame, arm: str, reference: str) -> pd.DataFrame:
     """Columns `arm` and `reference` over the seeds that both arms have."""
-    both = pd.concat(
-        {"arm": arm_values(table, arm), "reference": arm_values(table, reference)}, axis=1
-    )
-    return both.dropna().sort_index()
+    above, below, seeds = paired_arrays(wide, arm, reference)
+    return pd.DataFrame({"arm": above, "reference": below}, index=seeds, dtype=float)
 
 
 def paired_difference(
-    table: pd.DataFrame, arm: str, reference: str, *, identical: bool = False
+    wide: pd.DataFrame, arm: str, reference: str, *, identical: bool = False
 ) -> Estimate:
     """Arm minus reference over the seeds both have."""
-    pairs = paired_values(table, arm, reference)
-    difference = pairs["arm"] - pairs["reference"]
-    return mean_estimate(difference.tolist(), pairs.index.tolist(), identical=identical)
+    above, below, seeds = paired_arrays(wide, arm, reference)
+    return mean_estimate(above - below, seeds, identical=identical)
 
 
 def paired_log_ratio(
-    table: pd.DataFrame, arm: str, reference: str, *, identical: bool = False
+    wide: pd.DataFrame, arm: str, reference: str, *, identical: bool = False
 ) -> Estimate:
     """Logarithm of arm over reference, over the seeds both have where both are positive."""
-    pairs = paired_values(table, arm, reference)
-    pairs = pairs[(pairs["arm"] > 0) & (pairs["reference"] > 0)]
-    ratios = np.log(pairs["arm"] / pairs["reference"])
-    return mean_estimate(ratios.tolist(), pairs.index.tolist(), identical=identical)
+    above, below, seeds = paired_arrays(wide, arm, reference)
+    kept = (above > 0) & (below > 0)
+    logs = np.log(above[kept]) - np.log(below[kept])
+    return mean_estimate(
+        logs, [s for s, k in zip(seeds, kept, strict=True) if k], identical=identical
+    )
 
 
 def spread_ratio(
-    table: pd.DataFrame, arm: str, reference: str, *, identical: bool = False
+    wide: pd.DataFrame,
+    arm: str,
+    reference: str,
+    *,
+    identical: bool = False,
+    confidence: float = CONFIDENCE,
 ) -> Estimate:
     """Logarithm of the ratio of two standard deviations over seeds (arm over reference).
 
@@ -131,32 +195,25 @@ def spread_ratio(
     (NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.5.9). It ignores that seeds are paired;
     pairing only makes the ratio steadier, so the interval is wider than it need be.
     """
-    pairs = paired_values(table, arm, reference)
-    n = len(pairs)
-    seeds = tuple(int(seed) for seed in pairs.index)
+    values = paired_arrays(wide, arm, reference)
+    n, seeds = len(values[2]), tuple(values[2])
     if n < 2:
         return Estimate(None, None, n, seeds, no_interval=ONE_SEED if n else NO_SEEDS)
     if identical:
         return Estimate(0.0, 0.0, n, seeds, 0.0, 0.0, 0.0, 0.0)
-    above, below = float(pairs["arm"].std(ddof=1)), float(pairs["reference"].std(ddof=1))
-    if above == 0 or below == 0:
+    above, below = (float(array.std(ddof=1)) for array in values[:2])
+    if not (has_spread(values[0]) and has_spread(values[1])):
         return Estimate(None, None, n, seeds, no_interval=NO_SPREAD)
-    log_ratio = math.log(above / below)
+    ratio = math.log(above / below)
+    wide_half, half90 = (half_spread(n, c) for c in (confidence, EQUIVALENCE_CONFIDENCE))
+    ends = ratio - wide_half, ratio + wide_half, ratio - half90, ratio + half90
+    return Estimate(ratio, None, n, seeds, *ends)
 
-    def half(confidence: float) -> float:
-        return 0.5 * math.log(float(stats.f.ppf((1 + confidence) / 2, n - 1, n - 1)))
 
-    wide, narrow = half(CONFIDENCE), half(EQUIVALENCE_CONFIDENCE)
-    return Estimate(
-        log_ratio,
-        None,
-        n,
-        seeds,
-        log_ratio - wide,
-        log_ratio + wide,
-        log_ratio - narrow,
-        log_ratio + narrow,
-    )
+@lru_cache(maxsize=1024)
+def half_spread(n: int, confidence: float) -> float:
+    """Half the width of the interval of a log ratio of standard deviations of n seeds each."""
+    return 0.5 * math.log(float(stats.f.isf((1 - confidence) / 2, n - 1, n - 1)))
 
 
 def ratio_interval(
@@ -171,7 +228,7 @@ def ratio_interval(
     n = top.size
     if n < 2:
         return None
-    t2 = float(stats.t.ppf((1 + confidence) / 2, n - 1)) ** 2 / n
+    t2 = t_quantile(confidence, n - 1) ** 2 / n
     cov = np.cov(top, bottom, ddof=1)
     a = float(bottom.mean()) ** 2 - t2 * float(cov[1, 1])
     b = float(top.mean() * bottom.mean()) - t2 * float(cov[0, 1])
@@ -183,33 +240,63 @@ def ratio_interval(
     return (b - root) / a, (b + root) / a
 
 
-def power_of(n: int, effect_in_sd: float) -> float:
-    """Power of the two-sided 5 % paired t test with n seeds (noncentral t distribution)."""
+@lru_cache(maxsize=65536)
+def power_of(n: int, effect_in_sd: float, confidence: float = CONFIDENCE) -> float:
+    """Power of the two-sided paired t test with n seeds (noncentral t distribution).
+
+    Args:
+        n: Seeds.
+        effect_in_sd: The true mean in standard deviations of the paired difference.
+        confidence: One minus the level of the test; after Bonferroni over m, 1 - 0.05 / m.
+    """
     if n < 2:
         return 0.0
     shift = abs(effect_in_sd) * math.sqrt(n)
-    critical = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
-    # The far tail adds nothing once the shift is large, and the near one is then certain.
-    if shift > critical + 30:
-        return 1.0
+    critical = t_quantile(confidence, n - 1)
+    if shift > LARGE_SHIFT:
+        # The mean's own noise no longer counts, only that of the standard deviation; scipy's
+        # noncentral t loses its digits there.
+        return float(stats.chi2.cdf((n - 1) * (shift / critical) ** 2, n - 1))
     near = float(stats.nct.sf(critical, n - 1, shift))
     return 1.0 if math.isnan(near) else near
 
 
-def seeds_to_decide(sd: float | None, distance: float | None) -> int | None:
+def detectable_effect(n: int, comparisons: int = 1) -> float | None:
+    """The smallest effect that n paired seeds find with 80 % power; None below two seeds.
+
+    In standard deviations of the paired difference, two-sided 5 % over all comparisons
+    (Bonferroni).
+    """
+    if n < 2:
+        return None
+    confidence = bonferroni(comparisons)
+    most = 1.0
+    while power_of(n, most, confidence) < POWER:
+        most *= 2
+    return float(optimize.brentq(lambda e: power_of(n, e, confidence) - POWER, 0, most, xtol=1e-4))
+
+
+def bonferroni(comparisons: int, alpha: float = 1 - CONFIDENCE) -> float:
+    """The confidence of each of several intervals that hold together with 1 - alpha."""
+    return 1 - alpha / max(1, comparisons)
+
+
+def seeds_to_decide(
+    sd: float | None, distance: float | None, confidence: float = CONFIDENCE
+) -> int | None:
     """Fewest paired seeds that tell a mean from a limit `distance` away.
 
-    With 80 % power at the two-sided 5 % level, taking the measured sd as the true one. None when
-    sd or distance are unknown or zero, or when more than 1000 seeds would be needed.
+    With 80 % power at the two-sided level of `confidence`, taking the measured sd as the true one.
+    None when sd or distance are unknown or zero, or when more than 1000 seeds would be needed.
     """
     if sd is None or distance is None or not sd > 0 or not distance > 0:
         return None
     low, high = 2, MOST_SEEDS
-    if power_of(high, distance / sd) < POWER:
+    if power_of(high, distance / sd, confidence) < POWER:
         return None
     while low < high:
         middle = (low + high) // 2
-        if power_of(middle, distance / sd) >= POWER:
+        if power_of(middle, distance / sd, confidence) >= POWER:
             high = middle
         else:
             low = middle + 1

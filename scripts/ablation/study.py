@@ -12,6 +12,7 @@ from typing import Any
 
 import jsonschema
 
+from ablation.designs import GREEDY_PATH, REMAINDER, read_designs
 from ablation.dialects import DIALECTS
 from ablation.errors import UserError, raise_all
 from ablation.resolve import (
@@ -22,6 +23,7 @@ from ablation.resolve import (
     resolve_pair,
 )
 from ablation.settings import MOVES_TOGETHER, SETTINGS, in_arm
+from ablation.study_checks import find_problems
 from ablation.yamlfile import Entry, load_entries
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "workflow" / "schemas"
@@ -71,6 +73,32 @@ class Study:
     def stage_of(self, setting: str) -> str | None:
         """The name of the stage that changes the setting, or None."""
         return next((stage.name for stage in self.stages if setting in stage.settings), None)
+
+    def stage_line(self, name: str) -> int | None:
+        """The line of study.yaml that names the stage."""
+        names = [option["name"] for option in self.options["stages"]]
+        return self.lines.get(f"stages.{names.index(name)}.name") if name in names else None
+
+    def all_seeds(self) -> list[int]:
+        """Every seed the study may run: with `sequential`, as many as its last look needs.
+
+        Beyond those that are listed, the next whole numbers: fixed before any result.
+        """
+        seeds = list(self.options["seeds"])
+        if self.options["sequential"]:
+            missing = self.options["sequential"]["looks"][-1] - len(seeds)
+            seeds += range(max(seeds) + 1, max(seeds) + 1 + missing)
+        return seeds
+
+    def first_seeds(self) -> list[int]:
+        """The seeds that are run before any result is looked at."""
+        sequential = self.options["sequential"]
+        return self.all_seeds()[: sequential["looks"][0]] if sequential else self.all_seeds()
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether results decide which runs there are: more seeds, or steps of a greedy path."""
+        return bool(self.options["sequential"]) or GREEDY_PATH in read_designs(self.options)
 
     def unstaged(self) -> list[str]:
         """The trained differences that no stage names: together they are the remainder."""
@@ -251,16 +279,20 @@ def load_study(path: str | Path) -> Study:
     stages = _stages(root, path, options, differences)
     lines = {key: entry.key_line for key, entry in _walk(root)}
     silent = find_silent(current, backup)
-    return Study(folder.name, path, options, lines, current, backup, differences, silent, stages)
+    study = Study(folder.name, path, options, lines, current, backup, differences, silent, stages)
+    raise_all(find_problems(study))
+    return study
 
 
 def _walk(entry: Entry, prefix: str = "") -> list[tuple[str, Entry]]:
-    """Every dotted key of the file with its entry, blocks included."""
+    """Every dotted key of the file with its entry, blocks and items of lists included."""
     found = []
-    if isinstance(entry.value, dict):
-        for key, child in entry.value.items():
-            path = f"{prefix}.{key}" if prefix else key
-            found += [(path, child), *_walk(child, path)]
+    children = entry.value.items() if isinstance(entry.value, dict) else ()
+    if isinstance(entry.value, list):
+        children = enumerate(entry.value)
+    for key, child in children:
+        path = f"{prefix}.{key}" if prefix else str(key)
+        found += [(path, child), *_walk(child, path)]
     return found
 
 
@@ -350,7 +382,21 @@ def _explain(error: jsonschema.ValidationError, root: Entry, path: Path) -> User
         line=entry.line,
         found=entry.plain(),
         allowed=f"{error.validator}: {allowed}" + (f" ({description})" if description else ""),
+        write=_instead(error),
     )
+
+
+def _instead(error: jsonschema.ValidationError) -> str | None:
+    """A line that could stand there: the nearest of the allowed words, else the default."""
+    key = error.absolute_path[-1] if error.absolute_path else ""
+    start = f"{key}: " if isinstance(key, str) else "- "
+    if error.validator == "enum":
+        words = [str(item) for item in error.validator_value]
+        near = difflib.get_close_matches(str(error.instance), words, n=1, cutoff=0.5)
+        return start + (near or words)[0]
+    if "default" in error.schema:
+        return start + json.dumps(error.schema["default"])
+    return None
 
 
 def _stages(
@@ -371,6 +417,16 @@ def _stages(
             taken.setdefault(name, option["name"])
         moved = [m for name in names for m in MOVES_TOGETHER.get(name, ()) if m in differing]
         names += [name for name in moved if name not in names]
+        if option["name"] == REMAINDER:
+            problems.append(
+                UserError(
+                    "a stage cannot have this name: it means what no stage names",
+                    file=path,
+                    line=entry.at("name").line,
+                    found=REMAINDER,
+                    write="name: the_rest",
+                )
+            )
         if any(stage.name == option["name"] for stage in stages):
             problems.append(
                 UserError(

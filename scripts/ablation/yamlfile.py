@@ -335,6 +335,8 @@ def _syntax_error(path: Path, text: str, error: yaml.MarkedYAMLError) -> UserErr
     elif "undefined alias" in problem:
         name = found.split("*", 1)[-1].split()[0].strip(",]}") if "*" in found else ""
         problem = f"the alias '*{name}' has no anchor '&{name}' above it"
+    elif "nesting depth" in problem:
+        problem = "not a configuration: nested too deeply"
     else:
         problem = f"not YAML: {problem}"
     return UserError(problem, file=path, line=line, found=found.strip("\n"), write=write)

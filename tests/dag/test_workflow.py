@@ -16,7 +16,9 @@ pytestmark = pytest.mark.dag
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def snakemake(folder: Path, *arguments: str, study: str = "account_tax") -> subprocess.CompletedProcess:
+def snakemake(
+    folder: Path, *arguments: str, study: str = "account_tax"
+) -> subprocess.CompletedProcess:
     """Run Snakemake in `folder` on the studies that lie there."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(folder), *arguments]

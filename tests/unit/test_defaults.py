@@ -219,9 +219,8 @@ def test_deepspeeds_adam_has_adamws_decay_unless_told_otherwise():
     assert config.ADAM_W_MODE_DEFAULT is True
 
 
-@pytest.mark.parametrize("kind", ["qwen3", "llama", "gemma2", "phi3", "gpt_neox"])
-def test_all_linear_comes_to_these_modules_on_a_classifier(kind):
-    """E4: `all-linear` and the list of modules adapt the same weights."""
+def classifier(kind: str, **lora: object):
+    """A peft model of two tiny layers without memory, for what peft makes of a LoRA block."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     peft = pytest.importorskip("peft")
@@ -236,12 +235,53 @@ def test_all_linear_comes_to_these_modules_on_a_classifier(kind):
         "pad_token_id": 0,
     }
     config = transformers.AutoConfig.for_model(kind, **sizes)
+    with torch.device("meta"):
+        model = transformers.AutoModelForSequenceClassification.from_config(config)
+        return peft.get_peft_model(model, peft.LoraConfig(task_type="SEQ_CLS", **lora))
 
-    def adapted(targets: object) -> set[str]:
-        with torch.device("meta"):
-            model = transformers.AutoModelForSequenceClassification.from_config(config)
-            lora = peft.LoraConfig(task_type="SEQ_CLS", r=2, target_modules=targets)
-            named = peft.get_peft_model(model, lora).named_parameters()
-            return {name for name, weight in named if weight.requires_grad}
 
-    assert adapted("all-linear") == adapted(list(defaults.ALL_LINEAR[kind]))
+def trained(kind: str, **lora: object) -> set[str]:
+    """The names of the weights that peft trains."""
+    named = classifier(kind, **lora).named_parameters()
+    return {name for name, weight in named if weight.requires_grad}
+
+
+@pytest.mark.parametrize("kind", ["qwen3", "llama", "gemma2", "phi3", "gpt_neox"])
+def test_all_linear_comes_to_these_modules_on_a_classifier(kind):
+    """E4: `all-linear` and the list of modules adapt the same weights."""
+    names = list(defaults.ALL_LINEAR[kind])
+    assert trained(kind, target_modules="all-linear") == trained(kind, target_modules=names)
+
+
+@pytest.mark.parametrize(
+    ("rslora", "scale"), [(False, 32 / 16), (True, 32 / 4)], ids=["alpha/r", "alpha/sqrt(r)"]
+)
+def test_the_scale_of_lora_is_alpha_over_its_rank_or_the_root_of_it(rslora, scale):
+    """E3"""
+    lora = {"r": 16, "lora_alpha": 32, "use_rslora": rslora, "target_modules": ["q_proj"]}
+    scales = {
+        module.scaling["default"]
+        for module in classifier("qwen3", **lora).modules()
+        if hasattr(module, "scaling") and isinstance(module.scaling, dict)
+    }
+    assert scales == {scale}
+
+
+def test_the_head_is_trained_whether_it_is_named_or_not():
+    named = trained("qwen3", target_modules=["q_proj"], modules_to_save=["score"])
+    assert named == trained("qwen3", target_modules=["q_proj"])
+
+
+def test_all_layers_named_are_the_layers_without_naming_any():
+    every = trained("qwen3", target_modules=["q_proj"], layers_to_transform=[0, 1])
+    assert every == trained("qwen3", target_modules=["q_proj"])
+    assert every == trained("qwen3", target_modules=["q_proj"], layers_to_transform=[])
+
+
+def test_peft_matches_no_layer_to_a_negative_index():
+    """Why negative layers are resolved here: peft alone adapts nothing, or refuses."""
+    try:
+        found = trained("qwen3", target_modules=["q_proj"], layers_to_transform=[-1])
+    except ValueError:
+        return
+    assert not [name for name in found if "lora_" in name]

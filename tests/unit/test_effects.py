@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from synthetic import STUDY, build_study
 
-from ablation.effects import estimate_effects, long_table, quantities
+from ablation.effects import estimate_effects
 from ablation.errors import UserError
 from ablation.metrics import collect, load_json
+from ablation.outcomes import long_table, quantities
 
 ALL = ("current", "stage1-lora_lr", "stage2-epochs", "stage3-regularisation", "backup")
 
@@ -165,7 +166,13 @@ def test_a_claim_about_nothing_is_an_error(tmp_path, change, said):
 
 def test_the_spread_between_seeds_is_compared_as_a_ratio(tmp_path):
     study = copy.deepcopy(STUDY)
-    spread = {"id": "s", "quantity": "seed_spread", "contrast": "gap", "unit": "relative_reduction"}
+    spread = {
+        "id": "s",
+        "text": {"en": "Steadier"},
+        "quantity": "seed_spread",
+        "contrast": "gap",
+        "unit": "relative_reduction",
+    }
     study["claims"]["statements"] = [{**spread, "low": 0.5, "high": 0.7}]
     claim = effects_of(tmp_path, study=study)["claims"]["statements"][0]
     assert claim["interval_low"] < claim["estimate"] < claim["interval_high"] < 1
@@ -186,3 +193,40 @@ def test_a_claim_about_one_setting_of_the_remainder_gets_no_verdict(tmp_path):
     ]
     verdicts = [claim["verdict"] for claim in effects_of(tmp_path, study=study)["claims"]["impact"]]
     assert verdicts == ["not_separated", "no_difference"]
+
+
+def test_a_diverged_run_loses_its_pair_and_counts_in_stability(tmp_path):
+    metric = {"name": "eval_loss", "higher_is_better": False, "delta": 0.05}
+    study = {**STUDY, "metric": metric, "claims": {}}
+    found = by_id(effects_of(tmp_path, study=study, diverged=[("stage2-epochs", 2)]))
+    step = found["stage:epochs"]
+    odds = step["probability_of_improvement"]
+    assert (odds["wins"], odds["losses"], odds["ties"]) == (2, 1, 0)
+    assert step["stability"]["divergences"] == {"arm": 1, "reference": 0, "n": 3, "p": 1.0}
+    assert step["stability"]["verdict"] != "steadier"
+
+
+def test_every_planned_effect_carries_its_corrected_evidence(complete):
+    assert complete["schema_version"] == 2
+    assert complete["family"]["members"] == [
+        "stage:lora_lr",
+        "stage:epochs",
+        "stage:regularisation",
+        "remainder",
+        "gap",
+    ]
+    for name in complete["family"]["members"]:
+        one = by_id(complete)[name]
+        family, own = one["family"], one["improvement"]
+        assert family["p"] <= family["p_adjusted"] <= min(1.0, 5 * family["p"])
+        assert family["floor"] == 0.125 and "4 seeds cannot" in family["floor_in_words"]
+        ends = one["simultaneous"]
+        assert ends["low"] < own["low"] < own["high"] < ends["high"]
+        assert one["tost"]["equivalent"] == (one["impact"]["equivalent"])
+
+
+def test_what_is_sure_alone_may_be_undecided_in_the_family(tmp_path):
+    found = by_id(effects_of(tmp_path, seeds=(1, 2), effects={"epochs": 0.19}))
+    step = found["stage:epochs"]
+    assert step["impact"]["level"] == "undecided"
+    assert step["impact"]["seeds_to_decide"] == 3

@@ -103,10 +103,11 @@ def test_the_job_ends_with_its_supervisor(scripts, tag, number):
     assert code == (-number if number == signal.SIGKILL else 128 + number)
 
 
-def test_the_job_ends_with_its_launcher(scripts, tag):
+@pytest.mark.parametrize("depth", ["2", "1"])
+def test_the_job_ends_with_any_of_its_launchers(scripts, tag, depth):
     process = start([scripts["supervisor"], scripts["launcher"]], tag)
-    [launcher] = [pid for pid in tagged(tag, "launcher") if "2" in launch.command_line(pid)]
-    os.kill(launcher, signal.SIGKILL)
+    [victim] = [pid for pid in tagged(tag, "launcher") if launch.command_line(pid)[-1] == depth]
+    os.kill(victim, signal.SIGKILL)
     assert process.stdout.readline() == "(-9, ['everybody is up'])\n"
     assert seconds_until_gone(tag) < 2
 
@@ -159,12 +160,32 @@ def test_visible_devices_are_named_to_the_launcher():
 def test_threads_are_shared_among_ranks():
     environment = launch.job_environment(threads=8, ranks=2, use_gpu=False)
     assert environment["OMP_NUM_THREADS"] == "4"
+    assert environment["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert environment["PATH"].startswith(str(Path(sys.executable).parent))
     assert environment["DS_ACCELERATOR"] == "cpu"
     assert environment["PYTHONPATH"].split(os.pathsep)[0] == str(SCRIPTS)
 
 
 def test_a_failure_shows_the_last_lines_and_a_hint_for_memory():
-    message = launch.failure_message(1, ["torch.OutOfMemoryError: CUDA out of memory."])
+    message = launch.failure_message(["torch.OutOfMemoryError: CUDA out of memory."])
     assert "CUDA out of memory" in message
     assert "per_device_train_batch_size" in message
-    assert "memory ran out" not in launch.failure_message(1, ["KeyError: 'x'"])
+    assert "memory ran out" not in launch.failure_message(["KeyError: 'x'"])
+
+
+def test_a_compile_lock_that_nobody_holds_is_removed(tmp_path):
+    for operator in ("held", "stale"):
+        (tmp_path / operator).mkdir()
+    with (tmp_path / "held" / "lock").open("w"):
+        (tmp_path / "stale" / "lock").touch()
+        launch.remove_stale_locks(tmp_path)
+        assert (tmp_path / "held" / "lock").exists()
+    assert not (tmp_path / "stale" / "lock").exists()
+    launch.remove_stale_locks(tmp_path / "absent")
+
+
+def test_environments_do_not_share_compiled_operators(monkeypatch):
+    monkeypatch.delenv("TORCH_EXTENSIONS_DIR", raising=False)
+    here = launch.extensions_folder()
+    monkeypatch.setattr(sys, "prefix", "/another/environment")
+    assert launch.extensions_folder() != here

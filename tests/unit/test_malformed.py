@@ -40,7 +40,7 @@ CASES: dict[str, tuple[str | bytes, str, int]] = {
     "two colons": ("learning_rate: 1: 2\n", "not YAML", 1),
     "several documents": ("output_dir: a\n---\noutput_dir: b\n", "not YAML", 2),
     "several empty documents": ("---\n---\na: 1\n", "not YAML", 2),
-    "an unknown directive": ("%FOO bar\n%YAML 9.9\n---\na: 1\n", "not YAML", 2),
+    "an unknown directive": ("%FOO bar\n%YAML 9.9\n---\na: 1\n", "not YAML", 1),
     "a reserved character": ("a: @b\n", "not YAML", 1),
     "an undefined tag handle": ("a: !x!y 1\n", "not YAML", 1),
     "a bad escape": ('a: "\\q"\n', "not YAML", 1),
@@ -54,7 +54,7 @@ CASES: dict[str, tuple[str | bytes, str, int]] = {
     "a merge of a list": (f"{HF}lora:\n  <<: 5\n", "merges something that is not a mapping", 3),
     "a merge of texts": (f"{HF}lora:\n  <<: [a]\n", "merges something that is not a mapping", 3),
     "a billion laughs": (BILLION, "expands to more than 50,000 values", 1),
-    "a billion merges": (MERGE_BOMB, "expands to more than 50,000 values", 1),
+    "a billion merges": (MERGE_BOMB, "expands to more than 50,000 values", 2),
     # objects and keys
     "a python object": (f"{HF}x: !!python/object:os.system {{}}\n", "would build an object", 2),
     "a python call": ("x: !!python/object/apply:os.system [ls]\n", "would build an object", 1),
@@ -216,16 +216,17 @@ def test_an_included_file_is_as_guarded_as_the_first(tmp_path: Path):
 
 
 HEAVY = {
-    "50 MB": "'learning_rate: 1e-4\\n' + 'a: 1\\n' * 10_000_000",
-    "half a megabyte of lists": "'a: [' + '[],' * 170_000 + ']\\n'",
-    "half a megabyte of keys": "''.join(f'k{n}: 1\\n' for n in range(49_000))",
-    "half a megabyte of quotes": "'a: ' + '\"' * 500_000",
-    "half a megabyte of one word": "'output_dir: o\\nseed: ' + 'x' * 500_000",
-    "half a megabyte of digits": "'output_dir: o\\nseed: ' + '0' * 500_000 + '9'",
-    "brackets": "'a: ' + '[' * 500_000",
-    "question marks": "'? ' * 250_000",
-    "anchors": "''.join(f'k{n}: &a{n} 1\\n' for n in range(30_000)) + 'x: *b\\n'",
-    "laughs": repr(BILLION),
+    "50 MB": lambda: "learning_rate: 1e-4\n" + "a: 1\n" * 10_000_000,
+    "half a megabyte of lists": lambda: "a: [" + "[]," * 170_000 + "]\n",
+    "half a megabyte of keys": lambda: "".join(f"k{n}: 1\n" for n in range(49_000)),
+    "half a megabyte of quotes": lambda: "a: " + '"' * 500_000,
+    "half a megabyte of one word": lambda: f"{HF}seed: " + "x" * 500_000,
+    "half a megabyte of digits": lambda: f"{HF}seed: " + "9" * 500_000,
+    "brackets": lambda: "a: " + "[" * 500_000,
+    "question marks": lambda: "? " * 250_000,
+    "anchors": lambda: "".join(f"k{n}: &a{n} 1\n" for n in range(30_000)) + "x: *b\n",
+    "laughs": lambda: BILLION,
+    "merges": lambda: MERGE_BOMB,
 }
 LIMITED = """
 import resource, sys, time
@@ -246,7 +247,7 @@ except UserError as error:
 @pytest.mark.parametrize("name", HEAVY)
 def test_a_heavy_file_is_refused_in_five_seconds_and_500_mb(tmp_path: Path, root: Path, name: str):
     path = tmp_path / "file.yml"
-    path.write_text(eval(HEAVY[name]))
+    path.write_text(HEAVY[name]())
     run = subprocess.run(
         [sys.executable, "-c", LIMITED, str(path)],
         env={"PYTHONPATH": str(root / "scripts")},

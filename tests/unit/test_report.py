@@ -14,10 +14,14 @@ from synthetic import STUDY, Synthetic, build_study
 
 from ablation.effects import estimate_effects, load_study_options
 from ablation.errors import UserError
+from ablation.explain import explain_study
+from ablation.files import save_json
+from ablation.health import check_health, health_json
 from ablation.messages import LANGUAGES, Messages, load_catalogue, localized, short_value
 from ablation.metrics import collect, load_json, load_table, save_table
 from ablation.report import render_report
 from ablation.sources import GROUPS, load_sources
+from ablation.study import load_study
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "workflow" / "report" / "report.md.j2"
@@ -30,6 +34,8 @@ def analyse(made: Synthetic) -> None:
     table = load_table(made.folder / "metrics.csv")
     effects = estimate_effects(grid, table, load_study_options(made.study))
     (made.folder / "effects.json").write_text(json.dumps(effects), encoding="utf-8")
+    warnings = check_health(grid, made.runs, load_json(made.profile))
+    save_json(health_json(warnings), made.folder / "health.json")
 
 
 def render(made: Synthetic, language: str = "en") -> str:
@@ -41,6 +47,7 @@ def render(made: Synthetic, language: str = "en") -> str:
         folder / "effects.json",
         made.study,
         made.profile,
+        folder / "health.json",
         language,
     )
     return render_report(sources, folder / "figures", folder / "report.md")
@@ -83,7 +90,7 @@ def test_both_catalogues_have_the_same_keys_and_placeholders():
 
 
 def test_every_key_of_the_catalogue_is_used_and_every_used_one_is_there():
-    names = ("advice", "messages", "method", "report", "sections", "sources")
+    names = ("advice", "computed", "messages", "method", "report", "sections", "sources")
     code = "\n".join((ROOT / "scripts" / "ablation" / f"{name}.py").read_text() for name in names)
     code += TEMPLATE.read_text()
     literals = set(re.findall(r"""["']([\w.]+)["']""", code))
@@ -320,3 +327,28 @@ def test_the_figure_and_effect_scripts_do_not_import_torch(tmp_path):
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("language", "title"),
+    [("en", "They train on different amounts of data"), ("ko", "학습 데이터의 양이 다르다")],
+)
+def test_what_needed_no_training_is_told_with_its_lines(tmp_path, language, title):
+    folder = ROOT / "config/studies/debian_sections"
+    made = build_study(tmp_path, configurations=folder)
+    analyse(made)
+    findings = explain_study(load_study(folder / "study.yaml"))
+    save_json(findings, made.resolved / "findings.json")
+    text = render(made, language)
+    assert title in text
+    assert "`training.yml:13, 63`; `deepspeed.yml:118, 132`" in text
+    assert "218,880" in text
+
+
+def test_warnings_about_the_runs_are_in_the_report(tmp_path):
+    made = build_study(tmp_path)
+    analyse(made)
+    warnings = load_json(made.folder / "health.json")["warnings"]
+    text = render(made)
+    assert all(warning["title"]["en"] in text for warning in warnings)
+    assert ("Health of the runs" in text) == bool(warnings)

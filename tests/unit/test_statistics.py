@@ -16,7 +16,7 @@ def table(**arms: list[float]) -> pd.DataFrame:
         for arm, values in arms.items()
         for seed, value in enumerate(values, start=1)
     ]
-    return pd.DataFrame(rows, columns=["arm", "seed", "value"])
+    return st.wide_table(pd.DataFrame(rows, columns=["arm", "seed", "value"]))
 
 
 def test_the_interval_is_students():
@@ -82,7 +82,7 @@ def test_the_spread_ratio_covers_at_least_as_often_as_it_says(correlation):
     cov = [[1.0, correlation], [correlation, 1.0]]
     for _ in range(600):
         pairs = rng.multivariate_normal([0, 0], cov, size=5)
-        found = st.spread_ratio(table(a=list(pairs[:, 0]), b=list(pairs[:, 1])), "a", "b")
+        found = st.spread_ratio(pd.DataFrame({"a": pairs[:, 0], "b": pairs[:, 1]}), "a", "b")
         hits += found.low <= 0.0 <= found.high
     assert hits / 600 >= 0.93
 
@@ -113,3 +113,32 @@ def test_seeds_to_decide_is_unknown_without_spread_or_beyond_a_thousand():
     assert st.seeds_to_decide(1.0, 0.0) is None
     assert st.seeds_to_decide(1.0, 0.001) is None
     assert st.seeds_to_decide(0.001, 5.0) == 2
+
+
+def test_equal_counts_have_no_spread_whatever_binary_fractions_leave():
+    counts = table(a=[501 / 1001, 507 / 1001, 511 / 1001], b=[498 / 1001, 504 / 1001, 508 / 1001])
+    found = st.paired_difference(counts, "a", "b")
+    assert (found.no_interval, found.low) == ("no_spread", None)
+    assert found.estimate == pytest.approx(3 / 1001)
+
+
+@pytest.mark.parametrize(
+    ("n", "alone", "of_seven"),
+    [(5, 1.68, 2.87), (8, 1.16, 1.70), (10, 1.00, 1.41), (16, 0.75, 1.01)],
+)
+def test_the_detectable_effect_is_the_table_of_planning(n, alone, of_seven):
+    assert st.detectable_effect(n) == pytest.approx(alone, abs=0.01)
+    assert st.detectable_effect(n, 7) == pytest.approx(of_seven, abs=0.01)
+
+
+@pytest.mark.parametrize(("n", "family"), [(2, 5), (3, 7), (3, 1)])
+def test_the_detectable_effect_of_very_few_seeds_is_found_in_80_percent(n, family):
+    effect = st.detectable_effect(n, family)
+    draws = np.random.default_rng(1).normal(effect, 1.0, (200_000, n))
+    t = draws.mean(1) / (draws.std(1, ddof=1) / math.sqrt(n))
+    found = (np.abs(t) >= st.t_quantile(st.bonferroni(family), n - 1)).mean()
+    assert found == pytest.approx(0.80, abs=0.005)
+
+
+def test_one_seed_detects_nothing():
+    assert st.detectable_effect(1) is None

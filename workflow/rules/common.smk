@@ -1,5 +1,6 @@
 # Everything that is Python: the study, its grid, and what a run asks of the machine.
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -9,10 +10,12 @@ BASE = Path(os.path.relpath(workflow.basedir))
 SCRIPTS = BASE / "scripts"
 sys.path.insert(0, str(SCRIPTS.resolve()))
 
-from ablation import incomplete
+from ablation import adaptive, incomplete
+from ablation.designs import GREEDY_PATH, read_designs
 from ablation.errors import UserError
 from ablation.grid import describe
 from ablation.grid import expand as expand_arms
+from ablation.grid import load_grid
 from ablation.machine import devices_of_run, visible_gpus
 from ablation.study import check_options, load_study, study_file
 
@@ -20,17 +23,22 @@ STUDIES = config.get("studies") or str(BASE / "config" / "studies")
 try:
     check_options(config)
     STUDY = load_study(study_file(config["study"], STUDIES))
-    GRID = expand_arms(STUDY)
+    TOLD = str(config["devices_per_run"])
+    TOLD = int(TOLD) if TOLD.isdigit() else None
+    GRID = expand_arms(STUDY, TOLD)
+    CANDIDATES = adaptive.candidates(STUDY, TOLD)
     GPUS = visible_gpus()
     DEVICES = {
         arm.variant: devices_of_run(config["devices_per_run"], arm.settings, GPUS)
-        for arm in GRID.arms
+        for arm in [*GRID.arms, *(CANDIDATES.arms if CANDIDATES else [])]
     }
 except UserError as error:
     sys.exit(f"error: {error}")
 
 VARIANTS = list(DEVICES)
+PLANNED = {arm.variant for arm in GRID.arms}
 LANGUAGES = {"report": "en", "report.ko": "ko"}
+RECOMMENDED = [Path(STUDY.current.file).name, f"{Path(STUDY.current.file).stem}.patch"]
 FIGURES = ["waterfall", "loss_curves", "learning_rates", "gradient_norms"]
 
 # One box hands out no device ids, so jobs that use GPUs take turns: each may use all of them.
@@ -52,15 +60,124 @@ def get_final_output():
     return [
         *(f"results/{STUDY.name}/{name}.md" for name in LANGUAGES),
         f"results/{STUDY.name}/grid.csv",
+        *(f"results/{STUDY.name}/recommended/{name}" for name in RECOMMENDED),
+        *get_confirmation(),
+        # What is planned is trained at once; what results decide waits for them.
+        *(metrics_of(GRID) if STUDY.adaptive else []),
     ]
 
 
-def get_metrics():
-    """The metrics of every run of the grid."""
+def get_metrics(wildcards=None):
+    """The metrics of every run: those planned, or those that results have decided on.
+
+    Called without wildcards it gives what can be an input: files, or this function itself.
+    """
+    if not STUDY.adaptive:
+        return metrics_of(GRID)
+    if wildcards is None:
+        return get_metrics
+    return metrics_of(
+        load_grid(checkpoints.decide_grid.get(study=STUDY.name).output.json)
+    )
+
+
+def metrics_of(grid):
+    """The metrics of each run of a grid."""
     return [
         f"results/{STUDY.name}/runs/{run.variant}/seed-{run.seed}/metrics.json"
-        for run in GRID.runs()
+        for run in grid.runs()
     ]
+
+
+def get_grid(wildcards):
+    """The grid that the analysis reads: as planned, or as results have decided."""
+    folder = f"results/{STUDY.name}"
+    return f"{folder}/decided/grid.json" if STUDY.adaptive else f"{folder}/grid.json"
+
+
+def get_grid_of_run(wildcards):
+    """The grid that holds the run's arm: the plan, or what results may add to it."""
+    name = "grid" if wildcards.variant in PLANNED else "candidates"
+    return f"results/{STUDY.name}/{name}.json"
+
+
+def read_json(path):
+    """The content of a small JSON file."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def seed_decisions(looks):
+    """The decisions on seeds of the first looks, each waited for, up to the one that stops."""
+    found = []
+    for look in range(1, looks + 1):
+        found.append(
+            checkpoints.decide_seeds.get(study=STUDY.name, look=look).output[0]
+        )
+        if read_json(found[-1])["stop"]:
+            break
+    return found
+
+
+def get_earlier_looks(wildcards):
+    """The decisions before this look."""
+    return seed_decisions(int(wildcards.look) - 1)
+
+
+def get_look_metrics(wildcards):
+    """The metrics of the runs that this look is at."""
+    decisions = [read_json(path) for path in get_earlier_looks(wildcards)]
+    return metrics_of(adaptive.seeds_grid(STUDY, decisions, TOLD))
+
+
+def step_decisions(direction, steps):
+    """The first steps of the greedy path in a direction, each waited for."""
+    return [
+        checkpoints.choose_step.get(
+            study=STUDY.name, direction=direction, step=step
+        ).output[0]
+        for step in range(1, steps + 1)
+    ]
+
+
+def get_earlier_steps(wildcards):
+    """The decisions before this step."""
+    return step_decisions(wildcards.direction, int(wildcards.step) - 1)
+
+
+def get_step_metrics(wildcards):
+    """The metrics of the arms that this step chooses from, and of the one it starts at."""
+    decisions = [read_json(path) for path in get_earlier_steps(wildcards)]
+    base, found = adaptive.step_arms(STUDY, CANDIDATES, wildcards.direction, decisions)
+    arms = [base, *found.values()]
+    return metrics_of(adaptive.Grid(STUDY.name, arms, GRID.seeds))
+
+
+def get_decisions(wildcards):
+    """Every decision that the study's grid rests on."""
+    if STUDY.options["sequential"]:
+        return seed_decisions(len(STUDY.options["sequential"]["looks"]))
+    directions = read_designs(STUDY.options)[GREEDY_PATH]["directions"]
+    steps = adaptive.steps_of_path(STUDY)
+    return [path for way in directions for path in step_decisions(way, steps)]
+
+
+def get_confirmation():
+    """What the confirmation leaves, where the study asks for one."""
+    if not STUDY.options["confirm"]:
+        return []
+    return [f"results/{STUDY.name}/confirmation/verdict.json"]
+
+
+def get_confirmation_metrics(wildcards):
+    """The metrics of the runs that confirm what is recommended."""
+    chosen = checkpoints.choose_confirmation.get(study=STUDY.name)
+    return metrics_of(load_grid(chosen.output.grid))
+
+
+def decision_rule():
+    """What of study.yaml a decision follows, besides results."""
+    names = ("metric", "sequential", "seeds", "confirm", "designs")
+    return {name: STUDY.options[name] for name in names}
 
 
 def get_study_files(wildcards):
@@ -83,7 +200,9 @@ def data_identity():
     """What changes the prepared rows, besides the data itself: their split and their text."""
     options = STUDY.data_options()
     return {
-        key: options[key] for key in sorted(options) if key not in ("file", "lines")
+        key: options[key]
+        for key in sorted(options)
+        if key not in ("file", "lines", "rows")
     }
 
 
@@ -111,6 +230,11 @@ def train_gpus(wildcards):
 def get_library(wildcards):
     """The library without training: its change makes the cheap rules run again."""
     return sorted(map(str, SCRIPTS.glob("ablation/*.py")))
+
+
+def get_finding_rules(wildcards):
+    """The rules that findings come from."""
+    return sorted(map(str, SCRIPTS.glob("ablation/findings/*.py")))
 
 
 def require_data():

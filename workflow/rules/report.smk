@@ -4,7 +4,7 @@
 rule collect_metrics:
     input:
         get_metrics(),
-        grid="results/{study}/grid.json",
+        grid=get_grid,
         code=get_library,
     output:
         "results/{study}/metrics.csv",
@@ -28,7 +28,7 @@ rule collect_metrics:
 rule estimate_effects:
     input:
         get_study_files,
-        grid="results/{study}/grid.json",
+        grid=get_grid,
         metrics="results/{study}/metrics.csv",
         code=get_library,
     output:
@@ -53,7 +53,7 @@ rule estimate_effects:
 
 rule draw_figures:
     input:
-        grid="results/{study}/grid.json",
+        grid=get_grid,
         metrics="results/{study}/metrics.csv",
         effects="results/{study}/effects.json",
         profile="results/{study}/data/profile.json",
@@ -81,12 +81,41 @@ rule draw_figures:
         " > {log:q} 2>&1"
 
 
+rule check_health:
+    input:
+        get_metrics(),
+        grid=get_grid,
+        profile="results/{study}/data/profile.json",
+        code=get_library,
+    output:
+        "results/{study}/health.json",
+    log:
+        "results/{study}/logs/check_health.log",
+    benchmark:
+        "results/{study}/benchmarks/check_health.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        script=SCRIPTS / "check_health.py",
+        runs="results/{study}/runs",
+    shell:
+        "python {params.script:q}"
+        " --grid {input.grid:q}"
+        " --runs {params.runs:q}"
+        " --profile {input.profile:q}"
+        " --output {output:q}"
+        " 2> >(tee {log:q} >&2)"
+
+
 rule render_report:
     input:
         get_study_files,
         figures=rules.draw_figures.output,
+        findings="results/{study}/resolved/findings.json",
+        health="results/{study}/health.json",
+        confirmation=get_confirmation(),
         resolved=rules.resolve_study.output.differences,
-        grid="results/{study}/grid.json",
+        grid=get_grid,
         metrics="results/{study}/metrics.csv",
         effects="results/{study}/effects.json",
         profile="results/{study}/data/profile.json",
@@ -120,7 +149,34 @@ rule render_report:
         " --metrics {input.metrics:q}"
         " --effects {input.effects:q}"
         " --profile {input.profile:q}"
+        " --health {input.health:q}"
         " --figures {params.figures:q}"
         " --language {params.language}"
         " --output {output:q}"
+        " > {log:q} 2>&1"
+
+
+rule write_patch:
+    input:
+        get_study_files,
+        effects="results/{study}/effects.json",
+        code=get_library,
+    output:
+        config=f"results/{{study}}/recommended/{RECOMMENDED[0]}",
+        patch=f"results/{{study}}/recommended/{RECOMMENDED[1]}",
+    log:
+        "results/{study}/logs/write_patch.log",
+    benchmark:
+        "results/{study}/benchmarks/write_patch.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        script=SCRIPTS / "write_patch.py",
+        study=STUDY.file,
+    shell:
+        "python {params.script:q}"
+        " --study {params.study:q}"
+        " --effects {input.effects:q}"
+        " --output-config {output.config:q}"
+        " --output-patch {output.patch:q}"
         " > {log:q} 2>&1"

@@ -43,9 +43,63 @@ rule expand_grid:
     params:
         script=SCRIPTS / "expand_grid.py",
         study=STUDY.file,
+        devices=TOLD or 0,
     shell:
         "python {params.script:q}"
         " --study {params.study:q}"
+        " --devices {params.devices}"
         " --json {output.json:q}"
         " --csv {output.csv:q}"
+        " > {log:q} 2>&1"
+
+
+# Every arm that results may add, for the studies that let them.
+rule list_candidates:
+    input:
+        get_study_files,
+        code=get_library,
+    output:
+        "results/{study}/candidates.json",
+    log:
+        "results/{study}/logs/list_candidates.log",
+    benchmark:
+        "results/{study}/benchmarks/list_candidates.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        script=SCRIPTS / "list_candidates.py",
+        study=STUDY.file,
+        devices=TOLD or 0,
+    shell:
+        "python {params.script:q}"
+        " --study {params.study:q}"
+        " --devices {params.devices}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
+
+
+rule explain:
+    input:
+        get_study_files,
+        profile="results/{study}/data/profile.json",
+        messages=get_messages,
+        code=get_library,
+        findings=get_finding_rules,
+    output:
+        "results/{study}/resolved/findings.json",
+    log:
+        "results/{study}/logs/explain.log",
+    benchmark:
+        "results/{study}/benchmarks/explain.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        script=SCRIPTS / "explain.py",
+        study=STUDY.file,
+    shell:
+        "python {params.script:q}"
+        " {params.study:q}"
+        " --profile {input.profile:q}"
+        " --json"
+        " --output {output:q}"
         " > {log:q} 2>&1"

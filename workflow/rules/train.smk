@@ -1,3 +1,6 @@
+# The runs, and what their results decide to run next.
+
+
 # One DeepSpeed job for each run. It resumes from its own checkpoints, and metrics.json comes last.
 
 
@@ -6,7 +9,7 @@ rule train_run:
         model="results/{study}/model/model.json",
         data="results/{study}/data/profile.json",
         # A run's arm is in its name: a new grid must not train it again.
-        grid=ancient("results/{study}/grid.json"),
+        grid=ancient(get_grid_of_run),
     output:
         # Only what comes last: Snakemake deletes the output of a job that it starts again, and an
         # interrupted run goes on from the history and the checkpoint beside it.
@@ -37,4 +40,182 @@ rule train_run:
         " --world-size {resources.devices}"
         " --threads {threads}"
         " --output $(dirname {output:q})"
+        " > {log:q} 2>&1"
+
+
+# Whether more seeds are needed, after each look of `sequential`.
+checkpoint decide_seeds:
+    input:
+        get_look_metrics,
+        previous=get_earlier_looks,
+    output:
+        "results/{study}/decided/look-{look}.json",
+    log:
+        "results/{study}/logs/decide_seeds/look-{look}.log",
+    benchmark:
+        "results/{study}/benchmarks/decide_seeds/look-{look}.tsv"
+    wildcard_constraints:
+        look=r"\d+",
+    conda:
+        "../../environment.yml"
+    params:
+        script=SCRIPTS / "decide_seeds.py",
+        study=STUDY.file,
+        runs="results/{study}/runs",
+        devices=TOLD or 0,
+        rule=decision_rule(),
+    message:
+        "look {wildcards.look}: are more seeds needed?"
+    shell:
+        "python {params.script:q}"
+        " --study {params.study:q}"
+        " --look {wildcards.look}"
+        " --previous {input.previous:q}"
+        " --runs {params.runs:q}"
+        " --devices {params.devices}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
+
+
+# The next step of a greedy path.
+checkpoint choose_step:
+    input:
+        get_step_metrics,
+        previous=get_earlier_steps,
+    output:
+        "results/{study}/decided/{direction}-{step}.json",
+    log:
+        "results/{study}/logs/choose_step/{direction}-{step}.log",
+    benchmark:
+        "results/{study}/benchmarks/choose_step/{direction}-{step}.tsv"
+    wildcard_constraints:
+        direction="forward|backward",
+        step=r"\d+",
+    conda:
+        "../../environment.yml"
+    params:
+        script=SCRIPTS / "choose_step.py",
+        study=STUDY.file,
+        runs="results/{study}/runs",
+        devices=TOLD or 0,
+        rule=decision_rule(),
+    message:
+        "greedy path, {wildcards.direction}, step {wildcards.step}"
+    shell:
+        "python {params.script:q}"
+        " --study {params.study:q}"
+        " --direction {wildcards.direction}"
+        " --step {wildcards.step}"
+        " --previous {input.previous:q}"
+        " --runs {params.runs:q}"
+        " --devices {params.devices}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
+
+
+# The grid of a study whose results decide what is run, once all of it is decided.
+checkpoint decide_grid:
+    input:
+        get_study_files,
+        decisions=get_decisions,
+    output:
+        json="results/{study}/decided/grid.json",
+        csv="results/{study}/decided/grid.csv",
+    log:
+        "results/{study}/logs/decide_grid.log",
+    benchmark:
+        "results/{study}/benchmarks/decide_grid.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        script=SCRIPTS / "decide_grid.py",
+        study=STUDY.file,
+        devices=TOLD or 0,
+    shell:
+        "python {params.script:q}"
+        " --study {params.study:q}"
+        " --decisions {input.decisions:q}"
+        " --devices {params.devices}"
+        " --json {output.json:q}"
+        " --csv {output.csv:q}"
+        " > {log:q} 2>&1"
+
+
+# What is recommended, on fresh seeds against current and backup.
+checkpoint choose_confirmation:
+    input:
+        grid=get_grid,
+        effects="results/{study}/effects.json",
+    output:
+        decision="results/{study}/confirmation/decision.json",
+        grid="results/{study}/confirmation/grid.json",
+    log:
+        "results/{study}/logs/choose_confirmation.log",
+    benchmark:
+        "results/{study}/benchmarks/choose_confirmation.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        script=SCRIPTS / "choose_confirmation.py",
+        study=STUDY.file,
+        devices=TOLD or 0,
+        rule=decision_rule(),
+    shell:
+        "python {params.script:q}"
+        " --study {params.study:q}"
+        " --grid {input.grid:q}"
+        " --effects {input.effects:q}"
+        " --devices {params.devices}"
+        " --decision {output.decision:q}"
+        " --output {output.grid:q}"
+        " > {log:q} 2>&1"
+
+
+rule collect_confirmation:
+    input:
+        get_confirmation_metrics,
+        grid="results/{study}/confirmation/grid.json",
+        code=get_library,
+    output:
+        "results/{study}/confirmation/metrics.csv",
+    log:
+        "results/{study}/logs/collect_confirmation.log",
+    benchmark:
+        "results/{study}/benchmarks/collect_confirmation.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        script=SCRIPTS / "collect_metrics.py",
+        runs="results/{study}/runs",
+    shell:
+        "python {params.script:q}"
+        " --grid {input.grid:q}"
+        " --runs {params.runs:q}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
+
+
+rule estimate_confirmation:
+    input:
+        grid="results/{study}/confirmation/grid.json",
+        metrics="results/{study}/confirmation/metrics.csv",
+        code=get_library,
+    output:
+        "results/{study}/confirmation/verdict.json",
+    log:
+        "results/{study}/logs/estimate_confirmation.log",
+    benchmark:
+        "results/{study}/benchmarks/estimate_confirmation.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        script=SCRIPTS / "estimate_confirmation.py",
+        study=STUDY.file,
+        metric=STUDY.options["metric"],
+    shell:
+        "python {params.script:q}"
+        " --study {params.study:q}"
+        " --grid {input.grid:q}"
+        " --metrics {input.metrics:q}"
+        " --output {output:q}"
         " > {log:q} 2>&1"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from ablation.dialects.reader import DERIVED
 from ablation.findings.finding import (
@@ -15,7 +14,6 @@ from ablation.findings.finding import (
     WARNING,
     Finding,
     Pair,
-    Place,
     pairwise_evidence,
 )
 
@@ -27,7 +25,7 @@ MICRO, ACCUMULATION, DEVICES = (
 
 
 def amount(pair: Pair) -> Iterator[Finding]:
-    """Epochs are passes over the rows that an arm has: other rows make other amounts of training."""
+    """Epochs are passes over the rows that an arm has; with other rows they are other amounts."""
     name = "data.extract_ratio"
     if not pair.differs(name):
         return
@@ -80,7 +78,7 @@ def assumed_devices(pair: Pair) -> Iterator[Finding]:
     """A file that does not say on how many devices it trains."""
     for side in SIDES:
         found = pair.setting(side, DEVICES)
-        if found is not None and found.origin == DERIVED:
+        if found is not None and found.origin == DERIVED and found.line is None:
             yield pair.find("devices_assumed", INFO, {"devices": found.value}, [DEVICES], side)
 
 
@@ -205,10 +203,9 @@ def unchanged_by_stages(pair: Pair) -> Iterator[Finding]:
 def pickles(pair: Pair) -> Iterator[Finding]:
     """Data in a pickle: reading it can run any code."""
     for side in SIDES:
-        for key, line, text in pair.texts.get(side, ()):
-            if Path(text).suffix.lower() in (".pkl", ".pickle"):
-                place = Place(side, None, pair.sides[side].file, line, key)
-                evidence = {"path": text, "key": key, "line": line}
+        for place, text in pair.texts.get(side, ()):
+            if text.lower().endswith((".pkl", ".pickle")):
+                evidence = {"path": text, "key": place.key}
                 yield pair.find("pickle_as_data", WARNING, evidence, [], side, [place])
 
 

@@ -14,20 +14,7 @@ from ablation.findings.finding import (
     Pair,
     Place,
 )
-from ablation.settings import UNTRAINED, acts_on, in_arm
-
-ZERO = "deepspeed.zero_optimization"
-# A setting that does nothing while another one has the value named.
-IDLE_WHILE = {
-    f"{ZERO}.offload_optimizer.pin_memory": (f"{ZERO}.offload_optimizer.device", ("none", None)),
-    f"{ZERO}.offload_param.pin_memory": (f"{ZERO}.offload_param.device", ("none", None)),
-    "loss.class_weight_alpha": ("loss.use_class_weights", (False, None)),
-    "loss.class_weight_min": ("loss.use_class_weights", (False, None)),
-    "loss.class_weight_max": ("loss.use_class_weights", (False, None)),
-    "metric_for_best_model": ("load_best_model_at_end", (False, None)),
-    "greater_is_better": ("load_best_model_at_end", (False, None)),
-    "warmup_steps": ("lr_scheduler_type", ("constant", "OneCycle", "LRRangeTest")),
-}
+from ablation.settings import UNTRAINED, in_arm
 
 
 def written_twice(pair: Pair) -> Iterator[Finding]:
@@ -60,12 +47,12 @@ def best_without_checkpoint(pair: Pair) -> Iterator[Finding]:
             evidence = {"evaluated": evaluated, "saved": saved}
             yield pair.find("best_needs_same_strategy", PROBLEM, evidence, names, side)
             continue
-        steps = [pair.value(side, name) for name in ("eval_steps", "save_steps")]
-        if saved == "steps" and all(isinstance(step, int) and step > 0 for step in steps):
-            if steps[1] % steps[0]:
-                evidence = {"evaluated": steps[0], "saved": steps[1]}
-                names = ["load_best_model_at_end", "eval_steps", "save_steps"]
-                yield pair.find("best_needs_multiple", PROBLEM, evidence, names, side)
+        names = ["load_best_model_at_end", "eval_steps", "save_steps"]
+        steps = [pair.value(side, name) for name in names[1:]]
+        whole = all(isinstance(step, int) and step > 0 for step in steps)
+        if saved == "steps" and whole and steps[1] % steps[0]:
+            evidence = {"evaluated": steps[0], "saved": steps[1]}
+            yield pair.find("best_needs_multiple", PROBLEM, evidence, names, side)
 
 
 def no_steps(pair: Pair) -> Iterator[Finding]:
@@ -73,28 +60,16 @@ def no_steps(pair: Pair) -> Iterator[Finding]:
     for side in SIDES:
         steps = pair.value(side, "max_steps")
         if steps is not None and steps > 0:
+            names = ["max_steps", "num_train_epochs"]
             evidence = {"steps": steps, "epochs": pair.value(side, "num_train_epochs")}
-            yield pair.find("epochs_idle", WARNING, evidence, ["max_steps", "num_train_epochs"], side)
+            yield pair.find("epochs_idle", WARNING, evidence, names, side)
 
 
 def idle_differences(pair: Pair) -> Iterator[Finding]:
-    """Differences that can do nothing, for what another setting is."""
-    names, because = [], {}
-    for difference in pair.differences():
-        name = difference.setting
-        if acts_on(name) == "no-op":
-            continue
-        other, values = IDLE_WHILE.get(name, (None, ()))
-        if other is None:
-            continue
-        # It is idle where each side that has a value for it does not use it.
-        using = [s for s in SIDES if pair.value(s, name) is not None]
-        if using and all(pair.value(side, other) in values for side in using):
-            names.append(name)
-            because[name] = other
+    """Differences that can do nothing, for what other settings are."""
+    names = [difference.setting for difference in pair.differences() if difference.no_effect]
     if names:
-        evidence = {"settings": names, "because": because, "others": sorted(set(because.values()))}
-        yield pair.find("differences_idle", INFO, evidence, names)
+        yield pair.find("differences_idle", INFO, {"settings": names}, names)
 
 
 def numbers_as_text(pair: Pair) -> Iterator[Finding]:
@@ -142,8 +117,8 @@ def not_run_here(pair: Pair) -> Iterator[Finding]:
             if name in UNTRAINED and found.value not in UNTRAINED[name].harmless
         ]
         if names:
-            notes = {name: UNTRAINED[name].note for name in names}
-            evidence = {"settings": names, "notes": [f"{name}: {note}" for name, note in notes.items()]}
+            notes = [f"{name}: {UNTRAINED[name].note}" for name in names]
+            evidence = {"settings": names, "notes": notes}
             yield pair.find("not_run_here", WARNING, evidence, names, side)
 
 

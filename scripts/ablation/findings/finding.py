@@ -70,7 +70,7 @@ class Pair:
         plan: What is known of the data.
         architecture: The model; None where its facts are not known.
         stages: Setting to the stage that changes it; None without a study.
-        texts: Text values of each file with their line, by side: (key, line, text).
+        texts: The text values of each side's file, with their place.
         allow_remote_code: Whether the study lets a model's own code run; None without a study.
     """
 
@@ -79,7 +79,7 @@ class Pair:
     plan: Plan
     architecture: Architecture | None
     stages: Mapping[str, str] | None
-    texts: Mapping[str, Sequence[tuple[str, int, str]]]
+    texts: Mapping[str, Sequence[tuple[Place, str]]]
     allow_remote_code: bool | None = None
 
     def setting(self, side: str, name: str) -> Value | None:

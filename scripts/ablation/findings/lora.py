@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ablation.architecture import ALL_LINEAR, adapted_layers, count_trainable
+from ablation.architecture import adapted_layers, count_trainable
 from ablation.findings.finding import (
     INFO,
-    PROBLEM,
     SIDES,
     WARNING,
     Finding,
@@ -68,11 +67,10 @@ def parameters(pair: Pair) -> Iterator[Finding]:
 def layers(pair: Pair) -> Iterator[Finding]:
     """How the two sets of layers lie to each other."""
     name = "lora.layers_to_transform"
-    if pair.architecture is None or not pair.differs(name):
+    sets = [_layers_of(pair, side) for side in SIDES]
+    if not pair.differs(name) or None in sets:
         return
-    current, backup = (
-        adapted_layers(pair.architecture, pair.quantities[side].settings) for side in SIDES
-    )
+    current, backup = sets
     evidence = {
         **pairwise_evidence("layers", (current, backup)),
         **pairwise_evidence("count", (len(current), len(backup))),
@@ -87,15 +85,25 @@ def layers(pair: Pair) -> Iterator[Finding]:
         yield pair.find("layers_apart", INFO, evidence, [name])
 
 
+def _layers_of(pair: Pair, side: str) -> list[int] | None:
+    """The layers with adapters; None where that takes the model's number of layers to know."""
+    if pair.architecture is not None:
+        return adapted_layers(pair.architecture, pair.quantities[side].settings)
+    named = pair.value(side, "lora.layers_to_transform")
+    return named if named and min(named) >= 0 else None
+
+
 def negative_layers(pair: Pair) -> Iterator[Finding]:
     """peft compares indices with layer names: a negative one matches no layer."""
     name = "lora.layers_to_transform"
     for side in SIDES:
         found = pair.setting(side, name)
-        counted = found is not None and (found.note or "").startswith("counted from the end")
-        if counted or any(layer < 0 for layer in (found.value if found else None) or ()):
-            evidence = {"layers": found.value}
-            yield pair.find("negative_layers", WARNING, evidence, [name], side)
+        if found is None or found.value is None:
+            continue
+        if (found.note or "").startswith("counted from the end"):
+            yield pair.find("negative_layers", WARNING, {"layers": found.value}, [name], side)
+        elif min(found.value) < 0:
+            yield pair.find("negative_layers_uncounted", WARNING, {}, [name], side)
 
 
 def idle_bias(pair: Pair) -> Iterator[Finding]:
@@ -109,18 +117,8 @@ def idle_bias(pair: Pair) -> Iterator[Finding]:
         yield pair.find("bias_idle", INFO, evidence, ["lora.bias"], places=places)
 
 
-def named_layers_of_all(pair: Pair) -> Iterator[Finding]:
-    """peft refuses `layers_to_transform` beside `target_modules` as text."""
-    for side in SIDES:
-        modules = pair.value(side, "lora.target_modules")
-        if isinstance(modules, str) and pair.value(side, "lora.layers_to_transform") is not None:
-            names = ["lora.target_modules", "lora.layers_to_transform"]
-            evidence = {"modules": modules, "instead": ALL_LINEAR}
-            yield pair.find("layers_of_all_linear", PROBLEM, evidence, names, side)
-
-
 def uncounted(pair: Pair) -> Iterator[Finding]:
-    """Modules that are saved, so trained, and not in the count of weights."""
+    """Modules that are trained and not in the count of weights."""
     if pair.architecture is None:
         return
     for side in SIDES:
@@ -128,7 +126,8 @@ def uncounted(pair: Pair) -> Iterator[Finding]:
         names = count_trainable(pair.architecture, settings, pair.plan.num_labels).uncounted
         if names:
             evidence = {"modules": list(names)}
-            yield pair.find("modules_uncounted", INFO, evidence, ["lora.modules_to_save"], side)
+            where = ["lora.modules_to_save", "lora.target_modules"]
+            yield pair.find("modules_uncounted", INFO, evidence, where, side)
 
 
 def assumed_family(pair: Pair) -> Iterator[Finding]:
@@ -143,7 +142,6 @@ CHECKS = (
     layers,
     negative_layers,
     idle_bias,
-    named_layers_of_all,
     uncounted,
     assumed_family,
 )

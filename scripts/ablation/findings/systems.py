@@ -137,14 +137,17 @@ def offload(pair: Pair) -> Iterator[Finding]:
 def buffer(pair: Pair) -> Iterator[Finding]:
     """ZeRO 1 and 2 reserve the whole reduce bucket on each GPU, however little is trained."""
     name = f"{ZERO}.reduce_bucket_size"
+    large = {}
     for side in SIDES:
-        size = pair.quantities[side].get("memory.buffer")
         trained = pair.quantities[side].get("trainable_parameters")
-        elements = pair.value(side, name)
-        if size is None or trained is None or elements <= LARGE_BUFFER * trained:
-            continue
-        evidence = {"bytes": size, "elements": elements, "trained": trained}
-        yield pair.find("bucket_too_large", INFO, evidence, [name], side)
+        size = pair.quantities[side].get("memory.buffer")
+        if trained and size and pair.value(side, name) > LARGE_BUFFER * trained:
+            large[side] = trained, size
+    if large:
+        trained, size = max(large.values())
+        evidence = {"sides": list(large), "bytes": size, "trained": trained}
+        places = [place for side in large for place in pair.places(name, side=side)]
+        yield pair.find("bucket_too_large", INFO, evidence, [name], places=places)
 
 
 def idle_param_offload(pair: Pair) -> Iterator[Finding]:

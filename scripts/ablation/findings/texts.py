@@ -47,8 +47,9 @@ class Texts:
         return self(f"finding.{finding.id}.{part}", **finding.evidence)
 
     def as_number(self, value: float | None) -> str:
-        """Three significant digits, whole numbers whole."""
-        return self.messages.number(value)
+        """Three significant digits, whole numbers whole, without zeros at the end."""
+        text = self.messages.number(value)
+        return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
     def as_times(self, value: float | None) -> str:
         """A ratio."""
@@ -71,6 +72,8 @@ class Texts:
             return self("value.none")
         if value in ({}, []):
             return self("value.empty")
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return ", ".join(value)
         if isinstance(value, float) and not value.is_integer():
             value = float(f"{value:.6g}")
         return short_value(value)

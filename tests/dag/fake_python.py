@@ -1,0 +1,52 @@
+"""Stands in for training in DAG tests: writes what a run leaves behind, with planted effects."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+from pathlib import Path
+
+
+def option(name: str) -> str:
+    return sys.argv[sys.argv.index(name) + 1]
+
+
+def prepare_model(folder: Path) -> None:
+    (folder / "model.json").write_text("{}")
+
+
+def prepare_data(folder: Path) -> None:
+    for name in ("train", "validation", "test"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / "labels.json").write_text("[]")
+    (folder / "profile.json").write_text("{}")
+
+
+def train_run(folder: Path) -> None:
+    effects = json.loads(os.environ["PLANTED"])
+    grid = json.loads(Path(option("--grid")).read_text())
+    variant, seed = option("--variant"), option("--seed")
+    arm = next(arm for arm in grid["arms"] if arm["variant"] == variant)
+    noise = random.Random(f"{variant}/{seed}").gauss(0, effects["noise"])
+    accuracy = 0.5 + sum(effects.get(name, 0.0) for name in arm["stages"]) + noise
+    block = {"epoch": 1.0, "eval_accuracy": accuracy, "eval_loss": 1 - accuracy}
+    metrics = {
+        "schema_version": 1,
+        "status": "completed",
+        "environment": {},
+        "data": {},
+        "quality": {"selected": "final", "final": block, "best": block},
+        "optimisation": {},
+        "cost": {},
+    }
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+
+
+if __name__ == "__main__":
+    output = Path(option("--output"))
+    output.mkdir(parents=True, exist_ok=True)
+    {"prepare_model": prepare_model, "prepare_data": prepare_data, "train_run": train_run}[
+        Path(sys.argv[1]).stem
+    ](output)

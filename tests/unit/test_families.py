@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+from synthetic import STUDY, build_study
+
+from ablation import families, sequential
+from ablation.decisions import planned_contrasts
+from ablation.effects import estimate_effects
+from ablation.families import Series, weigh
+from ablation.grid import load_grid
+from ablation.metrics import collect, load_json
+
+DESIGNS = [
+    "one_at_a_time",
+    "leave_one_out",
+    {"factorial": {"remainder": True}},
+    {"fractional": {"remainder": True}},
+    "a_a",
+    "compute_matched",
+    {"grid": {"values": {"learning_rate": [1e-4, 2e-4]}}},
+]
+PLANTED = {"lora_lr": -0.08, "epochs": 0.19, "regularisation": 0.004, "remainder": 0.05}
+
+
+def series(name: str, *values: float, planned: bool = True, identical: bool = False) -> Series:
+    return Series(name, dict(enumerate(values)), planned, identical)
+
+
+def test_the_family_is_what_was_planned_and_the_others_say_that_they_are_alone():
+    found = weigh(
+        [series("a", 1, 2, 3), series("b", 1, 1.1, 0.9), series("c", 1, 2, 3, planned=False)], 0.1
+    )
+    assert found["a"].size == found["b"].size == 2
+    assert found["b"].p_adjusted == pytest.approx(2 * found["b"].p)
+    assert (found["c"].method, found["c"].size, found["c"].p_adjusted) == ("none", 1, None)
+    assert found["c"].p == found["a"].p
+
+
+def test_a_larger_family_asks_for_more():
+    few = weigh([series("a", 0.8, 1.0, 1.3)], 0.1)["a"]
+    many = weigh([series(str(i), 0.8, 1.0, 1.3) for i in range(30)], 0.1)["0"]
+    assert few.significant and not many.significant
+    assert many.low < few.low and many.confidence == pytest.approx(1 - 0.05 / 30)
+
+
+def test_equal_computations_are_equivalent_with_certainty():
+    found = weigh([series("a", 0.0, 0.0, identical=True)], 0.1)["a"]
+    assert (found.significant, found.equivalent, found.low, found.high) == (False, True, 0.0, 0.0)
+    plan = sequential.Plan((3, 5), delta=0.1)
+    assert weigh([series("a", 0.0, 0.0, identical=True)], 0.1, plan)["a"].equivalent
+
+
+def test_no_seed_and_one_seed_conclude_nothing():
+    found = weigh([series("a"), series("b", 1.0)], 0.1)
+    for one in found.values():
+        assert (one.significant, one.equivalent, one.low, one.p) == (False, False, None, None)
+
+
+def test_with_looks_the_boundary_decides_and_the_interval_is_the_repeated_one():
+    plan = sequential.Plan((3, 5), delta=0.1, families=2)
+    found = weigh([series("a", *[1.0, 1.01, 0.99] * 2), series("b", 1.0, -1.0, 0.5)], 0.1, plan)
+    assert found["a"].method == families.SPENDING and found["a"].p_adjusted is None
+    assert found["a"].significant and 0 < found["a"].low < 1.0
+    assert not found["b"].significant and found["b"].low < 0 < found["b"].high
+
+
+# --- Through a whole study ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def designed(tmp_path_factory) -> tuple[dict, Path, dict]:
+    study = {**copy.deepcopy(STUDY), "designs": DESIGNS}
+    root = tmp_path_factory.mktemp("designed")
+    made = build_study(root, study=study, seeds=(1, 2, 3, 4, 5), effects=PLANTED)
+    grid = load_json(made.grid)
+    effects = estimate_effects(grid, collect(grid, made.runs), study)
+    json.dumps(effects, allow_nan=False)
+    return effects, made.grid, study
+
+
+def test_the_family_is_the_one_that_decides_about_seeds(designed):
+    effects, grid, _ = designed
+    planned = [contrast.id for contrast in planned_contrasts(load_grid(grid))]
+    assert sorted(effects["family"]["members"]) == sorted(planned)
+    assert effects["family"]["size"] == len(planned)
+
+
+def test_the_arms_of_the_report_are_the_path_and_the_others_stand_apart(designed):
+    effects, _, _ = designed
+    assert effects["arms"][0]["arm"] == "current"
+    assert len(effects["arms"]) == 5
+    assert "only-epochs" in {arm["arm"] for arm in effects["design_arms"]}
+
+
+def test_shapley_values_add_up_to_the_gap_and_find_what_was_planted(designed):
+    effects, _, _ = designed
+    found = {one["factor"]: one for one in effects["shapley"]}
+    gap = next(c for c in effects["contrasts"] if c["id"] == "gap")["improvement"]["estimate"]
+    assert sum(o["improvement"]["estimate"] for o in found.values()) == pytest.approx(gap)
+    assert sum(one["share"]["estimate"] for one in found.values()) == pytest.approx(1.0)
+    for name, planted in PLANTED.items():
+        ends = found[name]["simultaneous"]
+        assert ends["low"] <= planted <= ends["high"]
+
+
+def test_planted_effects_that_only_add_leave_no_interaction(designed):
+    effects, _, _ = designed
+    assert len(effects["interactions"]) == 6
+    assert not any(one["family"]["significant"] for one in effects["interactions"])
+    second = [*effects["interactions"], *effects["fractional"]["chains"]]
+    assert {one["family"]["size"] for one in second} == {len(second)} == {9}
+
+
+def test_fractional_effects_carry_their_aliases(designed):
+    fractional = designed[0]["fractional"]
+    found = {one["factor"]: one for one in fractional["effects"]}
+    assert fractional["resolution"] == 4
+    assert found["epochs"]["aliases"] == ["lora_lr×regularisation×remainder"]
+    assert found["epochs"]["improvement"]["estimate"] == pytest.approx(0.19, abs=0.01)
+    assert [len(chain["aliases"]) for chain in fractional["chains"]] == [2, 2, 2]
+
+
+def test_each_factor_is_measured_alone_and_in_presence_of_the_rest(designed):
+    contrasts = {c["id"]: c for c in designed[0]["contrasts"]}
+    for kind in ("only", "without"):
+        estimate = contrasts[f"{kind}:epochs"]["improvement"]["estimate"]
+        assert estimate == pytest.approx(0.19, abs=0.02)
+    assert contrasts["only:epochs"]["reference"] == "current"
+    assert contrasts["without:epochs"]["arm"] == "backup"
+
+
+def test_an_a_a_control_is_paired_with_other_seeds_and_is_no_effect(designed):
+    noise = designed[0]["noise_floor"]
+    assert noise["a_a"]["n"] == 5
+    assert noise["a_a"]["low"] < 0 < noise["a_a"]["high"]
+    assert 0 < noise["detectable"] < noise["detectable_corrected"]
+
+
+def test_a_step_is_split_into_compute_and_the_rest(designed):
+    contrasts = {c["id"]: c["improvement"]["estimate"] for c in designed[0]["contrasts"]}
+    parts = contrasts["equal_compute:epochs"] + contrasts["compute_alone:epochs"]
+    assert parts == pytest.approx(contrasts["stage:epochs"])
+
+
+def test_what_explores_or_checks_is_not_in_the_family(designed):
+    for contrast in designed[0]["contrasts"]:
+        if contrast["kind"] in ("tuning", "a_a", "total", "equal_compute"):
+            assert contrast["family"]["method"] == "none"
+
+
+def test_the_floor_of_sign_flips_is_said_in_words(designed):
+    assert "5 seeds cannot reach 0.05" in designed[0]["family"]["floor_in_words"]
+
+
+def test_with_looks_every_contrast_says_why_it_stopped(designed):
+    effects, grid_file, study = designed
+    grid = load_json(grid_file)
+    runs = collect(grid, grid_file.parent / "runs")
+    looks = {"looks": [3, 5], "spending": "obf", "alpha": 0.05}
+    found = estimate_effects(grid, runs, {**study, "sequential": looks})
+    json.dumps(found, allow_nan=False)
+    stopped = {c["id"]: c for c in found["sequential"]["contrasts"]}
+    assert set(stopped) == set(effects["family"]["members"])
+    assert stopped["stage:epochs"]["reason"] == "beyond_boundary"
+    assert found["sequential"]["families"] == effects["family"]["size"]
+    assert found["sequential"]["next_seeds"] is None
+    claim = next(c for c in found["claims"]["statements"] if c["id"] == "accuracy")
+    assert 0.95 < claim["confidence"] < 1.0
+
+
+def test_a_factorial_that_lacks_a_cell_estimates_nothing_and_says_which(designed):
+    _, grid_file, study = designed
+    grid = load_json(grid_file)
+    runs = collect(grid, grid_file.parent / "runs")
+    for arm in grid["arms"]:
+        if arm["arm"] == "only-epochs":
+            arm["design"].remove("factorial")
+    found = estimate_effects(grid, runs, study)
+    assert found["shapley"] == [] and found["factorial"]["lacking"] == [["epochs"]]
+    assert "shapley:epochs" not in found["family"]["members"]
+
+
+def test_greedy_steps_are_contributions_and_interactions_show_between_directions(designed):
+    _, grid_file, study = designed
+    grid = copy.deepcopy(load_json(grid_file))
+    runs = collect(grid, grid_file.parent / "runs")
+    factors = ["epochs", "lora_lr"]
+    for arm in grid["arms"]:
+        if set(arm["stages"]) <= set(factors) and arm["arm"] not in ("a_a",):
+            arm["design"].append("greedy_path")
+    full = "stage2-epochs"
+    paths = {
+        "forward": [{"factor": "epochs", "arm": "only-epochs"}, {"factor": "lora_lr", "arm": full}],
+        "backward": [
+            {"factor": "epochs", "arm": "stage1-lora_lr"},
+            {"factor": "lora_lr", "arm": "current"},
+        ],
+    }
+    grid["designs"].append({"design": "greedy_path", "factors": factors, "paths": paths})
+    found = estimate_effects(grid, runs, study)
+    contrasts = {c["id"]: c["improvement"]["estimate"] for c in found["contrasts"]}
+    assert contrasts["greedy:forward:epochs"] == pytest.approx(0.19, abs=0.02)
+    assert contrasts["greedy:backward:epochs"] == pytest.approx(0.19, abs=0.02)
+    assert found["greedy"]["exploratory"]
+    assert [one["interacts"] for one in found["greedy"]["interacting"]] == [False, False]
+
+
+def test_a_seed_without_all_cells_is_left_out_of_the_factorial(designed):
+    _, grid_file, study = designed
+    grid = load_json(grid_file)
+    runs = collect(grid, grid_file.parent / "runs")
+    runs.loc[(runs["arm"] == "only-epochs") & (runs["seed"] == 3), "status"] = "missing"
+    found = estimate_effects(grid, runs, study)
+    assert found["factorial"]["seeds"] == [1, 2, 4, 5]
+    assert {one["improvement"]["n"] for one in found["shapley"]} == {4}

@@ -1,0 +1,253 @@
+"""A plan says what a study costs and what it can find, without running or importing much."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ablation import plan, power, statistics
+from ablation.attribution import shapley_weights
+from ablation.errors import UserError
+from ablation.files import save_json
+from ablation.grid import expand
+from ablation.plan import Noise, Pilot, measure_noise, plan_study, with_seeds
+from ablation.plan_text import load_texts, render
+from ablation.study import load_study
+
+NOTHING = "no-such-folder"
+
+
+@pytest.fixture
+def study(account_tax):
+    def load(keys: str = ""):
+        file = account_tax / "study.yaml"
+        file.write_text(file.read_text() + f"\n{keys}\n")
+        return load_study(file)
+
+    return load
+
+
+def finished(results, variant: str, seed: int, accuracy: float, seconds: float) -> None:
+    metrics = {
+        "status": "completed",
+        "environment": {"world_size": 2},
+        "quality": {"selected": "final", "final": {"eval_accuracy": accuracy}},
+        "cost": {"train_runtime": seconds},
+    }
+    save_json(metrics, results / "runs" / variant / f"seed-{seed}" / "metrics.json")
+
+
+def design(said: dict, name: str) -> dict:
+    return next(d for d in said["designs"] if d["design"] == name)
+
+
+# --- Power -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("n", "alone", "of_seven"),
+    [(3, 3.26, 8.66), (5, 1.68, 2.87), (8, 1.16, 1.70), (10, 1.00, 1.41), (16, 0.75, 1.01)],
+)
+def test_the_smallest_effect_found_is_that_of_the_tables(n, alone, of_seven):
+    assert power.detectable(n) == pytest.approx(alone, abs=0.006)
+    assert power.detectable(n, 0.05 / 7) == pytest.approx(of_seven, abs=0.006)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 12])
+@pytest.mark.parametrize("effect", [0.0, 0.5, 1.0, 2.5])
+def test_power_is_that_of_the_noncentral_t_distribution(n, effect):
+    shift, critical = effect * math.sqrt(n), stats.t.ppf(0.975, n - 1)
+    far = stats.nct.cdf(-critical, n - 1, shift) if effect else 0.025
+    near = stats.nct.sf(critical, n - 1, shift) if effect else 0.025
+    assert power.power_of(n, effect) == pytest.approx(near + far, abs=0.001)
+    assert statistics.power_of(n, effect) == pytest.approx(near, abs=1e-6)
+
+
+def test_one_seed_finds_nothing():
+    assert power.detectable(1) is None and power.power_of(1, 5.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("k", "sigma_squares"), [(2, 1.00), (3, 0.56), (4, 0.33), (5, 0.21), (6, 0.14)]
+)
+def test_the_variance_of_a_shapley_value_is_that_of_its_weights(k, sigma_squares):
+    assert 2 * power.of_shapley(k) == pytest.approx(sigma_squares, abs=0.006)
+    weights = shapley_weights(k)
+    assert 2 * power.of_shapley(k) == pytest.approx(float((weights[0] ** 2).sum()), rel=1e-12)
+
+
+def test_a_fraction_of_sixteen_has_an_eighth_of_the_variance_of_one_contrast():
+    assert power.of_main_effect(16) / power.of_contrast() == 1 / 8
+
+
+# --- Costs and noise ---------------------------------------------------------------------------
+
+
+def test_without_rows_costs_are_only_against_current(study):
+    said = plan_study(study(), NOTHING)
+    assert said["total"]["hours"] is None and said["prices"]["origin"] == "relative"
+    assert [round(arm["relative"], 1) for arm in said["arms"][:3]] == [1.0, 1.0, 3.3]
+
+
+def test_twice_the_rows_cost_twice_the_hours(study):
+    loaded = study()
+    hours = [plan_study(loaded, NOTHING, rows=n)["total"]["hours"] for n in (10**6, 2 * 10**6)]
+    assert hours[1] == pytest.approx(2 * hours[0], rel=1e-3)
+    gpu = plan_study(loaded, NOTHING, rows=10**6, device="gpu")["total"]["hours"]
+    assert gpu < hours[0] / 100
+
+
+def test_measured_runs_set_the_price_of_the_others(study, tmp_path):
+    loaded = study()
+    current, other = (arm.variant for arm in expand(loaded).arms[:2])
+    finished(tmp_path, current, 1, 0.5, 900.0)
+    said = plan_study(loaded, tmp_path)
+    # 900 seconds on 2 devices; three epochs against ten cost what they are in FLOPs.
+    assert said["arms"][0]["hours"] == pytest.approx(0.5)
+    assert said["arms"][0]["cost_from"] == "measured"
+    assert said["arms"][2]["hours"] == pytest.approx(0.5 * said["arms"][2]["relative"])
+    assert said["arms"][2]["cost_from"] == "measured_speed"
+    assert said["total"]["finished"] == 1 and said["arms"][0]["finished"] == 1
+    left = said["total"]["hours"] - said["total"]["hours_left"]
+    assert left == pytest.approx(0.5)
+    assert other
+
+
+def test_a_run_that_is_no_result_is_no_pilot(study, tmp_path):
+    loaded = study()
+    variant = expand(loaded).arms[0].variant
+    folder = tmp_path / "runs" / variant / "seed-1"
+    folder.mkdir(parents=True)
+    for text in ("", "{", "[]", '{"status": "diverged"}', '{"status": "completed"}'):
+        (folder / "metrics.json").write_text(text)
+        assert plan_study(loaded, tmp_path)["noise"]["origin"] == "assumed"
+
+
+def test_noise_is_the_pooled_sd_of_paired_differences():
+    rng = np.random.default_rng(7)
+    shared = rng.normal(0, 0.05, 200)
+    values = {
+        name: dict(enumerate(level + shared + rng.normal(0, 0.01, 200)))
+        for name, level in (("a", 0.5), ("b", 0.7), ("c", 0.6))
+    }
+    noise = measure_noise(Pilot({}, values))
+    assert noise.origin == "pilot" and (noise.pairs, noise.seeds) == (3, 200)
+    assert noise.sd == pytest.approx(0.01 * math.sqrt(2), rel=0.1)
+
+
+def test_without_two_shared_seeds_or_spread_there_is_no_noise():
+    assert measure_noise(Pilot({}, {"a": {1: 0.5, 2: 0.6}, "b": {3: 0.5}})) is None
+    equal = {"a": {1: 501 / 1001, 2: 507 / 1001}, "b": {1: 498 / 1001, 2: 504 / 1001}}
+    assert measure_noise(Pilot({}, equal)) is None
+
+
+def test_noise_is_assumed_as_large_as_delta_unless_it_is_stated(study):
+    loaded = study()
+    assert plan_study(loaded, NOTHING)["noise"]["sd"] == 0.01
+    said = plan_study(loaded, NOTHING, sd=0.002)
+    assert said["noise"]["origin"] == "stated"
+    staged = design(said, "staged")
+    expected = power.detectable(3, 0.05 / 5) * 0.002
+    assert staged["detectable"] == pytest.approx(expected)
+
+
+# --- Designs -----------------------------------------------------------------------------------
+
+
+def test_a_fraction_finds_less_than_one_at_a_time_with_the_same_seeds(study):
+    said = plan_study(study(), NOTHING)
+    fraction, single = design(said, "fractional"), design(said, "one_at_a_time")
+    assert fraction["arms"] == 8 and single["arms"] == 5 and single["shared"] == 2
+    ratio = single["detectable"] / fraction["detectable"]
+    assert ratio == pytest.approx(math.sqrt(1 / power.of_main_effect(8)))
+
+
+def test_what_a_study_asks_for_is_marked_and_what_does_not_fit_says_why(study):
+    loaded = study("designs: [leave_one_out]")
+    said = plan_study(loaded, NOTHING)
+    asked = [d["design"] for d in said["designs"] if d["asked"]]
+    assert asked == ["staged", "leave_one_out"]
+
+
+def test_three_factors_are_too_few_for_a_fraction(study, account_tax):
+    text = (account_tax / "study.yaml").read_text()
+    start = text.index("  - name: epochs")
+    end = text.index("  - name: decay_length_scheduler")
+    (account_tax / "study.yaml").write_text(text[:start] + text[end:])
+    said = plan_study(study(), NOTHING)
+    assert design(said, "fractional")["reason"] == "4-8"
+    assert "it needs 4-8 factors, here are 3" in render(said, load_texts("en"))
+
+
+def test_a_budget_buys_the_design_that_finds_least(study):
+    loaded = study()
+    small = plan_study(loaded, NOTHING, rows=10**5, device="gpu", budget=90)["suggestion"]
+    large = plan_study(loaded, NOTHING, rows=10**5, device="gpu", budget=2000)["suggestion"]
+    assert small["hours_total"] <= 90 and large["hours_total"] <= 2000
+    assert large["detectable"] < small["detectable"]
+    assert large["design"] in ("factorial", "fractional") and "remainder" in large["write"]
+    assert plan_study(loaded, NOTHING, rows=10**5, budget=1e-3)["suggestion"] is None
+
+
+def test_the_line_that_is_suggested_is_a_valid_one(study, account_tax):
+    said = plan_study(study(), NOTHING, rows=10**5, device="gpu", budget=2000)
+    file = account_tax / "study.yaml"
+    file.write_text(f"{file.read_text()}\n{said['suggestion']['write']}\n")
+    assert any(
+        d["asked"] and d["design"] != "staged"
+        for d in plan_study(load_study(file), NOTHING)["designs"]
+    )
+
+
+def test_a_budget_without_any_measure_of_time_is_the_users_mistake(study):
+    with pytest.raises(UserError, match="write:   --rows"):
+        plan_study(study(), NOTHING, budget=10)
+
+
+def test_more_seeds_never_find_less():
+    prospect = plan.Prospect("staged", True, 4, 5, 5, False, 1.0, 5, 1.0, None, None)
+    found = [with_seeds(prospect, Noise(0.01, "stated"), n).detectable for n in range(2, 30)]
+    assert found == sorted(found, reverse=True)
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_the_whole_plan_can_be_read_in_both_languages(study, tmp_path, language):
+    loaded = study(
+        "designs: [greedy_path, leave_one_out, a_a, compute_matched, "
+        "factorial: {remainder: true}, grid: {values: {lora.r: [8, 16]}}]"
+    )
+    for seed in (1, 2):
+        for arm in expand(loaded).arms[:2]:
+            finished(tmp_path, arm.variant, seed, 0.5 + seed / 100 + len(arm.name) / 999, 60.0)
+    text = render(plan_study(loaded, tmp_path, budget=50), load_texts(language))
+    assert "matched-epochs" in text and "{" not in text.replace("{remainder: true}", "")
+
+
+def test_the_command_takes_less_than_two_seconds_and_imports_no_torch(root):
+    code = (
+        "import runpy, sys; sys.argv = ['plan.py', 'account_tax', '--json']; "
+        "runpy.run_path('scripts/plan.py', run_name='__main__'); "
+        "assert not {'torch', 'pandas', 'transformers'} & set(sys.modules)"
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = {**os.environ, "PYTHONPATH": str(root / "scripts")}
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert result.returncode == 0, result.stderr
+    assert len(json.loads(result.stdout)["arms"]) == 5
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2

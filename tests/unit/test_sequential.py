@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import special
+
+from ablation import sequential
+from ablation.sequential import OBRIEN_FLEMING, POCOCK, Plan, boundaries, decide
+
+# statistics.md, simulated there with 4e5 paths: the standard error of a boundary is 1 to 3 %.
+TABLE = [
+    ((3, 5, 8), OBRIEN_FLEMING, (0.0005, 0.0089, 0.0447)),
+    ((3, 5, 8), POCOCK, (0.0244, 0.0150, 0.0185)),
+    ((3, 4, 5, 6, 8), OBRIEN_FLEMING, (0.0005, 0.0027, 0.0070, 0.0142, 0.0394)),
+    ((3, 4, 5, 6, 8), POCOCK, (0.0246, 0.0126, 0.0110, 0.0110, 0.0142)),
+    ((3, 5, 8, 12), OBRIEN_FLEMING, (0.00001, 0.0010, 0.0114, 0.0440)),
+    ((3, 5, 8, 12), POCOCK, (0.0177, 0.0118, 0.0148, 0.0180)),
+]
+
+
+@pytest.mark.parametrize(("looks", "spending", "nominal"), TABLE)
+def test_boundaries_agree_with_the_simulated_table(looks, spending, nominal):
+    found = boundaries(looks, 0.05, spending)
+    assert found == pytest.approx(nominal, rel=0.05, abs=0.00006)
+
+
+@pytest.mark.parametrize("spending", [OBRIEN_FLEMING, POCOCK])
+@pytest.mark.parametrize("looks", [(3, 5, 8), (2, 4, 6)])
+def test_null_paths_cross_as_often_as_is_spent(looks, spending):
+    paths = 400_000
+    values = np.random.default_rng(11).standard_normal((looks[-1], paths), dtype=np.float32)
+    open_, crossed = np.ones(paths, bool), 0.0
+    for n, nominal in zip(looks, boundaries(looks, 0.05, spending), strict=True):
+        t = values[:n].mean(0) / (values[:n].std(0, ddof=1) / np.sqrt(n))
+        hit = open_ & (np.abs(t) >= -special.stdtrit(n - 1, nominal / 2))
+        open_ &= ~hit
+        crossed += hit.mean()
+        spent = sequential.spent(n / looks[-1], 0.05, spending)
+        assert crossed == pytest.approx(spent, abs=4 * np.sqrt(spent / paths))
+
+
+def test_everything_is_spent_at_the_last_look():
+    for spending in sequential.SPENDINGS:
+        assert sequential.spent(1.0, 0.05, spending) == pytest.approx(0.05)
+
+
+def test_one_look_is_the_plain_test():
+    assert boundaries((5,), 0.05) == pytest.approx((0.05,))
+
+
+def test_a_smaller_error_has_smaller_boundaries_down_to_the_tails():
+    plain, corrected = boundaries((3, 5, 8)), boundaries((3, 5, 8), 0.05 / 21)
+    assert all(0 < c < p for c, p in zip(corrected, plain, strict=True))
+
+
+def test_finer_cells_change_nothing_that_matters(monkeypatch):
+    coarse = boundaries((3, 5, 8, 12))
+    boundaries.cache_clear()
+    monkeypatch.setattr(sequential, "CELLS", 800)
+    assert boundaries((3, 5, 8, 12)) == pytest.approx(coarse, rel=0.003)
+    boundaries.cache_clear()
+
+
+def steps(mean: float, n: int, spread: float = 1.0) -> list[float]:
+    """Values with this mean and a sample standard deviation near `spread`, at every length."""
+    return [mean + spread * (1 if i % 2 else -1) for i in range(n)]
+
+
+PLAN = Plan((3, 5, 8), delta=0.5)
+
+
+def test_before_the_first_look_it_goes_on():
+    found = decide([0.1, 0.2], PLAN)
+    assert (found.status, found.reason, found.next_n) == ("continue", "before_first_look", 3)
+    assert sequential.latest_look([0.1, 0.2], PLAN) is None
+
+
+def test_a_large_effect_stops_as_superior_and_its_mirror_as_inferior():
+    up = decide(steps(20, 8), PLAN)
+    down = decide(steps(-20, 8), PLAN)
+    assert (up.status, up.reason, up.next_n) == ("superior", "beyond_boundary", None)
+    assert (down.status, down.n) == ("inferior", up.n)
+    assert up.n < 8
+
+
+def test_the_first_look_that_decides_counts_whatever_comes_later():
+    early = decide(steps(20, 5), PLAN)
+    assert decide([*steps(20, 5), -900.0, -900.0, -900.0], PLAN) == early
+
+
+def test_no_effect_that_matters_stops_as_equivalent():
+    found = decide(steps(0.01, 8, 0.05), PLAN)
+    assert (found.status, found.reason) == ("equivalent", "inside_delta")
+    assert found.n < 8
+
+
+def test_equal_runs_are_equivalent_at_once():
+    found = decide([0.0, 0.0, 0.0], PLAN)
+    assert (found.status, found.reason, found.n) == ("equivalent", "all_equal", 3)
+
+
+def test_hopeless_noise_stops_early_as_undecided():
+    found = decide(steps(0.0, 8, 30.0), PLAN)
+    assert (found.status, found.reason) == ("undecided", "conditional_power")
+    assert found.n < 8
+
+
+def test_without_delta_only_the_boundary_or_the_maximum_stops():
+    found = decide(steps(0.0, 8, 30.0), Plan((3, 5, 8)))
+    assert (found.status, found.reason, found.n) == ("undecided", "maximum_reached", 8)
+
+
+def test_between_looks_more_seeds_are_asked_for():
+    found = decide(steps(1.2, 4), PLAN)
+    assert (found.status, found.reason, found.next_n) == ("continue", "between_boundaries", 5)
+    assert sequential.seeds_needed([found, decide([0.1], PLAN)]) == 3
+    assert sequential.seeds_needed([decide(steps(20, 8), PLAN)]) is None
+
+
+def test_seeds_are_taken_in_the_order_they_were_planned():
+    values = {9: 5.0, 1: 5.2, 4: 4.9, 2: 5.1, 3: 5.0}
+    assert decide(values, PLAN) == decide(list(values.values()), PLAN)
+
+
+def test_more_contrasts_make_it_harder():
+    values = steps(1.5, 8)
+    assert decide(values, Plan((3, 5, 8), delta=0.1)).status == "superior"
+    assert decide(values, Plan((3, 5, 8), delta=0.1, families=50)).status != "superior"
+
+
+def test_the_repeated_interval_excludes_zero_exactly_beyond_the_boundary():
+    rng = np.random.default_rng(5)
+    for _ in range(100):
+        look = sequential.latest_look(rng.normal(1.0, 1, 5), PLAN)
+        assert (look.p <= look.boundary) == (look.low > 0 or look.high < 0)
+
+
+def test_the_confidence_of_a_repeated_interval_follows_the_looks():
+    confidences = sequential.confidences_at(Plan((3, 5, 8), families=4))
+    limits, equal = boundaries((3, 5, 8)), boundaries((3, 5, 8), 0.10)
+    assert confidences(3) == confidences(4) == (1 - limits[0], 1 - equal[0])
+    assert confidences(8) == (1 - limits[2], 1 - equal[2])
+    assert confidences(2) == confidences(3)

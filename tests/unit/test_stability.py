@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ablation.confirmation import confirm, estimate_confirmation
+from ablation.stability import count_divergences, judge, roughness_around_trend
+from ablation.statistics import mean_estimate
+
+
+def test_a_smooth_curve_is_not_rough_however_it_falls():
+    steps = np.arange(200)
+    assert roughness_around_trend(np.exp(-0.01 * steps)) == pytest.approx(0, abs=1e-9)
+    assert roughness_around_trend(2 + 3 * np.exp(-0.02 * steps)) < 1e-3
+
+
+@pytest.mark.parametrize("level", [0.1, 10.0])
+def test_roughness_is_the_relative_noise_at_any_level(level):
+    noise = np.random.default_rng(1).normal(0, 0.05, 4000)
+    falling = level * (1 + 3 * np.exp(-np.arange(4000) / 500))
+    assert roughness_around_trend(falling * np.exp(noise)) == pytest.approx(0.05, rel=0.05)
+
+
+def test_roughness_needs_three_steps_and_skips_what_is_not_finite():
+    assert roughness_around_trend([1.0, 2.0]) is None
+    assert roughness_around_trend([1.0, float("nan"), 1.0, 1.0]) == 0.0
+
+
+def ratio(*values: float):
+    return mean_estimate(list(values), range(len(values)))
+
+
+NONE = count_divergences("a", "b", [1, 2, 3, 4, 5, 6], set())
+
+
+def test_less_roughness_is_steadier_and_more_is_not():
+    assert judge(ratio(-0.7, -0.6, -0.8), NONE) == "steadier"
+    assert judge(ratio(0.7, 0.6, 0.8), NONE) == "less_steady"
+    assert judge(ratio(-0.7, 0.6, 0.1), NONE) == "undecided"
+
+
+def test_an_arm_that_diverges_more_is_never_called_steadier():
+    once = count_divergences("a", "b", [1, 2, 3, 4, 5, 6], {("a", 1)})
+    assert (once.arm, once.reference, once.p) == (1, 0, 1.0)
+    assert judge(ratio(-0.7, -0.6, -0.8), once) == "undecided"
+
+
+def test_divergence_on_every_seed_decides_alone():
+    seeds = [1, 2, 3, 4, 5, 6]
+    every = count_divergences("a", "b", seeds, {("a", seed) for seed in seeds})
+    assert every.p == pytest.approx(2 / 64)
+    assert judge(ratio(-0.7, -0.6, -0.8), every) == "less_steady"
+
+
+def test_seeds_on_which_both_diverge_say_nothing():
+    both = count_divergences("a", "b", [1, 2], {("a", 1), ("b", 1)})
+    assert (both.arm, both.reference, both.p) == (1, 1, None)
+
+
+def test_the_same_computation_is_equally_steady():
+    assert judge(mean_estimate([0.0, 0.0], [1, 2], identical=True), NONE) == "same"
+
+
+# --- Confirmation ------------------------------------------------------------------------------
+
+
+def fresh(*values: float, identical: bool = False):
+    return mean_estimate(list(values), range(len(values)), identical=identical)
+
+
+BETTER, EQUAL = fresh(0.10, 0.11, 0.09, 0.10, 0.12), fresh(0.001, -0.001, 0.0, 0.002, -0.002)
+
+
+def test_confirmed_is_better_than_current_and_no_worse_than_backup():
+    found = confirm(BETTER, EQUAL, 0.01)
+    assert (found.status, found.few_seeds) == ("confirmed", False)
+
+
+def test_a_recommendation_that_is_the_backup_needs_only_to_beat_current():
+    same = fresh(0.0, 0.0, 0.0, identical=True)
+    assert confirm(BETTER, same, 0.01).status == "confirmed"
+
+
+@pytest.mark.parametrize(
+    ("over_current", "over_backup", "status", "reason"),
+    [
+        (fresh(-0.1, -0.11, -0.09), EQUAL, "refuted", "not_better_than_current"),
+        (BETTER, fresh(-0.1, -0.11, -0.09), "refuted", "worse_than_backup"),
+        (fresh(0.1, -0.1, 0.05), EQUAL, "undecided", "better_than_current_open"),
+        (BETTER, fresh(0.1, -0.1, 0.05), "undecided", "as_good_as_backup_open"),
+        (fresh(0.1), fresh(0.1), "undecided", "no_interval"),
+    ],
+)
+def test_what_is_not_confirmed_says_why(over_current, over_backup, status, reason):
+    found = confirm(over_current, over_backup, 0.01)
+    assert (found.status, found.reason) == (status, reason)
+
+
+def test_a_confirmation_is_estimated_from_its_own_grid_and_runs():
+    names = ("current", "recommended", "backup")
+    arms = [{"arm": name, "variant": name, "stages": ["epochs"]} for name in names]
+    levels = {"current": 0.5, "recommended": 0.61, "backup": 0.6}
+    noise = {"current": 1, "recommended": 2, "backup": 3}
+    rows = [
+        {
+            "arm": name,
+            "seed": seed,
+            "status": "completed",
+            "quality.selected.eval_accuracy": levels[name] + 0.001 * (seed * noise[name] % 5),
+        }
+        for name in names
+        for seed in (101, 102, 103, 104, 105)
+    ]
+    grid = {"arms": arms, "seeds": [101, 102, 103, 104, 105]}
+    metric = {"name": "eval_accuracy", "higher_is_better": True, "delta": 0.02}
+    found = estimate_confirmation(grid, pd.DataFrame(rows), metric)
+    assert (found["status"], found["few_seeds"]) == ("confirmed", False)
+    assert found["over_current"]["estimate"] == pytest.approx(0.11, abs=0.005)
+    assert found["stages"] == ["epochs"]
+
+
+def test_nothing_recommended_is_nothing_to_confirm():
+    found = estimate_confirmation({"arms": [], "seeds": [9]}, None, {"name": "eval_accuracy"})
+    assert found["status"] == "nothing_to_confirm"
