@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablation.adaptive import candidates
 from ablation.dialects import DIALECTS
 from ablation.dialects.places import ORDER, PLACES, Place, Places
 from ablation.dialects.reader import EXPLICIT, Reader
@@ -81,7 +82,8 @@ def recommended_files(study: Study, arm_name: str) -> dict[Path, str]:
     Raises:
         UserError: there is no such arm, or the file's dialect cannot say one of its settings.
     """
-    arms = {arm.name: arm for arm in expand(study).arms}
+    found = candidates(study)
+    arms = {arm.name: arm for arm in [*(found.arms if found else []), *expand(study).arms]}
     if arm_name not in arms:
         near = difflib.get_close_matches(arm_name, arms, n=1)
         raise UserError(
