@@ -28,6 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--study", required=True, help="study.yaml")
     parser.add_argument("--profile", help="data/profile.json")
     parser.add_argument("--health", help="health.json")
+    parser.add_argument("--confirmation", help="confirmation/verdict.json, where there is one")
     parser.add_argument("--figures", required=True, help="folder of the figures")
     parser.add_argument("--language", required=True, choices=LANGUAGES)
     parser.add_argument("--output", required=True, help="Markdown file to write")
@@ -45,6 +46,7 @@ def main(args: argparse.Namespace) -> None:
         args.profile,
         args.health,
         args.language,
+        args.confirmation,
     )
     text = render_report(sources, args.figures, args.output)
     Path(args.output).write_text(text, encoding="utf-8")

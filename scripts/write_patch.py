@@ -10,7 +10,8 @@ import argparse
 from pathlib import Path
 
 from ablation.cli import run
-from ablation.files import load_json, save_text
+from ablation.files import save_text
+from ablation.metrics import load_json
 from ablation.patch import original_text, recommended_files, unified_patch
 from ablation.recommended import recommended_arm
 from ablation.study import load_study

@@ -7,7 +7,7 @@ from typing import Any
 
 from ablation.excerpts import Edit, edits_for
 from ablation.messages import cell, fence, is_score
-from ablation.sections import impact_text, undecided_text
+from ablation.sections import impact_text, undecided_contrast
 from ablation.sources import SIDES, Sources
 
 LEVELS_THAT_MATTER = ("LOW", "MEDIUM", "HIGH")
@@ -111,8 +111,7 @@ def rejected_lines(sources: Sources) -> list[str]:
     for step in sources.path:
         impact, title = step["impact"], sources.step_title(step)
         if impact["level"] == "undecided":
-            effect = step["improvement"]
-            reason = undecided_text(sources, effect, impact["seeds_to_decide"])
+            reason = undecided_contrast(sources, step)
             lines.append(t("recommend.undecided", step=title, reason=reason))
         elif impact["level"] == "NONE":
             effect = t.effect(step["improvement"], sources.metric)

@@ -22,8 +22,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from ablation.errors import UserError
+from ablation.evidence import planned_effects
 from ablation.metrics import load_history, run_folder
 from ablation.rows import train_rows_of
 from ablation.schedules import learning_rates, steps_per_epoch, total_steps
@@ -43,7 +45,15 @@ GAIN, LOSS, WHOLE, INK = "#9ecae1", "#fdae6b", "#636363", "#222222"
 MARKERS = "osD^vP*Xhd"
 MOST_POINTS = 800
 
-FIGURES = ("waterfall", "loss_curves", "learning_rates", "gradient_norms")
+FIGURES = (
+    "waterfall",
+    "loss_curves",
+    "learning_rates",
+    "gradient_norms",
+    "attribution",
+    "quality_cost",
+)
+INTERACTIONS = "interactions"  # only where the study has a factorial
 
 
 def draw_all(
@@ -54,7 +64,10 @@ def draw_all(
     profile: Mapping[str, Any] | None,
     output: str | Path,
 ) -> list[Path]:
-    """Draw every figure into the folder `output`; one without data says so in its place."""
+    """Draw every figure into the folder `output`; one without data says so in its place.
+
+    The matrix of interactions is drawn only where the study has a factorial.
+    """
     histories = load_histories(grid, runs)
     rows = train_rows_of(grid, runs_table, profile)
     draw: dict[str, Callable[[Figure], None]] = {
@@ -62,12 +75,16 @@ def draw_all(
         "loss_curves": lambda figure: draw_losses(figure, histories),
         "learning_rates": lambda figure: draw_schedules(figure, grid, rows),
         "gradient_norms": lambda figure: draw_norms(figure, histories, grid),
+        "attribution": lambda figure: draw_attribution(figure, effects),
+        "quality_cost": lambda figure: draw_quality_cost(figure, effects),
+        INTERACTIONS: lambda figure: draw_interactions(figure, effects),
     }
+    names = (*FIGURES, INTERACTIONS) if effects["factorial"] else FIGURES
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     with matplotlib.rc_context(STYLE):
-        for name in FIGURES:
+        for name in names:
             figure = Figure(layout="constrained")
             draw[name](figure)
             paths.append(folder / f"{name}.svg")
@@ -229,6 +246,228 @@ def _seed_legend(axes: Axes, seeds: Sequence[int], bounded: bool) -> None:
         axes.plot([], [], color=INK, lw=1.4, label="95% interval")
     columns = min(6, len(seeds) + 1)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, fontsize=8)
+
+
+# --- Attribution -------------------------------------------------------------------------------
+
+
+def seed_values(effects: Mapping[str, Any], one: Mapping[str, Any]) -> dict[int, float]:
+    """The improvement of a planned effect by seed (positive is better)."""
+    if "values" in one:
+        return {int(seed): value for seed, value in one["values"].items()}
+    metric = effects["metric"]["name"]
+    better = 1.0 if effects["metric"]["higher_is_better"] else -1.0
+    values = {
+        arm["arm"]: arm["means"][metric]["values"]
+        for arm in [*effects["arms"], *effects["design_arms"]]
+    }
+    here, there = values[one["arm"]], values[one["reference"]]
+    return {int(seed): better * (here[seed] - there[seed]) for seed in here if seed in there}
+
+
+def effect_name(name: str) -> str:
+    """An effect's id as a label: "only:epochs" is "epochs, alone"."""
+    kind, _, rest = name.partition(":")
+    words = {
+        "gap": "backup minus current",
+        "remainder": "remainder",
+        "only": f"{rest}, alone",
+        "without": f"{rest}, on all others",
+        "shapley": f"{rest}, mean over orders",
+        "main": f"{rest}, mean over fraction",
+    }
+    return words.get(kind, rest)
+
+
+def draw_attribution(figure: Figure, effects: Mapping[str, Any]) -> None:
+    """Every planned contrast with both intervals, its seeds, and the band of no matter."""
+    found = [e for e in planned_effects(effects) if e["improvement"]["estimate"] is not None]
+    if not found:
+        _say(figure, "No planned contrast has been measured yet.")
+        return
+    figure.set_size_inches(7.2, 1.3 + 0.34 * len(found))
+    axes = figure.subplots()
+    delta = effects["metric"]["delta"]
+    limits = _forest_limits(effects, found)
+    axes.axvspan(-delta, delta, facecolor="#f0f0f0", edgecolor="#bdbdbd", hatch="....", lw=0)
+    axes.axvline(0, color=INK, lw=0.8)
+    kinds = [one["id"].partition(":")[0] for one in found]
+    for place, (kind, one) in enumerate(zip(kinds, found, strict=True)):
+        _forest_row(axes, place, one, seed_values(effects, one), limits)
+        if place and kind != kinds[place - 1] and {kind, kinds[place - 1]} - {"stage", "remainder"}:
+            axes.axhline(place - 0.5, color="#d0d0d0", lw=0.6)
+    axes.set_yticks(range(len(found)), [effect_name(one["id"]) for one in found])
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(found) - 0.5, -0.5)
+    axes.set_xlim(*limits)
+    axes.set_xlabel(f"improvement of {effects['metric']['name']} (right is better)")
+    _forest_legend(figure, axes, effects)
+
+
+def _forest_limits(
+    effects: Mapping[str, Any], found: Sequence[Mapping[str, Any]]
+) -> tuple[float, float]:
+    """The range of seeds, and of intervals as far as they do not dwarf them."""
+    delta = effects["metric"]["delta"]
+    points = [v for one in found for v in seed_values(effects, one).values()] + [-delta, delta]
+    low, high = min(points), max(points)
+    reach = 0.35 * (high - low)
+    pairs = [one[key] for one in found for key in ("improvement", "simultaneous")]
+    ends = [pair[end] for pair in pairs for end in ("low", "high") if pair[end] is not None]
+    low = max(low - reach, min([low, *ends]))
+    high = min(high + reach, max([high, *ends]))
+    room = 0.04 * (high - low)
+    return low - room, high + room
+
+
+def _forest_row(
+    axes: Axes,
+    place: int,
+    one: Mapping[str, Any],
+    seeds: Mapping[int, float],
+    limits: tuple[float, float],
+) -> None:
+    """One contrast: thick its own interval, thin with ends the simultaneous one, seeds below."""
+    inner = limits[0] + 0.01 * (limits[1] - limits[0]), limits[1] - 0.01 * (limits[1] - limits[0])
+    for pair, width, cap in ((one["simultaneous"], 1.0, "|"), (one["improvement"], 3.6, None)):
+        if pair["low"] is None:
+            continue
+        ends = [min(max(pair[end], inner[0]), inner[1]) for end in ("low", "high")]
+        axes.hlines(place, *ends, color=INK if cap else "#737373", lw=width, zorder=4 - width / 4)
+        for shown, end, arrow in zip(ends, ("low", "high"), "<>", strict=True):
+            inside = math.isclose(shown, pair[end])
+            if cap and inside:
+                axes.plot(shown, place, cap, ms=7, color=INK, mew=1.0, zorder=4)
+            elif not inside:
+                axes.plot(shown, place, arrow, ms=5, color=INK, zorder=4)
+    below = [place + 0.27] * len(seeds)
+    axes.plot(list(seeds.values()), below, "o", ms=3.2, mfc="white", mec=INK, mew=0.7, zorder=5)
+    mean = one["improvement"]["estimate"]
+    axes.plot(mean, place, "D", ms=5, mfc=INK, mec="white", mew=0.8, zorder=6)
+
+
+def _forest_legend(figure: Figure, axes: Axes, effects: Mapping[str, Any]) -> None:
+    joint = "repeated" if effects["sequential"] else "simultaneous"
+    axes.plot([], [], "D", ms=5, mfc=INK, mec="white", label="mean")
+    axes.plot([], [], color="#737373", lw=3.6, label="own 95% interval")
+    axes.plot([], [], "-|", color=INK, lw=1.0, ms=7, label=f"{joint} interval")
+    axes.plot([], [], "o", ms=3.2, mfc="white", mec=INK, mew=0.7, label="one seed")
+    axes.fill_between(
+        [], [], facecolor="#f0f0f0", edgecolor="#bdbdbd", hatch="....", lw=0, label="within delta"
+    )
+    figure.legend(loc="outside upper center", ncols=5, fontsize=8)
+
+
+# --- Quality against cost ----------------------------------------------------------------------
+
+
+def draw_quality_cost(figure: Figure, effects: Mapping[str, Any]) -> None:
+    """The metric against the training time of every arm: seeds small, means large."""
+    metric = effects["metric"]["name"]
+    found = [(arm, _costs(arm, metric)) for arm in effects["arms"]]
+    others = [_costs(arm, metric) for arm in effects["design_arms"]]
+    found = [(arm, points) for arm, points in found if points]
+    others = [points for points in others if points]
+    if not found:
+        _say(figure, "No run has finished yet.")
+        return
+    figure.set_size_inches(7.2, 3.6)
+    axes = figure.subplots()
+    longest = max(time for points in [*(p for _, p in found), *others] for time, _ in points)
+    unit, size = next(
+        (u, s) for u, s in (("h", 3600), ("min", 60), ("s", 1)) if longest >= 2 * s or s == 1
+    )
+    for number, points in enumerate(others):
+        times, values = np.mean(points, axis=0)
+        label = "arms of other designs" if number == 0 else None
+        axes.plot(times / size, values, "x", ms=5, color="#969696", mew=1.2, label=label)
+    shades = np.linspace(0.15, 0.85, len(found))
+    for number, (arm, points) in enumerate(found):
+        marker, shade = MARKERS[number % len(MARKERS)], str(shades[number])
+        times, values = np.array(points).T
+        axes.plot(times / size, values, marker, ms=3.5, mfc="none", mec=INK, mew=0.6, zorder=3)
+        axes.plot(
+            times.mean() / size,
+            values.mean(),
+            marker,
+            ms=9,
+            mfc=shade,
+            mec=INK,
+            mew=0.9,
+            zorder=4,
+            label=arm["arm"],
+        )
+    axes.set_xlim(left=0)
+    axes.set_xlabel(f"training time ({unit})")
+    better = "higher" if effects["metric"]["higher_is_better"] else "lower"
+    axes.set_ylabel(f"{metric} ({better} is better)")
+    figure.legend(
+        loc="outside right upper", fontsize=8, title="mean (large), seeds (small)", title_fontsize=8
+    )
+
+
+def _costs(arm: Mapping[str, Any], metric: str) -> list[tuple[float, float]]:
+    """Training time (s) and metric of the seeds that have both; a diverged run has no time."""
+    times, values = (arm["means"][name]["values"] for name in ("train_runtime", metric))
+    return [(times[seed], values[seed]) for seed in values if seed in times]
+
+
+# --- Interactions ------------------------------------------------------------------------------
+
+
+def draw_interactions(figure: Figure, effects: Mapping[str, Any]) -> None:
+    """Shapley values on the diagonal and interactions of pairs below it, darker where larger."""
+    factors = (effects["factorial"] or {}).get("factors", [])
+    cells = {(one["factor"],) * 2: one["improvement"] for one in effects["shapley"]}
+    cells |= {tuple(one["pair"]): one["improvement"] for one in effects["interactions"]}
+    known = {pair: e for pair, e in cells.items() if e["estimate"] is not None}
+    if not known:
+        _say(figure, "Not every combination of the factorial has been run on a common seed yet.")
+        return
+    side = 1.25 * len(factors)
+    figure.set_size_inches(side + 1.8, 0.72 * side + 0.9)
+    axes = figure.subplots()
+    largest = max(abs(e["estimate"]) for e in known.values()) or 1.0
+    for (column, row), effect in known.items():
+        x, y = factors.index(column), factors.index(row)
+        _matrix_cell(axes, x, y, effect, largest)
+    axes.set_xlim(-0.5, len(factors) - 0.5)
+    axes.set_ylim(len(factors) - 0.5, -0.5)
+    labels = [arm_label(name, 12) for name in factors]
+    axes.set_xticks(range(len(factors)), labels)
+    axes.set_yticks(range(len(factors)), labels)
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _matrix_cell(axes: Axes, x: int, y: int, effect: Mapping[str, Any], largest: float) -> None:
+    """One cell: shade by size, hatch where negative, a frame on the diagonal."""
+    value = effect["estimate"]
+    shade = 1.0 - 0.45 * abs(value) / largest
+    axes.add_patch(
+        Rectangle(
+            (x - 0.48, y - 0.48),
+            0.96,
+            0.96,
+            facecolor=str(round(shade, 3)),
+            edgecolor=INK if x == y else "#9e9e9e",
+            lw=1.6 if x == y else 0.6,
+            hatch="///" if value < 0 else None,
+        )
+    )
+    text = f"{value:+.3f}"
+    if effect["low"] is not None:
+        text += f"\n[{effect['low']:+.3f}, {effect['high']:+.3f}]"
+    axes.text(
+        x,
+        y,
+        text.replace("-", "\N{MINUS SIGN}"),
+        ha="center",
+        va="center",
+        fontsize=7.5,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.9},
+    )
 
 
 # --- Curves of the runs ------------------------------------------------------------------------

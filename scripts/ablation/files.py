@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 
 def save_json(data: object, path: str | Path) -> None:
@@ -23,8 +22,3 @@ def save_text(text: str, path: str | Path) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     partial.replace(path)
-
-
-def load_json(path: str | Path) -> Any:
-    """What a JSON file of the workflow holds."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))

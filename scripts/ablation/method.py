@@ -22,16 +22,41 @@ def method_lines(sources: Sources) -> list[str]:
         *_world_lines(sources),
         t("method.selected", metric=t(f"metric.{sources.metric}")),
         t("method.interval"),
+        *_family_lines(sources),
         t("method.impact", delta=delta_text(sources), **levels),
+        t(f"method.equivalence.{_kind(sources)}", delta=delta_text(sources)),
         t("method.share"),
         t("method.seeds_to_decide"),
         t("method.claims"),
     ]
+    if effects["sequential"]:
+        lines.append(t("method.claims_looks"))
     if effects["diverged"]:
         lines.append(t("method.diverged"))
     if len(effects["seeds"]) == 2:
         lines.append(t("method.two_seeds"))
     return [*lines, *_environment_lines(sources)]
+
+
+def _kind(sources: Sources) -> str:
+    return "looks" if sources.effects["sequential"] else "fixed"
+
+
+def _family_lines(sources: Sources) -> list[str]:
+    """What decides, corrected over how many contrasts, and what the sign-flip test can reach."""
+    t, family = sources.messages, sources.effects["family"]
+    if not family["size"]:
+        return []
+    size, alpha = family["size"], t.percent(family["alpha"], 0)
+    confidence = t.percent(family["simultaneous_confidence"], 2)
+    method = f"method.family.{family['method']}"
+    lines = [t(method, size=size, alpha=alpha, confidence=confidence), t("method.unplanned")]
+    if family["n"]:
+        key = "method.floor.cannot" if family["floor_in_words"] else "method.floor.can"
+        numbers = {"n": family["n"], "seeds": family["seeds_for_floor"]}
+        floor = t.number(family["sign_flip_floor"], 2)
+        lines.append(t(key, floor=floor, size=size, alpha=f"{family['alpha']:g}", **numbers))
+    return lines
 
 
 def _model_lines(sources: Sources) -> list[str]:

@@ -19,6 +19,7 @@ from ablation.advice import (
 )
 from ablation.computed import decided_claims, finding_lines, quantity_rows
 from ablation.effects import FINAL_SUFFIX
+from ablation.evidence import confirmation_lines, evidence_blocks, left_out_lines
 from ablation.health import health_rows, read_health
 from ablation.messages import cell, is_score, localized
 from ablation.method import location_rows, method_lines
@@ -27,7 +28,15 @@ from ablation.settings import NO_OP, in_arm
 from ablation.sources import SIDES, Sources
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "workflow" / "report" / "report.md.j2"
-FIGURES = ("waterfall", "loss_curves", "learning_rates", "gradient_norms")
+FIGURES = (
+    "waterfall",
+    "loss_curves",
+    "learning_rates",
+    "gradient_norms",
+    "attribution",
+    "quality_cost",
+    "interactions",
+)
 
 
 def render_report(sources: Sources, figures: str | Path, output: str | Path) -> str:
@@ -65,10 +74,12 @@ def report_context(sources: Sources, figures: str | Path, output: str | Path) ->
         "causes": cause_rows(sources),
         "recommendations": recommendations(sources),
         "rejected": rejected_lines(sources),
+        "confirmation": confirmation_lines(sources),
         "claims": claim_rows(sources),
         "impact_claims": impact_claim_lines(sources),
         "path": path_rows(sources),
-        "absent": absent_lines(sources),
+        "evidence": evidence_blocks(sources),
+        "absent": [*absent_lines(sources), *left_out_lines(sources)],
         "health": health_lines(sources),
         "method": method_lines(sources),
         "locations": location_rows(sources),

@@ -121,11 +121,11 @@ def impact_text(sources: Sources, contrast: Mapping[str, Any]) -> str:
     Where the interval reaches other levels than the estimate's, it says which.
     """
     t, impact = sources.messages, contrast["impact"]
-    if contrast["one_run"]:
+    if contrast.get("one_run"):
         return t("impact.one_run")
     if impact["level"] == "undecided":
-        return undecided_text(sources, contrast["improvement"], impact["seeds_to_decide"])
-    if contrast["same_results"]:
+        return undecided_contrast(sources, contrast)
+    if contrast.get("same_results"):
         return t("impact.same_results", level=impact["level"])
     if impact["equivalent"]:
         return t("impact.equivalent")
@@ -135,12 +135,31 @@ def impact_text(sources: Sources, contrast: Mapping[str, Any]) -> str:
     return t(f"impact.{impact['direction']}", level=level)
 
 
-def undecided_text(sources: Sources, effect: Mapping[str, Any], seeds: int | None) -> str:
-    """Undecided, with its reason and the number of seeds that would decide."""
+def undecided_contrast(sources: Sources, contrast: Mapping[str, Any]) -> str:
+    """Undecided within the contrast's family, with what would decide it."""
+    size, seeds = contrast["family"]["size"], contrast["impact"]["seeds_to_decide"]
+    return undecided_text(sources, contrast["improvement"], seeds, size)
+
+
+def undecided_text(
+    sources: Sources, effect: Mapping[str, Any], seeds: int | None, comparisons: int = 1
+) -> str:
+    """Undecided, with its reason and the number of seeds that would decide.
+
+    Args:
+        sources: The report's inputs.
+        effect: The estimate.
+        seeds: How many seeds would decide; None where not even very many would.
+        comparisons: How many comparisons it was corrected over.
+    """
     t = sources.messages
     if effect["no_interval"]:
         return t(f"undecided.{effect['no_interval']}")
-    return t("undecided.seeds", seeds=seeds) if seeds else t("undecided.many")
+    key = "undecided.corrected" if comparisons > 1 else "undecided.alone"
+    words = t(key, size=comparisons)
+    if not seeds:
+        return t("undecided.many", undecided=words)
+    return t("undecided.seeds", undecided=words, seeds=seeds)
 
 
 # --- Facts that need no training ---------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ class Sources:
         findings: findings.json: what needed no training; empty where it was not made.
         health: health.json: warnings about the runs; empty where it was not made.
         messages: The catalogue.
+        confirmation: confirmation/verdict.json: what fresh seeds say; empty where none were run.
     """
 
     study: Mapping[str, Any]
@@ -66,6 +67,7 @@ class Sources:
     findings: Mapping[str, Any]
     health: Mapping[str, Any]
     messages: Messages
+    confirmation: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def metric(self) -> str:
@@ -183,6 +185,7 @@ def load_sources(
     profile: str | Path | None,
     health: str | Path | None,
     language: str,
+    confirmation: str | Path | None = None,
 ) -> Sources:
     """The inputs of a report.
 
@@ -202,6 +205,7 @@ def load_sources(
         _load_if_there(folder / "findings.json"),
         _load_if_there(health),
         Messages(language, load_catalogue(language)),
+        _load_if_there(confirmation),
     )
 
 

@@ -9,7 +9,16 @@ import pytest
 from synthetic import STUDY, Synthetic, build_study
 
 from ablation.effects import estimate_effects
-from ablation.figures import FIGURES, arm_label, draw_all, path_steps, smooth, thin
+from ablation.evidence import planned_effects
+from ablation.figures import (
+    FIGURES,
+    arm_label,
+    draw_all,
+    path_steps,
+    seed_values,
+    smooth,
+    thin,
+)
 from ablation.metrics import collect, load_json
 from ablation.rows import planned_rows
 
@@ -98,3 +107,24 @@ def test_planned_rows_keep_one_row_of_each_class_among_the_most_frequent():
     settings = {"data.extract_ratio": 0.1, "data.max_classes": 3}
     assert planned_rows(settings, profile) == 10 + 1 + 1
     assert planned_rows({**settings, "data.max_classes": None}, profile) == 13
+
+
+def test_the_forest_plot_has_every_planned_contrast(drawn):
+    words = " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", drawn[1]["attribution"]))
+    for word in ("lora_lr", "epochs", "remainder", "backup minus current", "simultaneous"):
+        assert word in words
+
+
+def test_the_points_of_the_forest_plot_average_to_the_effects(drawn):
+    grid = load_json(drawn[0].grid)
+    effects = estimate_effects(grid, collect(grid, drawn[0].runs), STUDY)
+    for one in planned_effects(effects):
+        values = list(seed_values(effects, one).values())
+        assert np.mean(values) == pytest.approx(one["improvement"]["estimate"])
+
+
+def test_a_factorial_has_its_matrix_of_interactions(tmp_path):
+    made = build_study(tmp_path, study={**STUDY, "designs": ["staged", "factorial"]})
+    figures = draw(made, tmp_path / "figures")
+    assert tuple(figures) == (*FIGURES, "interactions")
+    assert figures["interactions"].count("[") >= 6

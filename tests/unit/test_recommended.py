@@ -1,32 +1,59 @@
-"""What is recommended was trained, and surely gains."""
+"""What is recommended was trained, lies on the staged path, and surely gains."""
 
 from __future__ import annotations
 
 from ablation.recommended import recommended_arm
 
 
-def contrast(arm: str, estimate: float, low: float | None, reference: str = "current") -> dict:
+def contrast(
+    arm: str,
+    estimate: float,
+    direction: str = "helps",
+    *,
+    kind: str = "total",
+    level: str = "HIGH",
+    reference: str = "current",
+) -> dict:
     return {
         "arm": arm,
         "reference": reference,
-        "improvement": {"estimate": estimate, "low": low},
+        "kind": kind,
+        "planned": kind != "total",
+        "improvement": {"estimate": estimate},
+        "impact": {"direction": direction, "level": level},
     }
 
 
+GAP = contrast("backup", 0.3, kind="gap")
+
+
 def test_the_arm_with_the_largest_sure_gain_is_recommended():
-    contrasts = [contrast("stage1-a", 0.1, 0.05), contrast("backup", 0.3, 0.2)]
-    assert recommended_arm({"contrasts": contrasts}) == "backup"
+    assert recommended_arm({"contrasts": [contrast("stage1-a", 0.1), GAP]}) == "backup"
 
 
 def test_a_larger_gain_that_is_not_sure_is_not():
-    contrasts = [contrast("stage1-a", 0.1, 0.05), contrast("backup", 0.3, -0.1)]
-    assert recommended_arm({"contrasts": contrasts}) == "stage1-a"
+    open_gap = contrast("backup", 0.3, "unclear", kind="gap", level="undecided")
+    assert recommended_arm({"contrasts": [contrast("stage1-a", 0.1), open_gap]}) == "stage1-a"
 
 
 def test_a_step_of_the_path_is_not_a_gain_over_current():
-    step = contrast("backup", 0.3, 0.2, reference="stage1-a")
+    step = contrast("backup", 0.3, kind="stage", reference="stage1-a")
     assert recommended_arm({"contrasts": [step]}) == "current"
 
 
-def test_without_intervals_nothing_is_sure():
-    assert recommended_arm({"contrasts": [contrast("backup", 0.3, None)]}) == "current"
+def test_a_sure_gain_that_does_not_matter_is_not_recommended():
+    small = contrast("backup", 0.001, kind="gap", level="NONE")
+    assert recommended_arm({"contrasts": [small]}) == "current"
+
+
+def test_arms_of_other_designs_are_not_recommended():
+    kinds = ("only", "greedy", "tuning", "a_a", "equal_compute")
+    others = [contrast(kind, 0.9, kind=kind) for kind in kinds]
+    assert recommended_arm({"contrasts": [*others, GAP]}) == "backup"
+
+
+def test_the_corrected_contrast_counts_where_an_arm_has_both():
+    total = contrast("stage1-a", 0.1)
+    step = contrast("stage1-a", 0.1, "unclear", kind="stage", level="undecided")
+    for order in ([total, step], [step, total]):
+        assert recommended_arm({"contrasts": order}) == "current"

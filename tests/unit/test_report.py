@@ -15,6 +15,7 @@ from synthetic import STUDY, Synthetic, build_study
 from ablation.effects import estimate_effects, load_study_options
 from ablation.errors import UserError
 from ablation.explain import explain_study
+from ablation.figures import FIGURES
 from ablation.files import save_json
 from ablation.health import check_health, health_json
 from ablation.messages import LANGUAGES, Messages, load_catalogue, localized, short_value
@@ -90,11 +91,20 @@ def test_both_catalogues_have_the_same_keys_and_placeholders():
 
 
 def test_every_key_of_the_catalogue_is_used_and_every_used_one_is_there():
-    names = ("advice", "computed", "messages", "method", "report", "sections", "sources")
+    names = (
+        "advice",
+        "computed",
+        "evidence",
+        "messages",
+        "method",
+        "report",
+        "sections",
+        "sources",
+    )
     code = "\n".join((ROOT / "scripts" / "ablation" / f"{name}.py").read_text() for name in names)
     code += TEMPLATE.read_text()
     literals = set(re.findall(r"""["']([\w.]+)["']""", code))
-    starts = tuple(re.findall(r"""f?["']([\w]+\.)["'{]""", code))
+    starts = tuple(re.findall(r"""f?["']([\w.]+\.)["'{]""", code))
     keys = set(load_catalogue("en"))
     called = set(re.findall(r"""\b(?:t|self|messages)\(\s*["']([\w.]+)["']""", code))
     assert {key for key in called if not key.endswith(".")} <= keys
@@ -220,10 +230,7 @@ def test_only_stages_that_helped_are_recommended_with_the_line_to_change(english
 
 def test_the_figures_are_relative_images_with_alternative_text(english):
     images = re.findall(r"!\[([^\]]+)\]\(([^)]+)\)", english)
-    assert {link for _, link in images} == {
-        f"figures/{name}.svg"
-        for name in ("waterfall", "loss_curves", "gradient_norms", "learning_rates")
-    }
+    assert {link for _, link in images} == {f"figures/{name}.svg" for name in FIGURES}
     assert all(alt for alt, _ in images)
 
 

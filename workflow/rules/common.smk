@@ -11,7 +11,7 @@ SCRIPTS = BASE / "scripts"
 sys.path.insert(0, str(SCRIPTS.resolve()))
 
 from ablation import adaptive, incomplete
-from ablation.designs import GREEDY_PATH, read_designs
+from ablation.designs import FACTORIAL, GREEDY_PATH, read_designs
 from ablation.errors import UserError
 from ablation.grid import describe
 from ablation.grid import expand as expand_arms
@@ -39,7 +39,15 @@ VARIANTS = list(DEVICES)
 PLANNED = {arm.variant for arm in GRID.arms}
 LANGUAGES = {"report": "en", "report.ko": "ko"}
 RECOMMENDED = [Path(STUDY.current.file).name, f"{Path(STUDY.current.file).stem}.patch"]
-FIGURES = ["waterfall", "loss_curves", "learning_rates", "gradient_norms"]
+FIGURES = [
+    "waterfall",
+    "loss_curves",
+    "learning_rates",
+    "gradient_norms",
+    "attribution",
+    "quality_cost",
+    *(["interactions"] if FACTORIAL in read_designs(STUDY.options) else []),
+]
 
 # One box hands out no device ids, so jobs that use GPUs take turns: each may use all of them.
 if GPUS:

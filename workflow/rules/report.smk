@@ -140,6 +140,9 @@ rule render_report:
         script=SCRIPTS / "render_report.py",
         study=STUDY.file,
         figures=lambda wildcards, input: Path(input.figures[0]).parent,
+        confirmation=lambda wildcards, input: [
+            word for path in input.confirmation for word in ("--confirmation", path)
+        ],
         language=lambda wildcards: LANGUAGES[wildcards.report],
     shell:
         "python {params.script:q}"
@@ -151,6 +154,7 @@ rule render_report:
         " --profile {input.profile:q}"
         " --health {input.health:q}"
         " --figures {params.figures:q}"
+        " {params.confirmation:q}"
         " --language {params.language}"
         " --output {output:q}"
         " > {log:q} 2>&1"
