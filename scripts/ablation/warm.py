@@ -126,6 +126,7 @@ def start_worker(
     own = {k: v for k, v in environment.items() if k not in (JOB, SUPERVISOR, STARTED)}
     # No thread of a library may exist when the server forks.
     own |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    own["JE_ARROW_MALLOC_CONF"] = "background_thread:false"  # pyarrow's allocator
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(

@@ -102,6 +102,8 @@ def accept(listener: socket.socket, children: dict[socket.socket, int]) -> None:
         channel.close()
         return
     if threads_here() != 1:
+        print("refused: libraries have started threads", file=sys.stderr, flush=True)
+        os.close(descriptors[0])
         channel.sendall(b'{"refused": "threads"}\n')
         channel.close()
         return
