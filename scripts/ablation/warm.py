@@ -234,4 +234,3 @@ def copy_lines(descriptor: int, tail: deque[str]) -> None:
             line = raw.decode(errors="replace").rstrip("\n")
             tail.append(line)
             print(line, flush=True)
-

@@ -1,5 +1,6 @@
 # Everything that is Python: the study, its grid, and what a run asks of the machine.
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from ablation.errors import UserError
 from ablation.grid import describe
 from ablation.grid import expand as expand_arms
 from ablation.machine import devices_of_run, visible_gpus
+from ablation.prefix import describe_prefix
 from ablation.study import check_options, load_study, study_file
 
 STUDIES = config.get("studies") or str(BASE / "config" / "studies")
@@ -39,6 +41,14 @@ if GPUS:
 if workflow.is_main_process:
     kind = "GPU" if GPUS or config["devices_per_run"] == "source" else "CPU process"
     print(describe(STUDY, GRID, max(DEVICES.values()), kind), file=sys.stderr)
+    profile = Path("results") / STUDY.name / "data/profile.json"
+    plan = describe_prefix(
+        [(arm.name, arm.settings) for arm in GRID.arms],
+        STUDY.options["model"]["architecture"] or {},
+        config["prefix_cache_gb"],
+        json.loads(profile.read_text()) if profile.exists() else None,
+    )
+    print("\n".join(plan), file=sys.stderr)
 
 
 wildcard_constraints:

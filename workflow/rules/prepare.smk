@@ -55,3 +55,34 @@ rule prepare_data:
         " --max-lengths {params.max_lengths}"
         " --output $(dirname {output.profile:q})"
         " 2> >(tee {log:q} >&2)"
+
+
+rule cache_prefix:
+    input:
+        grid="results/{study}/grid.json",
+        model="results/{study}/model/model.json",
+        data="results/{study}/data/profile.json",
+    output:
+        "results/{study}/prefix/prefix.json",
+    log:
+        "results/{study}/logs/cache_prefix.log",
+    benchmark:
+        "results/{study}/benchmarks/cache_prefix.tsv"
+    conda:
+        "../../environment.yml"
+    threads: workflow.cores
+    resources:
+        gpu=int(GPUS > 0),
+        mem_mb=4000,
+    params:
+        script=SCRIPTS / "cache_prefix.py",
+        budget_gb=config["prefix_cache_gb"],
+    shell:
+        "python {params.script:q}"
+        " --grid {input.grid:q}"
+        " --model {input.model:q}"
+        " --data $(dirname {input.data:q})"
+        " --budget-gb {params.budget_gb}"
+        " --threads {threads}"
+        " --output $(dirname {output:q})"
+        " > {log:q} 2>&1"

@@ -216,4 +216,3 @@ CHECKS = (
     idle_first_step,
     twin,
 )
-

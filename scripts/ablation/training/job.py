@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from transformers import TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
@@ -26,7 +27,7 @@ from ablation.training.network import build_network, load_trainable_state, train
 from ablation.training.prefix import Prefix, open_prefix
 from ablation.training.rows import Collator, Tables, load_tables
 from ablation.training.summary import load_history, summarise_history
-from ablation.training.top import prune_last_layer, whole_size
+from ablation.training.top import checkpointing_is_needed, prune_last_layer, whole_size
 from ablation.training.trainer import (
     HISTORY,
     Checkpoints,
@@ -54,11 +55,25 @@ class EffectiveCheck(TrainerCallback):
         layers = self.trainer.model.config.get_text_config().num_hidden_layers
         found = read_effective(self.trainer, settings, self.trainer.train_dataset.max_length)
         planned = planned_effective(settings, self.batch, self.config["seed"], layers)
+        base = self.trainer.model.get_base_model()
+        if args.activation_checkpointing and hasattr(base, "frozen_layers"):
+            self.skip_checkpointing(base, settings)
         if args.use_cpu:
             del planned["dataloader_pin_memory"]  # without a GPU transformers pins nothing
         if state.is_world_process_zero:
             write_json(Path(self.config["output"]) / "effective.json", found)
         compare(found, planned)
+
+    def skip_checkpointing(self, base: Any, settings: dict[str, Any]) -> None:
+        """Keep the few layers' activations where they fit: the values are the same, but faster."""
+        rows = self.trainer.train_dataset
+        width = pad_to(settings) or int(rows.lengths.max())
+        param = next(base.parameters())
+        free = torch.cuda.mem_get_info()[0] if param.is_cuda else psutil.virtual_memory().available
+        tokens = self.batch.micro * width
+        if not checkpointing_is_needed(base, tokens, param.element_size(), free):
+            base.activation_checkpointing_disable()
+            log.info("the layers above the cache fit into memory without gradient checkpointing")
 
 
 def run_job(run_dir: Path) -> None:
@@ -264,7 +279,7 @@ def data_block(
 ) -> dict[str, Any]:
     """What the run learned from: rows, labels, tokens of the training rows."""
     train = tables.train
-    order = plan.epoch_order(len(train), batch.rows, seed, 0)
+    order = plan.epoch_order(len(train), batch.rows, seed, 0, train.full_lengths)
     return {
         "train_rows": len(train),
         "validation_rows": len(tables.validation),

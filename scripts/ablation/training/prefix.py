@@ -98,7 +98,9 @@ def write_caches(
     reason = why_plain_config(config) if budget_gb > 0 else "prefix_cache_gb is 0"
     if reason:
         record["notes"].append(reason)
-    wanted = {} if reason else wanted_caches([a["settings"] for a in grid["arms"]], config.to_dict())
+    wanted = (
+        {} if reason else wanted_caches([a["settings"] for a in grid["arms"]], config.to_dict())
+    )
     for dtype, want in wanted.items():
         splits = {name: split_rows(data, name, want) for name in SPLITS}
         tokens = sum(int(lengths.sum()) for _, lengths in splits.values())
@@ -173,7 +175,10 @@ def build_cache(
         table = load_from_disk(str(data / split)).with_format("numpy", columns=["input_ids"])
         files = {
             boundary: create_states(
-                part / f"{split}.{boundary}.bin", int(offsets[-1]), network.config.hidden_size, dtype
+                part / f"{split}.{boundary}.bin",
+                int(offsets[-1]),
+                network.config.hidden_size,
+                dtype,
             )
             for boundary in boundaries
         }

@@ -137,8 +137,11 @@ class Collator:
 class EpochSampler(Sampler[int]):
     """The order of each epoch, from `epoch_order`: Trainer says which epoch it is."""
 
-    def __init__(self, rows: int, batch_rows: int, seed: int) -> None:
+    def __init__(
+        self, rows: int, batch_rows: int, seed: int, lengths: np.ndarray | None = None
+    ) -> None:
         self.rows, self.batch_rows, self.seed = rows, batch_rows, seed
+        self.lengths = lengths
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -149,4 +152,5 @@ class EpochSampler(Sampler[int]):
         return -(-self.rows // self.batch_rows) * self.batch_rows
 
     def __iter__(self):
-        return iter(epoch_order(self.rows, self.batch_rows, self.seed, self.epoch).tolist())
+        order = epoch_order(self.rows, self.batch_rows, self.seed, self.epoch, self.lengths)
+        return iter(order.tolist())

@@ -29,6 +29,8 @@ PRELOADED = (
     "torch",
     "deepspeed",
     "deepspeed.runtime.engine",
+    "deepspeed.runtime.zero.muon.original_muon",  # it compiles, which imports a compiler
+    "deepspeed.runtime.zero.stage_1_and_2",
     "transformers.integrations.deepspeed",
     "transformers.trainer",
     "peft",
@@ -47,8 +49,11 @@ def preload() -> None:
         importlib.import_module(name)
     from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING  # noqa: F401
 
+    from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+
     from ablation.prefix import FAMILIES
 
+    get_checkpoint_conversion_mapping("llama")  # it is built once and kept
     for family in FAMILIES:
         importlib.import_module(f"transformers.models.{family}.modeling_{family}")
     gc.collect()

@@ -104,9 +104,7 @@ def whole_size(base: Any) -> int:
     """Parameters of the frozen layers and the embeddings that aren't loaded."""
     config = base.config
     first = next(iter(base.model.layers))
-    layer = sum(
-        param.numel() for name, param in first.named_parameters() if not is_adapter(name)
-    )
+    layer = sum(param.numel() for name, param in first.named_parameters() if not is_adapter(name))
     return base.frozen_layers * layer + (config.vocab_size - 1) * config.hidden_size
 
 
