@@ -1,7 +1,7 @@
 """Say what two configurations do before any GPU is used: differences, findings, quantities.
 
-python scripts/explain.py account_tax
-python scripts/explain.py current.yml backup.yml --model-config config.json
+    python scripts/explain.py account_tax
+    python scripts/explain.py current.yml backup.yml --model-config config.json
 """
 
 from __future__ import annotations

@@ -119,9 +119,7 @@ def read_statement(entry: Mapping[str, Any]) -> Statement:
         raise UserError(f"claim {name} has an unknown unit", found=unit, allowed=UNITS)
     low, high = (None if entry.get(k) is None else float(entry[k]) for k in ("low", "high"))
     if (low is None and high is None) or (None not in (low, high) and low > high):
-        raise UserError(
-            f"claim {name} has an empty range", found=[low, high], allowed="low <= high"
-        )
+        raise UserError(f"claim {name} has an empty range", found=[low, high], allowed="low <= high")
     beyond = str(entry.get("beyond", CONFIRMED))
     if beyond not in (CONFIRMED, REFUTED):
         allowed = [CONFIRMED, REFUTED]
@@ -205,7 +203,9 @@ def contrasts_of(stage_arms: Sequence[tuple[str, str]]) -> dict[str, tuple[str, 
         stage_arms: Stage and arm of each stage, in order.
     """
     path = ["current", *(arm for _, arm in stage_arms), "backup"]
-    found = {stage: (arm, before) for (stage, arm), before in zip(stage_arms, path, strict=False)}
+    found = {
+        stage: (arm, before) for (stage, arm), before in zip(stage_arms, path, strict=False)
+    }
     found |= {"gap": ("backup", "current"), "remainder": ("backup", path[-2])}
     if stage_arms:
         found["all_stages"] = (path[-2], "current")

@@ -140,7 +140,9 @@ def _pair(
 ) -> Pair:
     architecture = read_architecture(facts)
     sides = {CURRENT: current, BACKUP: backup}
-    quantities = {name: compute(_values(side), plan, architecture) for name, side in sides.items()}
+    quantities = {
+        name: compute(_values(side), plan, architecture) for name, side in sides.items()
+    }
     texts = {name: _texts_of(side.file) for name, side in sides.items()}
     return Pair(sides, quantities, plan, architecture, stages, texts, allow_remote_code)
 
@@ -247,3 +249,5 @@ def _finding(finding: Finding, texts: Mapping[str, Texts]) -> dict[str, Any]:
     for part in ("title", "text"):
         found[part] = localized(finding, texts, part)
     return found
+
+

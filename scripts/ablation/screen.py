@@ -109,10 +109,8 @@ def _heading(said: Said, texts: Texts) -> list[str]:
 def _data(said: Said, texts: Texts) -> str:
     data = said["data"]
     known = data["num_labels_from"] or "unknown"
-    labels = texts(
-        f"explain.labels_from_{known}" if known != "unknown" else "explain.labels_unknown",
-        labels=data["num_labels"],
-    )
+    labels = texts(f"explain.labels_from_{known}" if known != "unknown" else "explain.labels_unknown",
+                   labels=data["num_labels"])
     if data["origin"] == "profile":
         facts = {"rows": texts.as_number(data["pool"]), "profile": data["profile"]}
         return texts("explain.profile", labels=data["num_labels"], **facts)
@@ -275,9 +273,7 @@ def _quantities(said: Said, texts: Texts) -> list[str]:
     lines += ["", "  " + texts("explain.curves")]
     top = max(max(said["curves"][side]["rate"]) for side in SIDES) or 1.0
     for side in SIDES:
-        lines.append(
-            f"  {pad(texts.as_side(side), 9)}{sparkline(said['curves'][side]['rate'], top)}"
-        )
+        lines.append(f"  {pad(texts.as_side(side), 9)}{sparkline(said['curves'][side]['rate'], top)}")
     return lines
 
 

@@ -74,9 +74,7 @@ def no_steps(pair: Pair) -> Iterator[Finding]:
         steps = pair.value(side, "max_steps")
         if steps is not None and steps > 0:
             evidence = {"steps": steps, "epochs": pair.value(side, "num_train_epochs")}
-            yield pair.find(
-                "epochs_idle", WARNING, evidence, ["max_steps", "num_train_epochs"], side
-            )
+            yield pair.find("epochs_idle", WARNING, evidence, ["max_steps", "num_train_epochs"], side)
 
 
 def idle_differences(pair: Pair) -> Iterator[Finding]:
@@ -145,10 +143,7 @@ def not_run_here(pair: Pair) -> Iterator[Finding]:
         ]
         if names:
             notes = {name: UNTRAINED[name].note for name in names}
-            evidence = {
-                "settings": names,
-                "notes": [f"{name}: {note}" for name, note in notes.items()],
-            }
+            evidence = {"settings": names, "notes": [f"{name}: {note}" for name, note in notes.items()]}
             yield pair.find("not_run_here", WARNING, evidence, names, side)
 
 

@@ -216,3 +216,4 @@ CHECKS = (
     idle_first_step,
     twin,
 )
+

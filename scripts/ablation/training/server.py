@@ -48,7 +48,6 @@ def preload() -> None:
     for name in PRELOADED:
         importlib.import_module(name)
     from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING  # noqa: F401
-
     from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
     from ablation.prefix import FAMILIES
