@@ -26,7 +26,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
-THREADS = len(os.sched_getaffinity(0))
+# Threads that wait by spinning ruin a measurement on a machine that has other work.
+THREADS = int(os.environ.get("BENCH_THREADS", len(os.sched_getaffinity(0))))
+os.environ |= {"OMP_WAIT_POLICY": "passive"}
 os.environ |= {"OMP_NUM_THREADS": str(THREADS), "DS_ACCELERATOR": "cpu", "HF_HUB_OFFLINE": "1"}
 
 import numpy as np  # noqa: E402
@@ -134,6 +136,7 @@ class Contender:
         self.optimizer = torch.optim.AdamW(self.params, lr=1e-3, fused=True)
         self.losses: list[float] = []
         self.seconds: list[float] = []
+        self.cpu: list[float] = []
         self.loading = 0.0
 
     def step(self, rows: list[int], table: Any, collator: Any, seed: int) -> None:
@@ -141,7 +144,7 @@ class Contender:
         import torch
 
         torch.manual_seed(seed)
-        begun = time.perf_counter()
+        begun, cpu = time.perf_counter(), time.process_time()
         batch = collator([table[i] for i in rows])
         loaded = time.perf_counter()
         labels = batch.pop("labels")
@@ -151,6 +154,7 @@ class Contender:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.seconds.append(time.perf_counter() - begun)
+        self.cpu.append(time.process_time() - cpu)
         self.loading += loaded - begun
         self.losses.append(loss.item())
 
@@ -159,7 +163,7 @@ class Contender:
         import torch
 
         self.network.eval()
-        begun = time.perf_counter()
+        begun, cpu = time.perf_counter(), time.process_time()
         with torch.no_grad():
             logits = []
             for start in range(0, len(table), BATCH):
@@ -167,6 +171,7 @@ class Contender:
                 batch = collator([table[i] for i in rows])
                 batch.pop("labels")
                 logits.append(self.network(**batch).logits)
+        self.evaluation_cpu = time.process_time() - cpu
         seconds = time.perf_counter() - begun
         self.network.train()
         return seconds, torch.cat(logits)
@@ -248,11 +253,28 @@ def measure_steps(folder: Path, model: Path, tokens: int, steps: int) -> dict[st
             "A2": (sum(a2.seconds) + eval_a1) / cold,
             "building_seconds": building,
         },
+        "cpu_time": {
+            "cached": cpu_ratios(full, a1, a2),
+            "cached, last token": cpu_ratios(last, a1, a2),
+        },
         "loader_share": best.loading / sum(best.seconds),
         "disk_bytes_per_token": json.loads((folder / "prefix/prefix.json").read_text())["caches"][
             "float32"
         ]["bytes"]
         / (tokens * sum(sizes.values())),
+    }
+
+
+def cpu_ratios(who: Contender, a1: Contender, a2: Contender) -> dict[str, Any]:
+    """Ratios of the CPU time of steps and of an evaluation, which other work disturbs less."""
+
+    def ratio(other: Contender) -> dict[str, float]:
+        return interval([a / b for a, b in zip(other.cpu[1:], who.cpu[1:], strict=True)])
+
+    return {
+        "A1": ratio(a1),
+        "A2": ratio(a2),
+        "evaluation": a1.evaluation_cpu / who.evaluation_cpu,
     }
 
 
@@ -404,7 +426,7 @@ def measure_fixed(folder: Path, model: Path, repeats: int) -> dict[str, Any]:
 def measure_memory(folder: Path, model: Path) -> dict[str, float]:
     """Resident bytes that loading the weights adds, plain and cached."""
     code = (
-        "import sys,json,gc;sys.path[:0]=sys.argv[3:5];import os;os.environ['DS_ACCELERATOR']='cpu'\n"
+        "import sys,gc;sys.path[:0]=sys.argv[3:5]\n"
         "import bench,psutil,torch\n"
         "from ablation.training.network import build_network\n"
         "from pathlib import Path\n"
@@ -560,6 +582,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few repetitions: no figures to quote")
     parser.add_argument("--model", type=Path, default=ROOT / "results/debian_sections/model")
+    parser.add_argument("--steps-only", action="store_true", help="print steps and memory alone")
     parser.add_argument("--scratch", type=Path, help="folder for data and runs")
     args = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=args.scratch))
@@ -574,6 +597,8 @@ def main() -> None:
             print(json.dumps(found, indent=1), flush=True)
         results["memory"] = measure_memory(folder, model)
         print(results["memory"], flush=True)
+        if args.steps_only:
+            return
         results["fixed"] = measure_fixed(folder / "fixed", model, 1 if args.quick else 3)
         print(json.dumps(results["fixed"]), flush=True)
         results["jobs"] = measure_jobs(folder / "jobs", model, args.quick)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -47,15 +48,18 @@ def children(pid: int) -> list[int]:
 
 
 def server_of(study: Path) -> int:
+    """The worker: of the processes with its command line, the one that no other of them forked."""
     import psutil
 
-    for process in psutil.process_iter(["cmdline"]):
-        line = process.info["cmdline"] or []
-        if "ablation.training.server" in line and str((study / ".warm").resolve()) in line:
-            if process.ppid() == 1 or "ablation.training.server" not in (
-                process.parent().cmdline() if process.parent() else []
-            ):
-                return process.pid
+    def serves(process: psutil.Process) -> bool:
+        line = process.cmdline()
+        return "ablation.training.server" in line and str((study / ".warm").resolve()) in line
+
+    for pid in psutil.pids():
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(pid)
+            if serves(process) and not serves(process.parent()):
+                return pid
     raise AssertionError("no worker")
 
 
