@@ -1,13 +1,14 @@
 # make setup   the environment in .venv
 # make demo    the default study, end to end, without a GPU
 # make test    the whole test suite
+# make bench   what the cached path saves, measured against plain Trainer + DeepSpeed
 
 PYTHON ?= python3
 VENV := .venv
 # Rules call `python`; it must be the one of the environment.
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
-.PHONY: setup demo test
+.PHONY: setup demo test bench
 
 setup: $(VENV)/installed
 
@@ -22,3 +23,7 @@ demo: setup
 
 test: setup
 	$(RUN) python -m pytest
+
+bench: setup
+	$(RUN) snakemake --cores all results/debian_sections/model/model.json --config study=debian_sections
+	$(RUN) python benchmarks/bench.py

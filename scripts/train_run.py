@@ -25,7 +25,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--model", type=Path, required=True, help="model.json")
     parser.add_argument("--data", type=Path, required=True, help="folder of prepare_data")
+    parser.add_argument("--prefix", type=Path, help="prefix.json; without it all is computed")
     parser.add_argument("--output", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--warm", type=Path, help="folder of the warm worker; see config.yaml")
     parser.add_argument("--world-size", type=int, default=1, help="GPUs, or CPU ranks without")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the whole job")
     return parser.parse_args()
@@ -41,10 +43,11 @@ def main(args: argparse.Namespace) -> None:
         args.data,
         args.output,
         args.world_size,
+        args.prefix,
     )
     save_request(request, args.output)
     try:
-        launch(args.output, args.world_size, args.threads)
+        launch(args.output, args.world_size, args.threads, args.warm)
     except LaunchError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

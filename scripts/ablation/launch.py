@@ -388,13 +388,15 @@ def has_gpu() -> bool:
     return numbered or (devices / "dxg").exists() or (devices / "kfd").exists()
 
 
-def launch(run_dir: Path, world_size: int, threads: int) -> None:
+def launch(run_dir: Path, world_size: int, threads: int, warm: Path | None = None) -> None:
     """Run the job that `run_dir`/config.json describes, to its end.
 
     Args:
         run_dir: The run's folder.
         world_size: Ranks: GPUs, or processes on the CPU where there is no GPU.
         threads: CPU threads of the whole job.
+        warm: Folder of the warm worker, which takes jobs of one rank on the CPU; None launches
+            each job anew.
 
     Raises:
         LaunchError: The job left no metrics.json.
@@ -402,6 +404,19 @@ def launch(run_dir: Path, world_size: int, threads: int) -> None:
     use_gpu = has_gpu()
     environment = job_environment(threads, world_size, use_gpu)
     remove_stale_locks(Path(environment["TORCH_EXTENSIONS_DIR"]))
+    if warm is not None and world_size == 1 and not use_gpu:
+        from ablation.warm import NoWorker, run_warm
+
+        try:
+            code, tail = run_warm(run_dir, environment, warm, warm / "worker.log")
+        except NoWorker as reason:
+            print(f"launching anew: {reason}", file=sys.stderr, flush=True)
+        else:
+            if (run_dir / "metrics.json").exists():
+                return
+            if code == USER_ERROR:
+                sys.exit(USER_ERROR)
+            raise LaunchError(failure_message(code, tail))
     visible = environment.get("CUDA_VISIBLE_DEVICES") if use_gpu else None
     for attempt in range(3):
         command = launcher_command(run_dir, world_size, visible)

@@ -45,6 +45,19 @@ def test_epochs_and_seeds_have_orders_of_their_own():
     assert first != plan.epoch_order(50, 10, seed=2, epoch=0).tolist()
 
 
+def test_batches_of_similar_length_cover_the_same_rows_and_waste_less():
+    lengths = np.random.default_rng(0).integers(3, 60, size=640)
+    drawn = plan.epoch_order(640, 8, 1, 0)
+    alike = plan.epoch_order(640, 8, 1, 0, lengths)
+    assert sorted(alike) == sorted(drawn)
+    assert alike.tolist() == plan.epoch_order(640, 8, 1, 0, lengths).tolist()
+    assert alike.tolist() != plan.epoch_order(640, 8, 1, 1, lengths).tolist()
+    shares = [
+        plan.real_token_share(lengths, order, Batch(8, 1, 1), None) for order in (drawn, alike)
+    ]
+    assert shares[0] < 0.7 < 0.9 < shares[1]
+
+
 def test_a_step_has_the_same_rows_however_its_batch_is_cut():
     order = plan.epoch_order(64, 16, seed=3, epoch=0)
     cuts = [Batch(16, 1, 1), Batch(8, 2, 1), Batch(8, 1, 2), Batch(4, 2, 2)]

@@ -17,6 +17,7 @@ from ablation.grid import describe
 from ablation.grid import expand as expand_arms
 from ablation.grid import load_grid
 from ablation.machine import devices_of_run, visible_gpus
+from ablation.prefix import describe_prefix
 from ablation.study import check_options, load_study, study_file
 
 STUDIES = config.get("studies") or str(BASE / "config" / "studies")
@@ -55,6 +56,14 @@ if GPUS:
 if workflow.is_main_process:
     kind = "GPU" if GPUS or config["devices_per_run"] == "source" else "CPU process"
     print(describe(STUDY, GRID, max(DEVICES.values()), kind), file=sys.stderr)
+    profile = Path("results") / STUDY.name / "data/profile.json"
+    plan = describe_prefix(
+        [(arm.name, arm.settings) for arm in GRID.arms],
+        STUDY.options["model"]["architecture"] or {},
+        config["prefix_cache_gb"],
+        json.loads(profile.read_text()) if profile.exists() else None,
+    )
+    print("\n".join(plan), file=sys.stderr)
 
 
 wildcard_constraints:
@@ -212,6 +221,19 @@ def data_identity():
         for key in sorted(options)
         if key not in ("file", "lines", "rows")
     }
+
+
+def prefix_identity():
+    """What of the arms decides which states of frozen layers are kept, and for which rows."""
+    names = (
+        "lora.layers_to_transform",
+        "lora.bias",
+        "lora.modules_to_save",
+        "model.dtype",
+    )
+    names += ("bf16", "fp16", "max_length", "data.extract_ratio", "data.max_classes")
+    kept = [{name: arm.settings[name] for name in names} for arm in GRID.arms]
+    return sorted(map(str, {str(one): one for one in kept}))
 
 
 def max_lengths():

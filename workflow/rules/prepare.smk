@@ -55,3 +55,36 @@ rule prepare_data:
         " --max-lengths {params.max_lengths}"
         " --output $(dirname {output.profile:q})"
         " 2> >(tee {log:q} >&2)"
+
+
+rule cache_prefix:
+    input:
+        # What of the arms matters here is a parameter: a new text in study.yaml computes nothing.
+        grid=ancient("results/{study}/grid.json"),
+        model="results/{study}/model/model.json",
+        data="results/{study}/data/profile.json",
+    output:
+        "results/{study}/prefix/prefix.json",
+    log:
+        "results/{study}/logs/cache_prefix.log",
+    benchmark:
+        "results/{study}/benchmarks/cache_prefix.tsv"
+    conda:
+        "../../environment.yml"
+    threads: workflow.cores
+    resources:
+        gpu=int(GPUS > 0),
+        mem_mb=4000,
+    params:
+        script=SCRIPTS / "cache_prefix.py",
+        budget_gb=config["prefix_cache_gb"],
+        arms=prefix_identity(),
+    shell:
+        "python {params.script:q}"
+        " --grid {input.grid:q}"
+        " --model {input.model:q}"
+        " --data $(dirname {input.data:q})"
+        " --budget-gb {params.budget_gb}"
+        " --threads {threads}"
+        " --output $(dirname {output:q})"
+        " > {log:q} 2>&1"

@@ -10,6 +10,8 @@ rule train_run:
         data="results/{study}/data/profile.json",
         # A run's arm is in its name: a new grid must not train it again.
         grid=ancient(get_grid_of_run),
+        # A cache for more arms changes no number.
+        prefix=ancient("results/{study}/prefix/prefix.json"),
     output:
         # Only what comes last: Snakemake deletes the output of a job that it starts again, and an
         # interrupted run goes on from the history and the checkpoint beside it.
@@ -26,6 +28,7 @@ rule train_run:
         mem_mb=2000,
         # Not a parameter: the same run on another machine is the same run.
         devices=train_devices,
+        warm_worker=config["warm_worker"],
     params:
         script=SCRIPTS / "train_run.py",
     message:
@@ -37,6 +40,8 @@ rule train_run:
         " --seed {wildcards.seed}"
         " --model {input.model:q}"
         " --data $(dirname {input.data:q})"
+        " --prefix {input.prefix:q}"
+        " $([ {resources.warm_worker} = auto ] && echo --warm results/{wildcards.study}/.warm)"
         " --world-size {resources.devices}"
         " --threads {threads}"
         " --output $(dirname {output:q})"

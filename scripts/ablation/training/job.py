@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from transformers import TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
@@ -23,8 +24,10 @@ from transformers.utils import logging as hf_logging
 from ablation.training import plan
 from ablation.training.effective import compare, planned_effective, read_effective
 from ablation.training.network import build_network, load_trainable_state, trainable_state
+from ablation.training.prefix import Prefix, open_prefix
 from ablation.training.rows import Collator, Tables, load_tables
 from ablation.training.summary import load_history, summarise_history
+from ablation.training.top import checkpointing_is_needed, prune_last_layer, whole_size
 from ablation.training.trainer import (
     HISTORY,
     Checkpoints,
@@ -35,6 +38,7 @@ from ablation.training.trainer import (
 )
 
 log = logging.getLogger(__name__)
+LAST_TOKEN_FROM = 64  # mean tokens of a training text
 PACKAGES = ("torch", "transformers", "peft", "deepspeed", "accelerate", "datasets", "numpy")
 
 
@@ -51,11 +55,25 @@ class EffectiveCheck(TrainerCallback):
         layers = self.trainer.model.config.get_text_config().num_hidden_layers
         found = read_effective(self.trainer, settings, self.trainer.train_dataset.max_length)
         planned = planned_effective(settings, self.batch, self.config["seed"], layers)
+        base = self.trainer.model.get_base_model()
+        if args.activation_checkpointing and hasattr(base, "frozen_layers"):
+            self.skip_checkpointing(base, settings)
         if args.use_cpu:
             del planned["dataloader_pin_memory"]  # without a GPU transformers pins nothing
         if state.is_world_process_zero:
             write_json(Path(self.config["output"]) / "effective.json", found)
         compare(found, planned)
+
+    def skip_checkpointing(self, base: Any, settings: dict[str, Any]) -> None:
+        """Keep the few layers' activations where they fit: the values are the same, but faster."""
+        rows = self.trainer.train_dataset
+        width = pad_to(settings) or int(rows.lengths.max())
+        param = next(base.parameters())
+        free = torch.cuda.mem_get_info()[0] if param.is_cuda else psutil.virtual_memory().available
+        tokens = self.batch.micro * width
+        if not checkpointing_is_needed(base, tokens, param.element_size(), free):
+            base.activation_checkpointing_disable()
+            log.info("the layers above the cache fit into memory without gradient checkpointing")
 
 
 def run_job(run_dir: Path) -> None:
@@ -68,15 +86,38 @@ def run_job(run_dir: Path) -> None:
     set_seed(seed)
     checkpoints = run_dir / "checkpoints"
     arguments = make_arguments(config, batch, checkpoints)
-    tables = load_tables(Path(config["data"]), settings, len(labels))
-    network = build_network(config, len(labels))
-    pad_id = set_padding(network, tables)
+    prefix, reason = choose_path(config, len(labels))
+    tables = load_tables(Path(config["data"]), settings, len(labels), prefix)
+    network = build_network(config, len(labels), prefix.boundary if prefix else 0)
+    pad_id = 0 if prefix else set_padding(network, tables)
+    path = {"path": "cached" if prefix else "plain", "path_reason": reason}
+    path |= {"last_token_layer": prefix is not None and prune(network, tables)}
     trainer, recorder, keeper = make_trainer(
         config, batch, arguments, tables, network, pad_id, len(labels)
     )
     set_seed(seed)  # building may draw differently in each arm; dropout begins alike
     trainer.train(resume_from_checkpoint=resume(run_dir, checkpoints, recorder, keeper))
-    finish(config, batch, trainer, recorder, keeper, tables, len(labels))
+    finish(config, batch, trainer, recorder, keeper, tables, len(labels), path)
+
+
+def choose_path(config: dict[str, Any], num_labels: int) -> tuple[Prefix | None, str | None]:
+    """The cache of the frozen layers, or None and the reason why all layers are computed."""
+    prefix = open_prefix(config)
+    if isinstance(prefix, Prefix):
+        rows = load_tables(Path(config["data"]), config["settings"], num_labels).train.ids
+        if prefix.splits["train"].has(rows):
+            log.info("the states of the first %d layers come from the cache", prefix.boundary)
+            return prefix, None
+        prefix = "the cache lacks training rows of this arm"
+    log.info("all layers are computed: %s", prefix)
+    return None, prefix
+
+
+def prune(network: Any, tables: Tables) -> bool:
+    """Whether the last layer computes the last tokens only: where texts are long enough."""
+    if tables.train.lengths.mean() < LAST_TOKEN_FROM:
+        return False
+    return prune_last_layer(network.get_base_model())
 
 
 def quiet_libraries() -> None:
@@ -172,6 +213,7 @@ def finish(
     keeper: Checkpoints,
     tables: Tables,
     num_labels: int,
+    path: dict[str, Any],
 ) -> None:
     """Evaluate on the test rows, save the adapter, write metrics.json and remove checkpoints."""
     settings, run_dir = config["settings"], Path(config["output"])
@@ -190,7 +232,7 @@ def finish(
         "schema_version": 1,
         **{name: config[name] for name in ("study", "variant", "seed", "settings_hash")},
         "status": "diverged" if recorder.diverged else "completed",
-        "environment": environment(config, batch, trainer),
+        "environment": environment(config, batch, trainer) | path,
         "data": data_block(settings, batch, config["seed"], tables, num_labels),
         "quality": quality,
         "optimisation": summarise_history(history, settings["max_grad_norm"], num_labels),
@@ -237,7 +279,7 @@ def data_block(
 ) -> dict[str, Any]:
     """What the run learned from: rows, labels, tokens of the training rows."""
     train = tables.train
-    order = plan.epoch_order(len(train), batch.rows, seed, 0)
+    order = plan.epoch_order(len(train), batch.rows, seed, 0, train.full_lengths)
     return {
         "train_rows": len(train),
         "validation_rows": len(tables.validation),
@@ -270,13 +312,19 @@ def cost_block(
         "train_tokens_per_second": samples * float(tables.train.lengths.mean()) / seconds,
         "peak_memory_bytes": memory,
         "trainable_parameters": sum(size_of(p) for p in params if p.requires_grad),
-        "total_parameters": sum(size_of(p) for p in params),
+        "total_parameters": sum(size_of(p) for p in params) + unloaded(trainer.model),
     }
 
 
 def size_of(param: torch.nn.Parameter) -> int:
     """Numbers in a parameter, also where ZeRO-3 keeps only a part of it here."""
     return getattr(param, "ds_numel", param.numel())
+
+
+def unloaded(network: Any) -> int:
+    """Parameters that a cache stands for."""
+    base = network.get_base_model()
+    return whole_size(base) if hasattr(base, "frozen_layers") else 0
 
 
 def peak_memory_bytes(trainer: RunTrainer) -> int:

@@ -14,15 +14,31 @@ from transformers import AutoModelForSequenceClassification
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 from ablation.training.plan import lora_arguments
+from ablation.training.top import build_top
 
 
-def build_network(config: dict[str, Any], num_labels: int) -> PeftModel:
+def build_network(config: dict[str, Any], num_labels: int, boundary: int = 0) -> PeftModel:
     """Classifier with its adapter, each new parameter drawn from its own generator.
 
     Args:
         config: The contents of config.json.
         num_labels: Classes.
+        boundary: Layers whose states come from a cache, and that aren't loaded; 0 loads all.
     """
+    model, settings = config["model"], config["settings"]
+    if boundary:
+        dtype = getattr(torch, settings["model.dtype"])
+        path = config["model_path"]
+        base, missing = build_top(path, model["revision"], dtype, num_labels, boundary)
+    else:
+        base, missing = build_whole(config, num_labels)
+    network = get_peft_model(base, LoraConfig(**lora_arguments(settings)))
+    initialise(network, config["seed"], missing, settings["lora.init_lora_weights"])
+    return network
+
+
+def build_whole(config: dict[str, Any], num_labels: int) -> tuple[Any, set[str]]:
+    """Classifier with all layers, and the parameters that its file doesn't hold."""
     model, settings = config["model"], config["settings"]
     base, loading = AutoModelForSequenceClassification.from_pretrained(
         config["model_path"],
@@ -33,10 +49,7 @@ def build_network(config: dict[str, Any], num_labels: int) -> PeftModel:
         output_loading_info=True,
     )
     base.config.use_cache = False
-    network = get_peft_model(base, LoraConfig(**lora_arguments(settings)))
-    missing = set(loading["missing_keys"])
-    initialise(network, config["seed"], missing, settings["lora.init_lora_weights"])
-    return network
+    return base, set(loading["missing_keys"])
 
 
 def initialise(

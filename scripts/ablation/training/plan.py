@@ -25,6 +25,7 @@ OBSERVING = (
     "flops_profiler",
     "comms_logger",
 )
+SORTED_BATCHES = 50  # batches that are sorted by length together, at most
 QUALITY_METRICS = ("loss", "accuracy", "macro_f1", "weighted_f1")
 
 
@@ -79,15 +80,34 @@ def batch_of(settings: dict[str, Any], world_here: int) -> Batch:
     )
 
 
-def epoch_order(rows: int, batch_rows: int, seed: int, epoch: int) -> np.ndarray:
+def epoch_order(
+    rows: int, batch_rows: int, seed: int, epoch: int, lengths: np.ndarray | None = None
+) -> np.ndarray:
     """Row numbers of one epoch in training order, filled up to whole effective batches.
 
     It depends on nothing but its arguments, so the rows of each optimiser step are the same for
     every number of devices, micro-batch and adapter. The last batch is filled with the first rows
     of the same order, as accelerate does between devices.
+
+    Args:
+        rows: Rows of the epoch.
+        batch_rows: Rows of an effective batch.
+        seed: The run's seed.
+        epoch: Number of the epoch, from 0.
+        lengths: Tokens of each row before any cut, so that max_length moves no row. Rows of a batch
+            are then of similar length: each stretch of up to 50 batches is sorted, and the batches
+            are shuffled. None leaves the rows as drawn.
     """
-    order = np.random.default_rng([seed, epoch]).permutation(rows)
-    return np.resize(order, -(-rows // batch_rows) * batch_rows)
+    generator = np.random.default_rng([seed, epoch])
+    order = generator.permutation(rows)
+    filled = np.resize(order, -(-rows // batch_rows) * batch_rows)
+    if lengths is None:
+        return filled
+    stretch = batch_rows * max(1, min(rows // (4 * batch_rows), SORTED_BATCHES))
+    parts = [filled[i : i + stretch] for i in range(0, len(filled), stretch)]
+    sorted_parts = [part[np.argsort(lengths[part], kind="stable")] for part in parts]
+    batches = np.concatenate(sorted_parts).reshape(-1, batch_rows)
+    return batches[generator.permutation(len(batches))].ravel()
 
 
 def micro_batches(order: np.ndarray, batch: Batch) -> np.ndarray:

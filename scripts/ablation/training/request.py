@@ -25,6 +25,7 @@ def make_request(
     data: Path,
     output: Path,
     world_size: int,
+    prefix: Path | None = None,
 ) -> dict[str, Any]:
     """Contents of config.json: all that the ranks need, and nothing else decides what they do.
 
@@ -46,6 +47,7 @@ def make_request(
         "model": model,
         "model_path": model_folder(model, model_json),
         "data": str(data),
+        "prefix": str(prefix) if prefix else None,
         "data_fingerprint": data_fingerprint(data),
         "output": str(output),
         "code_commit": code_commit(),

@@ -12,15 +12,26 @@ from datasets import Dataset, load_from_disk
 from torch.utils.data import Sampler
 
 from ablation.training.plan import epoch_order, select_rows
+from ablation.training.prefix import Prefix, States
 
 
 class Rows(torch.utils.data.Dataset):
-    """Tokenised rows, cut on the right to `max_length` (None keeps them whole)."""
+    """Tokenised rows, cut on the right to `max_length` (None keeps them whole).
 
-    def __init__(self, table: Dataset, ids: np.ndarray, max_length: int | None) -> None:
+    With `states`, a row gives the states of its frozen layers in place of its tokens.
+    """
+
+    def __init__(
+        self,
+        table: Dataset,
+        ids: np.ndarray,
+        max_length: int | None,
+        states: States | None = None,
+    ) -> None:
         self.table = table.with_format("numpy", columns=["input_ids", "label"])
         self.ids = ids
         self.max_length = max_length
+        self.states = states
         lengths = np.asarray(table.with_format("numpy")["length"][:])[ids]
         self.full_lengths = lengths.astype(np.int64)
         self.labels = np.asarray(table.with_format("numpy")["label"][:])[ids]
@@ -29,6 +40,9 @@ class Rows(torch.utils.data.Dataset):
         return len(self.ids)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        if self.states is not None:
+            states = self.states[int(self.ids[index])][: self.max_length]
+            return {"states": states, "label": int(self.labels[index])}
         row = self.table[int(self.ids[index])]
         return {"input_ids": row["input_ids"][: self.max_length], "label": int(row["label"])}
 
@@ -54,12 +68,15 @@ class Tables:
     train_counts: np.ndarray
 
 
-def load_tables(data: Path, settings: dict[str, Any], num_labels: int) -> Tables:
+def load_tables(
+    data: Path, settings: dict[str, Any], num_labels: int, prefix: Prefix | None = None
+) -> Tables:
     """The rows of an arm: its training rows, and all rows of the other splits, longest last.
 
     Evaluation rows are ordered by length, which leaves little padding and changes no score.
     `train_counts` are the rows of each class in the whole training split.
     """
+    states = prefix.splits if prefix else {}
     cut = settings["max_length"] if settings["truncation"] else None
     tables = {name: load_from_disk(str(data / name)) for name in ("train", "validation", "test")}
     columns = tables["train"].with_format("numpy")
@@ -75,11 +92,13 @@ def load_tables(data: Path, settings: dict[str, Any], num_labels: int) -> Tables
             tables[name],
             np.argsort(tables[name].with_format("numpy")["length"][:], kind="stable"),
             cut,
+            states.get(name),
         )
         for name in ("validation", "test")
     }
     counts = np.bincount(labels, minlength=num_labels)
-    return Tables(Rows(tables["train"], ids, cut), **evaluation, train_counts=counts)
+    train = Rows(tables["train"], ids, cut, states.get("train"))
+    return Tables(train, **evaluation, train_counts=counts)
 
 
 @dataclass
@@ -90,6 +109,8 @@ class Collator:
     pad_to: int | None
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        if "states" in rows[0]:
+            return self.collate_states(rows)
         width = self.pad_to or max(len(row["input_ids"]) for row in rows)
         input_ids = torch.full((len(rows), width), self.pad_id, dtype=torch.long)
         mask = torch.zeros((len(rows), width), dtype=torch.long)
@@ -100,12 +121,27 @@ class Collator:
         labels = torch.tensor([row["label"] for row in rows])
         return {"input_ids": input_ids, "attention_mask": mask, "labels": labels}
 
+    def collate_states(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """The batch of rows whose frozen layers come from a cache; padding is zero."""
+        states = [row["states"] for row in rows]
+        width = self.pad_to or max(map(len, states))
+        inputs = states[0].new_zeros((len(rows), width, states[0].shape[-1]))
+        mask = torch.zeros((len(rows), width), dtype=torch.long)
+        for index, state in enumerate(states):
+            inputs[index, : len(state)] = state
+            mask[index, : len(state)] = 1
+        labels = torch.tensor([row["label"] for row in rows])
+        return {"inputs_embeds": inputs, "attention_mask": mask, "labels": labels}
+
 
 class EpochSampler(Sampler[int]):
     """The order of each epoch, from `epoch_order`: Trainer says which epoch it is."""
 
-    def __init__(self, rows: int, batch_rows: int, seed: int) -> None:
+    def __init__(
+        self, rows: int, batch_rows: int, seed: int, lengths: np.ndarray | None = None
+    ) -> None:
         self.rows, self.batch_rows, self.seed = rows, batch_rows, seed
+        self.lengths = lengths
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -116,4 +152,5 @@ class EpochSampler(Sampler[int]):
         return -(-self.rows // self.batch_rows) * self.batch_rows
 
     def __iter__(self):
-        return iter(epoch_order(self.rows, self.batch_rows, self.seed, self.epoch).tolist())
+        order = epoch_order(self.rows, self.batch_rows, self.seed, self.epoch, self.lengths)
+        return iter(order.tolist())

@@ -77,7 +77,8 @@ class RunTrainer(Trainer):
     def _get_train_sampler(self, train_dataset=None) -> EpochSampler:
         args = self.args
         rows = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-        self.sampler = EpochSampler(len(self.train_dataset), rows, args.data_seed)
+        lengths = self.train_dataset.full_lengths
+        self.sampler = EpochSampler(len(lengths), rows, args.data_seed, lengths)
         return self.sampler
 
     def _run_epoch(self, *, epoch: int, **kwargs: Any) -> None:

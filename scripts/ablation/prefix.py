@@ -1,0 +1,143 @@
+"""Which runs can read the frozen layers' states from disk, and what those take: no torch here.
+
+Layers below the lowest trained one give the same states in every epoch of every run, so they are
+computed once and kept: `cache_prefix` writes them, training reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ablation.training.effective import engine_dtype
+
+# Decoders whose layers depend on nothing but the states and the positions of earlier tokens.
+FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
+MODULES = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+GIGABYTE = 10**9
+
+
+def boundary_of(settings: Mapping[str, Any]) -> int:
+    """Number of frozen layers below the lowest that an arm trains."""
+    layers = settings["lora.layers_to_transform"]
+    return min(layers) if layers else 0
+
+
+def why_plain(settings: Mapping[str, Any], architecture: Mapping[str, Any]) -> str | None:
+    """Why an arm has to compute its frozen layers itself; None where it can read them.
+
+    Args:
+        settings: The arm's settings.
+        architecture: Facts of config.json; what it doesn't tell is taken to be harmless.
+    """
+    family, saved = architecture.get("model_type"), settings["lora.modules_to_save"] or []
+    targets = settings["lora.target_modules"]
+    if family not in FAMILIES:
+        return f"the architecture {family} is not one of {', '.join(FAMILIES)}"
+    if boundary_of(settings) == 0:
+        return "LoRA is in the first layer"
+    if targets != "all-linear" and not (isinstance(targets, list) and set(targets) <= MODULES):
+        return f"lora.target_modules {targets} may reach below the first adapted layer"
+    if set(saved) - {"score"}:
+        return f"lora.modules_to_save {saved} trains more than the head"
+    if settings["lora.bias"] == "all":
+        return "lora.bias: all trains biases of every layer"
+    if architecture.get("attention_dropout"):
+        return "the base model has dropout"
+    if settings.get("neftune_noise_alpha"):
+        return "noise is added to the embeddings"
+    if settings.get("deepspeed.zero_optimization.stage") == 3:
+        return "ZeRO-3 shares out the layers itself"
+    return None
+
+
+@dataclass
+class Wanted:
+    """The cache of one dtype: boundaries, the longest text in tokens (None: whole), its arms."""
+
+    boundaries: list[int] = field(default_factory=list)
+    max_length: int | None = 0
+    arms: list[Mapping[str, Any]] = field(default_factory=list)
+
+
+def wanted_caches(
+    arms: Iterable[Mapping[str, Any]], architecture: Mapping[str, Any]
+) -> dict[str, Wanted]:
+    """What the arms want cached, by the dtype that they train in.
+
+    Args:
+        arms: The settings of each arm.
+        architecture: Facts of config.json.
+    """
+    caches: dict[str, Wanted] = {}
+    for settings in arms:
+        if why_plain(settings, architecture):
+            continue
+        cache = caches.setdefault(engine_dtype(settings), Wanted())
+        cache.arms.append(settings)
+        cache.boundaries = sorted({*cache.boundaries, boundary_of(settings)})
+        cut = settings["max_length"] if settings["truncation"] else None
+        cache.max_length = (
+            None if cut is None or cache.max_length is None else max(cut, cache.max_length)
+        )
+    return caches
+
+
+def state_bytes(hidden_size: int, dtype: str) -> int:
+    """Bytes of one token's state at one boundary."""
+    return hidden_size * BYTES[dtype]
+
+
+def fitting_boundaries(boundaries: list[int], bytes_each: int, budget_gb: float) -> list[int]:
+    """Boundaries that the disk budget has room for; the lowest, which serves all, comes first."""
+    return boundaries[: int(budget_gb * GIGABYTE // max(1, bytes_each))]
+
+
+def describe_prefix(
+    arms: Iterable[tuple[str, Mapping[str, Any]]],
+    architecture: Mapping[str, Any],
+    budget_gb: float,
+    profile: Mapping[str, Any] | None,
+) -> list[str]:
+    """The plan of the caches in words: what they take, and who can't use them.
+
+    Args:
+        arms: Name and settings of each arm.
+        architecture: Facts of config.json.
+        budget_gb: `prefix_cache_gb` of config.yaml.
+        profile: profile.json of the prepared data, None before it is there.
+    """
+    if budget_gb <= 0:
+        return ["  prefix_cache_gb is 0: every run computes its frozen layers itself"]
+    arms = list(arms)
+    lines = []
+    for dtype, wanted in wanted_caches([s for _, s in arms], architecture).items():
+        each = state_bytes(architecture.get("hidden_size") or 0, dtype)
+        layers = " and ".join(map(str, wanted.boundaries))
+        told = f"{each} bytes for each token" if each else "an unknown size"
+        if profile is not None and each:
+            size = each * stored_tokens(wanted, profile)
+            fitting = fitting_boundaries(wanted.boundaries, size, budget_gb)
+            layers = " and ".join(map(str, fitting or wanted.boundaries))
+            told = f"about {size * max(1, len(fitting)) / GIGABYTE:.3g} GB"
+            if not fitting:
+                told += ", over the budget: every run computes them itself"
+        lines.append(
+            f"  states of the {layers} frozen layers are computed once ({dtype}): {told}"
+            f" of prefix_cache_gb {budget_gb:g}"
+        )
+    for name, settings in arms:
+        if reason := why_plain(settings, architecture):
+            lines.append(f"  {name} computes its frozen layers itself: {reason}")
+    return lines
+
+
+def stored_tokens(wanted: Wanted, profile: Mapping[str, Any]) -> int:
+    """Tokens that a cache will hold, about: the arms' training rows and all other rows."""
+    rows = profile["rows"]
+    ratio = max(float(settings["data.extract_ratio"]) for settings in wanted.arms)
+    texts = min(1.0, ratio) * rows["train"] + rows["validation"] + rows["test"]
+    mean = profile["tokens"]["mean"]
+    return int(texts * (mean if wanted.max_length is None else min(mean, wanted.max_length)))

@@ -1,0 +1,200 @@
+"""The warm worker: imports the libraries once, then forks a child for each run of one rank.
+
+It has one thread and has computed nothing, so that a fork is safe; it checks that before each fork
+and refuses otherwise. A child sets up its own process group as DeepSpeed's launcher would. It dies
+with its supervisor, with its connection and with the server's knowledge: see `ablation.warm`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from ablation.errors import UserError
+from ablation.launch import Process, free_port, watch_supervisor
+from ablation.warm import IDLE_SECONDS, LIMIT, bind, remove
+
+PRELOADED = (
+    "torch",
+    "deepspeed",
+    "deepspeed.runtime.engine",
+    "deepspeed.runtime.zero.muon.original_muon",  # it compiles, which imports a compiler
+    "deepspeed.runtime.zero.stage_1_and_2",
+    "transformers.integrations.deepspeed",
+    "transformers.trainer",
+    "peft",
+    "datasets",
+    "jsonschema",
+    "ablation.training.job",
+)
+
+
+def preload() -> None:
+    """Import what a run needs, and stay with one thread."""
+    import torch
+
+    torch.set_num_threads(1)
+    for name in PRELOADED:
+        importlib.import_module(name)
+    from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING  # noqa: F401
+    from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+
+    from ablation.prefix import FAMILIES
+
+    get_checkpoint_conversion_mapping("llama")  # it is built once and kept
+    for family in FAMILIES:
+        importlib.import_module(f"transformers.models.{family}.modeling_{family}")
+    gc.collect()
+    gc.freeze()  # a child's collections shall not copy the pages of all modules
+
+
+def threads_here() -> int:
+    """Threads of this process."""
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+def serve(folder: Path, name: str, workflow: Process | None) -> None:
+    """Fork a child for each request, until the workflow ends or nobody asks any more.
+
+    Args:
+        folder: Folder of the socket.
+        name: Name of the socket.
+        workflow: The snakemake that the server works for, None where there is none.
+    """
+    preload()
+    listener = bind(folder, name)
+    children: dict[socket.socket, int] = {}
+    idle_since = time.monotonic()
+    try:
+        while workflow is None or workflow.alive():
+            ready, _, _ = select.select([listener, *children], [], [], 0.05 if children else 0.3)
+            for channel in ready:
+                if channel is listener:
+                    accept(listener, children)
+                else:  # the client is gone, whatever it says
+                    kill_session(children[channel])
+            reap(children)
+            if children:
+                idle_since = time.monotonic()
+            elif time.monotonic() - idle_since > IDLE_SECONDS:
+                return
+    finally:
+        remove(folder, name)
+        for pid in children.values():
+            kill_session(pid)
+
+
+def accept(listener: socket.socket, children: dict[socket.socket, int]) -> None:
+    """Fork the child of one request; its output goes to the descriptor that came with it."""
+    channel, _ = listener.accept()
+    channel.settimeout(5)
+    try:
+        text, descriptors, _, _ = socket.recv_fds(channel, LIMIT, 1)
+        request = json.loads(text)
+    except (OSError, ValueError):
+        channel.close()
+        return
+    if threads_here() != 1:
+        print("refused: libraries have started threads", file=sys.stderr, flush=True)
+        os.close(descriptors[0])
+        channel.sendall(b'{"refused": "threads"}\n')
+        channel.close()
+        return
+    pid = os.fork()
+    if pid == 0:
+        listener.close()
+        for other in [channel, *children]:
+            other.close()
+        become_rank(request, descriptors[0])
+    for descriptor in descriptors:
+        os.close(descriptor)
+    children[channel] = pid
+    with contextlib.suppress(OSError):
+        channel.sendall(json.dumps({"pid": str(Process.of(pid))}).encode() + b"\n")
+
+
+def reap(children: dict[socket.socket, int]) -> None:
+    """Tell the clients of children that ended how they ended."""
+    for channel, pid in list(children.items()):
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done == 0:
+            continue
+        kill_session(pid)  # its own children: workers of loaders
+        code = os.waitstatus_to_exitcode(status)
+        with contextlib.suppress(OSError):
+            channel.sendall(json.dumps({"code": code}).encode() + b"\n")
+        channel.close()
+        del children[channel]
+
+
+def kill_session(pid: int) -> None:
+    """Kill a child and what it started."""
+    for kill in (os.killpg, os.kill):
+        with contextlib.suppress(OSError):
+            kill(pid, signal.SIGKILL)
+
+
+def become_rank(request: dict[str, Any], output: int) -> None:
+    """Run the request as the only rank of a job, then leave; never returns."""
+    code = 1
+    try:
+        os.setsid()
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        environment = request["environment"]
+        os.environ.clear()
+        os.environ.update(environment)
+        os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", LOCAL_SIZE="1")
+        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()))
+        os.environ["CROSS_RANK"], os.environ["CROSS_SIZE"] = "0", "1"
+        watch_supervisor()
+        run_rank(Path(request["run"]), int(environment["OMP_NUM_THREADS"]))
+        code = 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except BaseException as error:
+        if type(error).__name__ == "EffectiveMismatch" or type(error).__name__ == "RunError":
+            print(f"error: {error}", file=sys.stderr)
+        else:
+            traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def run_rank(run_dir: Path, threads: int) -> None:
+    """Train, with as many threads as a rank of its own would have."""
+    import random
+
+    import torch
+
+    from ablation.training.job import run_job
+
+    gc.unfreeze()
+    random.seed()
+    torch.set_num_threads(threads)
+    run_job(run_dir)
+
+
+def main() -> None:
+    """Serve at the socket that the command line names."""
+    folder, name, workflow = sys.argv[1:4]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    serve(Path(folder), name, Process.parse(workflow) if workflow != "none" else None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""The states of the frozen layers: who reads them, and that they are the same training."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import tiny  # noqa: E402
+
+from ablation.prefix import describe_prefix, fitting_boundaries, wanted_caches, why_plain  # noqa: E402
+from ablation.training import prefix as prefixes  # noqa: E402
+from ablation.training.network import build_network, trainable_state  # noqa: E402
+from ablation.training.prefix import Prefix, open_prefix, write_caches  # noqa: E402
+from ablation.training.request import make_request  # noqa: E402
+from ablation.training.rows import Collator, load_tables  # noqa: E402
+from ablation.training.top import prune_last_layer, whole_size  # noqa: E402
+
+LLAMA = {"model_type": "llama", "hidden_size": 16}
+LABELS = 4
+ARMS = {
+    "current": {},
+    "upper": {"lora.layers_to_transform": [3], "max_length": 8},
+    "first": {"lora.layers_to_transform": [0, 1]},
+    "wide": {"data.extract_ratio": 0.8},
+}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    tiny.write_model(folder / "model")
+    tiny.write_data(folder / "data")
+    tiny.write_grid(folder / "grid.json", ARMS)
+    cache(folder)
+    return folder
+
+
+def cache(folder: Path, budget: float = 1.0) -> dict:
+    grid = json.loads((folder / "grid.json").read_text())
+    model, data = folder / "model/model.json", folder / "data"
+    return write_caches(grid, model, data, folder / "prefix", budget)
+
+
+def request(folder: Path, arm: str) -> dict:
+    grid = json.loads((folder / "grid.json").read_text())
+    model, cached = folder / "model/model.json", folder / "prefix/prefix.json"
+    return make_request(grid, arm, 1, model, folder / "data", folder / "run", 1, cached)
+
+
+def test_each_reason_for_the_plain_path_is_named():
+    def reason(architecture=LLAMA, **changes):
+        return why_plain(
+            tiny.SETTINGS | {k.replace("__", "."): v for k, v in changes.items()}, architecture
+        )
+
+    assert reason() is None
+    assert "architecture" in reason({"model_type": "bert"})
+    assert "dropout" in reason(LLAMA | {"attention_dropout": 0.1})
+    assert "first layer" in reason(lora__layers_to_transform=None)
+    assert "first layer" in reason(lora__layers_to_transform=[0, 3])
+    assert "modules_to_save" in reason(lora__modules_to_save=["score", "embed_tokens"])
+    assert "target_modules" in reason(lora__target_modules=["q_proj", "embed_tokens"])
+    assert "bias" in reason(lora__bias="all")
+    assert "ZeRO-3" in reason(**{"deepspeed.zero_optimization.stage": 3})
+
+
+def test_one_cache_serves_all_arms_of_a_dtype():
+    arms = [tiny.SETTINGS | changes for changes in ARMS.values()]
+    caches = wanted_caches(arms, LLAMA)
+    assert list(caches) == ["float32"]
+    assert caches["float32"].boundaries == [2, 3]
+    assert caches["float32"].max_length == 12
+    assert len(caches["float32"].arms) == 3
+
+
+def test_the_lowest_boundary_comes_first_where_the_disk_is_small():
+    assert fitting_boundaries([2, 3], 6 * 10**8, 1.0) == [2]
+    assert fitting_boundaries([2, 3], 5 * 10**8, 1.0) == [2, 3]
+    assert fitting_boundaries([2, 3], 2 * 10**9, 1.0) == []
+
+
+def test_the_plan_says_what_the_cache_takes_and_who_cannot_use_it():
+    arms = [(name, tiny.SETTINGS | changes) for name, changes in ARMS.items()]
+    profile = {"rows": {"train": 1000, "validation": 0, "test": 0}, "tokens": {"mean": 10}}
+    lines = describe_prefix(arms, LLAMA, 20, profile)
+    assert "2 and 3 frozen layers" in lines[0]
+    assert "0.00102 GB" in lines[0]  # 800 rows x 10 tokens x 64 bytes x 2
+    assert "first" in lines[1]
+    assert "prefix_cache_gb is 0" in describe_prefix(arms, LLAMA, 0, None)[0]
+
+
+@pytest.mark.parametrize("arm", ["current", "upper", "wide"])
+@pytest.mark.parametrize("pruned", [False, True])
+def test_the_cached_path_gives_the_losses_and_the_adapter_of_the_plain_path(study, arm, pruned):
+    config = request(study, arm)
+    prefix = open_prefix(config)
+    assert prefix.boundary == (3 if arm == "upper" else 2)
+    outcomes = []
+    for use in (None, prefix):
+        network = build_network(config, LABELS, use.boundary if use else 0).train()
+        network.config.pad_token_id = network.get_base_model().config.pad_token_id = 0
+        if use and pruned:
+            assert prune_last_layer(network.get_base_model())
+        tables = load_tables(study / "data", config["settings"], LABELS, use)
+        outcomes.append(train(network, tables.train))
+    (plain_losses, plain), (losses, state) = outcomes
+    assert np.abs(np.subtract(losses, plain_losses)).max() < 1e-5
+    assert set(plain) == set(state)
+    assert all(torch.allclose(plain[name], state[name], atol=1e-5) for name in plain)
+
+
+def train(network, rows) -> tuple[list[float], dict]:
+    """Losses and trained values of a few steps, with dropout."""
+    params = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(params, lr=0.05)  # larger steps magnify the order of sums
+    losses = []
+    for step in range(5):
+        torch.manual_seed(step)
+        batch = Collator(0, None)([rows[i] for i in range(6 * step, 6 * step + 6)])
+        labels = batch.pop("labels")
+        loss = torch.nn.functional.cross_entropy(network(**batch).logits, labels)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    return losses, trainable_state(network)
+
+
+def test_the_layers_below_are_not_loaded_but_counted(study):
+    config = request(study, "current")
+    plain, top = build_network(config, LABELS), build_network(config, LABELS, 2)
+    sizes = [sum(p.numel() for p in network.parameters()) for network in (plain, top)]
+    assert sizes[1] < sizes[0] == sizes[1] + whole_size(top.get_base_model())
+
+
+def test_an_adapter_of_the_cached_path_loads_on_the_whole_model(study, tmp_path):
+    from peft import PeftModel
+    from transformers import AutoModelForSequenceClassification
+
+    config = request(study, "current")
+    top = build_network(config, LABELS, 2)
+    top.save_pretrained(tmp_path, save_embedding_layers=False)
+    base = AutoModelForSequenceClassification.from_pretrained(
+        config["model_path"], num_labels=LABELS
+    )
+    whole = dict(PeftModel.from_pretrained(base, tmp_path).named_parameters())
+    state = trainable_state(top)
+    assert any(".layers.3." in name for name in state)
+    assert all(torch.equal(whole[name], value) for name, value in state.items())
+
+
+def test_a_cache_of_other_data_or_rows_is_not_read(study, tmp_path):
+    other = Path(shutil.copytree(study, tmp_path / "other"))
+    assert isinstance(open_prefix(request(other, "current")), Prefix)
+    (other / "data/labels.json").write_text('["another"]')
+    assert "another model" in open_prefix(request(other, "current"))
+    assert open_prefix(request(study, "first")) == "LoRA is in the first layer"
+    (other / "prefix/prefix.json").unlink()
+    assert "there is no" in open_prefix(request(other, "current"))
+
+
+def test_an_interrupted_cache_is_never_read(study, tmp_path, monkeypatch):
+    other = Path(shutil.copytree(study, tmp_path / "other"))
+    shutil.rmtree(other / "prefix")
+
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prefixes, "hidden_states", fail)
+        with pytest.raises(KeyboardInterrupt):
+            cache(other)
+    assert "there is no" in open_prefix(request(other, "current"))
+    cache(other)
+    assert isinstance(open_prefix(request(other, "current")), Prefix)
+    assert not list((other / "prefix").glob("*.part"))
+
+
+def test_no_budget_makes_no_cache_and_says_so(study, tmp_path):
+    other = Path(shutil.copytree(study, tmp_path / "other"))
+    assert cache(other, 0)["caches"] == {}
+    assert open_prefix(request(other, "current")) == "prefix_cache_gb is 0"
+    cache(other, 1e-6)
+    assert "GB" in open_prefix(request(other, "current"))
+
+
+@pytest.mark.parametrize("family", ["Llama", "Mistral", "Qwen2", "Qwen3"])
+def test_every_known_family_computes_the_same_from_the_cache(family, tmp_path):
+    import transformers
+
+    config = getattr(transformers, f"{family}Config")(
+        vocab_size=70,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=4,
+        pad_token_id=0,
+        sliding_window=None,
+    )
+    torch.manual_seed(0)
+    getattr(transformers, f"{family}ForCausalLM")(config).save_pretrained(tmp_path)
+    job = {
+        "model": {"revision": None},
+        "model_path": str(tmp_path),
+        "seed": 1,
+        "settings": tiny.SETTINGS,
+    }
+    ids = torch.randint(1, 70, (3, 9))
+    mask = torch.ones_like(ids)
+    mask[1, 5:] = 0
+    ids[1, 5:] = 0
+    bottom = prefixes.load_bottom(str(tmp_path), {"revision": None}, "float32", 2)
+    states = prefixes.hidden_states(
+        bottom, [row[:n] for row, n in zip(ids, mask.sum(1), strict=True)], [2]
+    )[2]
+    with torch.no_grad():
+        plain = build_network(job, LABELS).eval()(input_ids=ids, attention_mask=mask).logits
+        top = build_network(job, LABELS, 2).eval()
+        cached = top(inputs_embeds=states, attention_mask=mask).logits
+        assert prune_last_layer(top.get_base_model())
+        pruned = top(inputs_embeds=states, attention_mask=mask).logits
+    assert torch.allclose(plain, cached, atol=1e-6)
+    assert torch.allclose(plain, pruned, atol=1e-6)

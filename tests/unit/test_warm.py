@@ -1,0 +1,120 @@
+"""The warm worker: the same run as a launched one, and no run touches another."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import tiny  # noqa: E402
+
+from ablation.warm import IDLE_SECONDS, worker_name  # noqa: E402
+
+pytestmark = pytest.mark.e2e
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    tiny.write_model(folder / "model")
+    tiny.write_data(folder / "data")
+    long = {"num_train_epochs": 2000.0}
+    tiny.write_grid(folder / "grid.json", {"current": {}, "long": long})
+    return folder
+
+
+def command(study: Path, arm: str, output: str, warm: bool = True) -> list[str]:
+    found = [sys.executable, ROOT / "scripts/train_run.py", "--grid", study / "grid.json"]
+    found += ["--variant", arm, "--seed", "1", "--model", study / "model/model.json"]
+    found += ["--data", study / "data", "--output", study / output]
+    return [*map(str, found), *(["--warm", str(study / ".warm")] if warm else [])]
+
+
+def children(pid: int) -> list[int]:
+    """Sessions of the worker's runs that live now."""
+    import psutil
+
+    return [child.pid for child in psutil.Process(pid).children()]
+
+
+def server_of(study: Path) -> int:
+    """The worker: of the processes with its command line, the one that no other of them forked."""
+    import psutil
+
+    def serves(process: psutil.Process) -> bool:
+        line = process.cmdline()
+        return "ablation.training.server" in line and str((study / ".warm").resolve()) in line
+
+    for pid in psutil.pids():
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(pid)
+            if serves(process) and not serves(process.parent()):
+                return pid
+    raise AssertionError("no worker")
+
+
+def wait_for(condition, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_warm_run_equals_a_launched_one(study):
+    subprocess.run(command(study, "current", "warm"), check=True)
+    result = subprocess.run(
+        command(study, "current", "warm2"), check=True, capture_output=True, text=True
+    )
+    assert "launching anew" not in result.stderr
+    subprocess.run(command(study, "current", "cold", warm=False), check=True)
+    for file in ("history.jsonl", "effective.json", "adapter/adapter_model.safetensors"):
+        contents = {(study / run / file).read_bytes() for run in ("warm", "warm2", "cold")}
+        assert len(contents) == 1, file
+    scores = [
+        json.loads((study / run / "metrics.json").read_text())["quality"]
+        for run in ("warm", "cold")
+    ]
+    assert scores[0] == scores[1]
+
+
+def test_a_run_that_is_killed_touches_no_other_and_leaves_nothing(study):
+    first = subprocess.Popen(command(study, "long", "a"))
+    second = subprocess.Popen(command(study, "long", "b"))
+    wait_for(lambda: all((study / run / "history.jsonl").exists() for run in "ab"))
+    server = server_of(study)
+    assert len(children(server)) == 2
+    first.kill()  # the supervisor itself: it can tell nobody
+    first.wait()
+    wait_for(lambda: len(children(server)) == 1, 5)
+    size = (study / "b/history.jsonl").stat().st_size
+    wait_for(lambda: (study / "b/history.jsonl").stat().st_size > size)
+    (remaining,) = children(server)
+    os.kill(remaining, signal.SIGKILL)  # as when memory runs out
+    assert second.wait(30) == 1
+    wait_for(lambda: not children(server), 5)
+    third = subprocess.Popen(command(study, "long", "c"))
+    wait_for(lambda: (study / "c/history.jsonl").exists())
+    third.terminate()
+    assert third.wait(10) == 128 + signal.SIGTERM
+    wait_for(lambda: not children(server), 5)
+
+
+def test_an_idle_worker_leaves(study):
+    server = server_of(study)
+    wait_for(lambda: not Path(f"/proc/{server}").exists(), IDLE_SECONDS + 15)
+    assert not list((study / ".warm").glob("*.sock"))
+
+
+def test_other_libraries_have_a_worker_of_their_own():
+    assert worker_name({"DS_ACCELERATOR": "cpu"}) == worker_name({"DS_ACCELERATOR": "cpu"})
+    assert worker_name({"DS_ACCELERATOR": "cpu"}) != worker_name({"DS_ACCELERATOR": "cuda"})
