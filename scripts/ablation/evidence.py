@@ -291,12 +291,14 @@ def interaction_block(sources: Sources) -> Block | None:
     t, found = sources.messages, sources.effects["interactions"]
     if not found:
         return None
+    staged = found[0]["family"]["method"] == SPENDING
+    p = "p" if staged else "p_adjusted"
     rows = [
         [
             cell(" × ".join(factor_title(sources, name) for name in one["pair"])),
             t.effect(one["improvement"], sources.metric),
             t.interval(one["simultaneous"]["low"], one["simultaneous"]["high"], sources.metric),
-            p_text(one["family"]["p_adjusted"], sources),
+            p_text(one["family"][p], sources),
             cell(interaction_text(sources, one)),
         ]
         for one in found
@@ -305,7 +307,7 @@ def interaction_block(sources: Sources) -> Block | None:
         t("interactions.pair"),
         t("column.effect"),
         t("shapley.joint"),
-        t("evidence.column.p_holm"),
+        t("evidence.column.p_plain" if staged else "evidence.column.p_holm"),
         t("column.verdict"),
     ]
     notes = [t("interactions.reading", size=found[0]["family"]["size"])]
@@ -453,12 +455,12 @@ def sequential_block(sources: Sources) -> Block | None:
     rows = []
     for one in facts["contrasts"]:
         last = one["looks"][-1] if one["looks"] else None
-        boundary = t("none") if last is None else p_text(last["boundary"], sources)
+        boundary = t.number(last["boundary"] if last else None, 2)
         rows.append(
             [
                 cell(effect_label(sources, one["id"])),
                 str(one["n"]),
-                p_text(last["p"] if last else None, sources),
+                t.number(last["p"] if last else None, 2),
                 boundary,
                 t(f"sequential.status.{one['status']}"),
                 t(f"sequential.reason.{one['reason']}"),

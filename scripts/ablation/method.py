@@ -33,7 +33,7 @@ def method_lines(sources: Sources) -> list[str]:
         lines.append(t("method.claims_looks"))
     if effects["diverged"]:
         lines.append(t("method.diverged"))
-    if len(effects["seeds"]) == 2:
+    if effects["family"]["n"] == 2:
         lines.append(t("method.two_seeds"))
     return [*lines, *_environment_lines(sources)]
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FAKE = Path(__file__).with_name("fake_python.py")
 SHIM = """#!/bin/sh
 case "$1" in
-  *prepare_model.py|*prepare_data.py|*train_run.py) exec {python} -S {fake} "$@" ;;
+  *prepare_model.py|*prepare_data.py|*cache_prefix.py|*train_run.py) exec {python} -S {fake} "$@" ;;
   *) exec {python} "$@" ;;
 esac
 """

@@ -39,8 +39,10 @@ def analyse(made: Synthetic) -> None:
     save_json(health_json(warnings), made.folder / "health.json")
 
 
-def render(made: Synthetic, language: str = "en") -> str:
+def render(made: Synthetic, language: str = "en", verdict: dict | None = None) -> str:
     folder = made.folder
+    if verdict:
+        save_json(verdict, folder / "verdict.json")
     sources = load_sources(
         made.resolved,
         made.grid,
@@ -50,6 +52,7 @@ def render(made: Synthetic, language: str = "en") -> str:
         made.profile,
         folder / "health.json",
         language,
+        folder / "verdict.json" if verdict else None,
     )
     return render_report(sources, folder / "figures", folder / "report.md")
 
@@ -359,3 +362,50 @@ def test_warnings_about_the_runs_are_in_the_report(tmp_path):
     text = render(made)
     assert all(warning["title"]["en"] in text for warning in warnings)
     assert ("Health of the runs" in text) == bool(warnings)
+
+
+DESIGNED = {**STUDY, "designs": ["staged", "one_at_a_time", "leave_one_out", "factorial", "a_a"]}
+
+
+def test_planned_contrasts_are_listed_with_both_intervals_and_the_floor_in_words(english):
+    text = section(english, "## Evidence")
+    rows = [line for line in text.splitlines() if re.match(r"\| (stage|remainder|backup)", line)]
+    assert len(rows) == 5
+    assert all(len(re.findall(r"\[[+−][\d.]+, [+−][\d.]+\]", row)) == 2 for row in rows)
+    assert "3 seeds cannot reach 0.05 over 5 comparisons by signs alone" in english
+    assert "adjusted by Holm over the 5 planned contrasts" in english
+    assert "Shapley" not in text and "Seeds added" not in text
+
+
+def test_undecided_says_over_how_many_comparisons(tmp_path):
+    assert "undecided after correction over 5 comparisons" in report(tmp_path, noise=0.03)
+
+
+@pytest.mark.parametrize("looks", [None, {"looks": [3, 5, 8]}])
+def test_designs_have_their_sections_in_both_languages(tmp_path, looks):
+    made = build_study(tmp_path, study={**DESIGNED, "sequential": looks})
+    analyse(made)
+    english, korean = render(made), render(made, "ko")
+    for title in ("One at a time", "Shapley values", "Interactions", "smallest detectable"):
+        assert title in english
+    assert "A/A" in english and "interactions.svg" in korean
+    assert ("### Seeds added until decided" in english) == bool(looks)
+    for pattern in (r"^#+ ", r"^\| ", r"^- ", r"^!\["):
+        assert len(re.findall(pattern, english, re.M)) == len(re.findall(pattern, korean, re.M))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_confirmation_is_told_with_its_verdict(made, language):
+    effect = {"estimate": 0.1, "low": 0.05, "high": 0.15, "low90": 0.06, "high90": 0.14, "n": 3}
+    verdict = {
+        "status": "confirmed",
+        "reason": "beats_current_and_keeps_up",
+        "few_seeds": True,
+        "stages": ["epochs"],
+        "seeds": [11, 12, 13],
+        "over_current": effect,
+        "over_backup": effect,
+        "delta": 0.01,
+    }
+    text = render(made, language, verdict)
+    assert "11, 12, 13" in text and "[+6.0, +14.0]" in text

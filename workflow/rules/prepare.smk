@@ -71,7 +71,7 @@ rule cache_prefix:
         "results/{study}/benchmarks/cache_prefix.tsv"
     conda:
         "../../environment.yml"
-    threads: workflow.cores
+    threads: 8
     resources:
         gpu=int(GPUS > 0),
         mem_mb=4000,
