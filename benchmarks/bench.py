@@ -182,7 +182,8 @@ def measure_steps(folder: Path, model: Path, tokens: int, steps: int) -> dict[st
     import tiny
     import torch
 
-    from ablation.training.prefix import Prefix, open_prefix, write_caches
+    from ablation.training.prefix import Prefix, load_bottom, open_prefix, write_caches
+    from ablation.training.request import make_request
     from ablation.training.rows import Collator, load_tables
     from ablation.training.top import prune_last_layer
 
@@ -195,7 +196,9 @@ def measure_steps(folder: Path, model: Path, tokens: int, steps: int) -> dict[st
     begun = time.perf_counter()
     write_caches(json.loads(grid.read_text()), record, data, folder / "prefix", 10)
     building = time.perf_counter() - begun
-    from ablation.training.request import make_request
+    begun = time.perf_counter()
+    load_bottom(str(model), {"revision": None}, "float32", LAYERS - TRAINED)
+    building -= time.perf_counter() - begun  # from the first batch to the last
 
     config = make_request(
         json.loads(grid.read_text()),
