@@ -33,7 +33,8 @@ from ablation.launch import (
     workflow_process,
 )
 
-IDLE_SECONDS = 20.0
+# Longer than a pause between runs of a slow machine; it leaves at once with its snakemake.
+IDLE_SECONDS = float(os.environ.get("ABLATION_WARM_IDLE_SECONDS", "120"))
 START_SECONDS = 180.0
 LIMIT = 1 << 20
 FOLDER = ".warm"
