@@ -70,7 +70,7 @@ rule cache_prefix:
         "results/{study}/benchmarks/cache_prefix.tsv"
     conda:
         "../../environment.yml"
-    threads: workflow.cores or 1
+    threads: 2 if GPUS else min(8, os.cpu_count())
     resources:
         gpu=int(GPUS > 0),
         mem_mb=4000,
