@@ -525,8 +525,9 @@ def page(results: dict[str, Any]) -> str:
     jobs, fixed = results["jobs"], results["fixed"]
     return f"""# Benchmarks
 
-Written by `make bench`. SmolLM2-135M, LoRA on the last {TRAINED} of {LAYERS} layers, fp32, batches
-of {BATCH} real texts of 128 tokens, {THREADS} threads, on {results["machine"]}. A1 is Trainer with
+Written by `make bench`{" in its quick mode: too few repetitions to quote" * results["quick"]}.
+SmolLM2-135M, LoRA on the last {TRAINED} of {LAYERS} layers, fp32, batches of {BATCH} real
+texts of 128 tokens, on {results["machine"]}. A1 is Trainer with
 DeepSpeed ZeRO-2 and checkpointing off; A2 is the same with `gradient_checkpointing: true`. Medians
 of ratios, with bootstrap 95 % intervals; load average {results["load"]}.
 
@@ -590,7 +591,10 @@ def main() -> None:
     args = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=args.scratch))
     model = args.model.resolve()
-    results: dict[str, Any] = {"machine": f"{platform.machine()}, {THREADS} CPUs"}
+    results: dict[str, Any] = {
+        "machine": f"{platform.machine()}, {THREADS} threads",
+        "quick": args.quick,
+    }
     try:
         results["steps"] = {}
         for tokens in (24, 128):

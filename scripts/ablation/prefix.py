@@ -107,7 +107,7 @@ def describe_prefix(
         arms: Name and settings of each arm.
         architecture: Facts of config.json.
         budget_gb: `prefix_cache_gb` of config.yaml.
-        profile: profile.json of the prepared data, None before it is there.
+        profile: profile.json of the prepared data; None or empty before it is there.
     """
     if budget_gb <= 0:
         return ["  prefix_cache_gb is 0: every run computes its frozen layers itself"]
@@ -117,7 +117,7 @@ def describe_prefix(
         each = state_bytes(architecture.get("hidden_size") or 0, dtype)
         layers = " and ".join(map(str, wanted.boundaries))
         told = f"{each} bytes for each token" if each else "an unknown size"
-        if profile is not None and each:
+        if profile and each:
             size = each * stored_tokens(wanted, profile)
             fitting = fitting_boundaries(wanted.boundaries, size, budget_gb)
             layers = " and ".join(map(str, fitting or wanted.boundaries))

@@ -33,7 +33,8 @@ from ablation.launch import (
     workflow_process,
 )
 
-IDLE_SECONDS = 20.0
+# Longer than a pause between runs of a slow machine; it leaves at once with its snakemake.
+IDLE_SECONDS = float(os.environ.get("ABLATION_WARM_IDLE_SECONDS", "120"))
 START_SECONDS = 180.0
 LIMIT = 1 << 20
 FOLDER = ".warm"
@@ -200,7 +201,7 @@ def follow(
             stop.set()
         if stop.is_set():
             channel.close()
-            kill(child)
+            kill_session(child)
             return child, 128
         try:
             received = channel.recv(4096)
@@ -209,7 +210,7 @@ def follow(
         except OSError:
             received = b""
         if not received:  # the server is gone, and the run must not outlive our knowledge of it
-            kill(child)
+            kill_session(child)
             return child, -signal.SIGKILL
         *lines, buffer = (buffer + received).split(b"\n")
         for answer in map(json.loads, lines):
@@ -219,12 +220,22 @@ def follow(
                 return child, answer["code"]
 
 
-def kill(child: Process | None) -> None:
-    """Kill the run's session, if its process is still the one we know."""
-    if child is not None and child.alive():
-        for kill in (os.killpg, os.kill):
-            with contextlib.suppress(OSError):
-                kill(child.pid, signal.SIGKILL)
+def kill_session(child: Process | None) -> None:
+    """Kill a run's process and all that it started, in whatever process groups they are."""
+    if child is None:
+        return
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, IndexError):
+            if entry.name.isdigit() and session_of(entry) == child.pid:
+                os.kill(int(entry.name), signal.SIGKILL)
+    if child.alive():  # before it has a session of its own
+        with contextlib.suppress(OSError):
+            os.kill(child.pid, signal.SIGKILL)
+
+
+def session_of(entry: Path) -> int:
+    """Session of the process that a folder of /proc stands for."""
+    return int((entry / "stat").read_text().rpartition(")")[2].split()[3])
 
 
 def copy_lines(descriptor: int, tail: deque[str]) -> None:

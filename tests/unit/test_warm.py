@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 
 import tiny  # noqa: E402
 
-from ablation.warm import IDLE_SECONDS, worker_name  # noqa: E402
+from ablation.warm import worker_name  # noqa: E402
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,9 +109,12 @@ def test_a_run_that_is_killed_touches_no_other_and_leaves_nothing(study):
     wait_for(lambda: not children(server), 5)
 
 
-def test_an_idle_worker_leaves(study):
+def test_an_idle_worker_leaves(study, monkeypatch):
+    os.kill(server_of(study), signal.SIGTERM)
+    monkeypatch.setenv("ABLATION_WARM_IDLE_SECONDS", "3")
+    subprocess.run(command(study, "current", "idle"), check=True)
     server = server_of(study)
-    wait_for(lambda: not Path(f"/proc/{server}").exists(), IDLE_SECONDS + 15)
+    wait_for(lambda: not Path(f"/proc/{server}").exists(), 15)
     assert not list((study / ".warm").glob("*.sock"))
 
 

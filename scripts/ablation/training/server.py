@@ -23,7 +23,7 @@ from typing import Any
 
 from ablation.errors import UserError
 from ablation.launch import Process, free_port, watch_supervisor
-from ablation.warm import IDLE_SECONDS, LIMIT, bind, remove
+from ablation.warm import IDLE_SECONDS, LIMIT, bind, kill_session, remove
 
 PRELOADED = (
     "torch",
@@ -74,7 +74,7 @@ def serve(folder: Path, name: str, workflow: Process | None) -> None:
     """
     preload()
     listener = bind(folder, name)
-    children: dict[socket.socket, int] = {}
+    children: dict[socket.socket, Process] = {}
     idle_since = time.monotonic()
     try:
         while workflow is None or workflow.alive():
@@ -91,11 +91,11 @@ def serve(folder: Path, name: str, workflow: Process | None) -> None:
                 return
     finally:
         remove(folder, name)
-        for pid in children.values():
-            kill_session(pid)
+        for child in children.values():
+            kill_session(child)
 
 
-def accept(listener: socket.socket, children: dict[socket.socket, int]) -> None:
+def accept(listener: socket.socket, children: dict[socket.socket, Process]) -> None:
     """Fork the child of one request; its output goes to the descriptor that came with it."""
     channel, _ = listener.accept()
     channel.settimeout(5)
@@ -119,30 +119,23 @@ def accept(listener: socket.socket, children: dict[socket.socket, int]) -> None:
         become_rank(request, descriptors[0])
     for descriptor in descriptors:
         os.close(descriptor)
-    children[channel] = pid
+    children[channel] = Process.of(pid)
     with contextlib.suppress(OSError):
-        channel.sendall(json.dumps({"pid": str(Process.of(pid))}).encode() + b"\n")
+        channel.sendall(json.dumps({"pid": str(children[channel])}).encode() + b"\n")
 
 
-def reap(children: dict[socket.socket, int]) -> None:
+def reap(children: dict[socket.socket, Process]) -> None:
     """Tell the clients of children that ended how they ended."""
-    for channel, pid in list(children.items()):
-        done, status = os.waitpid(pid, os.WNOHANG)
+    for channel, child in list(children.items()):
+        done, status = os.waitpid(child.pid, os.WNOHANG)
         if done == 0:
             continue
-        kill_session(pid)  # its own children: workers of loaders
+        kill_session(child)  # its own children: workers of loaders
         code = os.waitstatus_to_exitcode(status)
         with contextlib.suppress(OSError):
             channel.sendall(json.dumps({"code": code}).encode() + b"\n")
         channel.close()
         del children[channel]
-
-
-def kill_session(pid: int) -> None:
-    """Kill a child and what it started."""
-    for kill in (os.killpg, os.kill):
-        with contextlib.suppress(OSError):
-            kill(pid, signal.SIGKILL)
 
 
 def become_rank(request: dict[str, Any], output: int) -> None:
