@@ -309,7 +309,7 @@ def equality(a1: Contender, full: Contender, last: Contender, logits: dict) -> d
 
 def opponent_seconds(folder: Path, job: dict[str, Any], checkpointing: bool) -> dict[str, float]:
     """Wall time of an opponent's job, and of its steps."""
-    from ablation.launch import free_port, job_environment
+    from ablation.runs.launch import free_port, job_environment
 
     folder.mkdir(parents=True)
     (folder / "job.json").write_text(json.dumps(job))

@@ -23,8 +23,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 import simulated  # noqa: E402
 from simulated import Plan  # noqa: E402
 
-from ablation import sequential  # noqa: E402
-from ablation.statistics import t_interval  # noqa: E402
+from ablation.analysis import sequential  # noqa: E402
+from ablation.analysis.statistics import t_interval  # noqa: E402
 
 SEEDS = (3, 5, 8, 12)
 Row = tuple[str, str]

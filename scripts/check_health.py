@@ -9,11 +9,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ablation.analysis.health import check_health, health_json, health_line, load_texts
 from ablation.cli import run
 from ablation.files import save_json
-from ablation.health import check_health, health_json, health_line, load_texts
 from ablation.messages import LANGUAGES
-from ablation.metrics import load_json
+from ablation.runs.metrics import load_json
 
 
 def parse_args() -> argparse.Namespace:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import argparse
 
-from ablation.adaptive import candidates, confirmation_grid
+from ablation.analysis.decisions import choose_confirmation
+from ablation.analysis.recommended import recommended_arm
 from ablation.cli import run
-from ablation.decisions import choose_confirmation
 from ablation.files import save_json
-from ablation.grid import load_grid
-from ablation.metrics import load_json
-from ablation.recommended import recommended_arm
-from ablation.study import load_study
+from ablation.planning.adaptive import candidates, confirmation_grid
+from ablation.planning.grid import load_grid
+from ablation.planning.study import load_study
+from ablation.runs.metrics import load_json
 
 
 def parse_args() -> argparse.Namespace:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import argparse
 import logging
 
-from ablation.adaptive import candidates, step_arms
+from ablation.analysis.decisions import choose_step
 from ablation.cli import run
-from ablation.decisions import choose_step
-from ablation.designs import BACKWARD, FORWARD
 from ablation.files import save_json
-from ablation.grid import Grid
-from ablation.metrics import collect, load_json
-from ablation.study import load_study
+from ablation.planning.adaptive import candidates, step_arms
+from ablation.planning.designs import BACKWARD, FORWARD
+from ablation.planning.grid import Grid
+from ablation.planning.study import load_study
+from ablation.runs.metrics import collect, load_json
 
 logger = logging.getLogger(__name__)
 

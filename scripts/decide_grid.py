@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 
-from ablation.adaptive import decided_grid
 from ablation.cli import run
 from ablation.files import save_json
-from ablation.grid import save_grid_csv
-from ablation.metrics import load_json
-from ablation.study import load_study
+from ablation.planning.adaptive import decided_grid
+from ablation.planning.grid import save_grid_csv
+from ablation.planning.study import load_study
+from ablation.runs.metrics import load_json
 
 
 def parse_args() -> argparse.Namespace:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import argparse
 import logging
 
-from ablation.adaptive import seeds_grid
+from ablation.analysis.decisions import decide_seeds
 from ablation.cli import run
-from ablation.decisions import decide_seeds
 from ablation.files import save_json
-from ablation.metrics import collect, load_json
-from ablation.study import load_study
+from ablation.planning.adaptive import seeds_grid
+from ablation.planning.study import load_study
+from ablation.runs.metrics import collect, load_json
 
 logger = logging.getLogger(__name__)
 

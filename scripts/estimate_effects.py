@@ -11,9 +11,9 @@ import argparse
 import json
 from pathlib import Path
 
+from ablation.analysis.effects import estimate_effects, load_study_options
 from ablation.cli import run
-from ablation.effects import estimate_effects, load_study_options
-from ablation.metrics import load_json, load_table
+from ablation.runs.metrics import load_json, load_table
 
 
 def parse_args() -> argparse.Namespace:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import argparse
 
-from ablation.adaptive import candidates
 from ablation.cli import run
 from ablation.errors import UserError
 from ablation.files import save_json
-from ablation.study import load_study
+from ablation.planning.adaptive import candidates
+from ablation.planning.study import load_study
 
 
 def parse_args() -> argparse.Namespace:

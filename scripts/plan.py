@@ -12,11 +12,11 @@ import sys
 from pathlib import Path
 
 from ablation.cli import run
-from ablation.machine import visible_gpus
 from ablation.messages import LANGUAGES
-from ablation.plan import CPU, GPU, plan_study
-from ablation.plan_text import load_texts, render
-from ablation.study import load_study, study_file
+from ablation.planning.plan import CPU, GPU, plan_study
+from ablation.planning.plan_text import load_texts, render
+from ablation.planning.study import load_study, study_file
+from ablation.runs.machine import visible_gpus
 
 STUDIES = Path(__file__).resolve().parents[1] / "config" / "studies"
 

@@ -12,9 +12,9 @@ import logging
 from pathlib import Path
 
 from ablation.cli import run
-from ablation.data_prepare import prepare
-from ablation.data_source import read_spec
-from ablation.study import load_study
+from ablation.inputs.data_prepare import prepare
+from ablation.inputs.data_source import read_spec
+from ablation.planning.study import load_study
 
 logger = logging.getLogger(__name__)
 

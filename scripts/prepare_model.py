@@ -11,8 +11,8 @@ import json
 from pathlib import Path
 
 from ablation.cli import run
-from ablation.models import prepare_model
-from ablation.study import load_study
+from ablation.inputs.models import prepare_model
+from ablation.planning.study import load_study
 
 
 def parse_args() -> argparse.Namespace:

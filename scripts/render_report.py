@@ -14,8 +14,8 @@ from pathlib import Path
 
 from ablation.cli import run
 from ablation.messages import LANGUAGES
-from ablation.report import render_report
-from ablation.sources import load_sources
+from ablation.reporting.report import render_report
+from ablation.reporting.sources import load_sources
 
 
 def parse_args() -> argparse.Namespace:

@@ -12,9 +12,9 @@ from math import sqrt
 
 import numpy as np
 
-from ablation import families, inference, sequential
-from ablation.claims import MULTIPLES, Impact, judge_impact
-from ablation.families import Evidence, Series
+from ablation.analysis import families, inference, sequential
+from ablation.analysis.claims import MULTIPLES, Impact, judge_impact
+from ablation.analysis.families import Evidence, Series
 
 GAP = "gap"
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ablation.grid import expand
-from ablation.schedules import learning_rates, steps_per_epoch, total_steps
-from ablation.study import load_study
+from ablation.facts.schedules import learning_rates, steps_per_epoch, total_steps
+from ablation.planning.grid import expand
+from ablation.planning.study import load_study
 
 MEASURED = 1_760_000_000  # 2025-10-09 08:53:20 UTC
 

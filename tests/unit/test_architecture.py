@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ablation.architecture import (
+from ablation.facts.architecture import (
     LINEAR,
     activation_bytes,
     backward_layers,

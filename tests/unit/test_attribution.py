@@ -5,7 +5,8 @@ from itertools import combinations, permutations
 import numpy as np
 import pytest
 
-from ablation import attribution, fractional
+from ablation.analysis import attribution
+from ablation.planning import fractional
 
 
 def cells(k: int, seeds: int = 3) -> np.ndarray:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from ablation.claims import (
+from ablation.analysis.claims import (
     Claim,
     accepted_range,
     claim_distance,
@@ -17,8 +17,8 @@ from ablation.claims import (
     multiples_of,
     read_claim,
 )
+from ablation.analysis.statistics import Estimate, mean_estimate
 from ablation.errors import UserError
-from ablation.statistics import Estimate, mean_estimate
 
 DELTA = 0.01
 

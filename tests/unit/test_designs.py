@@ -8,18 +8,18 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 
-from ablation.adaptive import candidates, seeds_grid, step_arms, steps_of_path
-from ablation.decisions import Planned, decide_seeds, improvements, planned_contrasts
-from ablation.designs import match_compute, plan_design, space_of
-from ablation.effects import estimate_effects
+from ablation.analysis.decisions import Planned, decide_seeds, improvements, planned_contrasts
+from ablation.analysis.effects import estimate_effects
 from ablation.errors import UserError
-from ablation.feasibility import Reason, cannot_run
 from ablation.files import save_json
-from ablation.fractional import design_of, resolution
-from ablation.grid import describe, expand, load_grid
 from ablation.messages import load_catalogue
-from ablation.metrics import collect
-from ablation.study import load_study
+from ablation.planning.adaptive import candidates, seeds_grid, step_arms, steps_of_path
+from ablation.planning.designs import match_compute, plan_design, space_of
+from ablation.planning.feasibility import Reason, cannot_run
+from ablation.planning.fractional import design_of, resolution
+from ablation.planning.grid import describe, expand, load_grid
+from ablation.planning.study import load_study
+from ablation.runs.metrics import collect
 
 
 @pytest.fixture

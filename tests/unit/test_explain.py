@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 import yaml
 
-from ablation import arithmetic, claims
+from ablation.analysis import claims
 from ablation.errors import UserError
-from ablation.explain import explain_files, explain_study
+from ablation.facts import arithmetic
+from ablation.facts.quantities import STATED, Plan, compute
 from ablation.findings.texts import LANGUAGES, load_texts
-from ablation.quantities import STATED, Plan, compute
-from ablation.screen import WIDTH, render, sparkline, width_of, wrap
-from ablation.study import load_study
+from ablation.planning.explain import explain_files, explain_study
+from ablation.planning.screen import WIDTH, render, sparkline, width_of, wrap
+from ablation.planning.study import load_study
 
 # --- Output ------------------------------------------------------------------------------------
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from synthetic import STUDY, build_study
 
-from ablation import families, sequential
-from ablation.decisions import planned_contrasts
-from ablation.effects import estimate_effects
-from ablation.families import Series, weigh
-from ablation.grid import load_grid
-from ablation.metrics import collect, load_json
+from ablation.analysis import families, sequential
+from ablation.analysis.decisions import planned_contrasts
+from ablation.analysis.effects import estimate_effects
+from ablation.analysis.families import Series, weigh
+from ablation.planning.grid import load_grid
+from ablation.runs.metrics import collect, load_json
 
 DESIGNS = [
     "one_at_a_time",

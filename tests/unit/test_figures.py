@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from synthetic import STUDY, Synthetic, build_study
 
-from ablation.effects import estimate_effects
-from ablation.evidence import planned_effects
-from ablation.figures import (
+from ablation.analysis.effects import estimate_effects
+from ablation.inputs.rows import planned_rows
+from ablation.reporting.evidence import planned_effects
+from ablation.reporting.figures import (
     FIGURES,
     arm_label,
     draw_all,
@@ -19,8 +20,7 @@ from ablation.figures import (
     smooth,
     thin,
 )
-from ablation.metrics import collect, load_json
-from ablation.rows import planned_rows
+from ablation.runs.metrics import collect, load_json
 
 
 def draw(made: Synthetic, output: Path) -> dict[str, str]:

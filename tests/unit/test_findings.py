@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ablation import explain
 from ablation.findings.texts import LANGUAGES, load_texts
 from ablation.messages import load_catalogue
-from ablation.study import load_study
+from ablation.planning import explain
+from ablation.planning.study import load_study
 
 Explained = dict[str, dict]
 

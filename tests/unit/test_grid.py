@@ -8,8 +8,8 @@ import pytest
 
 from ablation.errors import UserError
 from ablation.files import save_json
-from ablation.grid import Arm, Grid, describe, expand, load_grid, save_grid_csv
-from ablation.study import load_study
+from ablation.planning.grid import Arm, Grid, describe, expand, load_grid, save_grid_csv
+from ablation.planning.study import load_study
 
 
 def grid_of(folder) -> Grid:

@@ -9,7 +9,7 @@ import string
 import numpy as np
 import pytest
 
-from ablation.health import (
+from ablation.analysis.health import (
     check_health,
     guessing_loss,
     health_json,

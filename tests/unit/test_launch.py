@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from ablation import launch
+from ablation.runs import launch
 
-SCRIPTS = Path(launch.__file__).parents[1]
+SCRIPTS = Path(launch.__file__).parents[2]
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
 
 # A launcher that starts a rank that starts a helper in a session of its own; all of them are deaf.
@@ -33,7 +33,7 @@ LAUNCHER = """
 """
 SUPERVISOR = """
     import sys
-    from ablation.launch import run_supervised
+    from ablation.runs.launch import run_supervised
     import os
     print(run_supervised([sys.executable, sys.argv[1], "2"], dict(os.environ)), flush=True)
 """
@@ -121,7 +121,7 @@ def test_the_job_ends_when_snakemake_is_killed_and_its_shell_lives_on(scripts, t
 
 def test_an_orphaned_rank_ends_itself(tag):
     supervisor = subprocess.Popen(["sleep", "60"])
-    code = "from ablation.launch import *; watch_supervisor(); print('up', flush=True)"
+    code = "from ablation.runs.launch import *; watch_supervisor(); print('up', flush=True)"
     environment = dict(os.environ, TEST_TAG=tag, PYTHONPATH=str(SCRIPTS))
     environment[launch.SUPERVISOR] = str(launch.Process.of(supervisor.pid))
     rank = subprocess.Popen(

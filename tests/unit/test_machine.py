@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ablation.errors import UserError
-from ablation.machine import devices_of_run, visible_gpus
+from ablation.runs.machine import devices_of_run, visible_gpus
 
 SOURCE = {
     "world_size": 4,

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from ablation.errors import UserError
-from ablation.metrics import collect, load_history, load_json, load_run, load_table, save_table
+from ablation.runs.metrics import collect, load_history, load_json, load_run, load_table, save_table
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,9 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ablation.configs.resolve import resolve_file
+from ablation.configs.yamledit import Document
+from ablation.configs.yamlfile import load_entries
+from ablation.configs.yamlstyle import Style, write_number, write_scalar
 from ablation.errors import UserError
-from ablation.grid import expand
-from ablation.patch import (
+from ablation.planning.grid import expand
+from ablation.planning.study import load_study
+from ablation.reporting.patch import (
     Target,
     current_target,
     original_text,
@@ -21,11 +26,6 @@ from ablation.patch import (
     recommended_files,
     unified_patch,
 )
-from ablation.resolve import resolve_file
-from ablation.study import load_study
-from ablation.yamledit import Document
-from ablation.yamlfile import load_entries
-from ablation.yamlstyle import Style, write_number, write_scalar
 
 ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "config/studies/account_tax/study.yaml"

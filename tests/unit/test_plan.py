@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ablation import plan, power, statistics
-from ablation.attribution import shapley_weights
+from ablation.analysis import statistics
+from ablation.analysis.attribution import shapley_weights
 from ablation.errors import UserError
 from ablation.files import save_json
-from ablation.grid import expand
-from ablation.plan import Noise, Pilot, measure_noise, plan_study, with_seeds
-from ablation.plan_text import load_texts, render
-from ablation.study import load_study
+from ablation.planning import plan, power
+from ablation.planning.grid import expand
+from ablation.planning.plan import Noise, Pilot, measure_noise, plan_study, with_seeds
+from ablation.planning.plan_text import load_texts, render
+from ablation.planning.study import load_study
 
 NOTHING = "no-such-folder"
 

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 import tiny  # noqa: E402
 
-from ablation.prefix import describe_prefix, fitting_boundaries, wanted_caches, why_plain  # noqa: E402
+from ablation.runs.prefix import describe_prefix, fitting_boundaries, wanted_caches, why_plain  # noqa: E402
 from ablation.training import prefix as prefixes  # noqa: E402
 from ablation.training.network import build_network, trainable_state  # noqa: E402
 from ablation.training.prefix import Prefix, open_prefix, write_caches  # noqa: E402

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ablation.recommended import recommended_arm
+from ablation.analysis.recommended import recommended_arm
 
 
 def contrast(

@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 from synthetic import STUDY, Synthetic, build_study
 
-from ablation.effects import estimate_effects, load_study_options
+from ablation.analysis.effects import estimate_effects, load_study_options
+from ablation.analysis.health import check_health, health_json
 from ablation.errors import UserError
-from ablation.explain import explain_study
-from ablation.figures import FIGURES
 from ablation.files import save_json
-from ablation.health import check_health, health_json
 from ablation.messages import LANGUAGES, Messages, load_catalogue, localized, short_value
-from ablation.metrics import collect, load_json, load_table, save_table
-from ablation.report import render_report
-from ablation.sources import GROUPS, load_sources
-from ablation.study import load_study
+from ablation.planning.explain import explain_study
+from ablation.planning.study import load_study
+from ablation.reporting.figures import FIGURES
+from ablation.reporting.report import render_report
+from ablation.reporting.sources import GROUPS, load_sources
+from ablation.runs.metrics import collect, load_json, load_table, save_table
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "workflow" / "report" / "report.md.j2"
@@ -94,18 +94,9 @@ def test_both_catalogues_have_the_same_keys_and_placeholders():
 
 
 def test_every_key_of_the_catalogue_is_used_and_every_used_one_is_there():
-    names = (
-        "advice",
-        "computed",
-        "evidence",
-        "messages",
-        "method",
-        "report",
-        "sections",
-        "sources",
-    )
-    code = "\n".join((ROOT / "scripts" / "ablation" / f"{name}.py").read_text() for name in names)
-    code += TEMPLATE.read_text()
+    library = ROOT / "scripts" / "ablation"
+    files = [library / "messages.py", *library.glob("reporting/*.py"), TEMPLATE]
+    code = "\n".join(file.read_text() for file in files)
     literals = set(re.findall(r"""["']([\w.]+)["']""", code))
     starts = tuple(re.findall(r"""f?["']([\w.]+\.)["'{]""", code))
     keys = set(load_catalogue("en"))

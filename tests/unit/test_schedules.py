@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ablation.errors import UserError
-from ablation.schedules import effective_batch, learning_rates, steps_per_epoch, total_steps
+from ablation.facts.schedules import effective_batch, learning_rates, steps_per_epoch, total_steps
 
 BASE = 1e-3
 TOTAL = 40

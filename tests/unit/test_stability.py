@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ablation.confirmation import confirm, estimate_confirmation
-from ablation.stability import count_divergences, judge, roughness_around_trend
-from ablation.statistics import mean_estimate
+from ablation.analysis.confirmation import confirm, estimate_confirmation
+from ablation.analysis.stability import count_divergences, judge, roughness_around_trend
+from ablation.analysis.statistics import mean_estimate
 
 
 def test_a_smooth_curve_is_not_rough_however_it_falls():

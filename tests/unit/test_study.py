@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ablation.errors import UserError
-from ablation.study import check_options, load_study, study_file
+from ablation.planning.study import check_options, load_study, study_file
 
 
 def message(folder) -> str:

@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 
 import tiny  # noqa: E402
 
-from ablation.warm import worker_name  # noqa: E402
+from ablation.runs.warm import worker_name  # noqa: E402
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]

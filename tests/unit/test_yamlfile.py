@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from ablation.configs.yamlfile import Entry, load_entries
 from ablation.errors import UserError
-from ablation.yamlfile import Entry, load_entries
 
 MERGED = """\
 base: &base

@@ -10,15 +10,38 @@ BASE = Path(os.path.relpath(workflow.basedir))
 SCRIPTS = BASE / "scripts"
 sys.path.insert(0, str(SCRIPTS.resolve()))
 
-from ablation import adaptive, incomplete
-from ablation.designs import FACTORIAL, GREEDY_PATH, read_designs
+from ablation.planning import adaptive
+from ablation.reporting import incomplete
+from ablation.planning.designs import FACTORIAL, GREEDY_PATH, read_designs
 from ablation.errors import UserError
-from ablation.grid import describe
-from ablation.grid import expand as expand_arms
-from ablation.grid import load_grid
-from ablation.machine import devices_of_run, visible_gpus
-from ablation.prefix import describe_prefix
-from ablation.study import check_options, load_study, study_file
+from ablation.planning.grid import describe
+from ablation.planning.grid import expand as expand_arms
+from ablation.planning.grid import load_grid
+from ablation.runs.machine import devices_of_run, visible_gpus
+from ablation.runs.prefix import describe_prefix
+from ablation.planning.study import check_options, load_study, study_file
+
+# The library up to each layer; a change of it runs the cheap jobs of that layer again.
+LAYERS = [
+    "",
+    "configs",
+    "dialects",
+    "facts",
+    "findings",
+    "planning",
+    "inputs",
+    "runs",
+    "analysis",
+    "reporting",
+]
+LIBRARY = {
+    layer: [
+        str(file)
+        for folder in LAYERS[: number + 1]
+        for file in sorted((SCRIPTS / "ablation" / folder).glob("*.py"))
+    ]
+    for number, layer in enumerate(LAYERS)
+}
 
 STUDIES = config.get("studies") or str(BASE / "config" / "studies")
 try:
@@ -255,16 +278,6 @@ def train_gpus(wildcards):
     """One run's GPUs; 0 on a machine without, where its processes run on the CPU."""
     wanted = DEVICES[wildcards.variant]
     return wanted if GPUS or config["devices_per_run"] == "source" else 0
-
-
-def get_library(wildcards):
-    """The library without training: its change makes the cheap rules run again."""
-    return sorted(map(str, SCRIPTS.glob("ablation/*.py")))
-
-
-def get_finding_rules(wildcards):
-    """The rules that findings come from."""
-    return sorted(map(str, SCRIPTS.glob("ablation/findings/*.py")))
 
 
 def require_data():

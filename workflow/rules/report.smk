@@ -5,7 +5,7 @@ rule collect_metrics:
     input:
         get_metrics(),
         grid=get_grid,
-        code=get_library,
+        code=LIBRARY["runs"],
     output:
         "results/{study}/metrics.csv",
     log:
@@ -30,7 +30,7 @@ rule estimate_effects:
         get_study_files,
         grid=get_grid,
         metrics="results/{study}/metrics.csv",
-        code=get_library,
+        code=LIBRARY["analysis"],
     output:
         "results/{study}/effects.json",
     log:
@@ -57,7 +57,7 @@ rule draw_figures:
         metrics="results/{study}/metrics.csv",
         effects="results/{study}/effects.json",
         profile="results/{study}/data/profile.json",
-        code=get_library,
+        code=LIBRARY["reporting"],
     output:
         expand("results/{{study}}/figures/{figure}.svg", figure=FIGURES),
     log:
@@ -86,7 +86,7 @@ rule check_health:
         get_metrics(),
         grid=get_grid,
         profile="results/{study}/data/profile.json",
-        code=get_library,
+        code=LIBRARY["analysis"],
     output:
         "results/{study}/health.json",
     log:
@@ -121,7 +121,7 @@ rule render_report:
         profile="results/{study}/data/profile.json",
         template=BASE / "workflow/report/report.md.j2",
         messages=get_messages,
-        code=get_library,
+        code=LIBRARY["reporting"],
     output:
         report(
             "results/{study}/{report}.md",
@@ -164,7 +164,7 @@ rule write_patch:
     input:
         get_study_files,
         effects="results/{study}/effects.json",
-        code=get_library,
+        code=LIBRARY["reporting"],
     output:
         config=f"results/{{study}}/recommended/{RECOMMENDED[0]}",
         patch=f"results/{{study}}/recommended/{RECOMMENDED[1]}",

@@ -4,7 +4,7 @@
 rule resolve_study:
     input:
         get_study_files,
-        code=get_library,
+        code=LIBRARY["planning"],
     output:
         current="results/{study}/resolved/current.json",
         backup="results/{study}/resolved/backup.json",
@@ -30,7 +30,7 @@ rule resolve_study:
 rule expand_grid:
     input:
         get_study_files,
-        code=get_library,
+        code=LIBRARY["planning"],
     output:
         json="results/{study}/grid.json",
         csv="results/{study}/grid.csv",
@@ -57,7 +57,7 @@ rule expand_grid:
 rule list_candidates:
     input:
         get_study_files,
-        code=get_library,
+        code=LIBRARY["planning"],
     output:
         "results/{study}/candidates.json",
     log:
@@ -83,8 +83,7 @@ rule explain:
         get_study_files,
         profile="results/{study}/data/profile.json",
         messages=get_messages,
-        code=get_library,
-        findings=get_finding_rules,
+        code=LIBRARY["planning"],
     output:
         "results/{study}/resolved/findings.json",
     log:

@@ -180,7 +180,7 @@ rule collect_confirmation:
     input:
         get_confirmation_metrics,
         grid="results/{study}/confirmation/grid.json",
-        code=get_library,
+        code=LIBRARY["runs"],
     output:
         "results/{study}/confirmation/metrics.csv",
     log:
@@ -204,7 +204,7 @@ rule estimate_confirmation:
     input:
         grid="results/{study}/confirmation/grid.json",
         metrics="results/{study}/confirmation/metrics.csv",
-        code=get_library,
+        code=LIBRARY["analysis"],
     output:
         "results/{study}/confirmation/verdict.json",
     log:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
+from ablation.configs.yamlfile import Entry
 from ablation.dialects import (
     axolotl,
     deepspeed_json,
@@ -19,7 +20,6 @@ from ablation.dialects import (
     trl,
 )
 from ablation.errors import UserError
-from ablation.yamlfile import Entry
 
 DIALECTS: dict[str, ModuleType] = {
     module.NAME: module

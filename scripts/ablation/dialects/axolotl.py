@@ -10,6 +10,7 @@ here, and files that axolotl itself refuses (no `learning_rate`, no `lora_r`).
 
 from __future__ import annotations
 
+from ablation.configs.settings import HF_SCHEDULERS, words
 from ablation.dialects import defaults
 from ablation.dialects.blocks import (
     check_ratio,
@@ -20,7 +21,6 @@ from ablation.dialects.blocks import (
 )
 from ablation.dialects.reader import Reader
 from ablation.errors import UserError
-from ablation.settings import HF_SCHEDULERS, words
 
 NAME = "axolotl"
 SIGNATURE = ("base_model", "micro_batch_size", "sequence_len", "lora_target_linear")

@@ -12,6 +12,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from ablation.configs.settings import DEEPSPEED_SCHEDULERS, SETTINGS, UNTRAINED, words
+from ablation.configs.yamlfile import Entry
 from ablation.dialects.defaults import (
     DEEPSPEED_DEFAULTS,
     DEEPSPEED_UNSAID,
@@ -20,8 +22,6 @@ from ablation.dialects.defaults import (
 )
 from ablation.dialects.reader import DERIVED, EXPLICIT, Reader, Value
 from ablation.errors import UserError, shorten
-from ablation.settings import DEEPSPEED_SCHEDULERS, SETTINGS, UNTRAINED, words
-from ablation.yamlfile import Entry
 
 # TrainingArguments fields that say how a run is watched and saved, not what it learns. Those of
 # older releases are among them.

@@ -6,7 +6,7 @@ installed classes, so that an upgrade that changes one is caught.
 
 from __future__ import annotations
 
-from ablation.settings import words
+from ablation.configs.settings import words
 
 TRAINER = "transformers.TrainingArguments"
 PEFT = "peft.LoraConfig"

@@ -8,11 +8,11 @@ bf16 unless fp16, float32 weights. Refused: full fine-tuning (`use_peft` absent 
 
 from __future__ import annotations
 
+from ablation.configs.settings import words
 from ablation.dialects import defaults
 from ablation.dialects.blocks import read_deepspeed, read_lora_keys, read_model, read_trainer
 from ablation.dialects.reader import Reader
 from ablation.errors import UserError
-from ablation.settings import words
 
 NAME = "trl"
 SIGNATURE = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ablation.configs.settings import UNTRAINED, in_arm
 from ablation.dialects.reader import EXPLICIT
 from ablation.findings.finding import (
     INFO,
@@ -14,7 +15,6 @@ from ablation.findings.finding import (
     Pair,
     Place,
 )
-from ablation.settings import UNTRAINED, in_arm
 
 
 def written_twice(pair: Pair) -> Iterator[Finding]:

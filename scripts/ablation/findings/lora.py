@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ablation.architecture import adapted_layers, count_trainable
+from ablation.facts.architecture import adapted_layers, count_trainable
 from ablation.findings.finding import (
     INFO,
     SIDES,

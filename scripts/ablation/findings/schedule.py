@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ablation.configs.settings import DEEPSPEED_SCHEDULERS
 from ablation.dialects.reader import DEFAULT
+from ablation.facts.schedules import learning_rates
 from ablation.findings.finding import (
     INFO,
     SIDES,
@@ -16,8 +18,6 @@ from ablation.findings.finding import (
     Pair,
     pairwise_evidence,
 )
-from ablation.schedules import learning_rates
-from ablation.settings import DEEPSPEED_SCHEDULERS
 
 TYPE, KWARGS, WARMUP = "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps"
 SMALL_SHRINKAGE = 0.01

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ablation.architecture import (
+from ablation.facts.architecture import (
     Architecture,
     Settings,
     backward_layers,

@@ -1,4 +1,4 @@
-"""One rank of a training job; DeepSpeed's launcher starts it, see `ablation.launch`."""
+"""One rank of a training job; DeepSpeed's launcher starts it, see `ablation.runs.launch`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from ablation.cli import run
-from ablation.launch import watch_supervisor
+from ablation.runs.launch import watch_supervisor
 from ablation.training.errors import RunError
 
 watch_supervisor()  # before the slow imports: an orphan must not live on

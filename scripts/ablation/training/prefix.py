@@ -23,8 +23,8 @@ from datasets import load_from_disk
 from transformers import AutoConfig, AutoModel
 
 from ablation.files import save_json
-from ablation.models import model_folder
-from ablation.prefix import (
+from ablation.inputs.models import model_folder
+from ablation.runs.prefix import (
     GIGABYTE,
     Wanted,
     boundary_of,

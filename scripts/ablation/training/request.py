@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ablation.errors import UserError
-from ablation.models import model_folder
+from ablation.inputs.models import model_folder
 from ablation.training.plan import batch_of, deepspeed_config, selection_metric
 
 IDENTITY = "identity.json"  # beside the checkpoints: what they were made for

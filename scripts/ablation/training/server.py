@@ -2,7 +2,7 @@
 
 It has one thread and has computed nothing, so that a fork is safe; it checks that before each fork
 and refuses otherwise. A child sets up its own process group as DeepSpeed's launcher would. It dies
-with its supervisor, with its connection and with the server's knowledge: see `ablation.warm`.
+with its supervisor, with its connection and with the server's knowledge: see `ablation.runs.warm`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from ablation.errors import UserError
-from ablation.launch import Process, free_port, watch_supervisor
-from ablation.warm import IDLE_SECONDS, LIMIT, bind, kill_session, remove
+from ablation.runs.launch import Process, free_port, watch_supervisor
+from ablation.runs.warm import IDLE_SECONDS, LIMIT, bind, kill_session, remove
 
 PRELOADED = (
     "torch",
@@ -50,7 +50,7 @@ def preload() -> None:
     from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING  # noqa: F401
     from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
-    from ablation.prefix import FAMILIES
+    from ablation.runs.prefix import FAMILIES
 
     get_checkpoint_conversion_mapping("llama")  # it is built once and kept
     for family in FAMILIES:

@@ -1,0 +1,1 @@
+"""From metrics to evidence: contrasts, intervals, attribution, verdicts, health, decisions."""

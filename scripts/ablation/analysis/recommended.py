@@ -1,0 +1,40 @@
+"""Which measured arm to recommend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ablation.analysis.claims import LEVELS
+from ablation.planning.grid import CURRENT
+
+OF_THE_PATH = ("stage", "total", "gap")
+LEVELS_THAT_MATTER = LEVELS[1:]
+
+
+def recommended_arm(effects: Mapping[str, Any]) -> str:
+    """The arm to recommend: the one that gains most over current, where the gain is sure.
+
+    Only arms of the staged path are recommended: a set of stages that no run has seen is a guess,
+    and what another design happened to try was not meant to be taken over. A gain is sure when its
+    contrast is decided to help by an amount that matters; where an arm has a planned contrast with
+    current, that one counts, because it is corrected over the study's comparisons. `current` where
+    no arm's gain is sure. Several stages together are tested alone, so that the choice is to be
+    confirmed on fresh seeds.
+
+    Args:
+        effects: The contents of effects.json.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    for contrast in effects["contrasts"]:
+        if contrast["reference"] == CURRENT and contrast["kind"] in OF_THE_PATH:
+            known = found.get(contrast["arm"])
+            if known is None or (contrast["planned"] and not known["planned"]):
+                found[contrast["arm"]] = contrast
+    sure = {
+        arm: contrast["improvement"]["estimate"]
+        for arm, contrast in found.items()
+        if contrast["impact"]["direction"] == "helps"
+        and contrast["impact"]["level"] in LEVELS_THAT_MATTER
+    }
+    return max(sure, key=sure.__getitem__, default=CURRENT)

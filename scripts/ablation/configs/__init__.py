@@ -1,0 +1,1 @@
+"""What configurations say: YAML with places, canonical settings, effective values, differences."""

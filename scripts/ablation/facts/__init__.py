@@ -1,0 +1,1 @@
+"""What follows from settings without training: rates, steps, weights, compute."""

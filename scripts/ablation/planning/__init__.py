@@ -1,0 +1,1 @@
+"""What a study asks and which runs answer it: designs, arms, costs, power, explanation."""

@@ -1,0 +1,1 @@
+"""From evidence to what people read and apply: report, figures, patch."""

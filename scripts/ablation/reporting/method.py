@@ -1,0 +1,142 @@
+"""The report's closing parts: how it was measured, and where the files are."""
+
+from __future__ import annotations
+
+import os
+
+from ablation.reporting.advice import delta_text
+from ablation.reporting.sources import SIDES, Sources
+
+LEVELS = ("high", "medium", "low")
+
+
+def method_lines(sources: Sources) -> list[str]:
+    """Model, data, seeds, devices, versions, and the rules behind the words."""
+    t, effects = sources.messages, sources.effects
+    multiples = effects["metric"]["impact_multiples"]
+    levels = {level: delta_text(sources, multiples[level]) for level in LEVELS}
+    lines = [
+        *_model_lines(sources),
+        *_data_lines(sources),
+        t("method.seeds", seeds=t.listing([str(seed) for seed in effects["seeds"]])),
+        *_world_lines(sources),
+        t("method.selected", metric=t(f"metric.{sources.metric}")),
+        t("method.interval"),
+        *_family_lines(sources),
+        t("method.impact", delta=delta_text(sources), **levels),
+        t(f"method.equivalence.{_kind(sources)}", delta=delta_text(sources)),
+        t("method.share"),
+        t("method.seeds_to_decide"),
+        t("method.claims"),
+    ]
+    if effects["sequential"]:
+        lines.append(t("method.claims_looks"))
+    if effects["diverged"]:
+        lines.append(t("method.diverged"))
+    if effects["family"]["n"] == 2:
+        lines.append(t("method.two_seeds"))
+    return [*lines, *_environment_lines(sources)]
+
+
+def _kind(sources: Sources) -> str:
+    return "looks" if sources.effects["sequential"] else "fixed"
+
+
+def _family_lines(sources: Sources) -> list[str]:
+    """What decides, corrected over how many contrasts, and what the sign-flip test can reach."""
+    t, family = sources.messages, sources.effects["family"]
+    if not family["size"]:
+        return []
+    size, alpha = family["size"], t.percent(family["alpha"], 0)
+    confidence = t.percent(family["simultaneous_confidence"], 2)
+    method = f"method.family.{family['method']}"
+    lines = [t(method, size=size, alpha=alpha, confidence=confidence), t("method.unplanned")]
+    if family["n"]:
+        key = "method.floor.cannot" if family["floor_in_words"] else "method.floor.can"
+        numbers = {"n": family["n"], "seeds": family["seeds_for_floor"]}
+        floor = t.number(family["sign_flip_floor"], 2)
+        lines.append(t(key, floor=floor, size=size, alpha=f"{family['alpha']:g}", **numbers))
+    return lines
+
+
+def _model_lines(sources: Sources) -> list[str]:
+    t, model = sources.messages, sources.study.get("model") or {}
+    package, revision = model.get("package"), model.get("revision")
+    if package:
+        file = str(package["file"]).rsplit("/", 1)[-1]
+        return [t("method.package", file=file, requirement=package["requirement"])]
+    name = model.get("path") or t("none")
+    return [t("method.model", model=f"`{name}`" + (f" @ `{revision}`" if revision else ""))]
+
+
+def _data_lines(sources: Sources) -> list[str]:
+    t, profile = sources.messages, sources.profile
+    if profile is None:
+        return [t("method.no_data")]
+    rows = profile["rows"]
+    counts = {key: f"{rows.get(key, 0):,}" for key in ("read", "train", "validation", "test")}
+    lines = [t("method.data", labels=profile["num_labels"], **counts)]
+    for key in ("without_label", "empty_text", "single_row_classes"):
+        if rows.get(key):
+            lines.append(t(f"method.{key}", n=f"{rows[key]:,}"))
+    return lines
+
+
+def _world_lines(sources: Sources) -> list[str]:
+    """How the effective batch was kept where the devices are not the source's."""
+    t, runs, lines = sources.messages, sources.runs, []
+    columns = [
+        f"environment.{key}"
+        for key in ("world_size", "per_device_train_batch_size", "gradient_accumulation_steps")
+    ]
+    if not set(columns) <= set(runs):
+        return []
+    for side in SIDES:
+        own = runs[runs["arm"] == side].dropna(subset=columns)
+        if own.empty:
+            continue
+        world, micro, accumulation = (int(own.iloc[0][column]) for column in columns)
+        planned = int(sources.settings(side)["world_size"])
+        if world != planned:
+            lines.append(
+                t(
+                    "method.world",
+                    side=t(f"side.{side}"),
+                    planned=planned,
+                    world=world,
+                    micro=micro,
+                    accumulation=accumulation,
+                    batch=world * micro * accumulation,
+                )
+            )
+    return lines
+
+
+def _environment_lines(sources: Sources) -> list[str]:
+    t, runs, lines = sources.messages, sources.runs, []
+
+    def values(column: str) -> list[str]:
+        return sorted({str(v) for v in runs[column].dropna()}) if column in runs else []
+
+    devices = values("environment.device_name") or values("environment.device")
+    if devices:
+        lines.append(t("method.device", device=t.listing(devices)))
+    start = "environment.versions."
+    names = sorted(c for c in runs.columns if c.startswith(start) and values(c))
+    if names:
+        pairs = [f"{name.removeprefix(start)} {' / '.join(values(name))}" for name in names]
+        lines.append(t("method.versions", versions=t.listing(pairs)))
+    commits = values("environment.code_commit")
+    if commits:
+        lines.append(t("method.commit", commit=t.listing([f"`{c[:12]}`" for c in commits])))
+    return lines
+
+
+def location_rows(sources: Sources) -> list[dict[str, str]]:
+    """Where the files are: the users' as they are named, the results from the report's folder."""
+    t = sources.messages
+    rows = [(t(f"side.{side}"), str(sources.resolved[side]["file"])) for side in SIDES]
+    rows.append((t("location.study"), os.path.normpath(sources.study_file)))
+    for key in ("metrics", "effects", "runs", "figures"):
+        rows.append((t(f"location.{key}"), t(f"location.{key}_path")))
+    return [{"what": what, "where": f"`{where}`"} for what, where in rows]
