@@ -54,8 +54,8 @@ TARGETS = {
 }
 
 
-def texts_of(tokens: int, count: int, model: Path) -> list[list[int]]:
-    """Token ids of real package summaries, joined until each text has `tokens` tokens."""
+def texts_of(tokens: int | None, count: int, model: Path) -> list[list[int]]:
+    """Token ids of real package summaries, joined to `tokens` tokens each; None leaves them."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
@@ -65,13 +65,13 @@ def texts_of(tokens: int, count: int, model: Path) -> list[list[int]]:
     while len(found) < count:
         text += tokenizer.encode(summaries[start % len(summaries)] + ". ").ids
         start += 1
-        if len(text) >= tokens:
+        if tokens is None or len(text) >= tokens:
             found.append(text[:tokens])
             text = []
     return found
 
 
-def write_data(folder: Path, sizes: dict[str, int], tokens: int, model: Path) -> Path:
+def write_data(folder: Path, sizes: dict[str, int], tokens: int | None, model: Path) -> Path:
     """A folder as prepare_data writes it."""
     from datasets import Dataset
 
@@ -89,6 +89,14 @@ def write_data(folder: Path, sizes: dict[str, int], tokens: int, model: Path) ->
         Dataset.from_dict(columns).save_to_disk(str(folder / split))
     (folder / "labels.json").write_text(json.dumps([str(i) for i in range(LABELS)]))
     return folder
+
+
+def held_out(train: int) -> dict[str, int]:
+    """Rows for validation and test, 10 and 20 % of all as the source has it, in whole batches."""
+    return {
+        name: BATCH * max(1, round(share * train / BATCH))
+        for name, share in (("validation", 1 / 7), ("test", 2 / 7))
+    }
 
 
 def settings_of(**changes: Any) -> dict[str, Any]:
@@ -188,13 +196,13 @@ def measure_steps(folder: Path, model: Path, tokens: int, steps: int) -> dict[st
     from ablation.training.top import prune_last_layer
 
     torch.set_num_threads(THREADS)
-    sizes = {"train": BATCH * steps, "validation": BATCH, "test": 4 * BATCH}
+    sizes = {"train": BATCH * steps, **held_out(BATCH * steps)}
     data = write_data(folder / "data", sizes, tokens, model)
     settings = settings_of()
     grid = tiny.write_grid(folder / "grid.json", {"current": settings})
     record = model / "model.json"
     begun = time.perf_counter()
-    write_caches(json.loads(grid.read_text()), record, data, folder / "prefix", 10)
+    write_caches(grid, record, data, folder / "prefix", 10)
     building = time.perf_counter() - begun
     begun = time.perf_counter()
     load_bottom(str(model), {"revision": None}, "float32", LAYERS - TRAINED)
@@ -227,9 +235,9 @@ def measure_steps(folder: Path, model: Path, tokens: int, steps: int) -> dict[st
             who.step(rows.tolist(), tables.train, collator, seed)
     evaluations: dict[str, list[float]] = {}
     logits = {}
-    for _ in range(3):
+    for _ in range(5):
         for who, tables in ((a1, plain), (full, cached), (last, cached)):
-            seconds, logits[who.name] = who.evaluate(tables.test, collator)
+            seconds, logits[who.name] = who.evaluate(tables.train, collator)
             evaluations.setdefault(who.name, []).append(seconds)
     gate = equality(a1, full, last, logits)
     best = min((full, last), key=lambda who: np.median(who.seconds[1:]))
@@ -238,8 +246,8 @@ def measure_steps(folder: Path, model: Path, tokens: int, steps: int) -> dict[st
         return interval([a / b for a, b in zip(other.seconds[1:], who.seconds[1:], strict=True)])
 
     eval_rows = len(plain.test) + len(plain.validation)
-    eval_a1 = np.median(evaluations["A1"]) / len(plain.test) * eval_rows
-    eval_cached = np.median(evaluations["cached"]) / len(plain.test) * eval_rows
+    eval_a1 = np.median(evaluations["A1"]) / len(plain.train) * eval_rows
+    eval_cached = np.median(evaluations[best.name]) / len(plain.train) * eval_rows
     cold = building + sum(best.seconds) + eval_cached
     return {
         "tokens": tokens,
@@ -307,6 +315,51 @@ def equality(a1: Contender, full: Contender, last: Contender, logits: dict) -> d
 # Whole jobs
 
 
+def measure_equality(folder: Path, model: Path, steps: int) -> dict[str, Any]:
+    """What differs between a launched run of all layers and a cached one in the warm worker.
+
+    Both take `steps` steps on texts of their natural lengths; a failure ends the benchmark.
+    """
+    import tiny
+    import torch
+    from safetensors.torch import load_file
+
+    sizes = {"train": BATCH * steps, "validation": 5 * BATCH, "test": 10 * BATCH}
+    data = write_data(folder / "data", sizes, None, model)
+    settings = settings_of(num_train_epochs=1.0, learning_rate=2e-4)
+    tiny.write_grid(folder / "grid.json", {"one": settings})
+    make_cache(folder, data, model)
+    runs = {name: folder / name for name in ("plain", "cached")}
+    cached_seconds(runs["cached"], folder, model, "one", 1)
+    command = [sys.executable, str(ROOT / "scripts/train_run.py"), "--variant", "one"]
+    command += ["--grid", folder / "grid.json", "--seed", 1, "--model", model / "model.json"]
+    command += ["--data", data, "--threads", THREADS, "--output", runs["plain"]]
+    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    losses, adapters, scores = {}, {}, {}
+    for name, run in runs.items():
+        lines = (run / "history.jsonl").read_text().splitlines()
+        losses[name] = [json.loads(line)["loss"] for line in lines]
+        adapters[name] = load_file(run / "adapter/adapter_model.safetensors")
+        metrics = json.loads((run / "metrics.json").read_text())
+        assert metrics["environment"]["path"] == name, metrics["environment"]
+        scores[name] = metrics["quality"]["final"]
+    found = {
+        "steps": len(losses["plain"]),
+        "losses": float(np.abs(np.subtract(*losses.values())).max()),
+        "adapter": max(
+            float((adapters["plain"][key] - adapters["cached"][key]).abs().max())
+            for key in adapters["plain"]
+        ),
+        "same_bits": all(map(torch.equal, *(list(a.values()) for a in adapters.values()))),
+        "accuracy": [score["eval_accuracy"] for score in scores.values()],
+        "eval_loss": [score["eval_loss"] for score in scores.values()],
+    }
+    print("gate of whole runs:", json.dumps(found), flush=True)
+    if found["losses"] > 1e-5 or found["adapter"] > 1e-5 or len(set(found["accuracy"])) > 1:
+        sys.exit(f"the equality gate fails for whole runs: {found}")
+    return found
+
+
 def opponent_seconds(folder: Path, job: dict[str, Any], checkpointing: bool) -> dict[str, float]:
     """Wall time of an opponent's job, and of its steps."""
     from ablation.runs.launch import free_port, job_environment
@@ -339,30 +392,33 @@ def cached_seconds(folder: Path, base: Path, model: Path, arm: str, seed: int) -
     return {"wall": wall, "steps": cost["train_runtime"]}
 
 
+def make_cache(folder: Path, data: Path, model: Path) -> None:
+    """The cache of `folder`'s grid, by the workflow's script; it starts the worker."""
+    command = [sys.executable, str(ROOT / "scripts/cache_prefix.py"), "--threads", THREADS]
+    command += ["--grid", folder / "grid.json", "--model", model / "model.json"]
+    command += ["--data", data, "--output", folder / "prefix", "--warm", folder / ".warm"]
+    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+
+
 def measure_jobs(folder: Path, model: Path, quick: bool) -> dict[str, Any]:
     """Fixed cost of a run, and the whole grid of 4 arms, 3 seeds and 3 epochs."""
     import tiny
 
-    sizes = {"train": 4 * BATCH, "validation": BATCH, "test": 4 * BATCH}
+    sizes = {"train": 7 * BATCH, **held_out(7 * BATCH)}
     data = write_data(folder / "data", sizes, 128, model)
     arms = {
         f"lr{n}": settings_of(learning_rate=n * 1e-3, num_train_epochs=3.0) for n in (1, 2, 3, 4)
     }
-    arms["one"] = settings_of(max_steps=1)
     tiny.write_grid(folder / "grid.json", arms)
     common = {"data": str(data), "model": str(model), "num_labels": LABELS, "lora": LORA}
     job = common | {"batch": BATCH, "epochs": 3}
     begun = time.perf_counter()
-    command = [sys.executable, str(ROOT / "scripts/cache_prefix.py"), "--threads", THREADS]
-    command += ["--grid", folder / "grid.json", "--model", model / "model.json"]
-    command += ["--data", data, "--output", folder / "prefix"]
-    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    make_cache(folder, data, model)
     building = time.perf_counter() - begun
-    names = [arm for arm in arms if arm != "one"]
     seeds = (1,) if quick else (1, 2, 3)
     times: dict[str, list[dict[str, float]]] = {"A1": [], "A2": [], "cached": []}
     for seed in seeds:
-        for index, arm in enumerate(names):
+        for index, arm in enumerate(arms):
             times["cached"].append(
                 cached_seconds(folder / f"runs/{arm}-{seed}", folder, model, arm, seed)
             )
@@ -374,8 +430,7 @@ def measure_jobs(folder: Path, model: Path, quick: bool) -> dict[str, Any]:
     runs = 12
     ours = building + sum(t["wall"] for t in times["cached"]) / len(times["cached"]) * runs
     grid = {who: interval([t["wall"] * runs / ours for t in times[who]]) for who in ("A1", "A2")}
-    cold = times["cached"][0]  # it starts the worker
-    warm = [t["wall"] - t["steps"] for t in times["cached"][1:]]
+    warm = [t["wall"] - t["steps"] for t in times["cached"]]
     launched = [t["wall"] - t["steps"] for t in times["A1"]]
     return {
         "grid": grid
@@ -393,7 +448,6 @@ def measure_jobs(folder: Path, model: Path, quick: bool) -> dict[str, Any]:
         "walls": times,
         "beyond_steps": {
             "cached": interval(warm),
-            "first_cached": cold["wall"] - cold["steps"],
             "A1": interval(launched),
         },
     }
@@ -406,10 +460,7 @@ def measure_fixed(folder: Path, model: Path, repeats: int) -> dict[str, Any]:
     data = write_data(folder / "data", {"train": 4, "validation": 4, "test": 4}, 8, model)
     settings = settings_of(num_train_epochs=1.0)
     tiny.write_grid(folder / "grid.json", {"one": settings})
-    command = [sys.executable, str(ROOT / "scripts/cache_prefix.py"), "--threads", THREADS]
-    command += ["--grid", folder / "grid.json", "--model", model / "model.json"]
-    command += ["--data", data, "--output", folder / "prefix"]
-    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    make_cache(folder, data, model)
     job = {"data": str(data), "model": str(model), "num_labels": LABELS, "lora": LORA}
     job |= {"batch": 4, "epochs": 1}
     pairs = []
@@ -538,6 +589,9 @@ of ratios, with bootstrap 95 % intervals; load average {results["load"]}.
 The same training, measured on this machine against A1 with the same batches and seeds:
 
 {gates}
+- whole runs of {results["equality"]["steps"]} steps on texts of their natural lengths, launched
+  with all layers against cached in the warm worker: losses within {results["equality"]["losses"]:.2g},
+  adapter within {results["equality"]["adapter"]:.2g}, same accuracy
 
 Seconds of a step:
 
@@ -549,8 +603,9 @@ Notes
 
 - Steps and evaluations alternate in one process. Jobs alternate too; of the opponent's 12 grid runs
   {jobs["grid"]["measured"]["A1"]} were run of each kind and {jobs["grid"]["measured"]["cached"]} of
-  ours, the rest counts as their mean. The grid includes making the cache
-  ({jobs["grid"]["building_seconds"]:.1f} s) and starting the worker.
+  ours, the rest counts as their mean. All evaluate and save after each of the
+  3 epochs, and test the best weights. The grid includes making the cache
+  and starting the worker ({jobs["grid"]["building_seconds"]:.1f} s).
 - Fixed cost: jobs of one short step, less the step: {fixed["A1_seconds"]["median"]:.2f} s launched,
   {fixed["cached_seconds"]["median"]:.2f} s in the warm worker.
 - The weights' resident memory shrinks {results["memory"]["rss_ratio"]:.2f}×, their own bytes
@@ -606,6 +661,7 @@ def main() -> None:
         print(results["memory"], flush=True)
         if args.steps_only:
             return
+        results["equality"] = measure_equality(folder / "gate", model, 10 if args.quick else 50)
         results["fixed"] = measure_fixed(folder / "fixed", model, 1 if args.quick else 3)
         print(json.dumps(results["fixed"]), flush=True)
         results["jobs"] = measure_jobs(folder / "jobs", model, args.quick)

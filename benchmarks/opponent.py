@@ -1,5 +1,7 @@
 """The opponent of bench.py: Hugging Face Trainer with DeepSpeed ZeRO-2, as its users write it.
 
+It does what a run does: it evaluates and saves after each epoch, and tests the best weights.
+
 deepspeed --num_gpus 1 benchmarks/opponent.py --run FOLDER [--gradient-checkpointing]
 """
 
@@ -12,7 +14,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Train, evaluate, save the adapter, and write the times of the steps."""
+    """Train, test, save the adapter, and write the times of the steps."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--gradient-checkpointing", action="store_true")
@@ -31,7 +33,9 @@ def main() -> None:
     )
 
     job = json.loads((args.run / "job.json").read_text())
-    data = {name: load_from_disk(f"{job['data']}/{name}") for name in ("train", "test")}
+    data = {
+        name: load_from_disk(f"{job['data']}/{name}") for name in ("train", "validation", "test")
+    }
     data = {
         name: split.select_columns(["input_ids", "label"]).rename_column("label", "labels")
         for name, split in data.items()
@@ -62,7 +66,11 @@ def main() -> None:
             per_device_eval_batch_size=job["batch"],
             learning_rate=1e-3,
             logging_steps=1,
-            save_strategy="no",
+            eval_strategy="epoch",
+            save_strategy="epoch",
+            save_total_limit=1,
+            load_best_model_at_end=True,
+            metric_for_best_model="accuracy",
             report_to=[],
             use_cpu=True,
             disable_tqdm=True,
@@ -76,12 +84,15 @@ def main() -> None:
             },
         ),
         train_dataset=data["train"],
-        eval_dataset=data["test"],
+        eval_dataset=data["validation"],
+        compute_metrics=lambda found: {
+            "accuracy": float((found.predictions.argmax(1) == found.label_ids).mean())
+        },
         data_collator=DataCollatorWithPadding(tokenizer),
         callbacks=[Clock()],
     )
     trainer.train()
-    scores = trainer.evaluate()
+    scores = trainer.predict(data["test"]).metrics
     model.save_pretrained(args.run / "adapter")
     (args.run / "times.json").write_text(json.dumps({"steps": Clock.steps, "scores": scores}))
 

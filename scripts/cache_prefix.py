@@ -8,11 +8,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import sys
 from pathlib import Path
 
 from ablation.cli import run
+from ablation.runs.launch import has_gpu, job_environment
+from ablation.runs.warm import NoWorker, run_warm
 
 
 def parse_args() -> argparse.Namespace:
@@ -24,17 +26,25 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True, help="folder of prefix.json")
     parser.add_argument("--budget-gb", type=float, default=20.0, help="most disk; 0 writes none")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--warm", type=Path, help="folder of the warm worker; see config.yaml")
     return parser.parse_args()
 
 
 def main(args: argparse.Namespace) -> None:
-    """Write the caches of the grid."""
-    os.environ["OMP_NUM_THREADS"] = str(args.threads)  # read when torch is imported
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    """Write the caches of the grid, in the warm worker where there may be one."""
+    names = ("grid", "model", "data", "output")
+    task = {name: str(getattr(args, name).resolve()) for name in names}
+    task["budget_gb"] = args.budget_gb
+    environment = job_environment(args.threads, 1, has_gpu())
+    if args.warm is not None and not has_gpu():
+        try:
+            sys.exit(run_warm({"caches": task}, environment, args.warm)[0])
+        except NoWorker as reason:
+            print(f"computing here: {reason}", file=sys.stderr)
+    os.environ.update(environment)  # read when torch is imported
     from ablation.training.prefix import write_caches
 
-    grid = json.loads(args.grid.read_text())
-    write_caches(grid, args.model, args.data, args.output, args.budget_gb)
+    write_caches(**task)
 
 
 if __name__ == "__main__":

@@ -42,9 +42,8 @@ def study(tmp_path_factory) -> Path:
 
 
 def cache(folder: Path, budget: float = 1.0) -> dict:
-    grid = json.loads((folder / "grid.json").read_text())
     model, data = folder / "model/model.json", folder / "data"
-    return write_caches(grid, model, data, folder / "prefix", budget)
+    return write_caches(folder / "grid.json", model, data, folder / "prefix", budget)
 
 
 def request(folder: Path, arm: str) -> dict:

@@ -75,6 +75,7 @@ rule cache_prefix:
     resources:
         gpu=int(GPUS > 0),
         mem_mb=4000,
+        warm_worker=config["warm_worker"],
     params:
         script=SCRIPTS / "cache_prefix.py",
         budget_gb=config["prefix_cache_gb"],
@@ -86,5 +87,6 @@ rule cache_prefix:
         " --data $(dirname {input.data:q})"
         " --budget-gb {params.budget_gb}"
         " --threads {threads}"
+        " $([ {resources.warm_worker} = auto ] && echo --warm results/{wildcards.study}/.warm)"
         " --output $(dirname {output:q})"
         " > {log:q} 2>&1"

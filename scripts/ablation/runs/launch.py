@@ -408,7 +408,7 @@ def launch(run_dir: Path, world_size: int, threads: int, warm: Path | None = Non
         from ablation.runs.warm import NoWorker, run_warm
 
         try:
-            code, tail = run_warm(run_dir, environment, warm, warm / "worker.log")
+            code, tail = run_warm({"run": str(run_dir.resolve())}, environment, warm)
         except NoWorker as reason:
             print(f"launching anew: {reason}", file=sys.stderr, flush=True)
         else:

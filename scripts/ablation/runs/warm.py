@@ -21,6 +21,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ablation.runs.launch import (
     JOB,
@@ -147,28 +148,27 @@ def start_worker(
 
 
 def run_warm(
-    run_dir: Path, environment: dict[str, str], folder: Path, log: Path
+    task: dict[str, Any], environment: dict[str, str], folder: Path
 ) -> tuple[int, list[str]]:
-    """Exit code of the run and its last lines, once its process is gone.
+    """Exit code of a task and its last lines, once its process is gone.
 
-    SIGINT and SIGTERM, and the end of the workflow that started us, end the run; then we exit
+    SIGINT and SIGTERM, and the end of the workflow that started us, end the task; then we exit
     ourselves, with 128 + the signal.
 
     Args:
-        run_dir: The run's folder, with config.json.
-        environment: Of the rank.
-        folder: Folder of the worker's socket.
-        log: Where the worker's own messages go.
+        task: What to do, as `ablation.training.server.perform` takes it; paths are absolute.
+        environment: Of the task's process.
+        folder: Folder of the worker's socket, and of the log with its own messages.
 
     Raises:
-        NoWorker: The run hasn't begun.
+        NoWorker: The task hasn't begun.
     """
     workflow = workflow_process()
     marked = environment | {SUPERVISOR: str(Process.current()), STARTED: str(time.time())}
     with stop_signals() as stop:
-        channel = find_worker(folder, environment, log)
+        channel = find_worker(folder, environment, folder / "worker.log")
         reading, writing = os.pipe()
-        request = {"run": str(run_dir.resolve()), "environment": marked}
+        request = {"task": task, "environment": marked}
         try:
             socket.send_fds(channel, [json.dumps(request).encode()], [writing])
         except OSError as error:
@@ -182,7 +182,7 @@ def run_warm(
         if stop.is_set():
             sys.exit(128 + stop.number)
         if child is None:
-            raise NoWorker("the warm worker refused the run")
+            raise NoWorker("the warm worker refused the task")
         reader.join(timeout=2)
         return code, list(tail)
 

@@ -80,17 +80,19 @@ def why_plain_config(config: Any) -> str | None:
 
 
 def write_caches(
-    grid: Mapping[str, Any], model_json: Path, data: Path, output: Path, budget_gb: float
+    grid: str | Path, model: str | Path, data: str | Path, output: str | Path, budget_gb: float
 ) -> dict[str, Any]:
     """Contents of the prefix.json that this writes, with the caches that it names.
 
     Args:
-        grid: Contents of grid.json.
-        model_json: model.json of the study's model.
+        grid: grid.json.
+        model: model.json of the study's model.
         data: Folder of prepare_data.
         output: Folder of prefix.json; caches that it doesn't name any more are removed.
         budget_gb: Most gigabytes (10^9) that the caches may take; 0 writes none.
     """
+    model_json, data, output = Path(model), Path(data), Path(output)
+    arms = [arm["settings"] for arm in json.loads(Path(grid).read_text())["arms"]]
     model = json.loads(model_json.read_text())
     path = model_folder(model, model_json)
     record: dict[str, Any] = {"schema_version": 1, "caches": {}, "notes": []}
@@ -98,9 +100,7 @@ def write_caches(
     reason = why_plain_config(config) if budget_gb > 0 else "prefix_cache_gb is 0"
     if reason:
         record["notes"].append(reason)
-    wanted = (
-        {} if reason else wanted_caches([a["settings"] for a in grid["arms"]], config.to_dict())
-    )
+    wanted = {} if reason else wanted_caches(arms, config.to_dict())
     for dtype, want in wanted.items():
         splits = {name: split_rows(data, name, want) for name in SPLITS}
         tokens = sum(int(lengths.sum()) for _, lengths in splits.values())

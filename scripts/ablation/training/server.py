@@ -21,19 +21,24 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from ablation.errors import UserError
+from ablation.cli import run
 from ablation.runs.launch import Process, free_port, watch_supervisor
 from ablation.runs.warm import IDLE_SECONDS, LIMIT, bind, kill_session, remove
+from ablation.training.errors import RunError
 
 PRELOADED = (
     "torch",
+    "torch.utils.cpp_extension",
     "deepspeed",
+    "deepspeed.module_inject.auto_ep_layer",
     "deepspeed.runtime.engine",
+    "deepspeed.runtime.zero.muon.muon_optimizer",
     "deepspeed.runtime.zero.muon.original_muon",  # it compiles, which imports a compiler
     "deepspeed.runtime.zero.stage_1_and_2",
     "transformers.integrations.deepspeed",
     "transformers.trainer",
     "peft",
+    "peft.utils.transformers_weight_conversion",
     "datasets",
     "jsonschema",
     "ablation.training.job",
@@ -47,6 +52,9 @@ def preload() -> None:
     torch.set_num_threads(1)
     for name in PRELOADED:
         importlib.import_module(name)
+    import deepspeed
+
+    deepspeed.ops.__compatible_ops__  # noqa: B018  it runs a compiler once, and is kept
     from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING  # noqa: F401
     from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
@@ -139,7 +147,7 @@ def reap(children: dict[socket.socket, Process]) -> None:
 
 
 def become_rank(request: dict[str, Any], output: int) -> None:
-    """Run the request as the only rank of a job, then leave; never returns."""
+    """Do the request's task as the only rank of a job, then leave; never returns."""
     code = 1
     try:
         os.setsid()
@@ -152,34 +160,41 @@ def become_rank(request: dict[str, Any], output: int) -> None:
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()))
         os.environ["CROSS_RANK"], os.environ["CROSS_SIZE"] = "0", "1"
         watch_supervisor()
-        run_rank(Path(request["run"]), int(environment["OMP_NUM_THREADS"]))
+        threads = int(environment["OMP_NUM_THREADS"])
+        run(lambda task: perform(task, threads), lambda: request["task"])
         code = 0
-    except UserError as error:
+    except SystemExit as leaving:  # a user's mistake, and told
+        code = leaving.code
+    except RunError as error:
         print(f"error: {error}", file=sys.stderr)
-        code = 2
-    except BaseException as error:
-        if type(error).__name__ == "EffectiveMismatch" or type(error).__name__ == "RunError":
-            print(f"error: {error}", file=sys.stderr)
-        else:
-            traceback.print_exc()
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
 
 
-def run_rank(run_dir: Path, threads: int) -> None:
-    """Train, with as many threads as a rank of its own would have."""
+def perform(task: dict[str, Any], threads: int) -> None:
+    """Do a task with as many threads as a rank of its own would have.
+
+    Args:
+        task: {"run": its folder} trains; {"caches": arguments} calls `write_caches`.
+        threads: CPU threads.
+    """
     import random
 
     import torch
 
     from ablation.training.job import run_job
+    from ablation.training.prefix import write_caches
 
-    gc.unfreeze()
     random.seed()
     torch.set_num_threads(threads)
-    run_job(run_dir)
+    if "run" in task:
+        run_job(Path(task["run"]))
+    else:
+        write_caches(**task["caches"])
 
 
 def main() -> None:
