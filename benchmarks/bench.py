@@ -590,7 +590,8 @@ The same training, measured on this machine against A1 with the same batches and
 
 {gates}
 - whole runs of {results["equality"]["steps"]} steps on texts of their natural lengths, launched
-  with all layers against cached in the warm worker: losses within {results["equality"]["losses"]:.2g},
+  with all layers against cached in the warm worker: losses within
+  {results["equality"]["losses"]:.2g},
   adapter within {results["equality"]["adapter"]:.2g}, same accuracy
 
 Seconds of a step:
