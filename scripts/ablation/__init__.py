@@ -1,1 +1,15 @@
-"""The library of staged-ablation: which hyperparameter difference is responsible for the gap."""
+"""The library of staged-ablation: which hyperparameter difference is responsible for the gap.
+
+Each package rests on those before it:
+
+    configs     what configurations say: YAML with places, effective values, differences
+    dialects    how each framework writes them, and what it fills in
+    facts       what follows from settings without training
+    findings    warnings and remarks that need no training
+    planning    what a study asks and which runs answer it
+    inputs      the prepared model and the prepared data
+    runs        one run seen from outside
+    training    one run from inside: the only package that imports torch
+    analysis    from metrics to evidence, verdicts and decisions
+    reporting   from evidence to the report, its figures and the patch
+"""
