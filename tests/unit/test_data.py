@@ -76,6 +76,12 @@ def test_the_whole_extract_is_all_rows():
     assert data.training_rows(rank, labels, 1.0, None).tolist() == [0, 1, 2, 3, 4, 5]
 
 
+def test_no_number_of_classes_is_all_classes():
+    labels, rank = np.array([0, 1, 2]), np.array([0.5, 0.5, 0.5])
+    assert data.training_rows(rank, labels, 1.0, 2).tolist() == [0, 1]
+    assert data.training_rows(rank, labels, 1.0, 0).tolist() == [0, 1, 2]
+
+
 def test_a_plain_extract_has_its_share_of_all_rows():
     labels = np.zeros(1000, dtype=int)
     rank = data.extract_ranks(labels, 1, False)
