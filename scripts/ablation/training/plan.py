@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ablation.configs.settings import DEEPSPEED_SCHEDULERS
 from ablation.errors import UserError
 
-DEEPSPEED_SCHEDULERS = ("WarmupLR", "WarmupDecayLR", "WarmupCosineLR", "OneCycle", "LRRangeTest")
 # Blocks of a DeepSpeed file that watch the training and don't change it.
 OBSERVING = (
     "steps_per_print",
