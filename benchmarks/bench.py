@@ -88,6 +88,7 @@ def write_data(folder: Path, sizes: dict[str, int], tokens: int | None, model: P
             columns["extract_rank"] = [(i + 0.5) / size for i in range(size)]
         Dataset.from_dict(columns).save_to_disk(str(folder / split))
     (folder / "labels.json").write_text(json.dumps([str(i) for i in range(LABELS)]))
+    (folder / "profile.json").write_text(json.dumps({"special_tail": []}))
     return folder
 
 

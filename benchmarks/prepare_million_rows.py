@@ -14,6 +14,7 @@ import argparse
 import csv
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,9 @@ from pathlib import Path
 import numpy as np
 
 LIMIT_BYTES = 2_000_000_000
-SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "prepare_data.py"
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPT = ROOT / "scripts" / "prepare_data.py"
+STUDY = ROOT / "config" / "studies" / "account_tax"  # its label is acct_code
 WORDS = """
 사무용품 구입 출장 여비 교통비 식대 접대비 통신비 전기요금 수도요금 임차료 보험료
 수선비 차량유지비 광고선전비 지급수수료 세금과공과 복리후생비 교육훈련비 도서인쇄비
@@ -61,11 +64,12 @@ def write_rows(path: Path, rows: int, classes: int, seed: int = 0) -> None:
 def measure(model: Path, folder: Path, rows: int, classes: int) -> dict:
     """Seconds and peak memory, in bytes, of preparing the rows in `folder`."""
     write_rows(folder / "rows.csv", rows, classes)
-    study = {"path": str(folder / "rows.csv"), "label_column": "acct_code"}
-    (folder / "data.json").write_text(json.dumps(study), encoding="utf-8")
+    study = Path(shutil.copytree(STUDY, folder / "study")) / "study.yaml"
+    text = study.read_text(encoding="utf-8").replace("path: null", "path: ../rows.csv")
+    study.write_text(text, encoding="utf-8")
     started = time.monotonic()
     command = [
-        sys.executable, str(SCRIPT), "--study-data", str(folder / "data.json"),
+        sys.executable, str(SCRIPT), "--study", str(study),
         "--model", str(model), "--output", str(folder / "data"), "--max-lengths", "256", "320",
     ]  # fmt: skip
     subprocess.run(command, check=True)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 from pathlib import Path
 
@@ -22,9 +21,7 @@ logger = logging.getLogger(__name__)
 def parse_args() -> argparse.Namespace:
     """Command line of this script."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--study", type=Path, help="a study.yaml")
-    source.add_argument("--study-data", type=Path, help="its data section alone, as JSON")
+    parser.add_argument("--study", type=Path, required=True, help="a study.yaml")
     parser.add_argument("--model", type=Path, required=True, help="model.json of the model")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument(
@@ -35,11 +32,8 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Prepare the data and say how many rows and classes there are."""
-    if args.study:
-        options = load_study(args.study).data_options()
-    else:
-        options = json.loads(args.study_data.read_text(encoding="utf-8"))
-    profile = prepare(read_spec(options), args.model, args.output, args.max_lengths)
+    spec = read_spec(load_study(args.study).data_options())
+    profile = prepare(spec, args.model, args.output, args.max_lengths)
     rows = profile["rows"]
     logger.info(
         "%d classes; %d rows to train, %d to validate, %d to test",

@@ -132,6 +132,7 @@ def write_data(folder: Path, num_labels: int = 4, rows: int = 120) -> Path:
         Dataset.from_dict(columns).save_to_disk(str(folder / split))
         start += size
     (folder / "labels.json").write_text(json.dumps([f"class {n}" for n in range(num_labels)]))
+    (folder / "profile.json").write_text(json.dumps({"special_tail": []}))
     return folder
 
 

@@ -22,7 +22,7 @@ def prepare_data(folder: Path) -> None:
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "labels.json").write_text("[]")
     rows = {"train": 8, "validation": 1, "test": 2}
-    profile = {"rows": rows, "tokens": {"mean": 4.0}}
+    profile = {"rows": rows, "tokens": {"mean": 4.0}, "special_tail": []}
     (folder / "profile.json").write_text(json.dumps(profile))
 
 

@@ -14,7 +14,9 @@ import pytest
 
 pytestmark = pytest.mark.dag
 ROOT = Path(__file__).resolve().parents[2]
-PROFILE = '{"rows": {"train": 8, "validation": 1, "test": 2}, "tokens": {"mean": 4}}'
+PROFILE = (
+    '{"rows": {"train": 8, "validation": 1, "test": 2}, "tokens": {"mean": 4}, "special_tail": []}'
+)
 
 
 def snakemake(
@@ -102,6 +104,17 @@ def test_a_seed_and_a_stage_train_only_what_is_new_and_texts_train_nothing(folde
     study.write_text(text.replace('en: "Epochs"', 'en: "Number of epochs"'))
     jobs = planned(snakemake(folder, "-n"))
     assert "train_run" not in jobs and jobs["render_report"] == 2
+
+
+def test_a_file_that_a_configuration_includes_is_watched(folder):
+    study = folder / "account_tax"
+    text = (study / "study.yaml").read_text()
+    (study / "study.yaml").write_text(text.replace("current: training.yml", "current: hf.yml"))
+    lines = "learning_rate: 1.0e-4\nlora_r: 8\nlr_scheduler_type: cosine\ndeepspeed: ds.json\n"
+    (study / "hf.yml").write_text(f"{lines}output_dir: out\nper_device_train_batch_size: 2\n")
+    (study / "ds.json").write_text('{"zero_optimization": {"stage": 2}}')
+    result = snakemake(folder, "-n", "results/account_tax/grid.json")
+    assert "account_tax/ds.json" in result.stdout + result.stderr
 
 
 def test_the_workflow_passes_its_linter(folder):

@@ -76,6 +76,12 @@ def test_the_whole_extract_is_all_rows():
     assert data.training_rows(rank, labels, 1.0, None).tolist() == [0, 1, 2, 3, 4, 5]
 
 
+def test_no_number_of_classes_is_all_classes():
+    labels, rank = np.array([0, 1, 2]), np.array([0.5, 0.5, 0.5])
+    assert data.training_rows(rank, labels, 1.0, 2).tolist() == [0, 1]
+    assert data.training_rows(rank, labels, 1.0, 0).tolist() == [0, 1, 2]
+
+
 def test_a_plain_extract_has_its_share_of_all_rows():
     labels = np.zeros(1000, dtype=int)
     rank = data.extract_ranks(labels, 1, False)
@@ -544,17 +550,16 @@ def test_split_sizes_that_are_impossible_are_refused(tmp_path, model, split, sai
     assert said in message(tmp_path, model, split=split)
 
 
-def test_the_script_prints_a_message_and_never_imports_torch(tmp_path, model):
-    write_csv(tmp_path / "rows.csv", sample_rows())
-    study = {"path": "rows.csv", "label_column": "lable", "file": str(tmp_path / "study.yaml")}
-    (tmp_path / "data.json").write_text(json.dumps(study))
-    command = [sys.executable, str(SCRIPT), "--study-data", str(tmp_path / "data.json")]
+def test_the_script_prints_a_message_and_never_imports_torch(tmp_path, model, account_tax, edit):
+    write_csv(account_tax / "rows.csv", sample_rows())
+    edit("study.yaml", "path: null", "label_column: lable\n  path: rows.csv")
+    command = [sys.executable, str(SCRIPT), "--study", str(account_tax / "study.yaml")]
     command += ["--model", str(model), "--output", str(tmp_path / "out"), "--max-lengths", "8"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert "label_column: label" in done.stderr
     assert "Traceback" not in done.stderr
-    (tmp_path / "data.json").write_text(json.dumps(study | {"label_column": "label"}))
+    edit("study.yaml", "lable", "label")
     code = (
         "import sys, runpy; sys.argv = sys.argv[1:]; sys.path.insert(0, sys.argv[0] + '/..')\n"
         "runpy.run_path(sys.argv[0], run_name='__main__')\n"

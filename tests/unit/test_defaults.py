@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import importlib.util
 import inspect
+from pathlib import Path
 
 import pytest
 
@@ -217,6 +220,92 @@ def test_deepspeed_clips_at_one_where_nothing_is_written():
 def test_deepspeeds_adam_has_adamws_decay_unless_told_otherwise():
     config = pytest.importorskip("deepspeed.runtime.config")
     assert config.ADAM_W_MODE_DEFAULT is True
+
+
+def written_default(package: str, file: str, field: str) -> object:
+    """The default of a class's field, from the source of a package that need not be importable."""
+    found = importlib.util.find_spec(package)
+    if found is None:
+        pytest.skip(f"needs the sources of {package} on the path")
+    tree = ast.parse((Path(found.origin).parent / file).read_text())
+    [value] = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == field and node.value
+    ]
+    if isinstance(value, ast.Call):
+        value = next(word.value for word in value.keywords if word.arg == "default")
+    return ast.literal_eval(value)
+
+
+@pytest.mark.parametrize(
+    ("package", "file", "fields"),
+    [
+        (
+            "llamafactory",
+            "hparams/data_args.py",
+            {"cutoff_len": defaults.LLAMA_FACTORY_DEFAULTS["max_length"]},
+        ),
+        (
+            "llamafactory",
+            "hparams/finetuning_args.py",
+            {
+                "lora_rank": defaults.LORA_DEFAULTS["lora.r"],
+                "lora_alpha": None,
+                "lora_dropout": defaults.LORA_DEFAULTS["lora.lora_dropout"],
+                "lora_target": "all",
+            },
+        ),
+        ("llamafactory", "hparams/model_args.py", {"disable_gradient_checkpointing": False}),
+        (
+            "axolotl",
+            "utils/schemas/training.py",
+            {
+                "num_epochs": defaults.AXOLOTL_DEFAULTS["num_train_epochs"],
+                "micro_batch_size": defaults.AXOLOTL_DEFAULTS["per_device_train_batch_size"],
+                "gradient_accumulation_steps": 1,
+                "lr_scheduler": defaults.AXOLOTL_DEFAULTS["lr_scheduler_type"],
+                "optimizer": "adamw_torch_fused",
+                "weight_decay": defaults.TRAINER_DEFAULTS["weight_decay"],
+                "max_grad_norm": None,
+            },
+        ),
+        (
+            "axolotl",
+            "utils/schemas/config.py",
+            {
+                "sequence_len": defaults.AXOLOTL_DEFAULTS["max_length"],
+                "excess_length_strategy": None,
+                "bf16": "auto",
+                "gradient_checkpointing": False,
+                "load_best_model_at_end": False,
+            },
+        ),
+        ("axolotl", "utils/schemas/peft.py", {"lora_r": None, "lora_dropout": 0.0}),
+        (
+            "trl",
+            "trainer/sft_config.py",
+            {
+                "learning_rate": defaults.TRL_DEFAULTS["learning_rate"],
+                "max_length": defaults.TRL_DEFAULTS["max_length"],
+            },
+        ),
+        ("trl", "trainer/base_config.py", {"gradient_checkpointing": True, "bf16": None}),
+        (
+            "trl",
+            "trainer/model_config.py",
+            {
+                "lora_r": defaults.TRL_MODEL_DEFAULTS["lora.r"],
+                "lora_alpha": defaults.TRL_MODEL_DEFAULTS["lora.lora_alpha"],
+                "lora_dropout": defaults.TRL_MODEL_DEFAULTS["lora.lora_dropout"],
+                "dtype": defaults.TRL_MODEL_DEFAULTS["model.dtype"],
+            },
+        ),
+    ],
+)
+def test_defaults_of_other_trainers_are_those_of_their_sources(package, file, fields):
+    """`PYTHONPATH=<folder of unpacked wheels> pytest` runs it; nothing of them is imported."""
+    assert {field: written_default(package, file, field) for field in fields} == fields
 
 
 def classifier(kind: str, **lora: object):

@@ -507,10 +507,20 @@ def test_llama_factory_loads_the_model_in_the_precision_of_training(resolve):
         ("warmup_ratio: 0.2", 0.2),
         ("warmup_ratio: 0.5\nmax_steps: 1001", 500.0),
         ("warmup_ratio:\nwarmup_steps:", 0.03),
+        ("warmup_steps: 0", 0.0),
+        ("warmup_steps: 0\nwarmup_ratio: 0.5", 0.0),
+        ("warmup_ratio: 0", 0.0),
+        ("warmup_ratio: 0.0\nmax_steps: 1000", 0.0),
     ],
 )
 def test_axolotls_warmup(resolve, written, warmup):
     assert values(resolve(f"{AXOLOTL}{written}\n"), "warmup_steps") == (warmup,)
+
+
+def test_axolotls_batch_size_does_not_accumulate(resolve):
+    side = resolve(f"{AXOLOTL}micro_batch_size: 2\nbatch_size: 8\n")
+    assert values(side, "gradient_accumulation_steps") == (1,)
+    assert side.unknown == []
 
 
 def test_axolotl_drops_rows_that_others_cut(tmp_path, resolve):
@@ -548,11 +558,6 @@ def test_axolotls_cosine_with_a_floor_is_transformers_own(resolve):
 def test_axolotls_precision(resolve, written, precision):
     side = resolve(f"{AXOLOTL}{written}\n")
     assert values(side, "bf16", "fp16", "model.dtype") == precision
-
-
-def test_axolotls_batch_size_is_the_rows_of_a_device_in_a_step(resolve):
-    side = resolve(AXOLOTL + "micro_batch_size: 2\nbatch_size: 8\n")
-    assert values(side, "gradient_accumulation_steps") == (4,)
 
 
 def test_an_empty_key_is_absent_in_axolotl(resolve):

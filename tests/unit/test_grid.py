@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from ablation.configs.resolve import resolve_file
 from ablation.errors import UserError
 from ablation.files import save_json
 from ablation.planning.grid import Arm, Grid, describe, expand, load_grid, save_grid_csv
@@ -115,7 +117,30 @@ def test_the_plan_says_what_no_stage_explains_and_what_is_held(account_tax):
     assert "data.extract_ratio 0.1 -> 1" in plan
     assert "held equal in all arms: data.label_column" in plan
     assert "the source trains on 4 devices" in plan
-    assert "deepspeed.yml:91: nothing reads 'sched_onecycle'" in plan
+    assert "deepspeed.yml:91: nothing reads 6 keys of 'sched_onecycle'" in plan
+
+
+def test_the_plan_says_in_which_file_a_key_is_not_read_and_why(account_tax):
+    (account_tax / "ds.json").write_text('{\n"zero_optimization": {"stage": 2, "odd": 1}}')
+    text = "output_dir: out\nodd: 1\nload_in_4bit: true\nlora_r: 8\ndeepspeed: ds.json\n"
+    (account_tax / "hf.yml").write_text(text)
+    study = load_study(account_tax / "study.yaml")
+    side = resolve_file(account_tax / "hf.yml", study.options["model"]["architecture"])
+    plan = describe(replace(study, current=side), expand(study), 1, "CPU process")
+    assert "hf.yml:2: nothing reads 'odd'" in plan
+    assert "ds.json:2: nothing reads 'deepspeed.zero_optimization.odd'" in plan
+    assert "hf.yml:3: 'load_in_4bit': not run here: the base weights" in plan
+
+
+def test_a_difference_without_effect_is_in_no_arm(root):
+    study = load_study(root / "config/studies/debian_sections/study.yaml")
+    idle = "deepspeed.zero_optimization.offload_param.pin_memory"
+    assert [d.setting for d in study.differences if d.no_effect] == [idle]
+    grid = expand(study)
+    assert {arm.settings[idle] for arm in grid.arms} == {study.current.settings[idle].value}
+    last, backup = grid.arms[-2:]
+    remainder = {n for n, value in backup.settings.items() if value != last.settings[n]}
+    assert remainder == set(study.unstaged())
 
 
 def test_settings_are_plain_json(account_tax):

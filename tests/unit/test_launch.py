@@ -22,12 +22,16 @@ pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc"
 # A launcher that starts a rank that starts a helper in a session of its own; all of them are deaf.
 LAUNCHER = """
     import os, signal, subprocess, sys, time
-    depth = int(sys.argv[1])
+    depth, PORT = map(int, sys.argv[1:])
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     if depth:
-        subprocess.Popen([sys.executable, __file__, str(depth - 1)], start_new_session=True)
+        command = [sys.executable, __file__, str(depth - 1), str(PORT)]
+        subprocess.Popen(command, start_new_session=True)
     else:
+        for rank in range(2):  # as DeepSpeed's shm.cpp does
+            path = f"/dev/shm/deepspeed_allreduce_buffer_{os.getuid()}_127.0.0.1_{PORT}_{rank}"
+            open(path, "xb").close()
         print("everybody is up", flush=True)
     time.sleep(120)
 """
@@ -35,11 +39,12 @@ SUPERVISOR = """
     import sys
     from ablation.runs.launch import run_supervised
     import os
-    print(run_supervised([sys.executable, sys.argv[1], "2"], dict(os.environ)), flush=True)
+    command = [sys.executable, sys.argv[1], "2", sys.argv[2]]
+    print(run_supervised(command, dict(os.environ), int(sys.argv[2])), flush=True)
 """
 SNAKEMAKE = """
     import subprocess, sys
-    subprocess.run(["bash", "-c", f"{sys.executable} {sys.argv[1]} {sys.argv[2]}; true"])
+    subprocess.run(["bash", "-c", f"{sys.executable} {' '.join(sys.argv[1:])}; true"])
 """
 
 
@@ -50,6 +55,28 @@ def scripts(tmp_path: Path) -> dict[str, str]:
     for name, text in programs.items():
         (tmp_path / name).write_text(textwrap.dedent(text))
     return {name: str(tmp_path / name) for name in programs}
+
+
+@pytest.fixture
+def port():
+    """A job's port; what the test leaves in memory under it is removed."""
+    number = launch.free_port()
+    yield str(number)
+    launch.remove_shared_memory(number)
+
+
+@pytest.fixture
+def neighbour(port):
+    """Shared memory of another job, whose port begins with the same digits."""
+    path = Path(f"/dev/shm/deepspeed_allreduce_buffer_{os.getuid()}_127.0.0.1_{port}0_0")
+    path.touch()
+    yield path
+    path.unlink()
+
+
+def shared(port: str) -> list[Path]:
+    """What a job has left in memory."""
+    return list(Path("/dev/shm").glob(f"deepspeed_allreduce_buffer_*_{port}_*"))
 
 
 @pytest.fixture
@@ -82,47 +109,52 @@ def start(command: list[str], tag: str) -> subprocess.Popen:
     )
     assert process.stdout.readline() == "everybody is up\n"
     assert len(tagged(tag, "launcher")) == 3
+    assert len(shared(command[-1])) == 2
     return process
 
 
-def seconds_until_gone(tag: str) -> float:
-    """Seconds until no tagged process is left."""
+def seconds_until_gone(tag: str, port: str) -> float:
+    """Seconds until no tagged process and no shared memory is left."""
     begin = time.monotonic()
-    while tagged(tag):
-        assert time.monotonic() - begin < 10, "a process of the job lives on"
+    while tagged(tag) or shared(port):
+        assert time.monotonic() - begin < 10, "something of the job lives on"
         time.sleep(0.02)
     return time.monotonic() - begin
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_the_job_ends_with_its_supervisor(scripts, tag, number):
-    process = start([scripts["supervisor"], scripts["launcher"]], tag)
+def test_the_job_ends_with_its_supervisor(scripts, tag, port, neighbour, number):
+    process = start([scripts["supervisor"], scripts["launcher"], port], tag)
     process.send_signal(number)
     code = process.wait()
-    assert seconds_until_gone(tag) < 2
+    assert seconds_until_gone(tag, port) < 2
+    assert neighbour.exists()
     assert code == (-number if number == signal.SIGKILL else 128 + number)
 
 
 @pytest.mark.parametrize("depth", ["2", "1"])
-def test_the_job_ends_with_any_of_its_launchers(scripts, tag, depth):
-    process = start([scripts["supervisor"], scripts["launcher"]], tag)
-    [victim] = [pid for pid in tagged(tag, "launcher") if launch.command_line(pid)[-1] == depth]
+def test_the_job_ends_with_any_of_its_launchers(scripts, tag, port, depth):
+    process = start([scripts["supervisor"], scripts["launcher"], port], tag)
+    [victim] = [pid for pid in tagged(tag, "launcher") if launch.command_line(pid)[2] == depth]
     os.kill(victim, signal.SIGKILL)
     assert process.stdout.readline() == "(-9, ['everybody is up'])\n"
-    assert seconds_until_gone(tag) < 2
+    assert seconds_until_gone(tag, port) < 2
 
 
-def test_the_job_ends_when_snakemake_is_killed_and_its_shell_lives_on(scripts, tag):
-    process = start([scripts["snakemake"], scripts["supervisor"], scripts["launcher"]], tag)
+def test_the_job_ends_when_snakemake_is_killed_and_its_shell_lives_on(scripts, tag, port):
+    process = start([scripts["snakemake"], scripts["supervisor"], scripts["launcher"], port], tag)
     process.kill()
     process.wait()
-    assert seconds_until_gone(tag) < 2
+    assert seconds_until_gone(tag, port) < 2
 
 
-def test_an_orphaned_rank_ends_itself(tag):
+def test_an_orphaned_rank_ends_itself(tag, port):
     supervisor = subprocess.Popen(["sleep", "60"])
     code = "from ablation.runs.launch import *; watch_supervisor(); print('up', flush=True)"
     environment = dict(os.environ, TEST_TAG=tag, PYTHONPATH=str(SCRIPTS))
+    environment["MASTER_PORT"] = port
+    left = Path(f"/dev/shm/deepspeed_allreduce_buffer_{os.getuid()}_127.0.0.1_{port}_0")
+    left.touch()
     environment[launch.SUPERVISOR] = str(launch.Process.of(supervisor.pid))
     rank = subprocess.Popen(
         [sys.executable, "-c", f"{code}; time.sleep(60)"],
@@ -134,6 +166,7 @@ def test_an_orphaned_rank_ends_itself(tag):
     supervisor.kill()  # a zombie until it is waited for: that counts as gone
     assert rank.wait(timeout=2) == 1
     supervisor.wait()
+    assert not left.exists()
 
 
 def test_a_process_is_not_taken_for_a_later_one_with_its_number():
@@ -151,10 +184,10 @@ def test_a_shell_that_mentions_snakemake_is_not_snakemake():
 
 
 def test_visible_devices_are_named_to_the_launcher():
-    command = launch.launcher_command(Path("run"), 2, "2,3,5")
+    command = launch.launcher_command(Path("run"), 2, "2,3,5", 29500)
     assert command[command.index("--include") + 1] == "localhost:2,3"
     assert "--num_gpus" not in command
-    assert "--num_gpus" in launch.launcher_command(Path("run"), 2, None)
+    assert "--num_gpus" in launch.launcher_command(Path("run"), 2, None, 29500)
 
 
 def test_threads_are_shared_among_ranks():

@@ -86,7 +86,8 @@ def test_the_lowest_boundary_comes_first_where_the_disk_is_small():
 
 def test_the_plan_says_what_the_cache_takes_and_who_cannot_use_it():
     arms = [(name, tiny.SETTINGS | changes) for name, changes in ARMS.items()]
-    profile = {"rows": {"train": 1000, "validation": 0, "test": 0}, "tokens": {"mean": 10}}
+    rows = {"train": 1000, "validation": 0, "test": 0}
+    profile = {"rows": rows, "tokens": {"mean": 10}, "special_tail": []}
     lines = describe_prefix(arms, LLAMA, 20, profile)
     assert "2 and 3 frozen layers" in lines[0]
     assert "0.00102 GB" in lines[0]  # 800 rows x 10 tokens x 64 bytes x 2
@@ -112,6 +113,34 @@ def test_the_cached_path_gives_the_losses_and_the_adapter_of_the_plain_path(stud
     assert np.abs(np.subtract(losses, plain_losses)).max() < 1e-5
     assert set(plain) == set(state)
     assert all(torch.allclose(plain[name], state[name], atol=1e-5) for name in plain)
+
+
+def test_a_kept_special_token_rules_out_the_states_of_a_longer_cut(study, tmp_path):
+    other = Path(shutil.copytree(study, tmp_path / "other"))
+    (other / "data/profile.json").write_text('{"special_tail": [2]}')
+    assert "another model" in open_prefix(request(other, "current"))
+    cache(other)
+    assert "cut to 12 tokens" in open_prefix(request(other, "upper"))
+    config = request(other, "current")
+    rows = load_tables(other / "data", config["settings"], LABELS).train
+    index = int(np.argmax(rows.full_lengths))
+    tokens = rows[index]["input_ids"]
+    assert len(tokens) == 12 < rows.full_lengths[index]
+    assert tokens[-1] == 2
+    prefix = open_prefix(config)
+    network = prefixes.load_bottom(config["model_path"], config["model"], "float32", 2)
+    states = prefixes.hidden_states(network, [np.asarray(tokens)], [2])[2][0]
+    cached = load_tables(other / "data", config["settings"], LABELS, prefix).train[index]["states"]
+    assert torch.allclose(cached, states, atol=1e-5)
+
+
+def test_the_plan_names_arms_whose_texts_end_otherwise_than_in_the_cache():
+    arms = [(name, tiny.SETTINGS | changes) for name, changes in ARMS.items()]
+    sizes = {"rows": {"train": 9, "validation": 0, "test": 0}, "tokens": {"mean": 10}}
+    lines = describe_prefix(arms, LLAMA, 20, sizes | {"special_tail": [2]})
+    assert any("upper" in line and "special token" in line for line in lines)
+    lines = describe_prefix(arms, LLAMA, 20, sizes | {"special_tail": []})
+    assert not any("upper" in line for line in lines)
 
 
 def train(network, rows) -> tuple[list[float], dict]:

@@ -66,6 +66,12 @@ def test_a_stage_that_changes_nothing_is_an_error(account_tax, edit):
     assert "stage 'epochs' changes nothing" in message(account_tax)
 
 
+def test_a_stage_of_differences_without_effect_is_an_error(account_tax, edit):
+    edit("training.yml", "load_best_model_at_end: true", "load_best_model_at_end: false")
+    edit("study.yaml", "settings: [num_train_epochs]", "settings: [metric_for_best_model]")
+    assert "stage 'epochs' changes nothing" in message(account_tax)
+
+
 def test_a_setting_that_is_held_equal_cannot_be_staged(account_tax, edit):
     edit("study.yaml", "settings: [num_train_epochs]", "settings: [split.test_size]")
     assert "held equal in all arms" in message(account_tax)

@@ -71,20 +71,6 @@ def test_padding_to_the_longest_wastes_less_than_to_a_width():
     assert plan.real_token_share(lengths, order, Batch(2, 1, 2), 10) == 20 / 40
 
 
-def test_a_smaller_extract_is_a_subset_of_a_larger_one():
-    labels = np.array([0, 0, 0, 1, 1, 2])
-    rank = np.array([0.05, 0.3, 0.9, 0.4, 0.8, 0.95])
-    small = plan.select_rows(labels, rank, 0.1, None)
-    assert small.tolist() == [0, 3, 5]  # each class keeps its lowest rank
-    assert set(small) <= set(plan.select_rows(labels, rank, 0.5, None))
-    assert plan.select_rows(labels, rank, 1.0, None).tolist() == [0, 1, 2, 3, 4, 5]
-
-
-def test_max_classes_keeps_the_first_classes():
-    labels, rank = np.array([0, 1, 2]), np.array([0.5, 0.5, 0.5])
-    assert plan.select_rows(labels, rank, 1.0, 2).tolist() == [0, 1]
-
-
 def test_class_weights_are_the_clipped_power_of_the_inverse_share():
     labels = np.array([0] * 6 + [1] * 2)
     settings = SETTINGS | {"loss.class_weight_alpha": 0.5, "loss.class_weight_max": 1.2}

@@ -63,6 +63,12 @@ def server_of(study: Path) -> int:
     raise AssertionError("no worker")
 
 
+def shared_by(pid: int) -> set[Path]:
+    """DeepSpeed's files in memory that a run has mapped."""
+    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    return {Path(line.split()[-1]) for line in lines if "/dev/shm/deepspeed_" in line}
+
+
 def wait_for(condition, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -93,6 +99,9 @@ def test_a_run_that_is_killed_touches_no_other_and_leaves_nothing(study):
     wait_for(lambda: all((study / run / "history.jsonl").exists() for run in "ab"))
     server = server_of(study)
     assert len(children(server)) == 2
+    shared = set().union(*map(shared_by, children(server)))
+    assert len(shared) == 2
+    assert all(path.exists() for path in shared)
     first.kill()  # the supervisor itself: it can tell nobody
     first.wait()
     wait_for(lambda: len(children(server)) == 1, 5)
@@ -102,6 +111,7 @@ def test_a_run_that_is_killed_touches_no_other_and_leaves_nothing(study):
     os.kill(remaining, signal.SIGKILL)  # as when memory runs out
     assert second.wait(30) == 1
     wait_for(lambda: not children(server), 5)
+    assert not any(path.exists() for path in shared)
     third = subprocess.Popen(command(study, "long", "c"))
     wait_for(lambda: (study / "c/history.jsonl").exists())
     third.terminate()

@@ -221,8 +221,9 @@ def decision_rule():
 
 
 def get_study_files(wildcards):
-    """What the user wrote: study.yaml and both configurations."""
-    return [str(STUDY.file), STUDY.current.file, STUDY.backup.file]
+    """What the user wrote: study.yaml, both configurations and the files that they include."""
+    files = [str(STUDY.file), *STUDY.current.files, *STUDY.backup.files]
+    return list(dict.fromkeys(files))
 
 
 def get_messages(wildcards):

@@ -6,6 +6,7 @@ The number of steps depends on the data, so that cap is applied only where `max_
 many there are; otherwise the warmup is 3 % of all steps, and a note says so. Its ratios round down
 where the Trainer's round up. Refused: full fine-tuning, schedules and optimizers that do not exist
 here, and files that axolotl itself refuses (no `learning_rate`, no `lora_r`).
+Read in axolotl 0.19.0.
 """
 
 from __future__ import annotations
@@ -142,16 +143,10 @@ def _read_targets(reader: Reader) -> None:
 
 
 def _read_accumulation(reader: Reader) -> None:
-    """`batch_size` is the rows of one device in a step; it counts where accumulation is absent."""
-    rows = reader.raw("batch_size")
-    if rows is None or reader.first("gradient_accumulation_steps"):
-        return
-    micro = reader.first("per_device_train_batch_size")
-    size = micro.value if micro else 1
-    if isinstance(rows, bool) or not isinstance(rows, int) or rows < size or rows % size:
-        raise reader.error("batch_size", "is not a whole number of micro-batches", f"{size}, ...")
-    note = f"batch_size {rows} over micro-batches of {size}"
-    reader.derive("gradient_accumulation_steps", rows // size, "batch_size", note)
+    """`batch_size` says nothing: accumulation is 1 before axolotl would divide it up."""
+    if reader.raw("batch_size") is not None:
+        note = "axolotl accumulates once unless gradient_accumulation_steps says otherwise"
+        reader.derive("gradient_accumulation_steps", 1, "batch_size", note)
 
 
 def _read_schedule(reader: Reader) -> None:
@@ -181,11 +176,11 @@ def _read_warmup(reader: Reader) -> None:
     steps, ratio = reader.raw("warmup_steps"), reader.raw("warmup_ratio")
     total = reader.first("max_steps")
     known = total.value if total and total.value > 0 else None
-    if steps not in (None, 0):
+    if steps is not None:
         note = "axolotl makes 2 of 1" if steps == 1 else None
         reader.take("warmup_steps", "warmup_steps", lambda value: 2 if value == 1 else value, note)
         return
-    if ratio:
+    if ratio is not None:
         check_ratio(reader, "warmup_ratio")
         reader.take("warmup_ratio", "warmup_steps", note="a ratio of all steps")
         share, key = ratio, "warmup_ratio"
@@ -193,11 +188,13 @@ def _read_warmup(reader: Reader) -> None:
         share, key = _WARMUP_SHARE, defaults.AXOLOTL
     if known:
         count = int(share * known)
-        count = count if ratio else min(count, _WARMUP_CAP)
+        count = min(count, _WARMUP_CAP) if ratio is None else count
         reader.settings.pop("warmup_steps", None)
-        note = f"{share:g} of {known} steps, rounded down" + ("" if ratio else ", at most 100")
+        note = f"{share:g} of {known} steps, rounded down" + (
+            ", at most 100" if ratio is None else ""
+        )
         reader.derive("warmup_steps", float(2 if count == 1 else count), key, note)
-    elif not ratio:
+    elif ratio is None:
         note = "3 % of all steps; axolotl's limit of 100 steps acts beyond 3333 steps"
         reader.derive("warmup_steps", share, key, note)
 

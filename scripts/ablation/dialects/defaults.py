@@ -1,7 +1,9 @@
 """What a setting is where a file does not say it, by the library that then decides.
 
 The values are those of the pinned versions; `tests/unit/test_defaults.py` reads them from the
-installed classes, so that an upgrade that changes one is caught.
+installed classes, so that an upgrade that changes one is caught. Those of LLaMA-Factory, axolotl
+and TRL, which the environment lacks, are those of llamafactory 0.9.5, axolotl 0.19.0 and trl
+1.16.0; the same test reads their sources where they are on the path.
 """
 
 from __future__ import annotations

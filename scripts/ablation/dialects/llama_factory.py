@@ -3,7 +3,7 @@
 Its own: alpha is twice the rank where it is not written; LoRA adapts all linear modules;
 checkpointing is on, and `disable_gradient_checkpointing` turns it off; the base weights are loaded
 in the precision of training. Refused: other methods than LoRA, other stages than `sft` and `pt`,
-and optimizers of its own (GaLore, APOLLO, BAdam, Muon).
+and optimizers of its own (GaLore, APOLLO, BAdam, Muon). Read in llamafactory 0.9.5.
 """
 
 from __future__ import annotations

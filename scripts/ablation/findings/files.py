@@ -89,8 +89,7 @@ def unread_keys(pair: Pair) -> Iterator[Finding]:
     for side in SIDES:
         unknown = pair.sides[side].unknown
         if unknown:
-            file = pair.sides[side].file
-            places = [Place(side, None, file, key["line"], key["key"]) for key in unknown]
+            places = [Place(side, None, key["file"], key["line"], key["key"]) for key in unknown]
             blocks = sorted({key["key"].split(".")[0] for key in unknown})
             evidence = {"blocks": blocks, "count": len(unknown)}
             yield pair.find("keys_unread", INFO, evidence, [], side, places)

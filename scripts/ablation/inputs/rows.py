@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
+from ablation.inputs.data import extract_size
+
 
 def planned_rows(settings: Mapping[str, Any], profile: Mapping[str, Any]) -> int:
     """Training rows of an arm before any run has counted them.
 
-    The most frequent `max_classes` classes, of each the extracted share and at least one row.
+    The most frequent `max_classes` classes, of each the extracted share and at least one row. Exact
+    where the extract is stratified, else what is expected.
     """
     counts = list(profile["label_counts"])[: settings.get("data.max_classes") or None]
     share = float(settings.get("data.extract_ratio", 1.0))
-    return sum(max(1, math.ceil(count * share)) for count in counts if count)
+    return sum(extract_size(count, share) for count in counts)
 
 
 def train_rows_of(

@@ -150,14 +150,18 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 def space_of(study: Study) -> Space:
-    """The settings of both sides, and the factors between them."""
+    """The settings of both sides, and the factors between them.
+
+    A difference without effect is none: every arm has the current value.
+    """
     here, there = (
         {name: value.value for name, value in side.settings.items() if in_arm(name)}
         for side in (study.current, study.backup)
     )
     names = sorted({*here, *there})
     current = {name: here.get(name) for name in names}
-    backup = {name: there.get(name) for name in names}
+    idle = {difference.setting for difference in study.differences if difference.no_effect}
+    backup = {name: current[name] if name in idle else there.get(name) for name in names}
     stages = tuple(Factor(stage.name, stage.settings) for stage in study.stages)
     taken = {name for stage in stages for name in stage.settings}
     rest = tuple(n for n in names if current[n] != backup[n] and n not in taken)

@@ -380,11 +380,18 @@ def describe(study: Study, grid: Grid, devices: int, kind: str) -> str:
 
 
 def _unread(side: Configuration) -> list[str]:
-    """One line for each block of the file that nothing reads."""
-    blocks: dict[str, list[int]] = {}
+    """One line for each block with keys that nothing reads, and each key that no run acts upon."""
+    blocks: dict[tuple[str, str], list[dict]] = {}
+    lines = []
     for key in side.unknown:
-        blocks.setdefault(key["key"].split(".")[0], []).append(key["line"])
-    return [f"{side.file}:{min(lines)}: nothing reads '{block}'" for block, lines in blocks.items()]
+        if key["note"]:
+            lines.append(f"{key['file']}:{key['line']}: '{key['key']}': {key['note']}")
+        else:
+            blocks.setdefault((key["file"], key["key"].split(".")[0]), []).append(key)
+    for (file, block), keys in blocks.items():
+        told = f"'{keys[0]['key']}'" if len(keys) == 1 else f"{len(keys)} keys of '{block}'"
+        lines.append(f"{file}:{keys[0]['line']}: nothing reads {told}")
+    return lines
 
 
 def _told(study: Study, arm: Arm, same: str | None) -> str:

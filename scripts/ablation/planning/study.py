@@ -436,11 +436,12 @@ def _stages(
                     found=option["name"],
                 )
             )
-        changing = [name for name in names if name in differing]
+        changing = [name for name in names if name in differing and differing[name].trained]
         if not changing and not problems:
             problems.append(
                 UserError(
-                    f"stage '{option['name']}' changes nothing: both sides have the same values",
+                    f"stage '{option['name']}' changes nothing: both sides have the same values, "
+                    "or other settings leave them without effect",
                     file=path,
                     line=entry.at("name").line,
                     found=names,

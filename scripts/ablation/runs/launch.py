@@ -5,7 +5,8 @@ Three watches make that sure, whatever is killed:
   started it is gone, and when the launcher ends;
 - a guard process ends the job when the supervisor itself is gone;
 - each rank ends itself when the supervisor or the launcher is gone (`watch_supervisor`).
-Processes of a job are found by an environment variable that they all inherit.
+Processes of a job are found by an environment variable that they all inherit. Whoever ends a job
+also removes its shared memory.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from pathlib import Path
 JOB = "ABLATION_JOB"  # in the environment of every process of a job: the job's own mark
 SUPERVISOR = "ABLATION_SUPERVISOR"  # "pid:start time" of the process that supervises the job
 STARTED = "ABLATION_STARTED"
+SHARED_MEMORY = Path("/dev/shm")
+MASTER = "127.0.0.1"  # address of each job's first rank
 POLL_SECONDS = 0.3
 TAIL_LINES = 20
 OUT_OF_MEMORY = re.compile(
@@ -146,6 +149,20 @@ def kill_job(mark: str, patience: float = 2.0) -> None:
         time.sleep(0.05)
 
 
+def remove_shared_memory(port: int) -> None:
+    """Remove what a job's ranks shared; call it when they are gone.
+
+    DeepSpeed's operator for communication on the CPU (ops/csrc/cpu/comm/shm.cpp) makes a file of
+    66 MB for each rank, named after the user, the address and the port, and leaves it in memory.
+
+    Args:
+        port: The job's MASTER_PORT.
+    """
+    name = f"deepspeed_allreduce_buffer_{os.getuid()}_{MASTER}_{port}_[0-9]*"
+    for path in SHARED_MEMORY.glob(name):
+        path.unlink(missing_ok=True)
+
+
 def watch_supervisor() -> None:
     """Let this process end when its supervisor or its parent is gone: for ranks, before imports."""
     text = os.environ.get(SUPERVISOR)
@@ -156,6 +173,8 @@ def watch_supervisor() -> None:
     def watch() -> None:
         while all(process.alive() for process in above):
             time.sleep(POLL_SECONDS)
+        if port := os.environ.get("MASTER_PORT"):
+            remove_shared_memory(int(port))  # a warm worker may be gone with the supervisor
         os._exit(1)
 
     if not all(process.alive() for process in above):
@@ -198,11 +217,18 @@ def stop_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def run_supervised(command: list[str], environment: dict[str, str]) -> tuple[int, list[str]]:
-    """Exit code of a command and its last lines, once no process of it is left.
+def run_supervised(
+    command: list[str], environment: dict[str, str], port: int
+) -> tuple[int, list[str]]:
+    """Exit code of a command and its last lines, once nothing of it is left.
 
     Its output is passed on to ours as it comes. SIGINT and SIGTERM, and the end of the workflow
     that started us, end the job within a moment; then we exit ourselves, with 128 + the signal.
+
+    Args:
+        command: What starts the job.
+        environment: Its environment.
+        port: The job's MASTER_PORT, which its shared memory is named after.
     """
     workflow = workflow_process()
     mark = secrets.token_hex(16)
@@ -212,7 +238,7 @@ def run_supervised(command: list[str], environment: dict[str, str]) -> tuple[int
         STARTED: str(time.time()),
     }
     with stop_signals() as stop:
-        guard = start_guard(mark)
+        guard = start_guard(mark, port)
         try:
             job = start_job(command, marked, mark)
             reader = threading.Thread(target=pass_on, args=(job,), daemon=True)
@@ -225,6 +251,7 @@ def run_supervised(command: list[str], environment: dict[str, str]) -> tuple[int
                 stop.wait(POLL_SECONDS)
         finally:
             kill_job(mark)
+            remove_shared_memory(port)
             guard.kill()
             guard.wait()
         job.launcher.wait()
@@ -247,25 +274,26 @@ def start_job(command: list[str], environment: dict[str, str], mark: str) -> Job
     return Job(launcher, mark)
 
 
-def start_guard(mark: str) -> subprocess.Popen:
+def start_guard(mark: str, port: int) -> subprocess.Popen:
     """A process that kills the job when this one is gone; it doesn't bear the job's mark."""
     code = "import sys; from ablation.runs.launch import guard; guard(*sys.argv[1:])"
     environment = dict(os.environ, PYTHONPATH=str(Path(__file__).parents[2]))
     environment.pop(JOB, None)
     return subprocess.Popen(
-        [sys.executable, "-S", "-c", code, str(Process.current()), mark],
+        [sys.executable, "-S", "-c", code, str(Process.current()), mark, str(port)],
         env=environment,
         stdin=subprocess.DEVNULL,
         start_new_session=True,
     )
 
 
-def guard(supervisor_text: str, mark: str) -> None:
-    """Wait for the end of the supervisor, then kill what is left of its job."""
+def guard(supervisor_text: str, mark: str, port_text: str) -> None:
+    """Wait for the end of the supervisor, then remove what is left of its job."""
     supervisor = Process.parse(supervisor_text)
     while supervisor.alive():
         time.sleep(POLL_SECONDS)
     kill_job(mark)
+    remove_shared_memory(int(port_text))
 
 
 def pass_on(job: Job) -> None:
@@ -279,11 +307,13 @@ def pass_on(job: Job) -> None:
 def free_port() -> int:
     """A TCP port that nobody on this machine uses now."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((MASTER, 0))
         return probe.getsockname()[1]
 
 
-def launcher_command(run_dir: Path, world_size: int, visible_devices: str | None) -> list[str]:
+def launcher_command(
+    run_dir: Path, world_size: int, visible_devices: str | None, port: int
+) -> list[str]:
     """Command line of DeepSpeed's launcher for one job on this machine.
 
     Args:
@@ -291,6 +321,7 @@ def launcher_command(run_dir: Path, world_size: int, visible_devices: str | None
         world_size: Ranks.
         visible_devices: CUDA_VISIBLE_DEVICES: the launcher ignores it beside --num_gpus, so its
             first devices are named one by one.
+        port: MASTER_PORT.
     """
     devices = [device for device in (visible_devices or "").split(",") if device]
     if devices:
@@ -305,9 +336,9 @@ def launcher_command(run_dir: Path, world_size: int, visible_devices: str | None
         os.devnull,
         *where,
         "--master_addr",
-        "127.0.0.1",
+        MASTER,
         "--master_port",
-        str(free_port()),
+        str(port),
         "--log_level",
         "error",
         "--module",
@@ -419,8 +450,9 @@ def launch(run_dir: Path, world_size: int, threads: int, warm: Path | None = Non
             raise LaunchError(failure_message(code, tail))
     visible = environment.get("CUDA_VISIBLE_DEVICES") if use_gpu else None
     for attempt in range(3):
-        command = launcher_command(run_dir, world_size, visible)
-        code, tail = run_supervised(command, environment)
+        port = free_port()
+        command = launcher_command(run_dir, world_size, visible, port)
+        code, tail = run_supervised(command, environment, port)
         if (run_dir / "metrics.json").exists():
             return
         if code == USER_ERROR:

@@ -6,11 +6,12 @@ computed once and kept: `cache_prefix` writes them, training reads them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ablation.training.effective import engine_dtype
+from ablation.training.plan import cut_of
 
 # Decoders whose layers depend on nothing but the states and the positions of earlier tokens.
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
@@ -53,6 +54,25 @@ def why_plain(settings: Mapping[str, Any], architecture: Mapping[str, Any]) -> s
     return None
 
 
+def why_cut(cut: int | None, cached: int | None, tail: Sequence[int]) -> str | None:
+    """Why a cache of texts cut to `cached` tokens doesn't hold those of an arm that cuts to `cut`.
+
+    A shorter cut is the beginning of a longer one, but not where the text's last special tokens
+    stay at its end.
+
+    Args:
+        cut: Most tokens of a text that the arm reads, None for all.
+        cached: Most tokens of a text in the cache, None for all.
+        tail: `special_tail` of the data's profile.json.
+    """
+    if cached is not None and (cut is None or cut > cached):
+        return f"the cache was cut to {cached} tokens"
+    if tail and cut != cached:
+        whole = "whole" if cached is None else f"cut to {cached} tokens"
+        return f"its texts are cut before their last special token, those of the cache are {whole}"
+    return None
+
+
 @dataclass
 class Wanted:
     """The cache of one dtype: boundaries, the longest text in tokens (None: whole), its arms."""
@@ -78,7 +98,7 @@ def wanted_caches(
         cache = caches.setdefault(engine_dtype(settings), Wanted())
         cache.arms.append(settings)
         cache.boundaries = sorted({*cache.boundaries, boundary_of(settings)})
-        cut = settings["max_length"] if settings["truncation"] else None
+        cut = cut_of(settings)
         cache.max_length = (
             None if cut is None or cache.max_length is None else max(cut, cache.max_length)
         )
@@ -113,7 +133,8 @@ def describe_prefix(
         return ["  prefix_cache_gb is 0: every run computes its frozen layers itself"]
     arms = list(arms)
     lines = []
-    for dtype, wanted in wanted_caches([s for _, s in arms], architecture).items():
+    caches = wanted_caches([s for _, s in arms], architecture)
+    for dtype, wanted in caches.items():
         each = state_bytes(architecture.get("hidden_size") or 0, dtype)
         layers = " and ".join(map(str, wanted.boundaries))
         told = f"{each} bytes for each token" if each else "an unknown size"
@@ -129,7 +150,11 @@ def describe_prefix(
             f" of prefix_cache_gb {budget_gb:g}"
         )
     for name, settings in arms:
-        if reason := why_plain(settings, architecture):
+        reason = why_plain(settings, architecture)
+        if reason is None and profile:
+            longest = caches[engine_dtype(settings)].max_length
+            reason = why_cut(cut_of(settings), longest, profile["special_tail"])
+        if reason:
             lines.append(f"  {name} computes its frozen layers itself: {reason}")
     return lines
 

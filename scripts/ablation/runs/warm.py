@@ -25,11 +25,14 @@ from typing import Any
 
 from ablation.runs.launch import (
     JOB,
+    MASTER,
     POLL_SECONDS,
     STARTED,
     SUPERVISOR,
     TAIL_LINES,
     Process,
+    free_port,
+    remove_shared_memory,
     stop_signals,
     workflow_process,
 )
@@ -167,6 +170,8 @@ def run_warm(
     marked = environment | {SUPERVISOR: str(Process.current()), STARTED: str(time.time())}
     with stop_signals() as stop:
         channel = find_worker(folder, environment, folder / "worker.log")
+        port = free_port()
+        marked |= {"MASTER_ADDR": MASTER, "MASTER_PORT": str(port)}
         reading, writing = os.pipe()
         request = {"task": task, "environment": marked}
         try:
@@ -179,6 +184,7 @@ def run_warm(
         reader = threading.Thread(target=copy_lines, args=(reading, tail), daemon=True)
         reader.start()
         child, code = follow(channel, stop, workflow)
+        remove_shared_memory(port)
         if stop.is_set():
             sys.exit(128 + stop.number)
         if child is None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from ablation.configs.settings import DEEPSPEED_SCHEDULERS
 from ablation.errors import UserError
 
-DEEPSPEED_SCHEDULERS = ("WarmupLR", "WarmupDecayLR", "WarmupCosineLR", "OneCycle", "LRRangeTest")
 # Blocks of a DeepSpeed file that watch the training and don't change it.
 OBSERVING = (
     "steps_per_print",
@@ -129,21 +130,9 @@ def real_token_share(lengths: np.ndarray, order: np.ndarray, batch: Batch, pad_t
     return float(tokens.sum() / (np.zeros_like(tokens) + width).sum())
 
 
-def select_rows(
-    labels: np.ndarray, extract_rank: np.ndarray, extract_ratio: float, max_classes: int | None
-) -> np.ndarray:
-    """Numbers of the training rows that an arm uses, ascending.
-
-    A smaller ratio gives a subset of a larger one. Each class keeps at least the row with its
-    lowest rank; class ids descend in frequency, so `max_classes` keeps the most frequent ones.
-    """
-    chosen = extract_rank < extract_ratio
-    order = np.lexsort((extract_rank, labels))
-    firsts = order[np.unique(labels[order], return_index=True)[1]]
-    chosen[firsts] = True
-    if max_classes is not None:
-        chosen &= labels < max_classes
-    return np.flatnonzero(chosen)
+def cut_of(settings: Mapping[str, Any]) -> int | None:
+    """Most tokens of a text that an arm reads, None where it reads all."""
+    return settings["max_length"] if settings["truncation"] else None
 
 
 def class_weights(labels: np.ndarray, num_labels: int, settings: dict[str, Any]) -> np.ndarray:

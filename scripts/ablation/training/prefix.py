@@ -23,6 +23,7 @@ from datasets import load_from_disk
 from transformers import AutoConfig, AutoModel
 
 from ablation.files import save_json
+from ablation.inputs.data import training_rows, truncate_ids
 from ablation.inputs.models import model_folder
 from ablation.runs.prefix import (
     GIGABYTE,
@@ -31,11 +32,12 @@ from ablation.runs.prefix import (
     fitting_boundaries,
     state_bytes,
     wanted_caches,
+    why_cut,
     why_plain,
 )
 from ablation.training.effective import engine_dtype
-from ablation.training.plan import select_rows
-from ablation.training.request import data_fingerprint, digest
+from ablation.training.plan import cut_of
+from ablation.training.request import data_fingerprint, digest, special_tail
 
 SPLITS = ("train", "validation", "test")
 RECORD = "prefix.json"
@@ -45,7 +47,7 @@ PACKAGES = ("torch", "transformers")
 log = logging.getLogger(__name__)
 
 
-def identity(model: Mapping[str, Any], model_path: str, fingerprint: str, dtype: str) -> str:
+def identity(model: Mapping[str, Any], model_path: str, data: Path, dtype: str) -> str:
     """Hash of what the states depend on, besides the rows and the boundary.
 
     A local model counts with the sizes and times of its files, one of the hub with its commit.
@@ -53,11 +55,14 @@ def identity(model: Mapping[str, Any], model_path: str, fingerprint: str, dtype:
     folder = Path(model_path)
     files = sorted(folder.glob("*.safetensors")) + sorted(folder.glob("config.json"))
     stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    tail = special_tail(data)
     return digest(
         {
             "model": dict(model),
             "files": stats,
-            "data": fingerprint,
+            "data": data_fingerprint(data),
+            # Only where there is one: caches from before it was kept stay good without.
+            **({"special_tail": tail} if tail else {}),
             "dtype": dtype,
             "attention": "sdpa",
             "versions": {name: version(name) for name in PACKAGES},
@@ -113,7 +118,7 @@ def write_caches(
             )
             continue
         budget_gb -= size * len(boundaries) / GIGABYTE
-        same = identity(model, path, data_fingerprint(data), dtype)
+        same = identity(model, path, data, dtype)
         parts = [same, boundaries, want.max_length]
         parts += [digest([ids.tolist() for ids, _ in splits.values()])]
         name = f"{dtype}-{digest(parts)}"
@@ -146,7 +151,7 @@ def split_rows(data: Path, split: str, want: Wanted) -> tuple[np.ndarray, np.nda
     if split == "train":
         labels, rank = np.asarray(table["label"][:]), np.asarray(table["extract_rank"][:])
         chosen = [
-            select_rows(labels, rank, s["data.extract_ratio"], s["data.max_classes"])
+            training_rows(rank, labels, s["data.extract_ratio"], s["data.max_classes"])
             for s in want.arms
         ]
         ids = np.unique(np.concatenate(chosen))
@@ -168,6 +173,7 @@ def build_cache(
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     network = load_bottom(model_path, model, dtype, max(boundaries))
+    tail = special_tail(data)
     for split, (ids, lengths) in splits.items():
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         np.save(part / f"{split}.ids.npy", ids)
@@ -183,7 +189,9 @@ def build_cache(
             for boundary in boundaries
         }
         for batch in even_batches(lengths):
-            rows = [table[int(ids[i])]["input_ids"][: lengths[i]] for i in batch]
+            rows = [
+                truncate_ids(table[int(ids[i])]["input_ids"], int(lengths[i]), tail) for i in batch
+            ]
             for boundary, states in hidden_states(network, rows, boundaries).items():
                 for i, state in zip(batch, states, strict=True):
                     files[boundary][offsets[i] : offsets[i + 1]] = as_stored(state[: lengths[i]])
@@ -295,7 +303,7 @@ def open_prefix(config: Mapping[str, Any]) -> Prefix | str:
     Args:
         config: Contents of config.json; `prefix` is the path of prefix.json or None.
     """
-    settings, model = config["settings"], config["model"]
+    settings, model, data = config["settings"], config["model"], Path(config["data"])
     if not config.get("prefix"):
         return "no cache was made"
     if model.get("allow_remote_code"):
@@ -310,15 +318,14 @@ def open_prefix(config: Mapping[str, Any]) -> Prefix | str:
     cache = record["caches"].get(dtype)
     if cache is None:
         return "; ".join(record["notes"]) or f"no cache was made for {dtype}"
-    same = identity(model, config["model_path"], config["data_fingerprint"], dtype)
+    same = identity(model, config["model_path"], data, dtype)
     if cache["identity"] != same:
         return "the cache was made for another model, other data or other library versions"
     fitting = [b for b in cache["boundaries"] if b <= boundary_of(settings)]
     if not fitting:
         return f"the cache stands for {cache['boundaries']} layers, more than are frozen here"
-    cut = settings["max_length"] if settings["truncation"] else None
-    if cache["max_length"] is not None and (cut is None or cut > cache["max_length"]):
-        return f"the cache was cut to {cache['max_length']} tokens"
+    if reason := why_cut(cut_of(settings), cache["max_length"], special_tail(data)):
+        return reason
     folder = file.parent / cache["folder"]
     splits = {
         split: open_states(folder, split, fitting[-1], dtype, cache["hidden_size"])

@@ -78,6 +78,11 @@ def data_fingerprint(data: Path) -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 
+def special_tail(data: Path) -> list[int]:
+    """Special tokens that stay at the end of a text of the prepared data when it is cut."""
+    return json.loads((data / "profile.json").read_text())["special_tail"]
+
+
 def code_commit() -> str | None:
     """Commit of the project's code, None outside a repository; "+" marks uncommitted changes."""
     here = Path(__file__).parent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ import torch
 from datasets import Dataset, load_from_disk
 from torch.utils.data import Sampler
 
-from ablation.training.plan import epoch_order, select_rows
+from ablation.inputs.data import training_rows, truncate_ids
+from ablation.training.plan import cut_of, epoch_order
 from ablation.training.prefix import Prefix, States
+from ablation.training.request import special_tail
 
 
 class Rows(torch.utils.data.Dataset):
-    """Tokenised rows, cut on the right to `max_length` (None keeps them whole).
+    """Tokenised rows, cut on the right to `max_length` (None keeps them whole) before the `tail`.
 
     With `states`, a row gives the states of its frozen layers in place of its tokens.
     """
@@ -27,11 +30,13 @@ class Rows(torch.utils.data.Dataset):
         ids: np.ndarray,
         max_length: int | None,
         states: States | None = None,
+        tail: Sequence[int] = (),
     ) -> None:
         self.table = table.with_format("numpy", columns=["input_ids", "label"])
         self.ids = ids
         self.max_length = max_length
         self.states = states
+        self.tail = tail
         lengths = np.asarray(table.with_format("numpy")["length"][:])[ids]
         self.full_lengths = lengths.astype(np.int64)
         self.labels = np.asarray(table.with_format("numpy")["label"][:])[ids]
@@ -44,7 +49,10 @@ class Rows(torch.utils.data.Dataset):
             states = self.states[int(self.ids[index])][: self.max_length]
             return {"states": states, "label": int(self.labels[index])}
         row = self.table[int(self.ids[index])]
-        return {"input_ids": row["input_ids"][: self.max_length], "label": int(row["label"])}
+        ids = row["input_ids"]
+        if self.max_length is not None:
+            ids = truncate_ids(ids, self.max_length, self.tail)
+        return {"input_ids": ids, "label": int(row["label"])}
 
     @property
     def lengths(self) -> np.ndarray:
@@ -77,13 +85,13 @@ def load_tables(
     `train_counts` are the rows of each class in the whole training split.
     """
     states = prefix.splits if prefix else {}
-    cut = settings["max_length"] if settings["truncation"] else None
+    cut, tail = cut_of(settings), special_tail(data)
     tables = {name: load_from_disk(str(data / name)) for name in ("train", "validation", "test")}
     columns = tables["train"].with_format("numpy")
     labels = np.asarray(columns["label"][:])
-    ids = select_rows(
-        labels,
+    ids = training_rows(
         np.asarray(columns["extract_rank"][:]),
+        labels,
         settings["data.extract_ratio"],
         settings["data.max_classes"],
     )
@@ -93,11 +101,12 @@ def load_tables(
             np.argsort(tables[name].with_format("numpy")["length"][:], kind="stable"),
             cut,
             states.get(name),
+            tail,
         )
         for name in ("validation", "test")
     }
     counts = np.bincount(labels, minlength=num_labels)
-    train = Rows(tables["train"], ids, cut, states.get("train"))
+    train = Rows(tables["train"], ids, cut, states.get("train"), tail)
     return Tables(train, **evaluation, train_counts=counts)
 
 

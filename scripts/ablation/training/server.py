@@ -18,11 +18,12 @@ import socket
 import sys
 import time
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ablation.cli import run
-from ablation.runs.launch import Process, free_port, watch_supervisor
+from ablation.runs.launch import Process, remove_shared_memory, watch_supervisor
 from ablation.runs.warm import IDLE_SECONDS, LIMIT, bind, kill_session, remove
 from ablation.training.errors import RunError
 
@@ -72,6 +73,19 @@ def threads_here() -> int:
     return len(list(Path("/proc/self/task").iterdir()))
 
 
+@dataclass(frozen=True)
+class Child:
+    """A run's process, and its MASTER_PORT."""
+
+    process: Process
+    port: int
+
+    def remove(self) -> None:
+        """Kill all that is left of the run, and remove what it shared."""
+        kill_session(self.process)
+        remove_shared_memory(self.port)
+
+
 def serve(folder: Path, name: str, workflow: Process | None) -> None:
     """Fork a child for each request, until the workflow ends or nobody asks any more.
 
@@ -82,7 +96,7 @@ def serve(folder: Path, name: str, workflow: Process | None) -> None:
     """
     preload()
     listener = bind(folder, name)
-    children: dict[socket.socket, Process] = {}
+    children: dict[socket.socket, Child] = {}
     idle_since = time.monotonic()
     try:
         while workflow is None or workflow.alive():
@@ -91,7 +105,7 @@ def serve(folder: Path, name: str, workflow: Process | None) -> None:
                 if channel is listener:
                     accept(listener, children)
                 else:  # the client is gone, whatever it says
-                    kill_session(children[channel])
+                    children[channel].remove()
             reap(children)
             if children:
                 idle_since = time.monotonic()
@@ -100,10 +114,10 @@ def serve(folder: Path, name: str, workflow: Process | None) -> None:
     finally:
         remove(folder, name)
         for child in children.values():
-            kill_session(child)
+            child.remove()
 
 
-def accept(listener: socket.socket, children: dict[socket.socket, Process]) -> None:
+def accept(listener: socket.socket, children: dict[socket.socket, Child]) -> None:
     """Fork the child of one request; its output goes to the descriptor that came with it."""
     channel, _ = listener.accept()
     channel.settimeout(5)
@@ -127,18 +141,19 @@ def accept(listener: socket.socket, children: dict[socket.socket, Process]) -> N
         become_rank(request, descriptors[0])
     for descriptor in descriptors:
         os.close(descriptor)
-    children[channel] = Process.of(pid)
+    child = Child(Process.of(pid), int(request["environment"]["MASTER_PORT"]))
+    children[channel] = child
     with contextlib.suppress(OSError):
-        channel.sendall(json.dumps({"pid": str(children[channel])}).encode() + b"\n")
+        channel.sendall(json.dumps({"pid": str(child.process)}).encode() + b"\n")
 
 
-def reap(children: dict[socket.socket, Process]) -> None:
+def reap(children: dict[socket.socket, Child]) -> None:
     """Tell the clients of children that ended how they ended."""
     for channel, child in list(children.items()):
-        done, status = os.waitpid(child.pid, os.WNOHANG)
+        done, status = os.waitpid(child.process.pid, os.WNOHANG)
         if done == 0:
             continue
-        kill_session(child)  # its own children: workers of loaders
+        child.remove()  # its own children: workers of loaders
         code = os.waitstatus_to_exitcode(status)
         with contextlib.suppress(OSError):
             channel.sendall(json.dumps({"code": code}).encode() + b"\n")
@@ -157,7 +172,6 @@ def become_rank(request: dict[str, Any], output: int) -> None:
         os.environ.clear()
         os.environ.update(environment)
         os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", LOCAL_SIZE="1")
-        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()))
         os.environ["CROSS_RANK"], os.environ["CROSS_SIZE"] = "0", "1"
         watch_supervisor()
         threads = int(environment["OMP_NUM_THREADS"])
