@@ -18,6 +18,7 @@ import yaml
 from ablation.facts.schedules import learning_rates, steps_per_epoch, total_steps
 from ablation.planning.grid import expand
 from ablation.planning.study import load_study
+from ablation.training.summary import roughness_around_trend
 
 MEASURED = 1_760_000_000  # 2025-10-09 08:53:20 UTC
 
@@ -363,6 +364,8 @@ def _write_run(
             "gradient_accumulation_steps": settings["gradient_accumulation_steps"] * 2,
             "per_device_train_batch_size": settings["per_device_train_batch_size"],
             "code_commit": "0123456",
+            "path": "cached",
+            "path_reason": None,
         },
         "data": {
             "train_rows": rows,
@@ -403,7 +406,7 @@ def _write_run(
                 "sum": float(rates.sum()),
             },
             "steps": stop,
-            "loss_roughness": float(np.abs(np.diff(np.log(loss), 2)).mean()),
+            "loss_roughness": roughness_around_trend(loss),
         },
         "cost": {
             "train_runtime": float(stop * 0.8 * rng.uniform(0.95, 1.05)),

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from ablation.analysis.confirmation import confirm, estimate_confirmation
-from ablation.analysis.stability import count_divergences, judge, roughness_around_trend
+from ablation.analysis.stability import count_divergences, judge
 from ablation.analysis.statistics import mean_estimate
+from ablation.training.summary import roughness_around_trend
 
 
 def test_a_smooth_curve_is_not_rough_however_it_falls():
