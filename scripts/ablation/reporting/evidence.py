@@ -73,11 +73,11 @@ def factor_title(sources: Sources, name: str) -> str:
     return f"`{name}`"
 
 
-def p_text(p: float | None, sources: Sources) -> str:
+def p_text(p: float | None, sources: Sources, digits: int = 2) -> str:
     """A p value: two digits, or that it is below 0.001; a dash where there is none."""
     if p is None:
         return sources.messages("none")
-    return "< 0.001" if p < MORE_SIGNIFICANT else sources.messages.number(p, 2)
+    return "< 0.001" if p < MORE_SIGNIFICANT else sources.messages.number(p, digits)
 
 
 def evidence_blocks(sources: Sources) -> list[Block]:
@@ -121,15 +121,16 @@ def evidence_block(sources: Sources) -> Block:
     ]
     rows = [_evidence_row(sources, one, staged) for one in planned_effects(effects)]
     notes = [t("evidence.reading"), *_pairing_line(sources), *_unequal_line(sources)]
+    if any(one["family"]["max_t_p"] is not None for one in planned_effects(effects)):
+        notes.append(t("evidence.max_t"))
     return Block(t("evidence.title"), columns, rows, notes)
 
 
 def _evidence_row(sources: Sources, one: Effect, staged: bool) -> list[str]:
     t, metric, family = sources.messages, sources.metric, one["family"]
     improvement, joint = one["improvement"], one["simultaneous"]
-    flips = p_text(family["sign_flip_p"], sources)
-    if not staged:
-        flips = f"{flips} / {p_text(family['sign_flip_p_adjusted'], sources)}"
+    keys = ["sign_flip_p"] if staged else ["sign_flip_p", "sign_flip_p_adjusted", "max_t_p"]
+    flips = " / ".join(p_text(family[key], sources, 3) for key in keys)
     return [
         cell(effect_label(sources, one["id"])),
         t.difference(improvement["estimate"], metric),

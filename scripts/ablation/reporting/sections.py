@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ablation.analysis.effects import FINAL_SUFFIX
+from ablation.analysis.outcomes import FINAL_SUFFIX
 from ablation.configs.settings import NO_OP, group_of
 from ablation.dialects.defaults import NO_SUCH_STEP
 from ablation.errors import UserError
