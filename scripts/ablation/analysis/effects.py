@@ -358,6 +358,7 @@ def _greedy(compared: Sequence[Contrast], series: Mapping[str, Series]) -> dict[
     steps = [c for c in compared if c.design == "greedy_path"]
     if not steps:
         return None
+    arms = {c.id: (c.arm, c.reference) for c in steps}
     interacting = []
     for factor in dict.fromkeys(c.stage for c in steps):
         pair = [series.get(f"greedy:{way}:{factor}") for way in ("forward", "backward")]
@@ -365,11 +366,16 @@ def _greedy(compared: Sequence[Contrast], series: Mapping[str, Series]) -> dict[
             continue
         seeds = sorted(set(pair[0].values) & set(pair[1].values))
         values = [pair[0].values[seed] - pair[1].values[seed] for seed in seeds]
-        same = bool(seeds) and not any(values)
+        same = arms[pair[0].id] == arms[pair[1].id]
         difference = statistics.mean_estimate(values, seeds, identical=same)
         surely = difference.low is not None and (difference.low > 0 or difference.high < 0)
         interacting.append(
-            {"factor": factor, "difference": difference.as_dict(), "interacts": surely}
+            {
+                "factor": factor,
+                "same_arms": same,
+                "difference": difference.as_dict(),
+                "interacts": surely and not same,
+            }
         )
     return {
         "steps": [c.id for c in steps],

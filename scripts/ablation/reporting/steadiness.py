@@ -11,7 +11,7 @@ from typing import Any
 
 from ablation.messages import cell
 from ablation.reporting.advice import last_total
-from ablation.reporting.evidence import Block, factor_title, p_text
+from ablation.reporting.evidence import Block, factor_title, p_equals
 from ablation.reporting.sources import Sources
 
 Effect = Mapping[str, Any]
@@ -64,7 +64,7 @@ def _lost_text(sources: Sources, lost: Mapping[str, Any]) -> str:
     """Diverged seeds of both arms, with the exact p where only one of them diverged on a seed."""
     counts = {key: lost[key] for key in ("arm", "reference", "n")}
     text = sources.messages("stability.count", **counts)
-    return text if lost["p"] is None else f"{text} (p = {p_text(lost['p'], sources)})"
+    return text if lost["p"] is None else f"{text} ({p_equals(lost['p'], sources)})"
 
 
 def change_text(sources: Sources, log_ratio: Effect) -> str:
