@@ -82,7 +82,7 @@ def factor_name(sources: Sources, name: str) -> str:
 
 
 def p_text(p: float | None, sources: Sources, digits: int = 2) -> str:
-    """A p value: two digits, or that it is below 0.001 or above 0.99; a dash where there is none."""
+    """A p value: two digits, or that it is below 0.001 or above 0.99; a dash for none."""
     if p is None:
         return sources.messages("none")
     if p < MORE_SIGNIFICANT:

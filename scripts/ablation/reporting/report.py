@@ -150,11 +150,12 @@ def difference_row(sources: Sources, difference: Mapping[str, Any]) -> dict[str,
     claimed = next((str(c["impact"]) for c in claims if c["setting"] == name), None)
     step = sources.owner(name)
     measured = t("none")
-    if step is not None and step["kind"] == "remainder" and len(step["settings"]) > 1:
-        measured = t("differences.in_remainder", n=len(step["settings"]))
+    count = len(sources.moved(step)) if step else 0
+    if step is not None and step["kind"] == "remainder" and count > 1:
+        measured = t("differences.in_remainder", n=count)
     elif step is not None:
-        key = "differences.alone" if len(step["settings"]) == 1 else "differences.together"
-        place = t(key, step=sources.step_name(step), n=len(step["settings"]))
+        key = "differences.alone" if count == 1 else "differences.together"
+        place = t(key, step=sources.step_name(step), n=count)
         effect = t.effect(step["improvement"], sources.metric)
         measured = t(
             "differences.measured", impact=impact_text(sources, step), effect=effect, place=place
