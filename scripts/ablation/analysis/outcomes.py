@@ -80,7 +80,7 @@ def long_table(runs: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
     values = runs.get(quantity.column, np.nan)
     table["value"] = pd.to_numeric(pd.Series(values, index=runs.index), errors="coerce")
     if quantity.shrinks_with_batch and set(BATCH) <= set(runs):
-        table["value"] *= np.sqrt(runs[list(BATCH)].apply(pd.to_numeric).prod(axis=1))
+        table["value"] *= np.sqrt(runs[list(BATCH)].apply(pd.to_numeric).prod(axis=1, skipna=False))
     table.loc[table["status"] == MISSING, "value"] = np.nan
     diverged = table["status"] == DIVERGED
     table.loc[diverged, "value"] = np.nan

@@ -190,7 +190,8 @@ def _delta(sources: Sources) -> str:
 def _pairing_line(sources: Sources) -> list[str]:
     """How much comparing within seeds gained, over the planned contrasts."""
     t = sources.messages
-    pairs = [c["pairing"] for c in sources.effects["contrasts"] if c["planned"]]
+    members = set(sources.effects["family"]["members"])
+    pairs = [c["pairing"] for c in sources.effects["contrasts"] if c["id"] in members]
     known = sorted(p["correlation"] for p in pairs if p["correlation"] is not None)
     if not known:
         return []
