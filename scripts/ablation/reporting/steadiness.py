@@ -38,6 +38,8 @@ def steadiness_block(sources: Sources) -> Block | None:
         t("stability.verdict"),
         t("stability.others", metric=measured),
     ]
+    if sources.effects["sequential"]:
+        notes.append(t("stability.looks"))
     return Block(t("stability.title"), columns, [_row(sources, c) for c in found], notes)
 
 
