@@ -27,6 +27,7 @@ from ablation.analysis import sequential  # noqa: E402
 from ablation.analysis.statistics import t_interval  # noqa: E402
 
 SEEDS = (3, 5, 8, 12)
+LOOKS = ((3, 5, 8), (3, 5, 8, 12), sequential.LOOKS)
 Row = tuple[str, str]
 Noise = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
 
@@ -68,7 +69,7 @@ def false_effects(studies: int) -> Iterator[Row]:
         found.append(f"n={n} {np.mean(wrong):.3f}")
     yield "any false effect of 7 + gap: Holm", "  ".join(found)
     for spending in sequential.SPENDINGS:
-        for looks in ((3, 5, 8), (3, 5, 8, 12)):
+        for looks in LOOKS:
             plan = sequential.Plan(looks, spending=spending, families=8)
             wrong = []
             for differences in simulated.simulate(Plan([0.0] * 7, looks[-1], studies, seed=31)):
@@ -100,7 +101,7 @@ def looks(studies: int) -> Iterator[Row]:
         ("one 5 SD", [0, 0, 5, 0, 0, 0, 0], 1.0),
         ("all 1 SD", [1.0] * 7, 0.5),
     ]
-    for at in ((3, 5, 8), (3, 5, 8, 12)):
+    for at in LOOKS:
         for spending in sequential.SPENDINGS:
             for name, effects, delta in cases:
                 plan = sequential.Plan(at, spending=spending, delta=delta, families=8)

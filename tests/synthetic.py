@@ -15,9 +15,21 @@ from typing import Any
 import numpy as np
 import yaml
 
+from ablation.analysis.confirmation import estimate_confirmation
+from ablation.analysis.decisions import choose_step
 from ablation.facts.schedules import learning_rates, steps_per_epoch, total_steps
-from ablation.planning.grid import expand
+from ablation.planning.adaptive import (
+    candidates,
+    confirmation_grid,
+    decided_grid,
+    step_arms,
+    steps_of_path,
+)
+from ablation.planning.designs import GREEDY_PATH, read_designs
+from ablation.planning.grid import Grid, expand
 from ablation.planning.study import load_study
+from ablation.runs.metrics import collect
+from ablation.training.summary import roughness_around_trend
 
 MEASURED = 1_760_000_000  # 2025-10-09 08:53:20 UTC
 
@@ -222,9 +234,11 @@ def build_study(
     study: Mapping[str, Any] = STUDY,
     configurations: Path | None = None,
 ) -> Synthetic:
-    """A study whose arms differ by `effects` in accuracy (by stage, "remainder" or factor).
+    """A study whose arms differ by `effects` in accuracy.
 
-    `missing` and `diverged` are pairs of arm and seed.
+    Effects are by stage, "remainder" or factor; "a×b" is what a and b add when both are on.
+    `missing` and `diverged` are pairs of arm and seed. A greedy path is walked as the workflow
+    walks it, and grid.json is the one that it comes to.
     """
     folder = root / "config" / "studies" / "synthetic"
     folder.mkdir(parents=True)
@@ -249,7 +263,37 @@ def build_study(
     grid = _write_plan(made)
     _write(made.profile, _profile())
     _write_runs(made, grid, effects, noise, set(missing), set(diverged))
+    if any(design["design"] == GREEDY_PATH for design in grid["designs"]):
+        _walk(made, effects, noise)
     return made
+
+
+def _walk(made: Synthetic, effects: Mapping[str, float], noise: float) -> None:
+    study = load_study(made.study)
+    among = candidates(study)
+    _write_runs(made, among.as_json(), effects, noise, set(), set())
+    decisions: list[dict[str, Any]] = []
+    for direction in read_designs(study.options)[GREEDY_PATH]["directions"]:
+        path: list[dict[str, Any]] = []
+        for step in range(1, steps_of_path(study) + 1):
+            base, found = step_arms(study, among, direction, path)
+            here = Grid(study.name, [base, *found.values()], study.first_seeds())
+            runs = collect(here.as_json(), made.runs)
+            metric = study.options["metric"]
+            path.append(choose_step(base, found, runs, metric, direction, step))
+        decisions += path
+    grid, facts = decided_grid(study, decisions)
+    _write(made.grid, {**grid.as_json(), **facts})
+
+
+def confirm(
+    made: Synthetic, decision: Mapping[str, Any], effects: Mapping[str, float], noise: float = 0.006
+) -> dict[str, Any]:
+    """The verdict of fresh seeds, on runs that are made here as those of the study were."""
+    study = load_study(made.study)
+    grid = confirmation_grid(study, candidates(study), decision).as_json()
+    _write_runs(made, grid, effects, noise, set(), set())
+    return estimate_confirmation(grid, collect(grid, made.runs), study.options["metric"])
 
 
 def _write(path: Path, content: Any) -> None:
@@ -299,7 +343,8 @@ def _write_runs(
 ) -> None:
     levels = {}
     for arm in grid["arms"]:
-        level = 0.55 + sum(effects.get(name, 0.0) for name in arm["stages"])
+        on = set(arm["stages"])
+        level = 0.55 + sum(v for name, v in effects.items() if set(name.split("×")) <= on)
         levels.setdefault(arm["variant"], level)
     for run in grid["runs"]:
         key = run["arm"], run["seed"]
@@ -363,6 +408,8 @@ def _write_run(
             "gradient_accumulation_steps": settings["gradient_accumulation_steps"] * 2,
             "per_device_train_batch_size": settings["per_device_train_batch_size"],
             "code_commit": "0123456",
+            "path": "cached",
+            "path_reason": None,
         },
         "data": {
             "train_rows": rows,
@@ -403,7 +450,7 @@ def _write_run(
                 "sum": float(rates.sum()),
             },
             "steps": stop,
-            "loss_roughness": float(np.abs(np.diff(np.log(loss), 2)).mean()),
+            "loss_roughness": roughness_around_trend(loss),
         },
         "cost": {
             "train_runtime": float(stop * 0.8 * rng.uniform(0.95, 1.05)),

@@ -217,3 +217,28 @@ def test_a_seed_without_all_cells_is_left_out_of_the_factorial(designed):
     found = estimate_effects(grid, runs, study)
     assert found["factorial"]["seeds"] == [1, 2, 4, 5]
     assert {one["improvement"]["n"] for one in found["shapley"]} == {4}
+
+
+def test_one_hypothesis_that_two_designs_ask_counts_once():
+    values = dict(enumerate([1.0, 1.1, 0.9]))
+    again = Series("b", values, True, same_as="a")
+    found = weigh([Series("a", values, True), again, series("c", 1, 2, 3)], 0.1)
+    assert found["a"] == found["b"] and found["a"].size == found["c"].size == 2
+
+
+def test_the_same_pair_of_arms_is_one_member_with_one_corrected_p(designed):
+    effects, grid, _ = designed
+    members = effects["family"]["members"]
+    assert {"stage:lora_lr", "remainder", "only:epochs", "without:epochs"} <= set(members)
+    assert not {"only:lora_lr", "without:remainder"} & set(members)
+    contrasts = {c["id"]: c for c in effects["contrasts"]}
+    assert contrasts["only:lora_lr"]["family"] == contrasts["stage:lora_lr"]["family"]
+    assert contrasts["only:lora_lr"]["planned"]
+    pairs = [
+        (contrasts[name]["arm"], contrasts[name]["reference"])
+        for name in members
+        if name in contrasts
+    ]
+    variants = {arm.name: arm.variant for arm in load_grid(grid).arms}
+    computed = [tuple(variants[arm] for arm in pair) for pair in pairs]
+    assert len(set(computed)) == len(computed)

@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 
 from ablation.analysis.confirmation import confirm, estimate_confirmation
-from ablation.analysis.stability import count_divergences, judge, roughness_around_trend
+from ablation.analysis.outcomes import long_table, quantities
+from ablation.analysis.stability import count_divergences, judge
 from ablation.analysis.statistics import mean_estimate
+from ablation.training.summary import roughness_around_trend
 
 
 def test_a_smooth_curve_is_not_rough_however_it_falls():
@@ -25,6 +27,23 @@ def test_roughness_is_the_relative_noise_at_any_level(level):
 def test_roughness_needs_three_steps_and_skips_what_is_not_finite():
     assert roughness_around_trend([1.0, 2.0]) is None
     assert roughness_around_trend([1.0, float("nan"), 1.0, 1.0]) == 0.0
+
+
+def test_a_larger_batch_is_not_steadier_for_its_smaller_noise():
+    runs = pd.DataFrame(
+        {
+            "arm": ["current", "backup"],
+            "seed": [1, 1],
+            "status": ["completed", "completed"],
+            "optimisation.loss_roughness": [0.2, 0.1],
+            "environment.world_size": [1, 2],
+            "environment.per_device_train_batch_size": [8, 8],
+            "environment.gradient_accumulation_steps": [1, 2],
+        }
+    )
+    roughness = quantities({"name": "eval_accuracy"})["loss_roughness"]
+    current, backup = long_table(runs, roughness)["value"]
+    assert current == pytest.approx(backup) == pytest.approx(0.2 * np.sqrt(8))
 
 
 def ratio(*values: float):

@@ -28,9 +28,10 @@ def test_learning_rates_are_those_of_the_steps():
     assert rates == pytest.approx({"first": 0.0, "peak": 2e-5, "last": 1e-5, "sum": 3e-5})
 
 
-def test_roughness_is_the_mean_change_over_the_mean_loss():
+def test_the_summary_has_first_and_last_loss_and_the_noise_around_the_trend():
     summary = summarise_history(HISTORY, 1.0, 8)
-    assert summary["loss_roughness"] == pytest.approx(0.75 / 1.5)
+    second_difference = math.log(1.5) - 2 * math.log(1.0) + math.log(2.0)
+    assert summary["loss_roughness"] == pytest.approx(second_difference / math.sqrt(6))
     assert summary["initial_loss"] == 2.0
     assert summary["final_loss"] == 1.5
     assert summary["ln_num_labels"] == pytest.approx(math.log(8))

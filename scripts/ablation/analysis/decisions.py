@@ -53,8 +53,9 @@ class Planned:
 def planned_contrasts(grid: Grid) -> list[Planned]:
     """The contrasts that share the error of the study, in the order of its designs.
 
-    Left out: contrasts of an arm with itself (equal arms), designs of which an arm cannot run,
-    and all that is exploratory (tuning, controls, greedy paths).
+    The same arms asked for by two designs are one hypothesis, and stand here once, as the first
+    asks. Left out: contrasts of an arm with itself (equal arms), designs of which an arm cannot
+    run, and all that is exploratory (tuning, controls, greedy paths).
     """
     facts = {design["design"]: design for design in grid.designs}
     found = _of_path(grid)
@@ -67,15 +68,20 @@ def planned_contrasts(grid: Grid) -> list[Planned]:
     if FRACTIONAL in facts:
         found += _main_effects(grid, facts[FRACTIONAL])
     variants = {arm.name: arm.variant for arm in grid.arms}
-    return [planned for planned in found if _moves(planned, variants)]
+    once: dict[frozenset[tuple[str, float]], Planned] = {}
+    for planned in found:
+        moved = _moved(planned, variants)
+        if moved:
+            once.setdefault(moved, planned)
+    return list(once.values())
 
 
-def _moves(planned: Planned, variants: Mapping[str, str]) -> bool:
-    """Whether the contrast is not zero by construction."""
+def _moved(planned: Planned, variants: Mapping[str, str]) -> frozenset[tuple[str, float]]:
+    """The computations that the contrast weighs; none where it is zero by construction."""
     sums: dict[str, float] = {}
     for arm, weight in planned.weights.items():
-        sums[variants[arm]] = sums.get(variants[arm], 0.0) + weight
-    return any(abs(weight) > 1e-12 for weight in sums.values())
+        sums[variants[arm]] = round(sums.get(variants[arm], 0.0) + weight, DIGITS)
+    return frozenset((variant, weight) for variant, weight in sums.items() if weight)
 
 
 def _of_path(grid: Grid) -> list[Planned]:

@@ -15,10 +15,7 @@ from ablation.analysis import factorials, families, inference, sequential, stabi
 from ablation.analysis.contrasts import PLANNED, Contrast, contrasts_of, path_arms
 from ablation.analysis.families import Evidence, Series
 from ablation.analysis.judgements import SEED_SPREAD, judge_impacts, judge_statements
-from ablation.analysis.outcomes import FINAL_SUFFIX as FINAL_SUFFIX
 from ablation.analysis.outcomes import diverged_runs, paired_runs, wide_tables
-from ablation.analysis.outcomes import long_table as long_table
-from ablation.analysis.outcomes import quantities as quantities
 from ablation.analysis.statistics import Estimate
 from ablation.configs.yamlfile import load_entries
 from ablation.runs.metrics import COMPLETED, DIVERGED, MISSING
@@ -60,7 +57,7 @@ def estimate_effects(
             "impact_multiples": dict(verdicts.multiples_of(metric)),
         },
         "confidence": statistics.CONFIDENCE,
-        "seeds": sorted({int(seed) for seed in runs["seed"]}),
+        "seeds": sorted({int(seed) for seed in paired["seed"]}),
         "arms": [arm for arm in arms if arm["arm"] in path],
         "design_arms": [arm for arm in arms if arm["arm"] not in path],
         "left_out": list(grid.get("left_out") or []),
@@ -101,7 +98,7 @@ class Weighed:
     @property
     def planned(self) -> list[Series]:
         """The members of the family."""
-        return [one for one in self.series.values() if one.planned]
+        return [one for one in self.series.values() if one.counts]
 
 
 def _weigh(
@@ -113,13 +110,20 @@ def _weigh(
 ) -> Weighed:
     table, delta = table_of[metric["name"]], metric["delta"]
     order = [int(seed) for seed in grid.get("seeds") or table.index]
-    found = []
+    variants = {arm["arm"]: arm["variant"] for arm in grid["arms"]}
+    found: list[Series] = []
+    first: dict[tuple[str, str], str] = {}
     for contrast in compared:
         same = contrast.identical or same_results(table_of, metric["name"], contrast)
-        found.append(_series(contrast, table, metric, same, order))
+        one = _series(contrast, table, metric, same, order)
+        if one.planned:
+            pair = variants[contrast.arm], variants[contrast.reference]
+            earlier = first.setdefault(pair, one.id)
+            one = replace(one, same_as=None if earlier == one.id else earlier)
+        found.append(one)
     tables = factorials.tables_of(grid, table, metric["higher_is_better"])
     found += [one for factors in tables for one in factors.series()]
-    plan = sequential_plan(study, metric, sum(one.planned for one in found))
+    plan = sequential_plan(study, metric, sum(one.counts for one in found))
     inner = [one for factors in tables for one in factors.secondary()]
     own = plan and replace(plan, families=max(1, len(inner)))
     return Weighed(
@@ -139,7 +143,7 @@ def sequential_plan(
     if options is None:
         return None
     return sequential.Plan(
-        tuple(int(n) for n in options.get("looks", (3, 5, 8))),
+        tuple(int(n) for n in options.get("looks", sequential.LOOKS)),
         float(options.get("alpha", inference.ALPHA)),
         str(options.get("spending", sequential.OBRIEN_FLEMING)),
         float(metric["delta"]),
@@ -354,6 +358,7 @@ def _greedy(compared: Sequence[Contrast], series: Mapping[str, Series]) -> dict[
     steps = [c for c in compared if c.design == "greedy_path"]
     if not steps:
         return None
+    arms = {c.id: (c.arm, c.reference) for c in steps}
     interacting = []
     for factor in dict.fromkeys(c.stage for c in steps):
         pair = [series.get(f"greedy:{way}:{factor}") for way in ("forward", "backward")]
@@ -361,11 +366,16 @@ def _greedy(compared: Sequence[Contrast], series: Mapping[str, Series]) -> dict[
             continue
         seeds = sorted(set(pair[0].values) & set(pair[1].values))
         values = [pair[0].values[seed] - pair[1].values[seed] for seed in seeds]
-        same = bool(seeds) and not any(values)
+        same = arms[pair[0].id] == arms[pair[1].id]
         difference = statistics.mean_estimate(values, seeds, identical=same)
         surely = difference.low is not None and (difference.low > 0 or difference.high < 0)
         interacting.append(
-            {"factor": factor, "difference": difference.as_dict(), "interacts": surely}
+            {
+                "factor": factor,
+                "same_arms": same,
+                "difference": difference.as_dict(),
+                "interacts": surely and not same,
+            }
         )
     return {
         "steps": [c.id for c in steps],

@@ -53,7 +53,11 @@ class FactorTable:
         return self._columns(names, found)
 
     def secondary(self) -> list[Series]:
-        """The interactions: of pairs, or of the chains that the cells cannot tell apart."""
+        """The interactions: of pairs, or of the chains that the cells cannot tell apart.
+
+        Both are what two factors do beyond the sum of each, which is twice the effect of a product
+        of -1 and +1.
+        """
         if self.lacking or len(self.factors) < 2:
             return []
         if self.design == FACTORIAL:
@@ -62,7 +66,8 @@ class FactorTable:
             return self._columns(names, attribution.shapley_interactions(self.values))
         chains = self.chains()
         names = [f"chain:{fractional.chain_name(c, self.factors)}" for c in chains]
-        return self._columns(names, fractional.chain_effects(self.values, self.matrix, chains))
+        effects = fractional.chain_effects(self.values, self.matrix, chains)
+        return self._columns(names, 2 * effects)
 
     @property
     def matrix(self) -> np.ndarray:

@@ -31,12 +31,19 @@ class Series:
         values: Improvement by seed, seeds in the order in which they were planned.
         planned: Whether it shares the error of the study.
         identical: Whether it is zero because both sides are the same computation.
+        same_as: The id of an earlier series of the same arms: one hypothesis, asked by two designs.
     """
 
     id: str
     values: Mapping[int, float]
     planned: bool
     identical: bool = False
+    same_as: str | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is a member of the family: planned, and not there already."""
+        return self.planned and self.same_as is None
 
     @property
     def estimate(self) -> Estimate:
@@ -96,13 +103,16 @@ def weigh(
 ) -> dict[str, Evidence]:
     """The evidence of each series, corrected over the planned ones.
 
+    A planned series that is the same as an earlier one is the same hypothesis: it counts once, and
+    both have the same evidence.
+
     Args:
         series: Planned and other contrasts; the others are tested alone, and say so.
         delta: The smallest effect that matters.
         plan: The looks of a sequential study (its `families` is the size of the family), or None.
         alpha: Two-sided family-wise error with a fixed number of seeds.
     """
-    family = [s for s in series if s.planned]
+    family = [s for s in series if s.counts]
     p_of = {s.id: _t_p(s) for s in family}
     flips = {s.id: inference.sign_flip_test(list(s.values.values())) for s in family}
     adjusted = dict(zip(p_of, inference.holm(list(p_of.values())), strict=True))
@@ -112,6 +122,9 @@ def weigh(
     for one in series:
         if not one.planned:
             found[one.id] = _alone(one, delta, alpha)
+            continue
+        if one.same_as is not None:
+            found[one.id] = found[one.same_as]
             continue
         size = plan.families if plan else len(family)
         level = (plan.alpha if plan else alpha) / max(1, size)

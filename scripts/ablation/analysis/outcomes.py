@@ -14,6 +14,12 @@ from ablation.runs.metrics import COMPLETED, DIVERGED, MISSING
 
 FINAL_SUFFIX = ".final"
 WORST_SCORE = 0.0
+ROUGHNESS = "loss_roughness"
+BATCH = (
+    "environment.world_size",
+    "environment.per_device_train_batch_size",
+    "environment.gradient_accumulation_steps",
+)
 
 
 @dataclass(frozen=True)
@@ -25,12 +31,15 @@ class Quantity:
         higher_is_better: Its direction; None when it has none.
         worst: What a diverged run counts as: a number, "observed" (the worst value of any run of
             the study), or None (a diverged run has no value).
+        shrinks_with_batch: Whether it is the noise of a mean over the batch, to be compared times
+            the root of the effective batch.
     """
 
     name: str
     column: str
     higher_is_better: bool | None
     worst: float | str | None
+    shrinks_with_batch: bool = False
 
 
 def quantities(metric: Mapping[str, Any]) -> dict[str, Quantity]:
@@ -53,19 +62,25 @@ def quantities(metric: Mapping[str, Any]) -> dict[str, Quantity]:
         ("initial_loss", None),
         ("final_loss", False),
         ("clipped_share", False),
-        ("loss_roughness", False),
+        (ROUGHNESS, False),
     ):
-        found[key] = Quantity(key, f"optimisation.{key}", better, None)
+        found[key] = Quantity(key, f"optimisation.{key}", better, None, key == ROUGHNESS)
     for key in ("train_runtime", "peak_memory_bytes"):
         found[key] = Quantity(key, f"cost.{key}", False, None)
     return found
 
 
 def long_table(runs: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
-    """Columns arm, seed, value of one quantity; diverged runs count as its worst value."""
+    """Columns arm, seed, value of one quantity; diverged runs count as its worst value.
+
+    A value that shrinks with the batch is given times the root of the effective batch, which makes
+    it the noise of a single row.
+    """
     table = runs[["arm", "seed", "status"]].copy()
     values = runs.get(quantity.column, np.nan)
     table["value"] = pd.to_numeric(pd.Series(values, index=runs.index), errors="coerce")
+    if quantity.shrinks_with_batch and set(BATCH) <= set(runs):
+        table["value"] *= np.sqrt(runs[list(BATCH)].apply(pd.to_numeric).prod(axis=1, skipna=False))
     table.loc[table["status"] == MISSING, "value"] = np.nan
     diverged = table["status"] == DIVERGED
     table.loc[diverged, "value"] = np.nan

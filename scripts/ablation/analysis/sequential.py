@@ -41,6 +41,7 @@ NOT_YET = "between_boundaries"
 FIRST_LOOK = "before_first_look"
 
 HOPELESS_POWER = 0.10
+LOOKS = (3, 5, 7, 9, 12)
 CELLS = 400
 
 

@@ -2,8 +2,9 @@
 
 Four measures, because "steady" is said of four things:
 
-- loss roughness: how far the training loss jumps from step to step, relative to its level. It is
-  there for every run, so that a few paired seeds decide; it is the measure the verdict rests on.
+- loss roughness: the relative noise of the training loss around its trend (see
+  `training.summary.roughness_around_trend`). It is there for every run, so that a few paired seeds
+  decide; it is the measure the verdict rests on.
 - seed-to-seed spread: the ratio of the standard deviations of the metric over seeds. It is what a
   user who trains once cares for, but a standard deviation of few values is itself hardly known:
   halving it takes some 18 seeds to show. Reported with its F interval.
@@ -12,8 +13,8 @@ Four measures, because "steady" is said of four things:
   other is never called steadier, however smooth its other runs are.
 
 A larger batch smooths the curve without making training any steadier: the noise of a mean over a
-batch falls with its square root. Where batches differ, compare roughness times the root of the
-batch.
+batch falls with its square root. So roughness is compared times the root of the effective batch
+(see `outcomes.long_table`).
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from scipy import stats
 
 from ablation.analysis import statistics
+from ablation.analysis.outcomes import ROUGHNESS
 from ablation.analysis.statistics import Estimate
 
 STEADIER = "steadier"
@@ -51,21 +52,6 @@ class Divergences:
     reference: int
     n: int
     p: float | None
-
-
-def roughness_around_trend(loss: Sequence[float]) -> float | None:
-    """Relative noise of a loss curve around its trend; None below three steps.
-
-    The root of the mean squared second difference of the logarithm of the loss over 6, which is
-    the standard deviation of the noise whatever the trend, as long as that is smooth (Gasser,
-    Sroka and Jennen-Steinmetz 1986, Biometrika 73(3):625-633). Of the logarithm, so that a run that
-    reaches a lower loss is not rougher for it.
-    """
-    values = np.asarray(loss, dtype=float)
-    values = values[np.isfinite(values) & (values > 0)]
-    if values.size < 3:
-        return None
-    return float(np.sqrt((np.diff(np.log(values), 2) ** 2).mean() / 6))
 
 
 def count_divergences(
@@ -113,7 +99,7 @@ def compare(
     """
     seeds = statistics.paired_arrays(table_of[metric], arm, reference)[2]
     roughness = statistics.paired_log_ratio(
-        table_of["loss_roughness"], arm, reference, identical=identical
+        table_of[ROUGHNESS], arm, reference, identical=identical
     )
     clipped = statistics.paired_difference(
         table_of["clipped_share"], arm, reference, identical=identical

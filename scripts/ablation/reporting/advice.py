@@ -52,7 +52,7 @@ def cause_rows(sources: Sources) -> list[dict[str, str]]:
             {
                 "rank": str(rank),
                 "step": cell(sources.step_title(step)),
-                "settings": t.listing([f"`{s}`" for s in step["settings"]]),
+                "settings": t.listing([f"`{s}`" for s in sources.moved(step)]),
                 "effect": t.effect(step["improvement"], sources.metric),
                 "share": shown,
                 "impact": cell(impact_text(sources, step)),
@@ -121,7 +121,7 @@ def rejected_lines(sources: Sources) -> list[str]:
             effect = t.effect(step["improvement"], sources.metric)
             lines.append(t("recommend.hurts", step=title, effect=effect))
         elif step["kind"] == "remainder":
-            effect, count = t.effect(step["improvement"], sources.metric), len(step["settings"])
+            effect, count = t.effect(step["improvement"], sources.metric), len(sources.moved(step))
             lines.append(t("recommend.remainder", step=title, effect=effect, n=count))
     sums = {"stages": last_total(sources), "whole": sources.contrasts["gap"]}
     for key, contrast in sums.items():

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ablation.analysis.factorials import BETWEEN
 from ablation.analysis.families import SPENDING
 from ablation.messages import cell, localized
 from ablation.reporting.sections import impact_text
@@ -14,6 +15,8 @@ from ablation.reporting.sources import Sources
 Effect = Mapping[str, Any]
 
 MORE_SIGNIFICANT = 1e-3
+HARDLY = 0.99
+ROMAN = {3: "III", 4: "IV", 5: "V"}
 
 
 @dataclass(frozen=True)
@@ -62,22 +65,29 @@ def factor_title(sources: Sources, name: str) -> str:
     """A factor in words: a stage by its number and title, the remainder, else its name."""
     t = sources.messages
     numbers = [s["stage"] for s in sources.path if s["kind"] == "stage"]
-    if name == "remainder":
-        return t("path.remainder")
     for stage in sources.study.get("stages") or []:
         if stage["name"] == name and name in numbers:
-            step = t("path.stage", number=sources.stage_number(name))
-            return t(
-                "path.titled", step=step, title=localized(stage.get("title") or name, t.language)
-            )
-    return f"`{name}`"
+            title = localized(stage.get("title") or name, t.language)
+            return t("path.titled", step=factor_name(sources, name), title=title)
+    return factor_name(sources, name)
 
 
-def p_text(p: float | None, sources: Sources) -> str:
-    """A p value: two digits, or that it is below 0.001; a dash where there is none."""
+def factor_name(sources: Sources, name: str) -> str:
+    """A factor in as few words as there are: "stage 1", "remainder", else its name."""
+    t = sources.messages
+    numbers = [s["stage"] for s in sources.path if s["kind"] == "stage"]
+    if name == "remainder":
+        return t("path.remainder")
+    return t("path.stage", number=sources.stage_number(name)) if name in numbers else f"`{name}`"
+
+
+def p_text(p: float | None, sources: Sources, digits: int = 2) -> str:
+    """A p value: two digits, or that it is below 0.001 or above 0.99; a dash for none."""
     if p is None:
         return sources.messages("none")
-    return "< 0.001" if p < MORE_SIGNIFICANT else sources.messages.number(p, 2)
+    if p < MORE_SIGNIFICANT:
+        return "< 0.001"
+    return "> 0.99" if p > HARDLY else sources.messages.number(p, digits)
 
 
 def evidence_blocks(sources: Sources) -> list[Block]:
@@ -121,15 +131,16 @@ def evidence_block(sources: Sources) -> Block:
     ]
     rows = [_evidence_row(sources, one, staged) for one in planned_effects(effects)]
     notes = [t("evidence.reading"), *_pairing_line(sources), *_unequal_line(sources)]
+    if any(one["family"]["max_t_p"] is not None for one in planned_effects(effects)):
+        notes.append(t("evidence.max_t"))
     return Block(t("evidence.title"), columns, rows, notes)
 
 
 def _evidence_row(sources: Sources, one: Effect, staged: bool) -> list[str]:
     t, metric, family = sources.messages, sources.metric, one["family"]
     improvement, joint = one["improvement"], one["simultaneous"]
-    flips = p_text(family["sign_flip_p"], sources)
-    if not staged:
-        flips = f"{flips} / {p_text(family['sign_flip_p_adjusted'], sources)}"
+    keys = ["sign_flip_p"] if staged else ["sign_flip_p", "sign_flip_p_adjusted", "max_t_p"]
+    flips = " / ".join(p_text(family[key], sources, 3) for key in keys)
     return [
         cell(effect_label(sources, one["id"])),
         t.difference(improvement["estimate"], metric),
@@ -139,7 +150,7 @@ def _evidence_row(sources: Sources, one: Effect, staged: bool) -> list[str]:
         p_text(family["p" if staged else "p_adjusted"], sources),
         flips,
         odds_text(sources, one["probability_of_improvement"]),
-        _equivalence_text(sources, one["tost"]),
+        _equivalence_text(sources, one["tost"], staged),
     ]
 
 
@@ -154,17 +165,20 @@ def odds_text(sources: Sources, odds: Mapping[str, Any]) -> str:
     return f"{t.percent(odds['estimate'], 0)} {ends}"
 
 
-def _equivalence_text(sources: Sources, tost: Mapping[str, Any]) -> str:
+def _equivalence_text(sources: Sources, tost: Mapping[str, Any], staged: bool) -> str:
+    """Whether an effect is surely small; with looks the repeated interval says so, not this p."""
     t = sources.messages
     if tost["equivalent"]:
         shown = t("evidence.equivalent.shown")
     else:
         shown = t("evidence.equivalent.not_shown")
-    return shown if tost["p"] is None else f"{shown} (p {_equals(p_text(tost['p'], sources))})"
+    return shown if staged or tost["p"] is None else f"{shown} ({p_equals(tost['p'], sources)})"
 
 
-def _equals(p: str) -> str:
-    return p if p.startswith("<") else f"= {p}"
+def p_equals(p: float, sources: Sources) -> str:
+    """A p value in a sentence: "p = 0.031", "p < 0.001"."""
+    text = p_text(p, sources)
+    return f"p {text}" if text[0] in "<>" else f"p = {text}"
 
 
 def _delta(sources: Sources) -> str:
@@ -176,7 +190,8 @@ def _delta(sources: Sources) -> str:
 def _pairing_line(sources: Sources) -> list[str]:
     """How much comparing within seeds gained, over the planned contrasts."""
     t = sources.messages
-    pairs = [c["pairing"] for c in sources.effects["contrasts"] if c["planned"]]
+    members = set(sources.effects["family"]["members"])
+    pairs = [c["pairing"] for c in sources.effects["contrasts"] if c["id"] in members]
     known = sorted(p["correlation"] for p in pairs if p["correlation"] is not None)
     if not known:
         return []
@@ -339,8 +354,8 @@ def fractional_block(sources: Sources) -> Block | None:
         aliases = one["aliases"]
         rows.append(
             [
-                cell(factor_title(sources, own) if own else _chain(aliases)),
-                cell(t.listing([f"`{name}`" for name in aliases]) if own else t("none")),
+                cell(factor_title(sources, own) if own else _chain(sources, aliases)),
+                cell(t.listing([_product(sources, a) for a in aliases]) if own else t("none")),
                 t.effect(one["improvement"], sources.metric),
                 cell(impact_text(sources, one) if own else interaction_text(sources, one)),
             ]
@@ -351,32 +366,74 @@ def fractional_block(sources: Sources) -> Block | None:
         t("column.effect"),
         t("column.measured_impact"),
     ]
-    numbers = {"cells": facts["cells"], "resolution": facts["resolution"] or t("none")}
+    numbers = {
+        "cells": facts["cells"],
+        "resolution": ROMAN.get(facts["resolution"], facts["resolution"] or t("none")),
+    }
     notes = [t("fractional.reading", **numbers), t("fractional.caveat")]
     if facts["defining_words"]:
-        words = t.listing([f"`{word}`" for word in facts["defining_words"]])
+        words = t.listing([_product(sources, word) for word in facts["defining_words"]])
         notes.append(t("fractional.words", words=words))
     return Block(title, columns, rows, notes)
 
 
-def _chain(aliases: Sequence[str]) -> str:
-    first, *rest = aliases
-    signed = [f"− `{name[1:]}`" if name.startswith("-") else f"+ `{name}`" for name in rest]
-    return " ".join([f"`{first}`", *signed])
+def _product(sources: Sources, name: str) -> str:
+    """A product of factors in short words: "stage 1 × remainder"; a minus stays in front."""
+    sign, factors = ("−", name[1:]) if name.startswith("-") else ("", name)
+    return sign + " × ".join(factor_name(sources, one) for one in factors.split(BETWEEN))
+
+
+def _chain(sources: Sources, aliases: Sequence[str]) -> str:
+    first, *rest = (_product(sources, name) for name in aliases)
+    return " ".join([first, *(f"− {o[1:]}" if o[0] == "−" else f"+ {o}" for o in rest)])
 
 
 def greedy_block(sources: Sources) -> Block | None:
-    """The greedy paths, with the factors that do something else on the other way."""
+    """The greedy paths: what was chosen, over what, and what does something else the other way.
+
+    No impact stands beside a step: it is the best of several, by the seeds that measure it.
+    """
     t, facts = sources.messages, sources.effects["greedy"]
     if facts is None:
         return None
-    rows = _effect_rows(sources, [sources.contrasts[name] for name in facts["steps"]])
+    rows = [
+        [
+            cell(effect_label(sources, name)),
+            t.effect(sources.contrasts[name]["improvement"], sources.metric),
+            cell(_losers(sources, name)),
+        ]
+        for name in facts["steps"]
+    ]
+    columns = [t("column.contrast"), t("column.effect"), t("greedy.losers")]
     notes = [t("greedy.reading")]
+    both = [factor_name(sources, o["factor"]) for o in facts["interacting"] if o["same_arms"]]
+    if both:
+        notes.append(t("greedy.same_arms", steps=t.listing(both)))
     for one in facts["interacting"]:
+        if one["same_arms"]:
+            continue
         key = "greedy.interacts" if one["interacts"] else "greedy.no_difference"
         effect = t.effect(one["difference"], sources.metric)
         notes.append(t(key, step=factor_title(sources, one["factor"]), effect=effect))
-    return Block(t("greedy.title"), _effect_columns(sources), rows, notes)
+    return Block(t("greedy.title"), columns, rows, notes)
+
+
+def _losers(sources: Sources, name: str) -> str:
+    """The factors that a step of a greedy path did not choose, as what switching them on does."""
+    t = sources.messages
+    _, direction, factor = name.split(":", 2)
+    steps = (sources.grid.get("greedy_path") or {}).get(direction) or []
+    step = next((one for one in steps if one["chosen"] == factor), None)
+    if step is None:
+        return t("none")
+    sign = 1 if direction == "forward" else -1
+    return t.listing(
+        [
+            f"{factor_name(sources, o['factor'])} {t.difference(sign * o['gain'], sources.metric)}"
+            for o in step["candidates"]
+            if o["factor"] != factor and o["gain"] is not None
+        ]
+    )
 
 
 def tuning_block(sources: Sources) -> Block | None:
@@ -385,8 +442,9 @@ def tuning_block(sources: Sources) -> Block | None:
     if not found:
         return None
     rows = _effect_rows(sources, found)
-    columns = _effect_columns(sources, "column.arm")
-    return Block(t("tuning.title"), columns, rows, [t("tuning.reading")])
+    columns = [t("column.arm"), t("column.effect"), t("tuning.impact")]
+    base = sources.arm_title(found[0]["reference"])
+    return Block(t("tuning.title"), columns, rows, [t("tuning.reading", base=base)])
 
 
 # --- Controls -------------------------------------------------------------------------------------
@@ -417,6 +475,8 @@ def control_block(sources: Sources) -> Block | None:
                 size=sources.effects["family"]["size"],
             )
         )
+        if sources.effects["sequential"]:
+            notes.append(t("controls.looks"))
         if noise["detectable_corrected"] > sources.effects["metric"]["delta"]:
             notes.append(t("controls.too_coarse", delta=_delta(sources)))
     return Block(t("controls.title"), notes=notes) if notes else None
@@ -438,7 +498,14 @@ def compute_block(sources: Sources) -> Block | None:
     for name in dict.fromkeys(factor for _, factor in found):
         whole = sources.contrasts["remainder" if name == "remainder" else f"stage:{name}"]
         parts = [whole, found.get(("equal_compute", name)), found.get(("compute_alone", name))]
-        shown = [t("none") if c is None else t.effect(c["improvement"], metric) for c in parts]
+        shown = [
+            t("none")
+            if c is None
+            else t("compute.same")
+            if c["one_run"]
+            else t.effect(c["improvement"], metric)
+            for c in parts
+        ]
         rows.append([cell(factor_title(sources, name)), *shown])
     columns = [t("column.step"), t("compute.whole"), t("compute.equal"), t("compute.alone")]
     return Block(t("compute.title"), columns, rows, [t("compute.reading")])

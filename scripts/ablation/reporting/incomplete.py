@@ -33,13 +33,15 @@ def render(study: Path, scripts: Path, results: Path, languages: Mapping[str, st
         ("estimate_effects", ["--study", study, *common, "--output", effects]),
         ("draw_figures", [*drawn, "--output-dir", figures]),
     ]
+    verdict = results / "confirmation/verdict.json"
+    confirmed = ["--confirmation", verdict] if verdict.exists() else []
     watched = ["--grid", grid, "--runs", runs, "--profile", profile]
     steps.append(("check_health", [*watched, "--output", health]))
     reports = {results / f"{name}.md": language for name, language in languages.items()}
     for report, language in reports.items():
         arguments = ["--study", study, "--resolved", results / "resolved", *common]
         arguments += ["--effects", effects, "--profile", profile]
-        arguments += ["--health", health, "--figures", figures]
+        arguments += ["--health", health, "--figures", figures, *confirmed]
         arguments += ["--language", language, "--output", report]
         steps.append(("render_report", arguments))
     for script, arguments in steps:

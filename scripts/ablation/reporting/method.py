@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from ablation.analysis.contrasts import A_A
 from ablation.reporting.advice import delta_text
 from ablation.reporting.sources import SIDES, Sources
 
@@ -19,7 +20,9 @@ def method_lines(sources: Sources) -> list[str]:
         *_model_lines(sources),
         *_data_lines(sources),
         t("method.seeds", seeds=t.listing([str(seed) for seed in effects["seeds"]])),
+        *_control_seeds(sources),
         *_world_lines(sources),
+        *_path_lines(sources),
         t("method.selected", metric=t(f"metric.{sources.metric}")),
         t("method.interval"),
         *_family_lines(sources),
@@ -54,7 +57,7 @@ def _family_lines(sources: Sources) -> list[str]:
     if family["n"]:
         key = "method.floor.cannot" if family["floor_in_words"] else "method.floor.can"
         numbers = {"n": family["n"], "seeds": family["seeds_for_floor"]}
-        floor = t.number(family["sign_flip_floor"], 2)
+        floor = t.number(family["sign_flip_floor"], 3)
         lines.append(t(key, floor=floor, size=size, alpha=f"{family['alpha']:g}", **numbers))
     return lines
 
@@ -109,6 +112,37 @@ def _world_lines(sources: Sources) -> list[str]:
                     batch=world * micro * accumulation,
                 )
             )
+    return lines
+
+
+def _control_seeds(sources: Sources) -> list[str]:
+    """The A/A control's own seeds, where the study has that control."""
+    t, runs = sources.messages, sources.runs
+    seeds = sorted({int(seed) for seed in runs.loc[runs["arm"] == A_A, "seed"]})
+    return [t("method.a_a_seeds", seeds=t.listing([str(seed) for seed in seeds]))] if seeds else []
+
+
+def _path_lines(sources: Sources) -> list[str]:
+    """Which runs read the cached states of the frozen layers, which did not, and why."""
+    t, runs = sources.messages, sources.runs
+    column, reason = "environment.path", "environment.path_reason"
+    lines = []
+    if column in runs:
+        own = runs.dropna(subset=[column]).drop_duplicates(["variant", "seed"])
+        plain = own[own[column] == "plain"]
+        counts = {"n": len(own) - len(plain), "total": len(own)}
+        if counts["n"]:
+            lines.append(t("method.path.cached", **counts))
+        why = plain[reason] if reason in plain else plain[column].map(lambda _: None)
+        for text, group in plain.groupby(why.fillna(""), sort=False):
+            arms = [sources.arm_title(arm) for arm in dict.fromkeys(group["arm"])]
+            said = {"n": len(group), "total": len(own), "arms": t.listing(arms)}
+            lines.append(t("method.path.plain", reason=f"`{text}`" if text else t("none"), **said))
+    share = runs.get("data.real_token_share")
+    if share is not None and share.notna().any():
+        low, high = (t.percent(float(end), 0) for end in (share.min(), share.max()))
+        shown = low if low == high else t("range.between", low=low, high=high)
+        lines.append(t("method.real_tokens", share=shown))
     return lines
 
 

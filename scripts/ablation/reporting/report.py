@@ -9,8 +9,8 @@ from typing import Any
 
 import jinja2
 
-from ablation.analysis.effects import FINAL_SUFFIX
 from ablation.analysis.health import health_rows, read_health
+from ablation.analysis.outcomes import FINAL_SUFFIX
 from ablation.configs.settings import NO_OP, in_arm
 from ablation.messages import cell, is_score, localized
 from ablation.reporting.advice import (
@@ -26,6 +26,7 @@ from ablation.reporting.evidence import confirmation_lines, evidence_blocks, lef
 from ablation.reporting.method import location_rows, method_lines
 from ablation.reporting.sections import group_sections, impact_text, undecided_text
 from ablation.reporting.sources import SIDES, Sources
+from ablation.reporting.steadiness import steadiness_block
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "workflow" / "report" / "report.md.j2"
 FIGURES = (
@@ -76,7 +77,9 @@ def report_context(sources: Sources, figures: str | Path, output: str | Path) ->
         "rejected": rejected_lines(sources),
         "confirmation": confirmation_lines(sources),
         "claims": claim_rows(sources),
+        "claim_notes": claim_notes(sources),
         "impact_claims": impact_claim_lines(sources),
+        "steadiness": steadiness_block(sources),
         "path": path_rows(sources),
         "evidence": evidence_blocks(sources),
         "absent": [*absent_lines(sources), *left_out_lines(sources)],
@@ -147,11 +150,12 @@ def difference_row(sources: Sources, difference: Mapping[str, Any]) -> dict[str,
     claimed = next((str(c["impact"]) for c in claims if c["setting"] == name), None)
     step = sources.owner(name)
     measured = t("none")
-    if step is not None and step["kind"] == "remainder" and len(step["settings"]) > 1:
-        measured = t("differences.in_remainder", n=len(step["settings"]))
+    count = len(sources.moved(step)) if step else 0
+    if step is not None and step["kind"] == "remainder" and count > 1:
+        measured = t("differences.in_remainder", n=count)
     elif step is not None:
-        key = "differences.alone" if len(step["settings"]) == 1 else "differences.together"
-        place = t(key, step=sources.step_name(step), n=len(step["settings"]))
+        key = "differences.alone" if count == 1 else "differences.together"
+        place = t(key, step=sources.step_name(step), n=count)
         effect = t.effect(step["improvement"], sources.metric)
         measured = t(
             "differences.measured", impact=impact_text(sources, step), effect=effect, place=place
@@ -231,6 +235,14 @@ def claim_rows(sources: Sources) -> list[dict[str, str]]:
             }
         )
     return rows
+
+
+def claim_notes(sources: Sources) -> list[str]:
+    """What a measured time says of the source's time, where a claim is about time."""
+    runs, claims = sources.runs, sources.effects["claims"]["statements"]
+    timed = any(claim["quantity"] == "train_runtime" for claim in claims)
+    cached = "environment.path" in runs and runs["environment.path"].eq("cached").any()
+    return [sources.messages("claims.cached_time")] if timed and cached else []
 
 
 def _compared(sources: Sources, name: str) -> str:

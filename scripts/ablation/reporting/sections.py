@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ablation.analysis.effects import FINAL_SUFFIX
+from ablation.analysis.outcomes import FINAL_SUFFIX
 from ablation.configs.settings import NO_OP, group_of
 from ablation.dialects.defaults import NO_SUCH_STEP
 from ablation.errors import UserError
@@ -100,7 +100,7 @@ def _measured(sources: Sources, trained: Sequence[Mapping[str, Any]]) -> list[st
         mine = [name for name in step["settings"] if name in own]
         if not mine:
             continue
-        others = [f"`{name}`" for name in step["settings"] if name not in own]
+        others = [f"`{name}`" for name in sources.moved(step) if name not in own]
         if len(others) > MOST_NAMED:
             others = [t("section.others", n=len(others))]
         text = t(

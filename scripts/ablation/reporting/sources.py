@@ -110,6 +110,11 @@ class Sources:
         """The effective settings of an arm."""
         return next(a["settings"] for a in self.grid["arms"] if a["arm"] == arm)
 
+    def moved(self, step: Mapping[str, Any]) -> list[str]:
+        """The settings that a step changes and that reach training."""
+        idle = {d["setting"] for d in self.differences if d["class"] == NO_OP}
+        return [name for name in step["settings"] if name not in idle]
+
     def owner(self, setting: str) -> Mapping[str, Any] | None:
         """The step of the path that changes a setting."""
         return next((step for step in self.path if setting in step["settings"]), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ def summarise_history(
 ) -> dict[str, Any]:
     """The `optimisation` block of metrics.json; steps whose value isn't finite are left out.
 
-    `final_loss` is the mean of the last tenth of the steps. `loss_roughness` is the mean absolute
-    change of the loss from step to step over the mean loss: 0 is a smooth curve.
+    `final_loss` is the mean of the last tenth of the steps. `loss_roughness` is that of
+    `roughness_around_trend`, with the noise that this batch has.
     """
     loss = finite_values(history, "loss")
     norms = finite_values(history, "grad_norm")
@@ -44,10 +45,23 @@ def summarise_history(
             "sum": float(rates.sum()),
         },
         "steps": len(history),
-        "loss_roughness": float(np.abs(np.diff(loss)).mean() / loss.mean())
-        if len(loss) > 1
-        else None,
+        "loss_roughness": roughness_around_trend(loss),
     }
+
+
+def roughness_around_trend(loss: Sequence[float]) -> float | None:
+    """Relative noise of a loss curve around its trend; None below three steps.
+
+    The root of the mean squared second difference of the logarithm of the loss over 6, which is
+    the standard deviation of the noise whatever the trend, as long as that is smooth (Gasser,
+    Sroka and Jennen-Steinmetz 1986, Biometrika 73(3):625-633). Of the logarithm, so that a run that
+    reaches a lower loss is not rougher for it.
+    """
+    values = np.asarray(loss, dtype=float)
+    values = values[np.isfinite(values) & (values > 0)]
+    if values.size < 3:
+        return None
+    return float(np.sqrt((np.diff(np.log(values), 2) ** 2).mean() / 6))
 
 
 def finite_values(history: list[dict[str, Any]], key: str) -> np.ndarray:
