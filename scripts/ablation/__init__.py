@@ -2,9 +2,9 @@
 
 Each package rests on those before it:
 
-    configs     what configurations say: YAML with places, effective values, differences
-    dialects    how each framework writes them, and what it fills in
-    facts       what follows from settings without training
+    configs     files as values with places, and the canonical settings
+    dialects    how each framework writes its settings, and what it fills in
+    facts       what two configurations do: effective values, differences, what follows from them
     findings    warnings and remarks that need no training
     planning    what a study asks and which runs answer it
     inputs      the prepared model and the prepared data

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from ablation.configs.resolve import resolve_file
 from ablation.errors import UserError
+from ablation.facts.resolve import resolve_file
 from ablation.files import save_json
 from ablation.planning.grid import Arm, Grid, describe, expand, load_grid, save_grid_csv
 from ablation.planning.study import load_study

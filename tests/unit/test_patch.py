@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ablation.configs.resolve import resolve_file
 from ablation.configs.yamledit import Document
 from ablation.configs.yamlfile import load_entries
 from ablation.configs.yamlstyle import Style, write_number, write_scalar
 from ablation.errors import UserError
+from ablation.facts.resolve import resolve_file
 from ablation.planning.grid import expand
 from ablation.planning.study import load_study
 from ablation.reporting.patch import (

@@ -1,1 +1,1 @@
-"""What configurations say: YAML with places, canonical settings, effective values, differences."""
+"""Files as values that know their place, values changed in place, and the canonical settings."""

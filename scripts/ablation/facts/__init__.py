@@ -1,1 +1,1 @@
-"""What follows from settings without training: rates, steps, weights, compute."""
+"""What two configurations do, before any training: effective values, and what follows from them."""

@@ -40,6 +40,18 @@ TOLERANCE = 0.01
 OF_TOKENS = ("tokens_per_row", "tokens_per_step", "tokens_per_run", "flops_per_run")
 
 
+def engine_dtype(settings: Settings) -> str:
+    """Type of the weights while training: DeepSpeed casts the model to its own."""
+    if settings["bf16"]:
+        return "bfloat16"
+    return "float16" if settings["fp16"] else settings["model.dtype"]
+
+
+def cut_of(settings: Settings) -> int | None:
+    """Most tokens of a text that an arm reads, None where it reads all."""
+    return settings["max_length"] if settings["truncation"] else None
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is known of the data.

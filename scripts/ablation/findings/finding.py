@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ablation.configs.resolve import Configuration, Difference, find_differences, find_silent
 from ablation.dialects.reader import Value
 from ablation.facts.architecture import Architecture
 from ablation.facts.quantities import Bounds, Plan, Quantities, ratio
+from ablation.facts.resolve import Configuration, Difference, find_differences, find_silent
 
 INFO = "info"
 WARNING = "warning"

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ablation.configs.resolve import Configuration, find_differences, resolve_pair
 from ablation.configs.yamlfile import load_entries
 from ablation.facts import arithmetic
 from ablation.facts.architecture import Architecture, missing_facts, read_architecture
 from ablation.facts.quantities import Plan, Quantities, compute, rate_curve, ratio, read_plan
+from ablation.facts.resolve import Configuration, find_differences, resolve_pair
 from ablation.findings import find_findings
 from ablation.findings.finding import BACKUP, CURRENT, SIDES, Finding, Pair, Place
 from ablation.findings.texts import LANGUAGES, Texts, load_texts, localized

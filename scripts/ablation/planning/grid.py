@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ablation.configs.resolve import Configuration
 from ablation.errors import UserError
+from ablation.facts.resolve import Configuration
 from ablation.messages import LANGUAGES
 from ablation.planning.designs import (
     A_A,

@@ -12,17 +12,17 @@ from typing import Any
 
 import jsonschema
 
-from ablation.configs.resolve import (
+from ablation.configs.settings import MOVES_TOGETHER, SETTINGS, in_arm
+from ablation.configs.yamlfile import Entry, load_entries
+from ablation.dialects import DIALECTS
+from ablation.errors import UserError, raise_all
+from ablation.facts.resolve import (
     Configuration,
     Difference,
     find_differences,
     find_silent,
     resolve_pair,
 )
-from ablation.configs.settings import MOVES_TOGETHER, SETTINGS, in_arm
-from ablation.configs.yamlfile import Entry, load_entries
-from ablation.dialects import DIALECTS
-from ablation.errors import UserError, raise_all
 from ablation.planning.designs import GREEDY_PATH, REMAINDER, read_designs
 from ablation.planning.study_checks import find_problems
 

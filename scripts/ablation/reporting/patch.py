@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablation.configs.resolve import Configuration, resolve_file, resolve_pair
 from ablation.configs.settings import DEEPSPEED_SCHEDULERS, SETTINGS
 from ablation.configs.yamledit import Document
 from ablation.configs.yamlfile import Entry, load_entries, read_text
@@ -19,6 +18,7 @@ from ablation.dialects import DIALECTS
 from ablation.dialects.places import ORDER, PLACES, Place, Places
 from ablation.dialects.reader import EXPLICIT, Reader
 from ablation.errors import UserError, raise_all, shorten
+from ablation.facts.resolve import Configuration, resolve_file, resolve_pair
 from ablation.planning.adaptive import candidates
 from ablation.planning.grid import expand
 from ablation.planning.study import Study

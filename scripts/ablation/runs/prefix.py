@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ablation.training.effective import engine_dtype
-from ablation.training.plan import cut_of
+from ablation.facts.quantities import cut_of, engine_dtype
 
 # Decoders whose layers depend on nothing but the states and the positions of earlier tokens.
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")

@@ -6,6 +6,7 @@ import math
 import re
 from typing import Any
 
+from ablation.facts.quantities import engine_dtype
 from ablation.training.errors import RunError
 from ablation.training.plan import (
     Batch,
@@ -204,13 +205,6 @@ def planned_effective(
     if settings["lora.target_modules"] != "all-linear":
         plan["lora.target_modules"] = sorted(settings["lora.target_modules"])
     return planned_schedule(settings, plan)
-
-
-def engine_dtype(settings: dict[str, Any]) -> str:
-    """Type of the weights while training: DeepSpeed casts the model to its own."""
-    if settings["bf16"]:
-        return "bfloat16"
-    return "float16" if settings["fp16"] else settings["model.dtype"]
 
 
 def planned_schedule(settings: dict[str, Any], plan: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -128,11 +127,6 @@ def real_token_share(lengths: np.ndarray, order: np.ndarray, batch: Batch, pad_t
     tokens = lengths[micro_batches(order, batch)]
     width = tokens.max(axis=-1, keepdims=True) if pad_to is None else pad_to
     return float(tokens.sum() / (np.zeros_like(tokens) + width).sum())
-
-
-def cut_of(settings: Mapping[str, Any]) -> int | None:
-    """Most tokens of a text that an arm reads, None where it reads all."""
-    return settings["max_length"] if settings["truncation"] else None
 
 
 def class_weights(labels: np.ndarray, num_labels: int, settings: dict[str, Any]) -> np.ndarray:

@@ -22,6 +22,7 @@ import torch
 from datasets import load_from_disk
 from transformers import AutoConfig, AutoModel
 
+from ablation.facts.quantities import cut_of, engine_dtype
 from ablation.files import save_json
 from ablation.inputs.data import training_rows, truncate_ids
 from ablation.inputs.models import model_folder
@@ -35,8 +36,6 @@ from ablation.runs.prefix import (
     why_cut,
     why_plain,
 )
-from ablation.training.effective import engine_dtype
-from ablation.training.plan import cut_of
 from ablation.training.request import data_fingerprint, digest, special_tail
 
 SPLITS = ("train", "validation", "test")

@@ -12,8 +12,9 @@ import torch
 from datasets import Dataset, load_from_disk
 from torch.utils.data import Sampler
 
+from ablation.facts.quantities import cut_of
 from ablation.inputs.data import training_rows, truncate_ids
-from ablation.training.plan import cut_of, epoch_order
+from ablation.training.plan import epoch_order
 from ablation.training.prefix import Prefix, States
 from ablation.training.request import special_tail
 

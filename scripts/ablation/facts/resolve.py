@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ablation.configs.derive import derive, fill_unsaid
-from ablation.configs.inert import has_no_effect
 from ablation.configs.settings import NO_OP, SETTINGS, acts_on, in_arm
 from ablation.configs.yamlfile import load_entries
 from ablation.dialects import DIALECTS, recognise
 from ablation.dialects.reader import DEFAULT, DERIVED, Reader, Value
 from ablation.errors import UserError
+from ablation.facts.derive import derive, fill_unsaid
+from ablation.facts.inert import has_no_effect
 
 NOT_SET = "not set"
 
