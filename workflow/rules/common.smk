@@ -14,6 +14,7 @@ from ablation.planning import adaptive
 from ablation.reporting import incomplete
 from ablation.planning.designs import FACTORIAL, GREEDY_PATH, read_designs
 from ablation.errors import UserError
+from ablation.facts.quantities import cut_of
 from ablation.planning.grid import describe
 from ablation.planning.grid import expand as expand_arms
 from ablation.planning.grid import load_grid
@@ -261,8 +262,10 @@ def prefix_identity():
 
 
 def max_lengths():
-    """The max lengths of all arms, in tokens."""
-    return sorted({int(arm.settings["max_length"]) for arm in GRID.arms})
+    """Most tokens that each arm reads of a text: all that the model has places for, if uncut."""
+    places = (STUDY.options["model"]["architecture"] or {}).get("max_position_embeddings")
+    cuts = {cut_of(arm.settings) for arm in GRID.arms}
+    return sorted(cut or places or 2**17 for cut in cuts)
 
 
 def train_devices(wildcards):
