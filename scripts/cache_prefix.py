@@ -8,11 +8,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 from pathlib import Path
 
 from ablation.cli import run
+from ablation.runs.devices import Lease, lease
+from ablation.runs.launch import has_gpu
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,10 +34,12 @@ def main(args: argparse.Namespace) -> None:
     """Write the caches of the grid."""
     os.environ["OMP_NUM_THREADS"] = str(args.threads)  # read when torch is imported
     os.environ["HF_HUB_OFFLINE"] = "1"
-    from ablation.training.prefix import write_caches
+    with lease(1) if has_gpu() else contextlib.nullcontext(Lease()) as gpus:
+        os.environ.update(gpus.environment)
+        from ablation.training.prefix import write_caches
 
-    grid = json.loads(args.grid.read_text())
-    write_caches(grid, args.model, args.data, args.output, args.budget_gb)
+        grid = json.loads(args.grid.read_text())
+        write_caches(grid, args.model, args.data, args.output, args.budget_gb)
 
 
 if __name__ == "__main__":

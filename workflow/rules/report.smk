@@ -83,8 +83,8 @@ rule draw_figures:
 
 rule check_health:
     input:
-        get_metrics(),
         grid=get_grid,
+        metrics="results/{study}/metrics.csv",
         profile="results/{study}/data/profile.json",
         code=LIBRARY["analysis"],
     output:

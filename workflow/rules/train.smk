@@ -9,7 +9,7 @@ rule train_run:
         model="results/{study}/model/model.json",
         data="results/{study}/data/profile.json",
         # A run's arm is in its name: a new grid must not train it again.
-        grid=ancient(get_grid_of_run),
+        grid=ancient(GRID_OF_RUN),
         # A cache for more arms changes no number.
         prefix=ancient("results/{study}/prefix/prefix.json"),
     output:
@@ -22,17 +22,14 @@ rule train_run:
         "results/{study}/benchmarks/train_run/{variant}/seed-{seed}.tsv"
     conda:
         "../../environment.yml"
-    threads: train_threads
+    threads: THREADS_OF_RUN
     resources:
-        gpu=train_gpus,
+        gpu=GPUS_OF_RUN,
         mem_mb=2000,
         # Not a parameter: the same run on another machine is the same run.
-        devices=train_devices,
-        warm_worker=config["warm_worker"],
+        devices=DEVICES_OF_RUN,
     params:
         script=SCRIPTS / "train_run.py",
-    message:
-        "training {wildcards.variant} with seed {wildcards.seed} on {resources.devices} device(s)"
     shell:
         "python {params.script:q}"
         " --grid {input.grid:q}"
@@ -41,7 +38,7 @@ rule train_run:
         " --model {input.model:q}"
         " --data $(dirname {input.data:q})"
         " --prefix {input.prefix:q}"
-        " $([ {resources.warm_worker} = auto ] && echo --warm results/{wildcards.study}/.warm)"
+        " $([ {config[warm_worker]} = auto ] && echo --warm results/{wildcards.study}/.warm)"
         " --world-size {resources.devices}"
         " --threads {threads}"
         " --output $(dirname {output:q})"

@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -198,11 +198,18 @@ def stop_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def run_supervised(command: list[str], environment: dict[str, str]) -> tuple[int, list[str]]:
+def run_supervised(
+    command: list[str], environment: dict[str, str], locks: Sequence[int] = ()
+) -> tuple[int, list[str]]:
     """Exit code of a command and its last lines, once no process of it is left.
 
     Its output is passed on to ours as it comes. SIGINT and SIGTERM, and the end of the workflow
     that started us, end the job within a moment; then we exit ourselves, with 128 + the signal.
+
+    Args:
+        command: The launcher.
+        environment: Of the job.
+        locks: Descriptors of a lease: the guard keeps it until the job is gone.
     """
     workflow = workflow_process()
     mark = secrets.token_hex(16)
@@ -212,7 +219,7 @@ def run_supervised(command: list[str], environment: dict[str, str]) -> tuple[int
         STARTED: str(time.time()),
     }
     with stop_signals() as stop:
-        guard = start_guard(mark)
+        guard = start_guard(mark, locks)
         try:
             job = start_job(command, marked, mark)
             reader = threading.Thread(target=pass_on, args=(job,), daemon=True)
@@ -247,7 +254,7 @@ def start_job(command: list[str], environment: dict[str, str], mark: str) -> Job
     return Job(launcher, mark)
 
 
-def start_guard(mark: str) -> subprocess.Popen:
+def start_guard(mark: str, locks: Sequence[int] = ()) -> subprocess.Popen:
     """A process that kills the job when this one is gone; it doesn't bear the job's mark."""
     code = "import sys; from ablation.runs.launch import guard; guard(*sys.argv[1:])"
     environment = dict(os.environ, PYTHONPATH=str(Path(__file__).parents[2]))
@@ -257,6 +264,7 @@ def start_guard(mark: str) -> subprocess.Popen:
         env=environment,
         stdin=subprocess.DEVNULL,
         start_new_session=True,
+        pass_fds=tuple(locks),
     )
 
 
@@ -283,18 +291,16 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def launcher_command(run_dir: Path, world_size: int, visible_devices: str | None) -> list[str]:
+def launcher_command(run_dir: Path, world_size: int, devices: Sequence[str] = ()) -> list[str]:
     """Command line of DeepSpeed's launcher for one job on this machine.
 
     Args:
         run_dir: The run's folder, with config.json.
         world_size: Ranks.
-        visible_devices: CUDA_VISIBLE_DEVICES: the launcher ignores it beside --num_gpus, so its
-            first devices are named one by one.
+        devices: The GPUs, one by one: beside --num_gpus the launcher takes the machine's first.
     """
-    devices = [device for device in (visible_devices or "").split(",") if device]
     if devices:
-        where = ["--include", f"localhost:{','.join(devices[:world_size])}"]
+        where = ["--include", f"localhost:{','.join(devices)}"]
     else:
         where = ["--num_gpus", str(world_size)]
     return [
@@ -417,16 +423,19 @@ def launch(run_dir: Path, world_size: int, threads: int, warm: Path | None = Non
             if code == USER_ERROR:
                 sys.exit(USER_ERROR)
             raise LaunchError(failure_message(code, tail))
-    visible = environment.get("CUDA_VISIBLE_DEVICES") if use_gpu else None
-    for attempt in range(3):
-        command = launcher_command(run_dir, world_size, visible)
-        code, tail = run_supervised(command, environment)
-        if (run_dir / "metrics.json").exists():
-            return
-        if code == USER_ERROR:
-            sys.exit(USER_ERROR)
-        if attempt == 2 or not any(PORT_TAKEN.search(line) for line in tail):
-            raise LaunchError(failure_message(tail))
+    from ablation.runs.devices import Lease, lease  # it needs psutil, which a guard goes without
+
+    with lease(world_size) if use_gpu else contextlib.nullcontext(Lease()) as gpus:
+        environment |= gpus.environment
+        for attempt in range(3):
+            command = launcher_command(run_dir, world_size, gpus.names)
+            code, tail = run_supervised(command, environment, gpus.files)
+            if (run_dir / "metrics.json").exists():
+                return
+            if code == USER_ERROR:
+                sys.exit(USER_ERROR)
+            if attempt == 2 or not any(PORT_TAKEN.search(line) for line in tail):
+                raise LaunchError(failure_message(tail))
 
 
 def failure_message(tail: list[str]) -> str:
