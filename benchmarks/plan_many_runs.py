@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,8 +66,9 @@ def plan(folder: Path, study: str, *arguments: str) -> tuple[float, str]:
 
 
 def finish(folder: Path, study: str) -> None:
-    """Make every output of a study, as if all of it had been run."""
+    """Make every output of a study, all of the same age: nothing is older than its input."""
     _, summary = plan(folder, study, "--summary")
+    now = time.time()
     for line in summary.splitlines():
         path = folder / line.split("\t")[0]
         if not line.startswith("results/"):
@@ -76,7 +78,9 @@ def finish(folder: Path, study: str) -> None:
             path.write_text(PROFILE if path.name == "profile.json" else "{}")
         else:
             path.mkdir(exist_ok=True)
-    plan(folder, study, "--touch", "--cores", "1", "--forceall", "--quiet", "all")
+            (path / ".snakemake_timestamp").touch()
+            os.utime(path / ".snakemake_timestamp", (now, now))
+        os.utime(path, (now, now))
 
 
 def median_seconds(repeat: int, call) -> float:

@@ -55,8 +55,10 @@ try:
     GRID = expand_arms(STUDY, TOLD)
     CANDIDATES = adaptive.candidates(STUDY, TOLD)
     GPUS = visible_gpus()
-    # A cluster's jobs run elsewhere: what this machine has says nothing of them.
-    CLUSTER = workflow.non_local_exec or workflow.remote_exec
+    # A cluster's jobs run elsewhere: what this machine has says nothing of them. Which executor it
+    # will be isn't known yet, but only a cluster's goes without --cores.
+    CORES = workflow.resource_settings.cores
+    CLUSTER = CORES is None or workflow.remote_exec
     if not CLUSTER:
         refuse_too_many(TOLD, GPUS)
 except UserError as error:
@@ -66,8 +68,7 @@ ARMS = [*GRID.arms, *(CANDIDATES.arms if CANDIDATES else [])]
 PACKING = None
 if config["devices_per_run"] == AUTO and not CLUSTER:
     # A dry run without --cores counts one.
-    cores = workflow.resource_settings.cores
-    cores = cpu_cores() if workflow.dryrun and cores == 1 else cores
+    cores = cpu_cores() if workflow.dryrun and CORES == 1 else CORES
     PACKING = pack(
         STUDY,
         GRID,
