@@ -319,6 +319,8 @@ if len(set(DEVICES.values())) == 1:
     GPUS_OF_RUN = DEVICES_OF_RUN if ON_GPUS else 0
 else:
     DEVICES_OF_RUN, THREADS_OF_RUN, GPUS_OF_RUN = get_devices, get_threads, get_gpus
+# A warm worker's socket is for one machine.
+WARM_WORKER = "off" if CLUSTER else config["warm_worker"]
 GRID_OF_RUN = get_grid_of_run if CANDIDATES else f"results/{STUDY.name}/grid.json"
 
 

@@ -6,7 +6,7 @@
 
 rule train_run:
     input:
-        model="results/{study}/model/model.json",
+        # Made from the model, which is no input of its own: each edge is one for every run.
         data="results/{study}/data/profile.json",
         # A run's arm is in its name: a new grid must not train it again.
         grid=ancient(GRID_OF_RUN),
@@ -28,6 +28,7 @@ rule train_run:
         mem_mb=2000,
         # Not a parameter: the same run on another machine is the same run.
         devices=DEVICES_OF_RUN,
+        warm_worker=WARM_WORKER,
     params:
         script=SCRIPTS / "train_run.py",
     shell:
@@ -35,10 +36,10 @@ rule train_run:
         " --grid {input.grid:q}"
         " --variant {wildcards.variant}"
         " --seed {wildcards.seed}"
-        " --model {input.model:q}"
+        " --model results/{wildcards.study}/model/model.json"
         " --data $(dirname {input.data:q})"
         " --prefix {input.prefix:q}"
-        " $([ {config[warm_worker]} = auto ] && echo --warm results/{wildcards.study}/.warm)"
+        " $([ {resources.warm_worker} = auto ] && echo --warm results/{wildcards.study}/.warm)"
         " --world-size {resources.devices}"
         " --threads {threads}"
         " --output $(dirname {output:q})"
