@@ -1,5 +1,6 @@
 # Everything that is Python: the study, its grid, and what a run asks of the machine.
 
+import hashlib
 import json
 import os
 import sys
@@ -25,7 +26,6 @@ from ablation.runs.machine import refuse_too_many, told_devices, visible_gpus
 from ablation.runs.prefix import describe_prefix
 from ablation.planning.study import check_options, load_study, study_file
 
-# The library up to each layer; a change of it runs the cheap jobs of that layer again.
 LAYERS = [
     "",
     "configs",
@@ -38,14 +38,14 @@ LAYERS = [
     "analysis",
     "reporting",
 ]
-LIBRARY = {
-    layer: [
-        str(file)
-        for folder in LAYERS[: number + 1]
-        for file in sorted((SCRIPTS / "ablation" / folder).glob("*.py"))
-    ]
-    for number, layer in enumerate(LAYERS)
-}
+# A hash of the library up to each layer: a change of it runs the cheap jobs of that layer again. Not
+# files as inputs: those would be most of the plan.
+LIBRARY = {}
+code = hashlib.sha256()
+for layer in LAYERS:
+    for file in sorted((SCRIPTS / "ablation" / layer).glob("*.py")):
+        code.update(file.read_bytes())
+    LIBRARY[layer] = code.hexdigest()[:16]
 
 STUDIES = config.get("studies") or str(BASE / "config" / "studies")
 try:

@@ -178,7 +178,6 @@ rule collect_confirmation:
     input:
         get_confirmation_metrics,
         grid="results/{study}/confirmation/grid.json",
-        code=LIBRARY["runs"],
     output:
         "results/{study}/confirmation/metrics.csv",
     log:
@@ -189,6 +188,7 @@ rule collect_confirmation:
         "../../environment.yml"
     params:
         script=SCRIPTS / "collect_metrics.py",
+        code=LIBRARY["runs"],
         runs="results/{study}/runs",
     shell:
         "python {params.script:q}"
@@ -202,7 +202,6 @@ rule estimate_confirmation:
     input:
         grid="results/{study}/confirmation/grid.json",
         metrics="results/{study}/confirmation/metrics.csv",
-        code=LIBRARY["analysis"],
     output:
         "results/{study}/confirmation/verdict.json",
     log:
@@ -213,6 +212,7 @@ rule estimate_confirmation:
         "../../environment.yml"
     params:
         script=SCRIPTS / "estimate_confirmation.py",
+        code=LIBRARY["analysis"],
         study=STUDY.file,
         metric=STUDY.options["metric"],
     shell:
