@@ -24,6 +24,26 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/report.smk"
 
 
+# Seconds each: a cluster's queue would only make them wait.
+localrules:
+    resolve_study,
+    expand_grid,
+    list_candidates,
+    explain,
+    decide_seeds,
+    choose_step,
+    decide_grid,
+    choose_confirmation,
+    collect_metrics,
+    collect_confirmation,
+    estimate_effects,
+    estimate_confirmation,
+    draw_figures,
+    check_health,
+    render_report,
+    write_patch,
+
+
 rule all:
     default_target: True
     input:

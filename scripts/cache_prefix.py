@@ -8,11 +8,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
 
 from ablation.cli import run
+from ablation.runs.devices import Lease, lease
 from ablation.runs.launch import has_gpu, job_environment
 from ablation.runs.warm import NoWorker, run_warm
 
@@ -35,16 +37,18 @@ def main(args: argparse.Namespace) -> None:
     names = ("grid", "model", "data", "output")
     task = {name: str(getattr(args, name).resolve()) for name in names}
     task["budget_gb"] = args.budget_gb
-    environment = job_environment(args.threads, 1, has_gpu())
-    if args.warm is not None and not has_gpu():
+    use_gpu = has_gpu()
+    environment = job_environment(args.threads, 1, use_gpu)
+    if args.warm is not None and not use_gpu:
         try:
             sys.exit(run_warm({"caches": task}, environment, args.warm)[0])
         except NoWorker as reason:
             print(f"computing here: {reason}", file=sys.stderr)
-    os.environ.update(environment)  # read when torch is imported
-    from ablation.training.prefix import write_caches
+    with lease(1) if use_gpu else contextlib.nullcontext(Lease()) as gpus:
+        os.environ.update(environment | gpus.environment)  # read when torch is imported
+        from ablation.training.prefix import write_caches
 
-    write_caches(**task)
+        write_caches(**task)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,12 @@ from pathlib import Path
 
 from ablation.cli import run
 from ablation.messages import LANGUAGES
-from ablation.planning.plan import CPU, GPU, plan_study
+from ablation.planning.grid import expand
+from ablation.planning.packing import CPU, GPU, Machine
+from ablation.planning.plan import plan_study
 from ablation.planning.plan_text import load_texts, render
 from ablation.planning.study import load_study, study_file
-from ablation.runs.machine import visible_gpus
+from ablation.runs.machine import cpu_cores, devices_in_use, visible_gpus
 
 STUDIES = Path(__file__).resolve().parents[1] / "config" / "studies"
 
@@ -29,6 +31,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--rows", type=_rows, help="rows of the whole data set, if not prepared")
     parser.add_argument("--sd", type=_above_zero, help="sd of a paired difference over seeds")
     parser.add_argument("--device", choices=(CPU, GPU), help="whose speed to assume")
+    parser.add_argument("--devices", type=_rows, help="how many the machine has, if not this one")
+    parser.add_argument("--device-gb", type=_above_zero, help="memory of each, if not this one's")
     parser.add_argument("--lang", choices=LANGUAGES, default="en", help="the language of the text")
     parser.add_argument("--results", default="results", help="the folder of all results")
     return parser.parse_args()
@@ -48,18 +52,32 @@ def _rows(text: str) -> int:
     return value
 
 
+def find_machine(args: argparse.Namespace) -> Machine:
+    """The machine that the plan is for: this one, where the command line says nothing else."""
+    gpus = visible_gpus()
+    kind = args.device or (GPU if gpus else CPU)
+    here = len(gpus) if kind == GPU else cpu_cores()
+    memory = min((gpu.memory for gpu in gpus if gpu.memory), default=None)
+    told = int(args.device_gb * 1e9) if args.device_gb else memory
+    return Machine(kind, args.devices or max(1, here), told if kind == GPU else None)
+
+
 def main(args: argparse.Namespace) -> None:
     path = Path(args.study)
     if path.is_dir() and (path / "study.yaml").is_file():
         path = path / "study.yaml"
     study = load_study(path if path.is_file() else study_file(args.study, STUDIES))
+    results = Path(args.results) / study.name
+    machine = find_machine(args)
     said = plan_study(
         study,
-        Path(args.results) / study.name,
-        device=args.device or (GPU if visible_gpus() else CPU),
+        results,
+        device=machine.kind,
         rows=args.rows,
         sd=args.sd,
         budget=args.budget,
+        machine=machine,
+        begun=devices_in_use(results / "runs", (arm.variant for arm in expand(study).arms)),
     )
     if args.json:
         json.dump(said, sys.stdout, indent=1, ensure_ascii=False, allow_nan=False)

@@ -184,10 +184,10 @@ def test_a_shell_that_mentions_snakemake_is_not_snakemake():
 
 
 def test_visible_devices_are_named_to_the_launcher():
-    command = launch.launcher_command(Path("run"), 2, "2,3,5", 29500)
+    command = launch.launcher_command(Path("run"), 2, 29500, ("2", "3"))
     assert command[command.index("--include") + 1] == "localhost:2,3"
     assert "--num_gpus" not in command
-    assert "--num_gpus" in launch.launcher_command(Path("run"), 2, None, 29500)
+    assert "--num_gpus" in launch.launcher_command(Path("run"), 2, 29500)
 
 
 def test_threads_are_shared_among_ranks():

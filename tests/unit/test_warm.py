@@ -95,7 +95,7 @@ def test_a_warm_run_equals_a_launched_one(study):
 
 def test_a_run_that_is_killed_touches_no_other_and_leaves_nothing(study):
     first = subprocess.Popen(command(study, "long", "a"))
-    second = subprocess.Popen(command(study, "long", "b"))
+    second = subprocess.Popen(command(study, "long", "b"), stderr=subprocess.PIPE, text=True)
     wait_for(lambda: all((study / run / "history.jsonl").exists() for run in "ab"))
     server = server_of(study)
     assert len(children(server)) == 2
@@ -109,7 +109,8 @@ def test_a_run_that_is_killed_touches_no_other_and_leaves_nothing(study):
     wait_for(lambda: (study / "b/history.jsonl").stat().st_size > size)
     (remaining,) = children(server)
     os.kill(remaining, signal.SIGKILL)  # as when memory runs out
-    assert second.wait(30) == 1
+    told = second.communicate(timeout=30)[1]
+    assert second.returncode == 1 and "It looks as if memory ran out" in told, told
     wait_for(lambda: not children(server), 5)
     assert not any(path.exists() for path in shared)
     third = subprocess.Popen(command(study, "long", "c"))

@@ -1,5 +1,6 @@
 # Everything that is Python: the study, its grid, and what a run asks of the machine.
 
+import hashlib
 import json
 import os
 import sys
@@ -18,11 +19,14 @@ from ablation.facts.quantities import cut_of
 from ablation.planning.grid import describe
 from ablation.planning.grid import expand as expand_arms
 from ablation.planning.grid import load_grid
-from ablation.runs.machine import devices_of_run, visible_gpus
+from ablation.planning.packing import CPU, GPU, Machine
+from ablation.planning.plan import pack
+from ablation.planning.plan_text import load_texts, packing_lines
+from ablation.runs.machine import AUTO, SOURCE, cpu_cores, devices_in_use
+from ablation.runs.machine import refuse_too_many, told_devices, visible_gpus
 from ablation.runs.prefix import describe_prefix
 from ablation.planning.study import check_options, load_study, study_file
 
-# The library up to each layer; a change of it runs the cheap jobs of that layer again.
 LAYERS = [
     "",
     "configs",
@@ -35,31 +39,57 @@ LAYERS = [
     "analysis",
     "reporting",
 ]
-LIBRARY = {
-    layer: [
-        str(file)
-        for folder in LAYERS[: number + 1]
-        for file in sorted((SCRIPTS / "ablation" / folder).glob("*.py"))
-    ]
-    for number, layer in enumerate(LAYERS)
-}
+# A hash of the library up to each layer: a change of it runs the cheap jobs of that layer again. Not
+# files as inputs: those would be most of the plan.
+LIBRARY = {}
+code = hashlib.sha256()
+for layer in LAYERS:
+    for file in sorted((SCRIPTS / "ablation" / layer).glob("*.py")):
+        code.update(file.read_bytes())
+    LIBRARY[layer] = code.hexdigest()[:16]
 
 STUDIES = config.get("studies") or str(BASE / "config" / "studies")
 try:
     check_options(config)
     STUDY = load_study(study_file(config["study"], STUDIES))
-    TOLD = str(config["devices_per_run"])
-    TOLD = int(TOLD) if TOLD.isdigit() else None
+    TOLD = told_devices(config["devices_per_run"])
     GRID = expand_arms(STUDY, TOLD)
     CANDIDATES = adaptive.candidates(STUDY, TOLD)
     GPUS = visible_gpus()
-    DEVICES = {
-        arm.variant: devices_of_run(config["devices_per_run"], arm.settings, GPUS)
-        for arm in [*GRID.arms, *(CANDIDATES.arms if CANDIDATES else [])]
-    }
+    # A cluster's jobs run elsewhere: what this machine has says nothing of them. Which executor it
+    # will be isn't known yet, but only a cluster's goes without --cores.
+    CORES = workflow.resource_settings.cores
+    CLUSTER = CORES is None or workflow.remote_exec
+    if not CLUSTER:
+        refuse_too_many(TOLD, GPUS)
 except UserError as error:
     sys.exit(f"error: {error}")
 
+ARMS = [*GRID.arms, *(CANDIDATES.arms if CANDIDATES else [])]
+PACKING = None
+if config["devices_per_run"] == AUTO and not CLUSTER:
+    # A dry run without --cores counts one.
+    cores = cpu_cores() if workflow.dryrun and CORES == 1 else CORES
+    PACKING = pack(
+        STUDY,
+        GRID,
+        Machine(
+            GPU if GPUS else CPU,
+            len(GPUS) or max(1, cores // config["threads_per_device"]),
+            min((gpu.memory for gpu in GPUS if gpu.memory), default=None),
+        ),
+        further=ARMS[len(GRID.arms) :],
+        begun=devices_in_use(
+            Path("results") / STUDY.name / "runs", (arm.variant for arm in GRID.arms)
+        ),
+    )
+DEVICES = {
+    arm.variant: (
+        PACKING["chosen"] if PACKING else TOLD or int(arm.settings["world_size"])
+    )
+    for arm in ARMS
+}
+ON_GPUS = bool(GPUS) or CLUSTER or config["devices_per_run"] == SOURCE
 VARIANTS = list(DEVICES)
 PLANNED = {arm.variant for arm in GRID.arms}
 LANGUAGES = {"report": "en", "report.ko": "ko"}
@@ -74,12 +104,14 @@ FIGURES = [
     *(["interactions"] if FACTORIAL in read_designs(STUDY.options) else []),
 ]
 
-# One box hands out no device ids, so jobs that use GPUs take turns: each may use all of them.
-if GPUS:
-    workflow.register_resource("gpu", max(DEVICES.values()))
+# Snakemake counts the GPUs, and each run takes a lease of its own (ablation.runs.devices).
+if GPUS and not CLUSTER and "gpu" not in workflow.global_resources:
+    workflow.register_resource("gpu", len(GPUS))
 if workflow.is_main_process:
-    kind = "GPU" if GPUS or config["devices_per_run"] == "source" else "CPU process"
+    kind = "GPU" if ON_GPUS else "CPU process"
     print(describe(STUDY, GRID, max(DEVICES.values()), kind), file=sys.stderr)
+    if PACKING:
+        print("\n".join(packing_lines(PACKING, load_texts("en"))), file=sys.stderr)
     profile = Path("results") / STUDY.name / "data/profile.json"
     plan = describe_prefix(
         [(arm.name, arm.settings) for arm in GRID.arms],
@@ -268,20 +300,32 @@ def max_lengths():
     return sorted(cut or places or 2**17 for cut in cuts)
 
 
-def train_devices(wildcards):
+def get_devices(wildcards):
     """The devices of one run: GPUs, or processes on a machine without."""
     return DEVICES[wildcards.variant]
 
 
-def train_threads(wildcards):
+def get_threads(wildcards):
     """One run's CPU threads: those of each device's process."""
     return DEVICES[wildcards.variant] * config["threads_per_device"]
 
 
-def train_gpus(wildcards):
+def get_gpus(wildcards):
     """One run's GPUs; 0 on a machine without, where its processes run on the CPU."""
-    wanted = DEVICES[wildcards.variant]
-    return wanted if GPUS or config["devices_per_run"] == "source" else 0
+    return DEVICES[wildcards.variant] if ON_GPUS else 0
+
+
+# Plain values where all runs are alike: Snakemake calls a function for each run, and that takes
+# longer than all else that it does to plan one.
+if len(set(DEVICES.values())) == 1:
+    DEVICES_OF_RUN = max(DEVICES.values())
+    THREADS_OF_RUN = DEVICES_OF_RUN * config["threads_per_device"]
+    GPUS_OF_RUN = DEVICES_OF_RUN if ON_GPUS else 0
+else:
+    DEVICES_OF_RUN, THREADS_OF_RUN, GPUS_OF_RUN = get_devices, get_threads, get_gpus
+# A warm worker's socket is for one machine.
+WARM_WORKER = "off" if CLUSTER else config["warm_worker"]
+GRID_OF_RUN = get_grid_of_run if CANDIDATES else f"results/{STUDY.name}/grid.json"
 
 
 def require_data():

@@ -73,7 +73,7 @@ rule cache_prefix:
         "../../environment.yml"
     threads: 8
     resources:
-        gpu=int(GPUS > 0),
+        gpu=int(ON_GPUS),
         mem_mb=4000,
         warm_worker=config["warm_worker"],
     params:

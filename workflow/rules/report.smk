@@ -5,7 +5,6 @@ rule collect_metrics:
     input:
         get_metrics(),
         grid=get_grid,
-        code=LIBRARY["runs"],
     output:
         "results/{study}/metrics.csv",
     log:
@@ -16,6 +15,7 @@ rule collect_metrics:
         "../../environment.yml"
     params:
         script=SCRIPTS / "collect_metrics.py",
+        code=LIBRARY["runs"],
         runs="results/{study}/runs",
     shell:
         "python {params.script:q}"
@@ -30,7 +30,6 @@ rule estimate_effects:
         get_study_files,
         grid=get_grid,
         metrics="results/{study}/metrics.csv",
-        code=LIBRARY["analysis"],
     output:
         "results/{study}/effects.json",
     log:
@@ -41,6 +40,7 @@ rule estimate_effects:
         "../../environment.yml"
     params:
         script=SCRIPTS / "estimate_effects.py",
+        code=LIBRARY["analysis"],
         study=STUDY.file,
     shell:
         "python {params.script:q}"
@@ -57,7 +57,6 @@ rule draw_figures:
         metrics="results/{study}/metrics.csv",
         effects="results/{study}/effects.json",
         profile="results/{study}/data/profile.json",
-        code=LIBRARY["reporting"],
     output:
         expand("results/{{study}}/figures/{figure}.svg", figure=FIGURES),
     log:
@@ -68,6 +67,7 @@ rule draw_figures:
         "../../environment.yml"
     params:
         script=SCRIPTS / "draw_figures.py",
+        code=LIBRARY["reporting"],
         runs="results/{study}/runs",
         folder=lambda wildcards, output: Path(output[0]).parent,
     shell:
@@ -83,10 +83,9 @@ rule draw_figures:
 
 rule check_health:
     input:
-        get_metrics(),
         grid=get_grid,
+        metrics="results/{study}/metrics.csv",
         profile="results/{study}/data/profile.json",
-        code=LIBRARY["analysis"],
     output:
         "results/{study}/health.json",
     log:
@@ -97,6 +96,7 @@ rule check_health:
         "../../environment.yml"
     params:
         script=SCRIPTS / "check_health.py",
+        code=LIBRARY["analysis"],
         runs="results/{study}/runs",
     shell:
         "python {params.script:q}"
@@ -121,7 +121,6 @@ rule render_report:
         profile="results/{study}/data/profile.json",
         template=BASE / "workflow/report/report.md.j2",
         messages=get_messages,
-        code=LIBRARY["reporting"],
     output:
         report(
             "results/{study}/{report}.md",
@@ -138,6 +137,7 @@ rule render_report:
         "../../environment.yml"
     params:
         script=SCRIPTS / "render_report.py",
+        code=LIBRARY["reporting"],
         study=STUDY.file,
         figures=lambda wildcards, input: Path(input.figures[0]).parent,
         confirmation=lambda wildcards, input: [
@@ -164,7 +164,6 @@ rule write_patch:
     input:
         get_study_files,
         effects="results/{study}/effects.json",
-        code=LIBRARY["reporting"],
     output:
         config=f"results/{{study}}/recommended/{RECOMMENDED[0]}",
         patch=f"results/{{study}}/recommended/{RECOMMENDED[1]}",
@@ -176,6 +175,7 @@ rule write_patch:
         "../../environment.yml"
     params:
         script=SCRIPTS / "write_patch.py",
+        code=LIBRARY["reporting"],
         study=STUDY.file,
     shell:
         "python {params.script:q}"

@@ -4,7 +4,6 @@
 rule resolve_study:
     input:
         get_study_files,
-        code=LIBRARY["planning"],
     output:
         current="results/{study}/resolved/current.json",
         backup="results/{study}/resolved/backup.json",
@@ -17,6 +16,7 @@ rule resolve_study:
         "../../environment.yml"
     params:
         script=SCRIPTS / "resolve_study.py",
+        code=LIBRARY["planning"],
         study=STUDY.file,
     shell:
         "python {params.script:q}"
@@ -30,7 +30,6 @@ rule resolve_study:
 rule expand_grid:
     input:
         get_study_files,
-        code=LIBRARY["planning"],
     output:
         json="results/{study}/grid.json",
         csv="results/{study}/grid.csv",
@@ -42,6 +41,7 @@ rule expand_grid:
         "../../environment.yml"
     params:
         script=SCRIPTS / "expand_grid.py",
+        code=LIBRARY["planning"],
         study=STUDY.file,
         devices=TOLD or 0,
     shell:
@@ -57,7 +57,6 @@ rule expand_grid:
 rule list_candidates:
     input:
         get_study_files,
-        code=LIBRARY["planning"],
     output:
         "results/{study}/candidates.json",
     log:
@@ -68,6 +67,7 @@ rule list_candidates:
         "../../environment.yml"
     params:
         script=SCRIPTS / "list_candidates.py",
+        code=LIBRARY["planning"],
         study=STUDY.file,
         devices=TOLD or 0,
     shell:
@@ -83,7 +83,6 @@ rule explain:
         get_study_files,
         profile="results/{study}/data/profile.json",
         messages=get_messages,
-        code=LIBRARY["planning"],
     output:
         "results/{study}/resolved/findings.json",
     log:
@@ -94,6 +93,7 @@ rule explain:
         "../../environment.yml"
     params:
         script=SCRIPTS / "explain.py",
+        code=LIBRARY["planning"],
         study=STUDY.file,
     shell:
         "python {params.script:q}"

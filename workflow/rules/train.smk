@@ -6,10 +6,10 @@
 
 rule train_run:
     input:
-        model="results/{study}/model/model.json",
+        # Made from the model, which is no input of its own: each edge is one for every run.
         data="results/{study}/data/profile.json",
         # A run's arm is in its name: a new grid must not train it again.
-        grid=ancient(get_grid_of_run),
+        grid=ancient(GRID_OF_RUN),
         # A cache for more arms changes no number.
         prefix=ancient("results/{study}/prefix/prefix.json"),
     output:
@@ -22,23 +22,21 @@ rule train_run:
         "results/{study}/benchmarks/train_run/{variant}/seed-{seed}.tsv"
     conda:
         "../../environment.yml"
-    threads: train_threads
+    threads: THREADS_OF_RUN
     resources:
-        gpu=train_gpus,
+        gpu=GPUS_OF_RUN,
         mem_mb=2000,
         # Not a parameter: the same run on another machine is the same run.
-        devices=train_devices,
-        warm_worker=config["warm_worker"],
+        devices=DEVICES_OF_RUN,
+        warm_worker=WARM_WORKER,
     params:
         script=SCRIPTS / "train_run.py",
-    message:
-        "training {wildcards.variant} with seed {wildcards.seed} on {resources.devices} device(s)"
     shell:
         "python {params.script:q}"
         " --grid {input.grid:q}"
         " --variant {wildcards.variant}"
         " --seed {wildcards.seed}"
-        " --model {input.model:q}"
+        " --model results/{wildcards.study}/model/model.json"
         " --data $(dirname {input.data:q})"
         " --prefix {input.prefix:q}"
         " $([ {resources.warm_worker} = auto ] && echo --warm results/{wildcards.study}/.warm)"
@@ -180,7 +178,6 @@ rule collect_confirmation:
     input:
         get_confirmation_metrics,
         grid="results/{study}/confirmation/grid.json",
-        code=LIBRARY["runs"],
     output:
         "results/{study}/confirmation/metrics.csv",
     log:
@@ -191,6 +188,7 @@ rule collect_confirmation:
         "../../environment.yml"
     params:
         script=SCRIPTS / "collect_metrics.py",
+        code=LIBRARY["runs"],
         runs="results/{study}/runs",
     shell:
         "python {params.script:q}"
@@ -204,7 +202,6 @@ rule estimate_confirmation:
     input:
         grid="results/{study}/confirmation/grid.json",
         metrics="results/{study}/confirmation/metrics.csv",
-        code=LIBRARY["analysis"],
     output:
         "results/{study}/confirmation/verdict.json",
     log:
@@ -215,6 +212,7 @@ rule estimate_confirmation:
         "../../environment.yml"
     params:
         script=SCRIPTS / "estimate_confirmation.py",
+        code=LIBRARY["analysis"],
         study=STUDY.file,
         metric=STUDY.options["metric"],
     shell:

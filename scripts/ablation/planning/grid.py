@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class Arm:
     stages: tuple[str, ...] = ()
     seeds: tuple[int, ...] | None = None
 
-    @property
+    @cached_property
     def variant(self) -> str:
         """The name of its results, from its content alone.
 
@@ -348,6 +349,7 @@ def describe(study: Study, grid: Grid, devices: int, kind: str) -> str:
         devices: How many devices a run trains on here.
         kind: What they are: "GPU" or "CPU process".
     """
+    several = f"{kind}{'es' if kind.endswith('s') else 's'}"
     lines = [f"study {study.name}: {len(grid.arms)} arms x {len(grid.seeds)} seeds"]
     seen: dict[str, str] = {}
     listed = [arm for arm in grid.arms if STAGED in arm.designs]
@@ -359,7 +361,7 @@ def describe(study: Study, grid: Grid, devices: int, kind: str) -> str:
     if len(others) > MOST_LISTED:
         lines.append(f"  and {len(others) - MOST_LISTED} more; python scripts/plan.py lists them")
     lines += [f"  left out: {lost.name}: {lost.reason.text()}" for lost in grid.left_out]
-    lines.append(f"  {len(grid.runs())} runs, each on {devices} {kind}{'es' * (devices > 1)}")
+    lines.append(f"  {len(grid.runs())} runs, each on {devices} {several if devices > 1 else kind}")
     lines += [f"  {text}" for text in _to_be_decided(study)]
     source = max(int(arm.settings["world_size"]) for arm in grid.arms)
     if source != devices:

@@ -20,14 +20,14 @@ from ablation.facts import schedules
 from ablation.facts.architecture import Architecture, flops_per_token, read_architecture
 from ablation.facts.quantities import Plan as Data
 from ablation.facts.quantities import padded_tokens, read_plan
-from ablation.planning import designs, power
+from ablation.planning import designs, packing, power
 from ablation.planning.feasibility import cannot_run
 from ablation.planning.fractional import GENERATORS
 from ablation.planning.grid import Arm, Grid, expand
+from ablation.planning.packing import CPU, GPU, Machine
 from ablation.planning.study import Study
 
 SCHEMA_VERSION = 1
-CPU, GPU = "cpu", "gpu"
 # FLOPs a second that training keeps up on one device, where nothing was measured: a 24 GB GPU at
 # 40 % of its bfloat16 peak, and a core of a laptop in float32.
 ASSUMED_SPEED = {GPU: 3e13, CPU: 6e10}
@@ -401,6 +401,49 @@ def suggest(
     return best
 
 
+# --- Devices -----------------------------------------------------------------------------------
+
+
+def pack(
+    study: Study,
+    grid: Grid,
+    machine: Machine,
+    *,
+    further: Sequence[Arm] = (),
+    begun: int | None = None,
+) -> dict[str, Any]:
+    """The ways to share a machine's devices, and the one that `devices_per_run: auto` takes.
+
+    Only what the study itself says counts, so that preparing data or finishing a run changes
+    nothing: lengths are in runs of `current` on one device, by FLOPs.
+
+    Args:
+        study: The study.
+        grid: Its arms and seeds.
+        machine: What its runs share.
+        further: Arms that results may add.
+        begun: Devices of the runs that are there already.
+    """
+    architecture = read_architecture(study.options["model"]["architecture"])
+    data = read_data(study, None, None)
+    flops = {arm.variant: flops_of_run(arm.settings, data, architecture) for arm in grid.arms}
+    reference = flops[grid.arms[0].variant]
+    costs = [flops[run.variant] / reference for run in grid.runs()]
+    arms = [arm.settings for arm in [*grid.arms, *further]]
+    ways = packing.find_ways(costs, arms, machine, architecture, data.num_labels)
+    chosen, reason = packing.choose_way(ways, machine, begun)
+    return {
+        "kind": machine.kind,
+        "devices": machine.devices,
+        "memory": machine.memory,
+        "efficiency": packing.EFFICIENCY,
+        "ways": [way.as_json() for way in ways],
+        "chosen": chosen.devices,
+        "reason": reason,
+        "hours": None,
+    }
+
+
 # --- All of it ---------------------------------------------------------------------------------
 
 
@@ -412,6 +455,8 @@ def plan_study(
     rows: int | None = None,
     sd: float | None = None,
     budget: float | None = None,
+    machine: Machine | None = None,
+    begun: int | None = None,
 ) -> dict[str, Any]:
     """Everything that `plan` says, as plain JSON values.
 
@@ -422,6 +467,8 @@ def plan_study(
         rows: Rows of the whole data set, where the data is not prepared.
         sd: The standard deviation of a paired difference, where it is known.
         budget: Device-hours to suggest a design for.
+        machine: What the runs share; None where that is not known.
+        begun: Devices of the runs that are there already.
 
     Raises:
         UserError: a budget, and nothing that tells how long a run takes.
@@ -459,12 +506,23 @@ def plan_study(
             "rows": data.pool if data.counted else None,
             "measured": len(pilot.hours),
         },
+        "packing": _packing(study, grid, prices, machine, begun),
         "noise": asdict(noise),
         "designs": [asdict(prospect) for prospect in prospects],
         "sequential": study.options["sequential"],
         "budget": budget,
         "suggestion": None if budget is None else _suggestion(prospects, noise, budget),
     }
+
+
+def _packing(
+    study: Study, grid: Grid, prices: Prices, machine: Machine | None, begun: int | None
+) -> dict[str, Any] | None:
+    if machine is None:
+        return None
+    first = grid.arms[0]
+    hours = prices.of(first.settings, first.variant).hours
+    return {**pack(study, grid, machine, begun=begun), "hours": hours}
 
 
 def _noise(pilot: Pilot, sd: float | None, delta: float) -> Noise:

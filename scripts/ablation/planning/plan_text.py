@@ -30,6 +30,7 @@ def render(said: Said, t: Messages) -> str:
         _arms(said, t),
         _left_out(said, t),
         _costs(said, t),
+        packing_lines(said["packing"], t) if said["packing"] else [],
         _designs(said, t),
         _suggestion(said, t),
     ]
@@ -111,6 +112,33 @@ def _costs(said: Said, t: Messages) -> list[str]:
     if said["sequential"]:
         looks = ", ".join(map(str, said["sequential"]["looks"]))
         lines += _wrapped(t("sequential", looks=looks, most=said["most_seeds"]))
+    return lines
+
+
+def packing_lines(said: Said, t: Messages) -> list[str]:
+    """How long all runs take for each way to share the devices, and which way `auto` takes.
+
+    Args:
+        said: What `plan.pack` returned; `hours` is what a run of `current` takes on one device.
+        t: The texts of a language.
+    """
+    kind = said["kind"]
+    lines = _wrapped(t(f"packing.{kind}", devices=said["devices"]))
+    for way in said["ways"]:
+        length = t("times", value=t.number(way["length"], 2))
+        if said["hours"] is not None:
+            length = t("hours", value=t.number(way["length"] * said["hours"], 2))
+        facts = {"devices": way["devices"], "at_once": way["at_once"], "length": length}
+        line = t("packing.one" if way["devices"] == 1 else "packing.several", **facts)
+        if way["memory"] is not None and said["memory"] is not None:
+            sizes = (t.number(size / 1e9, 2) for size in (way["memory"], said["memory"]))
+            line += " " + t("packing.memory", **dict(zip(("need", "there"), sizes, strict=True)))
+        lines.append(f"    {line}")
+    reason = t(f"packing.because.{said['reason']}")
+    lines += _wrapped(t("packing.chosen", devices=said["chosen"], reason=reason))
+    if len(said["ways"]) > 1:
+        share = t.number(100 * said["efficiency"], 2)
+        lines += _wrapped(t("packing.assumed", share=share))
     return lines
 
 

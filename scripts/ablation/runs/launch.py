@@ -23,7 +23,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -218,7 +218,7 @@ def stop_signals() -> Iterator[threading.Event]:
 
 
 def run_supervised(
-    command: list[str], environment: dict[str, str], port: int
+    command: list[str], environment: dict[str, str], port: int, locks: Sequence[int] = ()
 ) -> tuple[int, list[str]]:
     """Exit code of a command and its last lines, once nothing of it is left.
 
@@ -229,6 +229,7 @@ def run_supervised(
         command: What starts the job.
         environment: Its environment.
         port: The job's MASTER_PORT, which its shared memory is named after.
+        locks: Descriptors of a lease: the guard keeps it until the job is gone.
     """
     workflow = workflow_process()
     mark = secrets.token_hex(16)
@@ -238,7 +239,7 @@ def run_supervised(
         STARTED: str(time.time()),
     }
     with stop_signals() as stop:
-        guard = start_guard(mark, port)
+        guard = start_guard(mark, port, locks)
         try:
             job = start_job(command, marked, mark)
             reader = threading.Thread(target=pass_on, args=(job,), daemon=True)
@@ -274,7 +275,7 @@ def start_job(command: list[str], environment: dict[str, str], mark: str) -> Job
     return Job(launcher, mark)
 
 
-def start_guard(mark: str, port: int) -> subprocess.Popen:
+def start_guard(mark: str, port: int, locks: Sequence[int] = ()) -> subprocess.Popen:
     """A process that kills the job when this one is gone; it doesn't bear the job's mark."""
     code = "import sys; from ablation.runs.launch import guard; guard(*sys.argv[1:])"
     environment = dict(os.environ, PYTHONPATH=str(Path(__file__).parents[2]))
@@ -284,6 +285,7 @@ def start_guard(mark: str, port: int) -> subprocess.Popen:
         env=environment,
         stdin=subprocess.DEVNULL,
         start_new_session=True,
+        pass_fds=tuple(locks),
     )
 
 
@@ -312,20 +314,18 @@ def free_port() -> int:
 
 
 def launcher_command(
-    run_dir: Path, world_size: int, visible_devices: str | None, port: int
+    run_dir: Path, world_size: int, port: int, devices: Sequence[str] = ()
 ) -> list[str]:
     """Command line of DeepSpeed's launcher for one job on this machine.
 
     Args:
         run_dir: The run's folder, with config.json.
         world_size: Ranks.
-        visible_devices: CUDA_VISIBLE_DEVICES: the launcher ignores it beside --num_gpus, so its
-            first devices are named one by one.
         port: MASTER_PORT.
+        devices: The GPUs, one by one: beside --num_gpus the launcher takes the machine's first.
     """
-    devices = [device for device in (visible_devices or "").split(",") if device]
     if devices:
-        where = ["--include", f"localhost:{','.join(devices[:world_size])}"]
+        where = ["--include", f"localhost:{','.join(devices)}"]
     else:
         where = ["--num_gpus", str(world_size)]
     return [
@@ -447,25 +447,33 @@ def launch(run_dir: Path, world_size: int, threads: int, warm: Path | None = Non
                 return
             if code == USER_ERROR:
                 sys.exit(USER_ERROR)
-            raise LaunchError(failure_message(code, tail))
-    visible = environment.get("CUDA_VISIBLE_DEVICES") if use_gpu else None
-    for attempt in range(3):
-        port = free_port()
-        command = launcher_command(run_dir, world_size, visible, port)
-        code, tail = run_supervised(command, environment, port)
-        if (run_dir / "metrics.json").exists():
-            return
-        if code == USER_ERROR:
-            sys.exit(USER_ERROR)
-        if attempt == 2 or not any(PORT_TAKEN.search(line) for line in tail):
-            raise LaunchError(failure_message(tail))
+            raise LaunchError(failure_message(tail, code))
+    from ablation.runs.devices import Lease, lease  # it needs psutil, which a guard goes without
+
+    with lease(world_size) if use_gpu else contextlib.nullcontext(Lease()) as gpus:
+        environment |= gpus.environment
+        for attempt in range(3):
+            port = free_port()
+            command = launcher_command(run_dir, world_size, port, gpus.names)
+            code, tail = run_supervised(command, environment, port, gpus.files)
+            if (run_dir / "metrics.json").exists():
+                return
+            if code == USER_ERROR:
+                sys.exit(USER_ERROR)
+            if attempt == 2 or not any(PORT_TAKEN.search(line) for line in tail):
+                raise LaunchError(failure_message(tail))
 
 
-def failure_message(tail: list[str]) -> str:
-    """What went wrong, with the last lines of the job and a hint where memory ran out."""
+def failure_message(tail: list[str], code: int = 1) -> str:
+    """What went wrong, with the last lines of the job and a hint where memory ran out.
+
+    Args:
+        tail: The job's last lines.
+        code: Its exit code; the kernel kills with SIGKILL where memory runs out.
+    """
     message = "the training job ended without metrics.json; its last lines:\n"
     message += "\n".join(f"  {line}" for line in tail)
-    if any(OUT_OF_MEMORY.search(line) for line in tail):
+    if code == -signal.SIGKILL or any(OUT_OF_MEMORY.search(line) for line in tail):
         message += (
             "\nIt looks as if memory ran out. Lower per_device_train_batch_size (and raise "
             "gradient_accumulation_steps by the same factor: the effective batch stays), set "

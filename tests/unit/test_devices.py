@@ -1,0 +1,161 @@
+"""No two runs have the same GPU, and a lease ends with the last process that holds it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ablation.runs import devices, launch
+from ablation.runs.devices import lease, lease_folder
+from ablation.runs.launch import LaunchError
+from ablation.runs.machine import Gpu, visible_gpus
+
+SCRIPTS = Path(launch.__file__).parents[2]
+HOLDER = """
+import sys, time
+from ablation.runs.devices import lease
+with lease(int(sys.argv[1])) as gpus:
+    print(gpus.environment["CUDA_VISIBLE_DEVICES"], flush=True)
+    sys.stdin.readline()
+"""
+# A run whose job outlives its supervisor for a moment: the launcher is deaf and slow to be found.
+SUPERVISED = """
+import os, sys
+from ablation.runs.devices import lease
+from ablation.runs.launch import run_supervised
+with lease(1) as gpus:
+    run_supervised(["sleep", "60"], dict(os.environ, MARK=sys.argv[1]), gpus.files)
+"""
+
+
+@pytest.fixture
+def start(tmp_path):
+    """A function that starts a process with a lease of so many of the visible GPUs."""
+    started = []
+
+    def run(wanted: int, visible: str, *arguments: str, code: str = HOLDER) -> subprocess.Popen:
+        environment = {k: v for k, v in os.environ.items() if k not in devices.ALLOCATIONS}
+        environment |= {"PYTHONPATH": str(SCRIPTS), devices.FOLDER: str(tmp_path)}
+        environment |= {"CUDA_VISIBLE_DEVICES": visible}
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(wanted), *arguments],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_runs_at_the_same_time_get_gpus_of_their_own_and_the_next_one_waits(start):
+    first, second = start(1, "2,5"), start(1, "2,5")
+    taken = {process.stdout.readline().strip() for process in (first, second)}
+    assert taken == {"2", "5"}
+    third = start(1, "2,5")
+    assert "fewer than 1 of 2 GPUs are free" in third.stderr.readline()
+    freed = second
+    freed.stdin.write("\n")
+    freed.stdin.flush()
+    freed.wait()
+    assert third.stdout.readline().strip() in taken
+
+
+def test_a_killed_run_frees_its_gpus(start):
+    first = start(2, "0,1")
+    assert first.stdout.readline().strip() == "0,1"
+    second = start(2, "0,1")
+    assert "waiting" in second.stderr.readline()
+    first.send_signal(signal.SIGKILL)
+    assert second.stdout.readline().strip() == "0,1"
+
+
+def test_a_run_that_needs_all_takes_none_while_one_is_taken(start):
+    small = start(1, "1")
+    assert small.stdout.readline().strip() == "1"
+    large = start(2, "0,1")
+    assert "waiting" in large.stderr.readline()
+    other = start(1, "0")
+    assert other.stdout.readline().strip() == "0"
+
+
+def test_the_guard_keeps_the_gpu_until_the_job_is_gone(start, tmp_path):
+    supervisor = start(1, "0", code=SUPERVISED)
+    lock = tmp_path / "0"
+    deadline = time.monotonic() + 20
+    while not list(_holding(lock)) or len(_holding(lock)) < 2:
+        assert time.monotonic() < deadline, "the guard does not hold the lease"
+        time.sleep(0.05)
+    [guard] = [pid for pid in _holding(lock) if pid != supervisor.pid]
+    os.kill(guard, signal.SIGSTOP)
+    supervisor.kill()
+    supervisor.wait()
+    assert devices.take([Gpu("0")], 1, tmp_path) == {}
+    os.kill(guard, signal.SIGCONT)
+    with lease(1, [Gpu("0")], tmp_path) as gpus:
+        assert gpus.names == ("0",)
+
+
+def _holding(lock: Path) -> list[int]:
+    """Processes that have the lock's file open."""
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if entry.readlink() == lock:
+                found.add(int(entry.parts[2]))
+        except OSError:
+            continue
+    return sorted(found)
+
+
+def test_a_removed_lock_file_lets_nobody_in_twice(tmp_path):
+    with lease(1, [Gpu("0")], tmp_path):
+        (tmp_path / "0").unlink()
+        with lease(1, [Gpu("0")], tmp_path):  # a new file: whoever comes later sees this lease
+            assert devices.take([Gpu("0")], 1, tmp_path) == {}
+
+
+def test_more_gpus_than_there_are_is_said_at_once(tmp_path):
+    with (
+        pytest.raises(LaunchError, match=r"2 GPUs, and this process may use 1: 3\."),
+        lease(2, [Gpu("3")], tmp_path),
+    ):
+        pass
+
+
+def test_each_allocation_of_a_cluster_counts_its_gpus_from_zero(tmp_path):
+    named = {devices.FOLDER: str(tmp_path)}
+    assert lease_folder(named) == tmp_path
+    assert lease_folder({**named, "SLURM_JOB_ID": "7"}) == tmp_path / "job-7"
+
+
+SMI = "0, GPU-aa11, 24576\n1, GPU-bb22, 24564\n2, GPU-cc33, [N/A]\n"
+
+
+def test_gpus_are_those_of_the_machine_or_those_that_the_environment_names():
+    assert [gpu.name for gpu in visible_gpus({}, SMI)] == ["0", "1", "2"]
+    assert [gpu.memory for gpu in visible_gpus({}, SMI)] == [24576 * 2**20, 24564 * 2**20, None]
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": "1"}, SMI) == [Gpu("1", 24564 * 2**20)]
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": "GPU-bb"}, SMI) == [
+        Gpu("1", 24564 * 2**20, by_bus=True)
+    ]
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": "0"}, "") == [Gpu("0")]
+
+
+def test_numbers_of_the_bus_are_handed_on_with_its_order(tmp_path):
+    with lease(1, visible_gpus({"CUDA_VISIBLE_DEVICES": "GPU-bb22"}, SMI), tmp_path) as gpus:
+        assert gpus.environment == {"CUDA_VISIBLE_DEVICES": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    with lease(1, visible_gpus({"CUDA_VISIBLE_DEVICES": "1"}, SMI), tmp_path) as gpus:
+        assert gpus.environment == {"CUDA_VISIBLE_DEVICES": "1"}
