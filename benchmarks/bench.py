@@ -1,6 +1,6 @@
 """What the cached path saves against Trainer + DeepSpeed, measured in turns; see `make bench`.
 
-    python benchmarks/bench.py [--quick]
+    python benchmarks/bench.py [--quick] [--only PART ...]
 
 A1 is the opponent with checkpointing off, A2 as the source has it (gradient_checkpointing: true, so
 that transformers differentiates the frozen layers too). Steps and evaluations are timed in one
@@ -29,6 +29,8 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 # Threads that wait by spinning ruin a measurement on a machine that has other work.
 THREADS = int(os.environ.get("BENCH_THREADS", len(os.sched_getaffinity(0))))
 os.environ |= {"OMP_WAIT_POLICY": "passive"}
+# In a workflow no opponent's job comes between two runs.
+os.environ |= {"ABLATION_WARM_IDLE_SECONDS": "900"}
 os.environ |= {"OMP_NUM_THREADS": str(THREADS), "DS_ACCELERATOR": "cpu", "HF_HUB_OFFLINE": "1"}
 
 import numpy as np  # noqa: E402
@@ -43,6 +45,9 @@ LORA = {
     "layers_to_transform": list(range(LAYERS - TRAINED, LAYERS)),
     "modules_to_save": ["score"],
 }
+# Shares of a layer: what checkpointing computes again, and what the last token's layer leaves out.
+RECOMPUTED, SPARED = 0.75, 0.944
+PARTS = ("steps", "memory", "equality", "fixed", "jobs")
 # What it must reach against A1 and A2, and what it aims at.
 TARGETS = {
     "step": ((2.1, 2.6), (4.5, 6.0)),
@@ -241,6 +246,10 @@ def measure_steps(folder: Path, model: Path, tokens: int, steps: int) -> dict[st
             seconds, logits[who.name] = who.evaluate(tables.train, collator)
             evaluations.setdefault(who.name, []).append(seconds)
     gate = equality(a1, full, last, logits)
+    profile = {
+        who.name: profile_step(who, order[-1].tolist(), tables.train, collator)
+        for who, tables in ((a1, plain), (last, cached))
+    }
     best = min((full, last), key=lambda who: np.median(who.seconds[1:]))
 
     def ratios(who: Contender, other: Contender) -> dict[str, float]:
@@ -269,12 +278,27 @@ def measure_steps(folder: Path, model: Path, tokens: int, steps: int) -> dict[st
             "cached": cpu_ratios(full, a1, a2),
             "cached, last token": cpu_ratios(last, a1, a2),
         },
+        "profile": profile,
         "loader_share": best.loading / sum(best.seconds),
         "disk_bytes_per_token": json.loads((folder / "prefix/prefix.json").read_text())["caches"][
             "float32"
         ]["bytes"]
         / (tokens * sum(sizes.values())),
     }
+
+
+def profile_step(who: Contender, rows: list[int], table: Any, collator: Any) -> dict[str, float]:
+    """CPU seconds of one more step: matrix products, draws of dropout, attention, and all."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU]) as found:
+        who.step(rows, table, collator, 0)
+    seconds = {event.key: event.self_cpu_time_total / 1e6 for event in found.key_averages()}
+    kinds = {"products": "aten::mm", "dropout": "aten::bernoulli_", "attention": "aten::_scaled"}
+    return {
+        kind: sum(value for key, value in seconds.items() if key.startswith(start))
+        for kind, start in kinds.items()
+    } | {"all": sum(seconds.values())}
 
 
 def cpu_ratios(who: Contender, a1: Contender, a2: Contender) -> dict[str, Any]:
@@ -405,7 +429,7 @@ def measure_jobs(folder: Path, model: Path, quick: bool) -> dict[str, Any]:
     """Fixed cost of a run, and the whole grid of 4 arms, 3 seeds and 3 epochs."""
     import tiny
 
-    sizes = {"train": 7 * BATCH, **held_out(7 * BATCH)}
+    sizes = {"train": 4 * BATCH, **held_out(4 * BATCH)}  # A2 trains 30 to 40 s
     data = write_data(folder / "data", sizes, 128, model)
     arms = {
         f"lr{n}": settings_of(learning_rate=n * 1e-3, num_train_epochs=3.0) for n in (1, 2, 3, 4)
@@ -423,29 +447,29 @@ def measure_jobs(folder: Path, model: Path, quick: bool) -> dict[str, Any]:
             times["cached"].append(
                 cached_seconds(folder / f"runs/{arm}-{seed}", folder, model, arm, seed)
             )
-            if index == 0:  # the other arms of the opponent cost the same
+            if index == 1:  # the other arms of the opponent cost the same
                 for who, checkpointing in (("A1", False), ("A2", True)):
                     out = folder / f"{who}-{seed}"
                     times[who].append(opponent_seconds(out, job, checkpointing))
             print(arm, seed, {k: v[-1] for k, v in times.items() if v}, flush=True)
     runs = 12
-    ours = building + sum(t["wall"] for t in times["cached"]) / len(times["cached"]) * runs
-    grid = {who: interval([t["wall"] * runs / ours for t in times[who]]) for who in ("A1", "A2")}
+    by_seed = np.reshape([[t["wall"], t["steps"]] for t in times["cached"]], (len(seeds), -1, 2))
+    walls, steps = by_seed.mean(1).T  # beside the opponent's of the same minutes
+    ours = building + runs * walls
+
+    def against(who: str, name: str, mine: np.ndarray) -> dict[str, float]:
+        return interval([t[name] / m for t, m in zip(times[who], mine, strict=True)])
+
     warm = [t["wall"] - t["steps"] for t in times["cached"]]
     launched = [t["wall"] - t["steps"] for t in times["A1"]]
     return {
-        "grid": grid
+        "grid": {who: against(who, "wall", ours / runs) for who in ("A1", "A2")}
         | {
-            "seconds": ours,
+            "seconds": float(ours.mean()),
             "building_seconds": building,
             "measured": {k: len(v) for k, v in times.items()},
         },
-        "step_within_jobs": {
-            who: interval(
-                [t["steps"] / np.median([c["steps"] for c in times["cached"]]) for t in times[who]]
-            )
-            for who in ("A1", "A2")
-        },
+        "step_within_jobs": {who: against(who, "steps", steps) for who in ("A1", "A2")},
         "walls": times,
         "beyond_steps": {
             "cached": interval(warm),
@@ -478,7 +502,7 @@ def measure_fixed(folder: Path, model: Path, repeats: int) -> dict[str, Any]:
     }
 
 
-def measure_memory(folder: Path, model: Path) -> dict[str, float]:
+def measure_memory(model: Path) -> dict[str, float]:
     """Resident bytes that loading the weights adds, plain and cached."""
     code = (
         "import sys,gc;sys.path[:0]=sys.argv[3:5]\n"
@@ -601,6 +625,13 @@ Seconds of a step:
 | --- | --- | --- |
 {seconds}
 
+What limits a step
+
+- In floating-point operations, {limits()}.
+- A profile of one step, in CPU seconds: {profile_text(long["profile"])}. The adapters' small
+  matrix products and dropout are the same on both paths, so the ratio stays below that of the
+  frozen layers.
+
 Notes
 
 - Steps and evaluations alternate in one process. Jobs alternate too; of the opponent's 12 grid runs
@@ -615,6 +646,26 @@ Notes
 - The cache takes {long["disk_bytes_per_token"]:.0f} bytes for each token.
 - On the disk of the machine the cache was in memory; a cold disk adds its reading time.
 """
+
+
+def limits() -> str:
+    """Ratios of operations, of layers that a token passes forward or backward once."""
+    plain, cached = LAYERS + TRAINED, 2 * TRAINED
+    hooked, pruned = (2 + RECOMPUTED) * LAYERS, cached - 2 * SPARED
+    return (
+        f"a cached step is {plain / cached:.2f} times cheaper than A1's and {hooked / cached:.2f}"
+        f" times than A2's; with the last token's layer {plain / pruned:.2f} and"
+        f" {hooked / pruned:.2f} times"
+    )
+
+
+def profile_text(profile: dict[str, dict[str, float]]) -> str:
+    """Where the time of a step goes."""
+    return "; ".join(
+        f"{name} {found['all']:.2f}, of which products {found['products']:.2f}, dropout's draws"
+        f" {found['dropout']:.2f}, attention {found['attention']:.2f}"
+        for name, found in profile.items()
+    )
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
@@ -643,35 +694,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few repetitions: no figures to quote")
     parser.add_argument("--model", type=Path, default=ROOT / "results/debian_sections/model")
-    parser.add_argument("--steps-only", action="store_true", help="print steps and memory alone")
+    parser.add_argument(
+        "--only", nargs="+", choices=PARTS, default=PARTS, help="keep what else results.json has"
+    )
     parser.add_argument("--scratch", type=Path, help="folder for data and runs")
     args = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=args.scratch))
-    model = args.model.resolve()
-    results: dict[str, Any] = {
-        "machine": f"{platform.machine()}, {THREADS} threads",
-        "quick": args.quick,
+    model, quick, file = args.model.resolve(), args.quick, ROOT / "benchmarks/results.json"
+    measure = {
+        "steps": lambda at: {
+            str(tokens): measure_steps(at / str(tokens), model, tokens, 4 if quick else 10)
+            for tokens in (24, 128)
+        },
+        "memory": lambda at: measure_memory(model),
+        "equality": lambda at: measure_equality(at, model, 10 if quick else 50),
+        "fixed": lambda at: measure_fixed(at, model, 1 if quick else 3),
+        "jobs": lambda at: measure_jobs(at, model, quick),
     }
+    results = {} if set(args.only) == set(PARTS) else json.loads(file.read_text())
+    results |= {"machine": f"{platform.machine()}, {THREADS} threads", "quick": quick}
     try:
-        results["steps"] = {}
-        for tokens in (24, 128):
-            steps = 4 if args.quick else 10
-            found = measure_steps(folder / f"steps-{tokens}", model, tokens, steps)
-            results["steps"][str(tokens)] = found
-            print(json.dumps(found, indent=1), flush=True)
-        results["memory"] = measure_memory(folder, model)
-        print(results["memory"], flush=True)
-        if args.steps_only:
-            return
-        results["equality"] = measure_equality(folder / "gate", model, 10 if args.quick else 50)
-        results["fixed"] = measure_fixed(folder / "fixed", model, 1 if args.quick else 3)
-        print(json.dumps(results["fixed"]), flush=True)
-        results["jobs"] = measure_jobs(folder / "jobs", model, args.quick)
+        for part in args.only:
+            results[part] = measure[part](folder / part)
+            print(part, json.dumps(results[part], indent=1), flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     results["load"] = f"{os.getloadavg()[2]:.2f}"
     print(table(results))
-    (ROOT / "benchmarks/results.json").write_text(json.dumps(results, indent=1) + "\n")
+    file.write_text(json.dumps(results, indent=1) + "\n")
     (ROOT / "docs").mkdir(exist_ok=True)
     (ROOT / "docs/benchmarks.md").write_text(page(results))
     draw(results, ROOT / "docs/benchmarks.svg")
