@@ -392,6 +392,7 @@ def test_a_confirmation_is_told_with_its_verdict(made, language):
         "status": "confirmed",
         "reason": "beats_current_and_keeps_up",
         "few_seeds": True,
+        "is_backup": False,
         "stages": ["epochs"],
         "seeds": [11, 12, 13],
         "over_current": effect,

@@ -193,6 +193,31 @@ def test_fresh_seeds_refute_a_part_that_falls_behind_the_backup(tmp_path, langua
     assert "101, 102, 103, 104, 105" in render(made, language, verdict)
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_backup_itself_is_not_compared_with_itself(tmp_path, language):
+    made = study(tmp_path, confirm={"seeds": [101, 102, 103]})
+    every = ["lora_lr", "epochs", "regularisation", "remainder"]
+    verdict = confirm(made, {"stages": every}, EFFECTS)
+    assert verdict["is_backup"] and verdict["reason"] == "beats_current"
+    title = {"en": "Confirmed on fresh seeds?", "ko": "새 시드로 재확인한 결과"}[language]
+    assert "[+0.0, +0.0]" not in block(render(made, language, verdict), title)
+
+
+def test_a_step_measured_on_a_harmful_one_says_what_it_does_without(tmp_path):
+    told = "measured on top of stage 1"
+    bare, alone, averaged = (
+        next(line for line in render(study(tmp_path / name, **keys)).splitlines() if told in line)
+        for name, keys in (
+            ("bare", {}),
+            ("alone", {"designs": ["one_at_a_time"]}),
+            ("averaged", {"designs": ["factorial"]}),
+        )
+    )
+    assert "Alone it was not measured" in bare
+    assert "Alone, on top of current: +" in alone
+    assert "On average over all orders of the factors: +" in averaged
+
+
 # --- Stability and the path of the runs ---
 
 

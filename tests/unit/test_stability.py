@@ -98,7 +98,8 @@ def test_confirmed_is_better_than_current_and_no_worse_than_backup():
 
 def test_a_recommendation_that_is_the_backup_needs_only_to_beat_current():
     same = fresh(0.0, 0.0, 0.0, identical=True)
-    assert confirm(BETTER, same, 0.01).status == "confirmed"
+    found = confirm(BETTER, same, 0.01, is_backup=True)
+    assert (found.status, found.reason) == ("confirmed", "beats_current")
 
 
 @pytest.mark.parametrize(

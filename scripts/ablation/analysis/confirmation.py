@@ -38,12 +38,15 @@ class Confirmation:
     few_seeds: bool
 
 
-def confirm(over_current: Estimate, over_backup: Estimate, delta: float) -> Confirmation:
+def confirm(
+    over_current: Estimate, over_backup: Estimate, delta: float, is_backup: bool = False
+) -> Confirmation:
     """The verdict on a recommendation, from improvements (positive is better) on fresh seeds.
 
     Confirmed: the 95 % interval over current is above zero, and the lower end of the 90 % interval
     over backup is above minus delta (it is not worse by an amount that matters). Refuted: surely
-    no better than current, or surely worse than backup by more than delta.
+    no better than current, or surely worse than backup by more than delta. The backup itself
+    (`is_backup`) has only current to beat.
     """
     few = min(over_current.n, over_backup.n) < ENOUGH_SEEDS
     if over_current.low is None or over_backup.low90 is None:
@@ -54,6 +57,8 @@ def confirm(over_current: Estimate, over_backup: Estimate, delta: float) -> Conf
         return Confirmation(REFUTED, "worse_than_backup", few)
     if over_current.low <= 0:
         return Confirmation(UNDECIDED, "better_than_current_open", few)
+    if is_backup:
+        return Confirmation(CONFIRMED, "beats_current", few)
     if over_backup.low90 <= -delta:
         return Confirmation(UNDECIDED, "as_good_as_backup_open", few)
     return Confirmation(CONFIRMED, "beats_current_and_keeps_up", few)
@@ -74,12 +79,14 @@ def estimate_confirmation(
         values = sign * (pairs["arm"] - pairs["reference"]).to_numpy()
         same = variants["recommended"] == variants[reference]
         found[reference] = mean_estimate(values, list(pairs.index), identical=same)
-    verdict = confirm(found["current"], found["backup"], float(metric["delta"]))
+    is_backup = variants["recommended"] == variants["backup"]
+    verdict = confirm(found["current"], found["backup"], float(metric["delta"]), is_backup)
     arm = next(arm for arm in grid["arms"] if arm["arm"] == "recommended")
     return {
         **asdict(verdict),
         "stages": list(arm["stages"]),
         "variant": arm["variant"],
+        "is_backup": is_backup,
         "seeds": [int(seed) for seed in grid["seeds"]],
         "over_current": found["current"].as_dict(),
         "over_backup": found["backup"].as_dict(),

@@ -72,7 +72,7 @@ def recommendations(sources: Sources) -> list[dict[str, str]]:
             left_out.append(sources.step_name(step))
             continue
         diff = diff_text(sources, step["settings"])
-        note = t("recommend.on_top", steps=t.listing(left_out)) if left_out else ""
+        note = on_top_text(sources, step, left_out) if left_out else ""
         found.append(
             {
                 "title": sources.step_title(step),
@@ -84,6 +84,18 @@ def recommendations(sources: Sources) -> list[dict[str, str]]:
             }
         )
     return found
+
+
+def on_top_text(sources: Sources, step: Mapping[str, Any], left_out: Sequence[str]) -> str:
+    """What a step was measured on top of, and what it does without that where it was measured."""
+    t, steps = sources.messages, sources.messages.listing(left_out)
+    alone = sources.contrasts.get(f"only:{step['stage']}")
+    averaged = next((s for s in sources.effects["shapley"] if s["factor"] == step["stage"]), None)
+    for key, found in (("alone", alone), ("averaged", averaged)):
+        if found is not None and found["improvement"]["estimate"] is not None:
+            effect = t.effect(found["improvement"], sources.metric)
+            return t(f"recommend.on_top_{key}", steps=steps, effect=effect)
+    return t("recommend.on_top", steps=steps)
 
 
 def diff_text(sources: Sources, settings: Sequence[str]) -> str:

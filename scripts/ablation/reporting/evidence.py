@@ -584,7 +584,7 @@ def confirmation_lines(sources: Sources) -> list[str]:
     below |= {"low": below["low90"], "high": below["high90"]}
     lines.append(
         t(
-            "confirmation.measured",
+            "confirmation.measured_backup" if verdict["is_backup"] else "confirmation.measured",
             stages=t.listing([factor_title(sources, name) for name in verdict["stages"]]),
             seeds=t.listing([str(seed) for seed in verdict["seeds"]]),
             current=t.effect(verdict["over_current"], metric),
