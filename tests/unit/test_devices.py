@@ -30,7 +30,7 @@ import os, sys
 from ablation.runs.devices import lease
 from ablation.runs.launch import run_supervised
 with lease(1) as gpus:
-    run_supervised(["sleep", "60"], dict(os.environ, MARK=sys.argv[1]), gpus.files)
+    run_supervised(["sleep", "60"], dict(os.environ, MARK=sys.argv[1]), 29500, gpus.files)
 """
 
 

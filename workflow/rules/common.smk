@@ -295,7 +295,9 @@ def prefix_identity():
 
 def max_lengths():
     """Most tokens that each arm reads of a text: all that the model has places for, if uncut."""
-    places = (STUDY.options["model"]["architecture"] or {}).get("max_position_embeddings")
+    places = (STUDY.options["model"]["architecture"] or {}).get(
+        "max_position_embeddings"
+    )
     cuts = {cut_of(arm.settings) for arm in GRID.arms}
     return sorted(cut or places or 2**17 for cut in cuts)
 
