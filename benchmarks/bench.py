@@ -429,7 +429,7 @@ def measure_jobs(folder: Path, model: Path, quick: bool) -> dict[str, Any]:
     """Fixed cost of a run, and the whole grid of 4 arms, 3 seeds and 3 epochs."""
     import tiny
 
-    sizes = {"train": 4 * BATCH, **held_out(4 * BATCH)}  # A2 trains 30 to 40 s
+    sizes = {"train": 5 * BATCH, **held_out(5 * BATCH)}  # A2 trains 40 to 55 s
     data = write_data(folder / "data", sizes, 128, model)
     arms = {
         f"lr{n}": settings_of(learning_rate=n * 1e-3, num_train_epochs=3.0) for n in (1, 2, 3, 4)
