@@ -5,8 +5,6 @@ import math
 import pytest
 
 from ablation.analysis.claims import (
-    Claim,
-    accepted_range,
     claim_distance,
     claim_interval,
     judge_claim,
@@ -15,10 +13,10 @@ from ablation.analysis.claims import (
     level_of,
     levels_between,
     multiples_of,
-    read_claim,
 )
 from ablation.analysis.statistics import Estimate, mean_estimate
 from ablation.errors import UserError
+from ablation.facts.claim import Claim, accepted_range, read_claim
 
 DELTA = 0.01
 

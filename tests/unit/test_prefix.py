@@ -107,7 +107,9 @@ def test_the_cached_path_gives_the_losses_and_the_adapter_of_the_plain_path(stud
         network.config.pad_token_id = network.get_base_model().config.pad_token_id = 0
         if use and pruned:
             assert prune_last_layer(network.get_base_model())
-        tables = load_tables(study / "data", config["settings"], LABELS, use)
+        tables = load_tables(study / "data", config["settings"], LABELS)
+        if use:
+            tables.read_states(use)
         outcomes.append(train(network, tables.train))
     (plain_losses, plain), (losses, state) = outcomes
     assert np.abs(np.subtract(losses, plain_losses)).max() < 1e-5
@@ -130,7 +132,8 @@ def test_a_kept_special_token_rules_out_the_states_of_a_longer_cut(study, tmp_pa
     prefix = open_prefix(config)
     network = prefixes.load_bottom(config["model_path"], config["model"], "float32", 2)
     states = prefixes.hidden_states(network, [np.asarray(tokens)], [2])[2][0]
-    cached = load_tables(other / "data", config["settings"], LABELS, prefix).train[index]["states"]
+    tables = load_tables(other / "data", config["settings"], LABELS).read_states(prefix)
+    cached = tables.train[index]["states"]
     assert torch.allclose(cached, states, atol=1e-5)
 
 

@@ -19,7 +19,7 @@ from ablation.files import save_json
 from ablation.messages import LANGUAGES, Messages, load_catalogue, localized, short_value
 from ablation.planning.explain import explain_study
 from ablation.planning.study import load_study
-from ablation.reporting.figures import FIGURES
+from ablation.reporting import FIGURES
 from ablation.reporting.report import render_report
 from ablation.reporting.sources import GROUPS, load_sources
 from ablation.runs.metrics import collect, load_json, load_table, save_table

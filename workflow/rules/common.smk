@@ -12,6 +12,7 @@ SCRIPTS = BASE / "scripts"
 sys.path.insert(0, str(SCRIPTS.resolve()))
 
 from ablation.planning import adaptive
+from ablation import reporting
 from ablation.reporting import incomplete
 from ablation.planning.designs import FACTORIAL, GREEDY_PATH, read_designs
 from ablation.errors import UserError
@@ -94,15 +95,8 @@ VARIANTS = list(DEVICES)
 PLANNED = {arm.variant for arm in GRID.arms}
 LANGUAGES = {"report": "en", "report.ko": "ko"}
 RECOMMENDED = [Path(STUDY.current.file).name, f"{Path(STUDY.current.file).stem}.patch"]
-FIGURES = [
-    "waterfall",
-    "loss_curves",
-    "learning_rates",
-    "gradient_norms",
-    "attribution",
-    "quality_cost",
-    *(["interactions"] if FACTORIAL in read_designs(STUDY.options) else []),
-]
+HAS_FACTORIAL = FACTORIAL in read_designs(STUDY.options)
+FIGURES = [*reporting.FIGURES, *[reporting.INTERACTIONS] * HAS_FACTORIAL]
 
 # Snakemake counts the GPUs, and each run takes a lease of its own (ablation.runs.devices).
 if GPUS and not CLUSTER and "gpu" not in workflow.global_resources:

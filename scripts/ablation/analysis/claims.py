@@ -10,21 +10,24 @@ from typing import Any
 from ablation.analysis.families import Evidence, plain_evidence
 from ablation.analysis.statistics import Estimate, is_equivalent, seeds_to_decide
 from ablation.errors import UserError
+from ablation.facts.claim import (
+    ABSOLUTE,
+    CONFIRMED,
+    FACTOR,
+    REDUCTION,
+    REFUTED,
+    UNDECIDED,
+    Claim,
+    accepted_range,
+)
 
-CONFIRMED = "confirmed"
-REFUTED = "refuted"
 EQUIVALENT = "equivalent"
-UNDECIDED = "undecided"
 NO_DIFFERENCE = "no_difference"
 NOT_SEPARATED = "not_separated"
 
 LEVELS = ("NONE", "LOW", "MEDIUM", "HIGH")
+LEVELS_THAT_MATTER = LEVELS[1:]
 MULTIPLES = {"low": 1.0, "medium": 2.0, "high": 5.0}
-
-ABSOLUTE = "absolute"
-FACTOR = "factor"
-REDUCTION = "relative_reduction"
-UNITS = (ABSOLUTE, FACTOR, REDUCTION)
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,12 @@ def levels_between(
     first = LEVELS.index(level_of(smallest, delta, multiples))
     last = LEVELS.index(level_of(max(sizes), delta, multiples))
     return LEVELS[first : last + 1]
+
+
+def is_decided_gain(contrast: Mapping[str, Any]) -> bool:
+    """Whether a contrast of effects.json surely helps, by an amount that matters."""
+    impact = contrast["impact"]
+    return impact["level"] in LEVELS_THAT_MATTER and impact["direction"] == "helps"
 
 
 def more_than(n: int, seeds: int | None) -> int | None:
@@ -127,66 +136,6 @@ def judge_impact_claim(claimed: str, impact: Impact) -> str:
     if impact.possible == (claimed,):
         return CONFIRMED
     return REFUTED if claimed not in impact.possible else UNDECIDED
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One promise in numbers: a quantity of a contrast lies between `low` and `high`.
-
-    Attributes:
-        unit: "absolute" (arm minus reference), "factor" (arm over reference) or
-            "relative_reduction" (1 minus that factor).
-        low, high: The promised range; None is open.
-        beyond: What a result past the far end of the range says, where "far" is away from no
-            effect: "confirmed" (a gain larger than promised) or "refuted" (a cost that is not
-            what was promised).
-    """
-
-    id: str
-    quantity: str
-    contrast: str
-    unit: str
-    low: float | None
-    high: float | None
-    beyond: str
-
-
-def read_claim(entry: Mapping[str, Any]) -> Claim:
-    """A claim out of study.yaml's `claims.statements`.
-
-    Raises:
-        UserError: a unit that is not known, or a range that is empty.
-    """
-    name = str(entry["id"])
-    unit = str(entry.get("unit", ABSOLUTE))
-    if unit not in UNITS:
-        raise UserError(f"claim {name} has an unknown unit", found=unit, allowed=UNITS)
-    low, high = entry.get("low"), entry.get("high")
-    low = None if low is None else float(low)
-    high = None if high is None else float(high)
-    if (low is None and high is None) or (low is not None and high is not None and low > high):
-        raise UserError(
-            f"claim {name} has an empty range", found=[low, high], allowed="low <= high"
-        )
-    beyond = str(entry.get("beyond", CONFIRMED))
-    if beyond not in (CONFIRMED, REFUTED):
-        raise UserError(
-            f"claim {name}: `beyond` is unknown", found=beyond, allowed=[CONFIRMED, REFUTED]
-        )
-    return Claim(name, str(entry["quantity"]), str(entry["contrast"]), unit, low, high, beyond)
-
-
-def accepted_range(claim: Claim) -> tuple[float, float]:
-    """The values that agree with the claim; open at its far end if `beyond` confirms."""
-    low = -math.inf if claim.low is None else claim.low
-    high = math.inf if claim.high is None else claim.high
-    if claim.beyond == CONFIRMED:
-        nothing = 1.0 if claim.unit == FACTOR else 0.0
-        if low >= nothing:
-            high = math.inf
-        elif high <= nothing:
-            low = -math.inf
-    return low, high
 
 
 def in_unit(value: float | None, unit: str) -> float | None:

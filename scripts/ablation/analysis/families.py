@@ -177,21 +177,26 @@ def _staged(one: Series, plan: sequential.Plan) -> tuple[bool, bool, float | Non
 def _alone(one: Series, delta: float, alpha: float) -> Evidence:
     """Uncorrected evidence of what describes, checks or explores."""
     p = _t_p(one)
-    n = len(one.values)
-    return Evidence(
-        UNCORRECTED,
-        1,
+    return _uncorrected(
+        len(one.values),
+        alpha,
+        _fixed(one, p, delta, alpha, 1 - alpha),
         p,
-        None,
-        None,
-        None,
-        None,
-        inference.sign_flip_floor(n),
-        inference.seeds_below_floor(alpha),
-        *_fixed(one, p, delta, alpha, 1 - alpha),
-        1 - alpha,
         inference.tost(list(one.values.values()), delta).p,
     )
+
+
+def _uncorrected(
+    n: int,
+    alpha: float,
+    found: tuple[bool, bool, float | None, float | None],
+    p: float | None = None,
+    equivalence_p: float | None = None,
+) -> Evidence:
+    """Evidence that stands alone; `found` is what `_fixed` gives."""
+    floor, seeds = inference.sign_flip_floor(n), inference.seeds_below_floor(alpha)
+    tests = p, None, None, None, None
+    return Evidence(UNCORRECTED, 1, *tests, floor, seeds, *found, 1 - alpha, equivalence_p)
 
 
 def _joint(family: Sequence[Series]) -> dict[str, float]:
@@ -207,20 +212,10 @@ def _joint(family: Sequence[Series]) -> dict[str, float]:
 def plain_evidence(effect: Estimate, delta: float) -> Evidence:
     """The evidence of an estimate on its own, without correction."""
     known = effect.low is not None and effect.high is not None
-    return Evidence(
-        UNCORRECTED,
-        1,
-        None,
-        None,
-        None,
-        None,
-        None,
-        inference.sign_flip_floor(effect.n),
-        inference.seeds_below_floor(),
+    found = (
         bool(known and (effect.low > 0 or effect.high < 0)),
         statistics.is_equivalent(effect, delta),
         effect.low,
         effect.high,
-        statistics.CONFIDENCE,
-        None,
     )
+    return _uncorrected(effect.n, inference.ALPHA, found)

@@ -18,6 +18,7 @@ from ablation.analysis import statistics
 from ablation.analysis.statistics import Estimate
 from ablation.errors import UserError
 from ablation.facts.arithmetic import is_arithmetic
+from ablation.facts.claim import read_claim
 
 SEED_SPREAD = "seed_spread"
 
@@ -81,7 +82,7 @@ def judge_statements(
     for entry in (study.get("claims") or {}).get("statements") or []:
         if is_arithmetic(entry):
             continue
-        claim = verdicts.read_claim(entry)
+        claim = read_claim(entry)
         if claim.contrast not in names:
             raise UserError(
                 f"claim {claim.id} names an unknown contrast",

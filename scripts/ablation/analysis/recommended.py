@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ablation.analysis.claims import LEVELS
+from ablation.analysis.claims import is_decided_gain
 from ablation.planning.grid import CURRENT
 
 OF_THE_PATH = ("stage", "total", "gap")
-LEVELS_THAT_MATTER = LEVELS[1:]
 
 
 def recommended_arm(effects: Mapping[str, Any]) -> str:
@@ -34,7 +33,6 @@ def recommended_arm(effects: Mapping[str, Any]) -> str:
     sure = {
         arm: contrast["improvement"]["estimate"]
         for arm, contrast in found.items()
-        if contrast["impact"]["direction"] == "helps"
-        and contrast["impact"]["level"] in LEVELS_THAT_MATTER
+        if is_decided_gain(contrast)
     }
     return max(sure, key=sure.__getitem__, default=CURRENT)

@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from ablation.errors import UserError
+from ablation.facts.claim import (
+    CONFIRMED,
+    FACTOR,
+    REDUCTION,
+    REFUTED,
+    UNDECIDED,
+    VALUE,
+    Claim,
+    accepted_range,
+    read_claim,
+)
 from ablation.facts.quantities import Bounds, Quantities, ratio
 
 ARITHMETIC = "arithmetic"
-# The words are those of `claims`, which is not imported here: it needs scipy and pandas, seconds
-# that a command before training should not take. A test holds the two together.
-CONFIRMED = "confirmed"
-REFUTED = "refuted"
-UNDECIDED = "undecided"
-ABSOLUTE = "absolute"
-FACTOR = "factor"
-REDUCTION = "relative_reduction"
-VALUE = "value"
-UNITS = (ABSOLUTE, FACTOR, REDUCTION)
 # Claims are rounded numbers; what is computed is not.
 ROUNDING = 1e-6
 
@@ -58,7 +59,7 @@ def _judge(
     arms: Mapping[str, Quantities],
     contrasts: Mapping[str, tuple[str, str]],
 ) -> dict[str, Any]:
-    claim = read_statement(entry)
+    claim = read_claim(entry)
     arm, reference = _arms_of(claim, arms, contrasts)
     if not arms[arm].knows(claim.quantity):
         known = sorted({*arms[arm].values, *_numbers(arms[arm])})
@@ -86,68 +87,8 @@ def _judge(
     }
 
 
-@dataclass(frozen=True)
-class Statement:
-    """One claim that arithmetic decides; the attributes are those of `claims.Claim`.
-
-    `contrast` is an arm, and `unit` "value", where the value of one arm is claimed.
-    """
-
-    id: str
-    quantity: str
-    contrast: str
-    unit: str
-    low: float | None
-    high: float | None
-    beyond: str
-
-
-def read_statement(entry: Mapping[str, Any]) -> Statement:
-    """A statement out of study.yaml's `claims.statements`.
-
-    Raises:
-        UserError: it lacks a key, or its unit, range or `beyond` cannot be.
-    """
-    name = str(entry.get("id", "?"))
-    of_arm = "arm" in entry
-    needed = ("id", "quantity", "arm" if of_arm else "contrast")
-    missing = [key for key in needed if key not in entry]
-    if missing:
-        raise UserError(f"claim {name} lacks a key", found=list(entry), allowed=missing)
-    unit = VALUE if of_arm else str(entry.get("unit", ABSOLUTE))
-    if not of_arm and unit not in UNITS:
-        raise UserError(f"claim {name} has an unknown unit", found=unit, allowed=UNITS)
-    low, high = (None if entry.get(k) is None else float(entry[k]) for k in ("low", "high"))
-    if (low is None and high is None) or (None not in (low, high) and low > high):
-        raise UserError(
-            f"claim {name} has an empty range", found=[low, high], allowed="low <= high"
-        )
-    beyond = str(entry.get("beyond", CONFIRMED))
-    if beyond not in (CONFIRMED, REFUTED):
-        allowed = [CONFIRMED, REFUTED]
-        raise UserError(f"claim {name}: `beyond` is unknown", found=beyond, allowed=allowed)
-    contrast = str(entry[needed[2]])
-    return Statement(name, str(entry["quantity"]), contrast, unit, low, high, beyond)
-
-
-def accepted_range(claim: Statement) -> tuple[float, float]:
-    """The values that agree with the claim.
-
-    Where `beyond` confirms, a contrast's range is open at its far end, away from no effect.
-    """
-    low = -math.inf if claim.low is None else claim.low
-    high = math.inf if claim.high is None else claim.high
-    if claim.beyond == CONFIRMED and claim.unit != VALUE:
-        nothing = 1.0 if claim.unit == FACTOR else 0.0
-        if low >= nothing:
-            high = math.inf
-        elif high <= nothing:
-            low = -math.inf
-    return low, high
-
-
 def _arms_of(
-    claim: Statement, arms: Mapping[str, Quantities], contrasts: Mapping[str, tuple[str, str]]
+    claim: Claim, arms: Mapping[str, Quantities], contrasts: Mapping[str, tuple[str, str]]
 ) -> tuple[str, str | None]:
     if claim.unit == VALUE:
         if claim.contrast not in arms:
@@ -168,7 +109,7 @@ def _numbers(arm: Quantities) -> Iterator[str]:
     return (name for name in arm.settings if arm.knows(name))
 
 
-def _bounds(claim: Statement, arm: Quantities, reference: Quantities | None) -> Bounds:
+def _bounds(claim: Claim, arm: Quantities, reference: Quantities | None) -> Bounds:
     if reference is None:
         value = arm.get(claim.quantity)
         return (None if claim.quantity in arm.at_most else value), value
@@ -184,7 +125,7 @@ def _bounds(claim: Statement, arm: Quantities, reference: Quantities | None) -> 
     return values[0] - values[1], values[0] - values[1]
 
 
-def verdict_of(claim: Statement, low: float | None, high: float | None) -> str:
+def verdict_of(claim: Claim, low: float | None, high: float | None) -> str:
     """Confirmed if all that is possible agrees with the claim, refuted if nothing does."""
     if low is None and high is None:
         return UNDECIDED

@@ -5,23 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ablation.analysis.claims import LEVELS_THAT_MATTER, is_decided_gain
 from ablation.messages import cell, fence, is_score
 from ablation.reporting.excerpts import Edit, edits_for
 from ablation.reporting.sections import impact_text, undecided_contrast
 from ablation.reporting.sources import SIDES, Sources
 
-LEVELS_THAT_MATTER = ("LOW", "MEDIUM", "HIGH")
-
 
 def decided_steps(sources: Sources) -> list[Mapping[str, Any]]:
     """Steps of the path with an effect that matters, in the order of the path."""
     return [s for s in sources.path if s["impact"]["level"] in LEVELS_THAT_MATTER]
-
-
-def is_decided_gain(contrast: Mapping[str, Any]) -> bool:
-    """Whether a contrast surely helps, by an amount that matters."""
-    impact = contrast["impact"]
-    return impact["level"] in LEVELS_THAT_MATTER and impact["direction"] == "helps"
 
 
 def last_total(sources: Sources) -> Mapping[str, Any] | None:

@@ -27,6 +27,7 @@ from matplotlib.patches import Rectangle
 from ablation.errors import UserError
 from ablation.facts.schedules import learning_rates, steps_per_epoch, total_steps
 from ablation.inputs.rows import train_rows_of
+from ablation.reporting import FIGURES, INTERACTIONS
 from ablation.reporting.evidence import planned_effects
 from ablation.runs.metrics import load_history, run_folder
 
@@ -44,16 +45,6 @@ STYLE = {
 GAIN, LOSS, WHOLE, INK = "#9ecae1", "#fdae6b", "#636363", "#222222"
 MARKERS = "osD^vP*Xhd"
 MOST_POINTS = 800
-
-FIGURES = (
-    "waterfall",
-    "loss_curves",
-    "learning_rates",
-    "gradient_norms",
-    "attribution",
-    "quality_cost",
-)
-INTERACTIONS = "interactions"  # only where the study has a factorial
 
 
 def draw_all(

@@ -13,6 +13,7 @@ from ablation.analysis.health import health_rows, read_health
 from ablation.analysis.outcomes import FINAL_SUFFIX
 from ablation.configs.settings import NO_OP, in_arm
 from ablation.messages import cell, is_score, localized
+from ablation.reporting import FIGURES, INTERACTIONS
 from ablation.reporting.advice import (
     cause_rows,
     decided_steps,
@@ -29,15 +30,6 @@ from ablation.reporting.sources import SIDES, Sources
 from ablation.reporting.steadiness import steadiness_block
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "workflow" / "report" / "report.md.j2"
-FIGURES = (
-    "waterfall",
-    "loss_curves",
-    "learning_rates",
-    "gradient_norms",
-    "attribution",
-    "quality_cost",
-    "interactions",
-)
 
 
 def render_report(sources: Sources, figures: str | Path, output: str | Path) -> str:
@@ -86,7 +78,10 @@ def report_context(sources: Sources, figures: str | Path, output: str | Path) ->
         "health": health_lines(sources),
         "method": method_lines(sources),
         "locations": location_rows(sources),
-        "figures": {name: relative(Path(figures) / f"{name}.svg", folder) for name in FIGURES},
+        "figures": {
+            name: relative(Path(figures) / f"{name}.svg", folder)
+            for name in (*FIGURES, INTERACTIONS)
+        },
         "has_runs": bool(sources.runs["status"].eq("completed").any()),
     }
 

@@ -86,8 +86,10 @@ def run_job(run_dir: Path) -> None:
     set_seed(seed)
     checkpoints = run_dir / "checkpoints"
     arguments = make_arguments(config, batch, checkpoints)
-    prefix, reason = choose_path(config, len(labels))
-    tables = load_tables(Path(config["data"]), settings, len(labels), prefix)
+    tables = load_tables(Path(config["data"]), settings, len(labels))
+    prefix, reason = choose_path(config, tables)
+    if prefix:
+        tables.read_states(prefix)
     network = build_network(config, len(labels), prefix.boundary if prefix else 0)
     pad_id = 0 if prefix else set_padding(network, tables)
     path = {"path": "cached" if prefix else "plain", "path_reason": reason}
@@ -100,12 +102,11 @@ def run_job(run_dir: Path) -> None:
     finish(config, batch, trainer, recorder, keeper, tables, len(labels), path)
 
 
-def choose_path(config: dict[str, Any], num_labels: int) -> tuple[Prefix | None, str | None]:
+def choose_path(config: dict[str, Any], tables: Tables) -> tuple[Prefix | None, str | None]:
     """The cache of the frozen layers, or None and the reason why all layers are computed."""
     prefix = open_prefix(config)
     if isinstance(prefix, Prefix):
-        rows = load_tables(Path(config["data"]), config["settings"], num_labels).train.ids
-        if prefix.splits["train"].has(rows):
+        if prefix.splits["train"].has(tables.train.ids):
             log.info("the states of the first %d layers come from the cache", prefix.boundary)
             return prefix, None
         prefix = "the cache lacks training rows of this arm"

@@ -30,13 +30,12 @@ class Rows(torch.utils.data.Dataset):
         table: Dataset,
         ids: np.ndarray,
         max_length: int | None,
-        states: States | None = None,
         tail: Sequence[int] = (),
     ) -> None:
         self.table = table.with_format("numpy", columns=["input_ids", "label"])
         self.ids = ids
         self.max_length = max_length
-        self.states = states
+        self.states: States | None = None
         self.tail = tail
         lengths = np.asarray(table.with_format("numpy")["length"][:])[ids]
         self.full_lengths = lengths.astype(np.int64)
@@ -76,16 +75,19 @@ class Tables:
     test: Rows
     train_counts: np.ndarray
 
+    def read_states(self, prefix: Prefix) -> Tables:
+        """These tables, whose rows give the states of a cache from now on."""
+        for split, states in prefix.splits.items():
+            getattr(self, split).states = states
+        return self
 
-def load_tables(
-    data: Path, settings: dict[str, Any], num_labels: int, prefix: Prefix | None = None
-) -> Tables:
+
+def load_tables(data: Path, settings: dict[str, Any], num_labels: int) -> Tables:
     """The rows of an arm: its training rows, and all rows of the other splits, longest last.
 
     Evaluation rows are ordered by length, which leaves little padding and changes no score.
     `train_counts` are the rows of each class in the whole training split.
     """
-    states = prefix.splits if prefix else {}
     cut, tail = cut_of(settings), special_tail(data)
     tables = {name: load_from_disk(str(data / name)) for name in ("train", "validation", "test")}
     columns = tables["train"].with_format("numpy")
@@ -101,13 +103,12 @@ def load_tables(
             tables[name],
             np.argsort(tables[name].with_format("numpy")["length"][:], kind="stable"),
             cut,
-            states.get(name),
             tail,
         )
         for name in ("validation", "test")
     }
     counts = np.bincount(labels, minlength=num_labels)
-    train = Rows(tables["train"], ids, cut, states.get("train"), tail)
+    train = Rows(tables["train"], ids, cut, tail)
     return Tables(train, **evaluation, train_counts=counts)
 
 
