@@ -24,7 +24,7 @@ from transformers import AutoConfig, AutoModel
 
 from ablation.facts.quantities import cut_of, engine_dtype
 from ablation.files import save_json
-from ablation.inputs.data import training_rows, truncate_ids
+from ablation.inputs.data import SPLITS, training_rows, truncate_ids
 from ablation.inputs.models import model_folder
 from ablation.runs.prefix import (
     GIGABYTE,
@@ -38,7 +38,6 @@ from ablation.runs.prefix import (
 )
 from ablation.training.request import data_fingerprint, digest, special_tail
 
-SPLITS = ("train", "validation", "test")
 RECORD = "prefix.json"
 ROPE_TYPES = ("default", "linear", "llama3", "yarn")  # others depend on the text's length
 TOKENS_AT_ONCE = 4096

@@ -13,7 +13,7 @@ from datasets import Dataset, load_from_disk
 from torch.utils.data import Sampler
 
 from ablation.facts.quantities import cut_of
-from ablation.inputs.data import training_rows, truncate_ids
+from ablation.inputs.data import SPLITS, training_rows, truncate_ids
 from ablation.training.plan import epoch_order
 from ablation.training.prefix import Prefix, States
 from ablation.training.request import special_tail
@@ -89,7 +89,7 @@ def load_tables(data: Path, settings: dict[str, Any], num_labels: int) -> Tables
     `train_counts` are the rows of each class in the whole training split.
     """
     cut, tail = cut_of(settings), special_tail(data)
-    tables = {name: load_from_disk(str(data / name)) for name in ("train", "validation", "test")}
+    tables = {name: load_from_disk(str(data / name)) for name in SPLITS}
     columns = tables["train"].with_format("numpy")
     labels = np.asarray(columns["label"][:])
     ids = training_rows(
