@@ -24,7 +24,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "config/studies/debian_sections"
-PROFILE = '{"rows": {"train": 8, "validation": 1, "test": 2}, "tokens": {"mean": 4}}'
+PROFILE = (
+    '{"rows": {"train": 8, "validation": 1, "test": 2}, "tokens": {"mean": 4}, "special_tail": []}'
+)
 SIZES = (10, 1000, 3000)
 SEEDS, ARMS = "seeds", "arms"
 STAGED_ARMS = 5

@@ -164,6 +164,13 @@ def test_a_grid_has_every_combination_on_top_of_its_base(study):
     assert cells[0].name == "grid-learning_rate=0.0001,lora.r=8"
 
 
+def test_the_plan_tells_an_arm_of_a_grid_by_what_it_changes_in_its_base(study):
+    loaded = study("designs: [grid: {base: epochs, values: {learning_rate: [1e-4], lora.r: [8]}}]")
+    told = describe(loaded, expand(loaded), 1, "CPU process")
+    line = "  grid-learning_rate=0.0001,lora.r=8: stage2-epochs with learning_rate 0.0001, lora.r 8"
+    assert line in told.splitlines()
+
+
 def test_a_value_of_a_grid_has_the_type_of_its_setting_and_shares_an_equal_run(study):
     grid = expand(study("designs: [grid: {values: {num_train_epochs: [3, 5]}}]"))
     same, other = (arm for arm in grid.arms if arm.kind == "grid")

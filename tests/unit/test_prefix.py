@@ -92,6 +92,8 @@ def test_the_plan_says_what_the_cache_takes_and_who_cannot_use_it():
     assert "2 and 3 frozen layers" in lines[0]
     assert "0.00102 GB" in lines[0]  # 800 rows x 10 tokens x 64 bytes x 2
     assert "first" in lines[1]
+    del profile["special_tail"]  # as an earlier version wrote it
+    assert describe_prefix(arms, LLAMA, 20, profile) == lines
     assert "prefix_cache_gb is 0" in describe_prefix(arms, LLAMA, 0, None)[0]
 
 

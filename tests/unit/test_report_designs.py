@@ -161,6 +161,12 @@ def test_overlapping_designs_show_one_contrast_with_one_p(factorial):
     assert len(single) == 4 and all("→" in cell for row in single for cell in row[1:])
 
 
+def test_what_the_study_did_not_plan_has_no_column(tmp_path):
+    left_out = study(tmp_path, designs=["leave_one_out"])
+    table = rows(block(render(left_out), "One at a time, and leave one out"))
+    assert table and all(len(row) == 2 and "→" in row[1] for row in table)
+
+
 def test_the_seeds_of_a_control_are_not_those_of_the_study(factorial):
     method = section(render(factorial), "## How it was measured")
     assert "Seeds: 1, 2, 3, 4, 5. " in method

@@ -91,7 +91,6 @@ DEVICES = {
     for arm in ARMS
 }
 ON_GPUS = bool(GPUS) or CLUSTER or config["devices_per_run"] == SOURCE
-VARIANTS = list(DEVICES)
 PLANNED = {arm.variant for arm in GRID.arms}
 LANGUAGES = {"report": "en", "report.ko": "ko"}
 RECOMMENDED = [Path(STUDY.current.file).name, f"{Path(STUDY.current.file).stem}.patch"]
@@ -118,7 +117,8 @@ if workflow.is_main_process:
 
 wildcard_constraints:
     study="|".join([STUDY.name]),
-    variant="|".join(VARIANTS),
+    # Not the names themselves: Snakemake searches a constraint for each file of each job.
+    variant="[^/]+",
     seed=r"\d+",
 
 
@@ -319,8 +319,12 @@ if len(set(DEVICES.values())) == 1:
     GPUS_OF_RUN = DEVICES_OF_RUN if ON_GPUS else 0
 else:
     DEVICES_OF_RUN, THREADS_OF_RUN, GPUS_OF_RUN = get_devices, get_threads, get_gpus
-# A warm worker's socket is for one machine.
-WARM_WORKER = "off" if CLUSTER else config["warm_worker"]
+# Of a command: a warm worker's socket is for one machine.
+WARM = (
+    " --warm results/{wildcards.study}/.warm"
+    if config["warm_worker"] == "auto" and not CLUSTER
+    else ""
+)
 GRID_OF_RUN = get_grid_of_run if CANDIDATES else f"results/{STUDY.name}/grid.json"
 
 

@@ -75,7 +75,6 @@ rule cache_prefix:
     resources:
         gpu=int(ON_GPUS),
         mem_mb=4000,
-        warm_worker=config["warm_worker"],
     params:
         script=SCRIPTS / "cache_prefix.py",
         budget_gb=config["prefix_cache_gb"],
@@ -87,6 +86,6 @@ rule cache_prefix:
         " --data $(dirname {input.data:q})"
         " --budget-gb {params.budget_gb}"
         " --threads {threads}"
-        " $([ {resources.warm_worker} = auto ] && echo --warm results/{wildcards.study}/.warm)"
+        f"{WARM}"
         " --output $(dirname {output:q})"
         " > {log:q} 2>&1"

@@ -28,7 +28,6 @@ rule train_run:
         mem_mb=2000,
         # Not a parameter: the same run on another machine is the same run.
         devices=DEVICES_OF_RUN,
-        warm_worker=WARM_WORKER,
     params:
         script=SCRIPTS / "train_run.py",
     shell:
@@ -39,9 +38,9 @@ rule train_run:
         " --model results/{wildcards.study}/model/model.json"
         " --data $(dirname {input.data:q})"
         " --prefix {input.prefix:q}"
-        " $([ {resources.warm_worker} = auto ] && echo --warm results/{wildcards.study}/.warm)"
         " --world-size {resources.devices}"
         " --threads {threads}"
+        f"{WARM}"
         " --output $(dirname {output:q})"
         " > {log:q} 2>&1"
 

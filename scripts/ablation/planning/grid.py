@@ -20,6 +20,7 @@ from ablation.planning.designs import (
     CURRENT,
     ENDPOINT,
     GREEDY_PATH,
+    GRID,
     STAGE,
     STAGED,
     TUNING,
@@ -357,7 +358,7 @@ def describe(study: Study, grid: Grid, devices: int, kind: str) -> str:
     for arm in [*listed, *others[:MOST_LISTED]]:
         same = seen.get(arm.variant)
         seen.setdefault(arm.variant, arm.name)
-        lines.append(f"  {arm.name}: {_told(study, arm, same)}")
+        lines.append(f"  {arm.name}: {_told(study, grid, arm, same)}")
     if len(others) > MOST_LISTED:
         lines.append(f"  and {len(others) - MOST_LISTED} more; python scripts/plan.py lists them")
     lines += [f"  left out: {lost.name}: {lost.reason.text()}" for lost in grid.left_out]
@@ -396,7 +397,7 @@ def _unread(side: Configuration) -> list[str]:
     return lines
 
 
-def _told(study: Study, arm: Arm, same: str | None) -> str:
+def _told(study: Study, grid: Grid, arm: Arm, same: str | None) -> str:
     """What an arm is, in a few words."""
     if arm.name == A_A:
         return f"current with seeds {', '.join(map(str, arm.seeds or ()))}"
@@ -404,7 +405,12 @@ def _told(study: Study, arm: Arm, same: str | None) -> str:
         return f"the same as {same}"
     if STAGED in arm.designs:
         return ", ".join(_change(study, name) for name in _own_changes(study, arm)) or "as it is"
-    if arm.kind in (TUNING, CONTROL):
+    if arm.kind == TUNING:
+        start = next(design["base"] for design in grid.designs if design["design"] == GRID)
+        base = next(one for one in grid.arms if one.name == start)
+        own = [name for name in arm.settings if arm.settings[name] != base.settings[name]]
+        return f"{base.name} with {', '.join(f'{n} {show(arm.settings[n])}' for n in own)}"
+    if arm.kind == CONTROL:
         rest = set(study.unstaged()).union(*(s.settings for s in study.stages))
         own = [name for name in arm.changed if name not in rest] or list(arm.changed)
         return ", ".join(f"{name} {show(arm.settings[name])}" for name in own)

@@ -10,7 +10,6 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from scipy import special
 
 ALPHA = 0.05
 POWER = 0.80
@@ -45,6 +44,8 @@ def power_of(n: int, effect: float, alpha: float = ALPHA) -> float:
     """
     if n < 2:
         return 0.0
+    from scipy import special  # here: each start of Snakemake imports this module
+
     df, shift = n - 1, abs(effect) * math.sqrt(n)
     critical = -float(special.stdtrit(df, alpha / 2))
     limits = critical * _spreads(df)
@@ -55,6 +56,8 @@ def power_of(n: int, effect: float, alpha: float = ALPHA) -> float:
 @lru_cache(maxsize=64)
 def _spreads(df: int) -> np.ndarray:
     """Ratios of a measured to the true standard deviation, equally likely."""
+    from scipy import special
+
     shares = (np.arange(_POINTS) + 0.5) / _POINTS
     return np.sqrt(2 * special.gammaincinv(df / 2, shares) / df)
 

@@ -233,23 +233,27 @@ def _effect_columns(sources: Sources, first: str = "column.contrast") -> list[st
 
 
 def single_block(sources: Sources) -> Block | None:
-    """Each factor alone, and as the last one: a difference between both is an interaction."""
+    """Each factor alone, and as the last one: a difference between both is an interaction.
+
+    A column is there where the study has planned its contrasts.
+    """
     t, metric = sources.messages, sources.metric
     found = {(c["kind"], c["stage"]): c for c in _of_kind(sources, "only", "without")}
     if not found:
         return None
+    kinds = [kind for kind in ("only", "without") if any(kind == k for k, _ in found)]
     rows = []
     for name in dict.fromkeys(factor for _, factor in found):
-        pair = [found.get((kind, name)) for kind in ("only", "without")]
         shown = [
             t("none")
             if one is None
             else f"{t.effect(one['improvement'], metric)} → {impact_text(sources, one)}"
-            for one in pair
+            for one in (found.get((kind, name)) for kind in kinds)
         ]
         rows.append([cell(factor_title(sources, name)), *map(cell, shown)])
-    columns = [t("column.step"), t("single.only"), t("single.without")]
-    return Block(t("single.title"), columns, rows, [t("single.reading")])
+    columns = [t("column.step"), *(t(f"single.{kind}") for kind in kinds)]
+    notes = [t("single.reading")] if len(kinds) > 1 else []
+    return Block(t("single.title"), columns, rows, notes)
 
 
 def shapley_block(sources: Sources) -> Block | None:

@@ -152,7 +152,8 @@ def describe_prefix(
         reason = why_plain(settings, architecture)
         if reason is None and profile:
             longest = caches[engine_dtype(settings)].max_length
-            reason = why_cut(cut_of(settings), longest, profile["special_tail"])
+            # Rows of an earlier version tell no tail; they are prepared again.
+            reason = why_cut(cut_of(settings), longest, profile.get("special_tail", []))
         if reason:
             lines.append(f"  {name} computes its frozen layers itself: {reason}")
     return lines
