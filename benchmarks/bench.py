@@ -21,6 +21,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +50,14 @@ LORA = {
 }
 # Shares of a layer: what checkpointing computes again, and what the last token's layer leaves out.
 RECOMPUTED, SPARED = 0.75, 0.944
+EVALUATIONS = 9  # the first is dropped
 PARTS = ("steps", "memory", "equality", "fixed", "jobs")
 # What it must reach against A1 and A2, and what it aims at.
+GRIDS = {  # rows of the table, and the parts of the results that they show
+    "grid of 12 runs": "grid",
+    "grid, one run at a time": "one at a time",
+    "grid, both packed": "all packed",
+}
 TARGETS = {
     "step": ((2.1, 2.6), (4.5, 6.0)),
     "evaluation": ((3.3, None), None),
@@ -241,10 +250,11 @@ def measure_steps(folder: Path, model: Path, tokens: int, steps: int) -> dict[st
             who.step(rows.tolist(), tables.train, collator, seed)
     evaluations: dict[str, list[float]] = {}
     logits = {}
-    for _ in range(5):
+    for _ in range(EVALUATIONS):
         for who, tables in ((a1, plain), (full, cached), (last, cached)):
             seconds, logits[who.name] = who.evaluate(tables.train, collator)
             evaluations.setdefault(who.name, []).append(seconds)
+    evaluations = {name: times[1:] for name, times in evaluations.items()}
     gate = equality(a1, full, last, logits)
     best = min((full, last), key=lambda who: np.median(who.seconds[1:]))
 
@@ -385,31 +395,37 @@ def measure_equality(folder: Path, model: Path, steps: int) -> dict[str, Any]:
     return found
 
 
-def opponent_seconds(folder: Path, job: dict[str, Any], checkpointing: bool) -> dict[str, float]:
+def opponent_seconds(
+    folder: Path, job: dict[str, Any], checkpointing: bool, threads: int = THREADS
+) -> dict[str, float]:
     """Wall time of an opponent's job, and of its steps."""
-    from ablation.runs.launch import free_port, job_environment
+    from ablation.runs.launch import free_port, job_environment, remove_shared_memory
 
     folder.mkdir(parents=True)
     (folder / "job.json").write_text(json.dumps(job))
+    port = free_port()
     command = [sys.executable, "-m", "deepspeed.launcher.runner", "--hostfile", os.devnull]
-    command += ["--num_gpus", "1", "--master_port", str(free_port())]
+    command += ["--num_gpus", "1", "--master_port", str(port)]
     command += [str(ROOT / "benchmarks/opponent.py"), "--run", str(folder)]
     command += ["--gradient-checkpointing"] * checkpointing
     begun = time.perf_counter()
     with (folder / "log").open("w") as log:
         subprocess.run(
-            command, check=True, stdout=log, stderr=log, env=job_environment(THREADS, 1, False)
+            command, check=True, stdout=log, stderr=log, env=job_environment(threads, 1, False)
         )
     wall = time.perf_counter() - begun
+    remove_shared_memory(port)
     return {"wall": wall, "steps": sum(json.loads((folder / "times.json").read_text())["steps"])}
 
 
-def cached_seconds(folder: Path, base: Path, model: Path, arm: str, seed: int) -> dict[str, float]:
+def cached_seconds(
+    folder: Path, base: Path, model: Path, arm: str, seed: int, threads: int = THREADS
+) -> dict[str, float]:
     """Wall time of one of our runs, and of its steps."""
     command = [sys.executable, str(ROOT / "scripts/train_run.py"), "--variant", arm]
     command += ["--grid", base / "grid.json", "--seed", seed, "--model", model / "model.json"]
     command += ["--data", base / "data", "--prefix", base / "prefix/prefix.json"]
-    command += ["--warm", base / ".warm", "--threads", THREADS, "--output", folder]
+    command += ["--warm", base / ".warm", "--threads", threads, "--output", folder]
     begun = time.perf_counter()
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
     wall = time.perf_counter() - begun
@@ -425,8 +441,20 @@ def make_cache(folder: Path, data: Path, model: Path) -> None:
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
 
 
+def seconds_of_each(jobs: list[Callable[[int], Any]]) -> float:
+    """Wall time of jobs, of one of them: as many at a time as there are cores, a thread each.
+
+    So the workflow runs them on a machine without a GPU.
+    """
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(THREADS) as pool:
+        for done in [pool.submit(job, 1) for job in jobs]:
+            done.result()
+    return (time.perf_counter() - begun) / len(jobs)
+
+
 def measure_jobs(folder: Path, model: Path, quick: bool) -> dict[str, Any]:
-    """Fixed cost of a run, and the whole grid of 4 arms, 3 seeds and 3 epochs."""
+    """The whole grid of 4 arms, 3 seeds and 3 epochs, one run at a time and packed."""
     import tiny
 
     sizes = {"train": 5 * BATCH, **held_out(5 * BATCH)}  # A2 trains 40 to 55 s
@@ -441,39 +469,51 @@ def measure_jobs(folder: Path, model: Path, quick: bool) -> dict[str, Any]:
     make_cache(folder, data, model)
     building = time.perf_counter() - begun
     seeds = (1,) if quick else (1, 2, 3)
-    times: dict[str, list[dict[str, float]]] = {"A1": [], "A2": [], "cached": []}
+    alone: dict[str, list[dict[str, float]]] = {"A1": [], "A2": [], "cached": []}
+    packed: dict[str, list[float]] = {"A1": [], "A2": [], "cached": []}
     for seed in seeds:
-        for index, arm in enumerate(arms):
-            times["cached"].append(
-                cached_seconds(folder / f"runs/{arm}-{seed}", folder, model, arm, seed)
-            )
-            if index == 1:  # the other arms of the opponent cost the same
-                for who, checkpointing in (("A1", False), ("A2", True)):
-                    out = folder / f"{who}-{seed}"
-                    times[who].append(opponent_seconds(out, job, checkpointing))
-            print(arm, seed, {k: v[-1] for k, v in times.items() if v}, flush=True)
+        out = folder / f"seed-{seed}"
+        each = [
+            partial(cached_seconds, out / f"packed/{arm}", folder, model, arm, seed) for arm in arms
+        ]
+        packed["cached"].append(seconds_of_each(each))
+        alone["cached"].append(cached_seconds(out / "alone", folder, model, "lr1", seed))
+        for who, checkpointing in (("A1", False), ("A2", True)):
+            alone[who].append(opponent_seconds(out / who, job, checkpointing))
+            each = [
+                partial(opponent_seconds, out / f"{who}-{n}", job, checkpointing)
+                for n in range(THREADS)
+            ]
+            packed[who].append(seconds_of_each(each))
+        print(seed, {k: v[-1] for k, v in alone.items()}, flush=True)
+        print(seed, "packed", {k: v[-1] for k, v in packed.items()}, flush=True)
     runs = 12
-    by_seed = np.reshape([[t["wall"], t["steps"]] for t in times["cached"]], (len(seeds), -1, 2))
-    walls, steps = by_seed.mean(1).T  # beside the opponent's of the same minutes
-    ours = building + runs * walls
+    walls = {who: [t["wall"] for t in times] for who, times in alone.items()}
 
-    def against(who: str, name: str, mine: np.ndarray) -> dict[str, float]:
-        return interval([t[name] / m for t, m in zip(times[who], mine, strict=True)])
+    def grid(theirs: dict[str, list[float]], ours: dict[str, list[float]]) -> dict[str, Any]:
+        mine = [building / runs + wall for wall in ours["cached"]]  # against the same minutes
+        return {
+            who: interval([a / b for a, b in zip(theirs[who], mine, strict=True)])
+            for who in ("A1", "A2")
+        } | {"seconds": float(runs * np.mean(mine))}
 
-    warm = [t["wall"] - t["steps"] for t in times["cached"]]
-    launched = [t["wall"] - t["steps"] for t in times["A1"]]
     return {
-        "grid": {who: against(who, "wall", ours / runs) for who in ("A1", "A2")}
-        | {
-            "seconds": float(ours.mean()),
-            "building_seconds": building,
-            "measured": {k: len(v) for k, v in times.items()},
+        "grid": grid(walls, packed),
+        "one at a time": grid(walls, walls),
+        "all packed": grid(packed, packed),
+        "step_within_jobs": {
+            who: interval(
+                [a["steps"] / b["steps"] for a, b in zip(alone[who], alone["cached"], strict=True)]
+            )
+            for who in ("A1", "A2")
         },
-        "step_within_jobs": {who: against(who, "steps", steps) for who in ("A1", "A2")},
-        "walls": times,
+        "building_seconds": building,
+        "seeds": len(seeds),
+        "at_once": THREADS,
+        "alone": alone,
+        "packed": packed,
         "beyond_steps": {
-            "cached": interval(warm),
-            "A1": interval(launched),
+            who: interval([t["wall"] - t["steps"] for t in alone[who]]) for who in ("cached", "A1")
         },
     }
 
@@ -546,14 +586,14 @@ def measure_memory(model: Path) -> dict[str, float]:
 
 def rows_of(results: dict[str, Any]) -> list[tuple[str, Any, Any]]:
     """(what, ratio against A1, ratio against A2): numbers or intervals, None if not measured."""
-    long = results["steps"]["128"]
+    long, jobs = results["steps"]["128"], results["jobs"]
     best = long["best"]
     return [
         ("step", long[best]["A1"], long[best]["A2"]),
         ("evaluation", long["evaluation"], None),
         ("one run, one epoch, cold cache", long["cold"]["A1"], long["cold"]["A2"]),
         ("fixed cost of a run", results["fixed"]["ratio"], None),
-        ("grid of 12 runs", results["jobs"]["grid"]["A1"], results["jobs"]["grid"]["A2"]),
+        *((name, jobs[key]["A1"], jobs[key]["A2"]) for name, key in GRIDS.items()),
         ("memory of the weights", results["memory"]["ratio"], None),
     ]
 
@@ -578,7 +618,7 @@ def table(results: dict[str, Any]) -> str:
     """The results as Markdown."""
     lines = ["| what | A1 | must | A2 | must |", "| --- | --- | --- | --- | --- |"]
     for what, one, two in rows_of(results):
-        must = TARGETS[what]
+        must = TARGETS.get(what, (None, None))
         lines.append(f"| {what} | {told(one)} | {aim(must[0])} | {told(two)} | {aim(must[1])} |")
     share = results["steps"]["128"]["loader_share"]
     lines.append(f"| loader, share of a step | {100 * share:.2f} % | ≤ 5 % | – | – |")
@@ -634,11 +674,14 @@ What limits a step
 
 Notes
 
-- Steps and evaluations alternate in one process. Jobs alternate too; of the opponent's 12 grid runs
-  {jobs["grid"]["measured"]["A1"]} were run of each kind and {jobs["grid"]["measured"]["cached"]} of
-  ours, the rest counts as their mean. All evaluate and save after each of the
-  3 epochs, and test the best weights. The grid includes making the cache
-  and starting the worker ({jobs["grid"]["building_seconds"]:.1f} s).
+- Steps and evaluations alternate in one process. Jobs alternate too: for each of the
+  {jobs["seeds"]} seeds our four runs, and one job of each kind of the opponent's, which stands for
+  its four. All evaluate and save after each of the 3 epochs, and test the best weights. The grid
+  includes starting the worker and making the cache ({jobs["building_seconds"]:.1f} s).
+- The grid's runs go {jobs["at_once"]} at a time with one thread each, as the workflow packs them by
+  default; the opponent's go one after another with {jobs["at_once"]} threads, as a loop over
+  `deepspeed` runs them. The two rows below tell what remains where both go one at a time, and where
+  the opponent is packed the same way.
 - Fixed cost: jobs of one short step, less the step: {fixed["A1_seconds"]["median"]:.2f} s launched,
   {fixed["cached_seconds"]["median"]:.2f} s in the warm worker.
 - The weights' resident memory shrinks {results["memory"]["rss_ratio"]:.2f}×, their own bytes
@@ -703,7 +746,7 @@ def main() -> None:
     model, quick, file = args.model.resolve(), args.quick, ROOT / "benchmarks/results.json"
     measure = {
         "steps": lambda at: {
-            str(tokens): measure_steps(at / str(tokens), model, tokens, 4 if quick else 10)
+            str(tokens): measure_steps(at / str(tokens), model, tokens, 4 if quick else 16)
             for tokens in (24, 128)
         },
         "memory": lambda at: measure_memory(model),
