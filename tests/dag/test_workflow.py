@@ -111,6 +111,18 @@ def test_a_seed_and_a_stage_train_only_what_is_new_and_texts_train_nothing(folde
     assert "train_run" not in jobs and jobs["render_report"] == 2
 
 
+def test_another_cache_trains_no_finished_run_and_forgets_no_missing_one(folder):
+    finish(folder)
+    (folder / "config").mkdir()
+    (folder / "config/config.yaml").write_text("prefix_cache_gb: 7\n")
+    jobs = planned(snakemake(folder, "-n"))
+    assert jobs["cache_prefix"] == 1 and "train_run" not in jobs
+    for run in sorted((folder / "results/account_tax/runs").glob("*/seed-1/metrics.json"))[:2]:
+        run.unlink()
+    jobs = planned(snakemake(folder, "-n"))
+    assert jobs["cache_prefix"] == 1 and jobs["train_run"] == 2
+
+
 def test_a_file_that_a_configuration_includes_is_watched(folder):
     study = folder / "account_tax"
     text = (study / "study.yaml").read_text()

@@ -12,14 +12,16 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import tiny  # noqa: E402
+from datasets import concatenate_datasets, load_from_disk  # noqa: E402
 
-from ablation.runs.prefix import describe_prefix, fitting_boundaries, wanted_caches, why_plain  # noqa: E402
+from ablation.runs.prefix import describe_prefix, fit_budget, wanted_caches, why_plain  # noqa: E402
 from ablation.training import prefix as prefixes  # noqa: E402
+from ablation.training.job import load_frozen  # noqa: E402
 from ablation.training.network import build_network, trainable_state  # noqa: E402
 from ablation.training.prefix import Prefix, open_prefix, write_caches  # noqa: E402
 from ablation.training.request import make_request  # noqa: E402
-from ablation.training.rows import Collator, load_tables  # noqa: E402
-from ablation.training.top import prune_last_layer, whole_size  # noqa: E402
+from ablation.training.rows import Collator, Rows, load_tables  # noqa: E402
+from ablation.training.top import compute_missing, prune_last_layer, whole_size  # noqa: E402
 
 LLAMA = {"model_type": "llama", "hidden_size": 16}
 LABELS = 4
@@ -79,9 +81,23 @@ def test_one_cache_serves_all_arms_of_a_dtype():
 
 
 def test_the_lowest_boundary_comes_first_where_the_disk_is_small():
-    assert fitting_boundaries([2, 3], 6 * 10**8, 1.0) == [2]
-    assert fitting_boundaries([2, 3], 5 * 10**8, 1.0) == [2, 3]
-    assert fitting_boundaries([2, 3], 2 * 10**9, 1.0) == []
+    assert fit_budget([2, 3], 6 * 10**8, 1.0) == ([2], 1.0)
+    assert fit_budget([2, 3], 5 * 10**8, 1.0) == ([2, 3], 1.0)
+    assert fit_budget([2, 3], 4 * 10**9, 1.0) == ([2], 0.25)
+
+
+def test_what_most_epochs_read_is_kept_first():
+    ids, lengths = np.arange(4), np.full(4, 10)
+    splits = {"train": (ids, lengths), "validation": (ids[:2], lengths[:2])}
+    splits["test"] = (ids, lengths)
+    ranks = np.array([0.9, 0.1, 0.5, 0.3])
+    kept = prefixes.first_rows(splits, ranks, 49)
+    assert {name: list(rows) for name, (rows, _) in kept.items()} == {
+        "validation": [0, 1],
+        "train": [1, 3],
+        "test": [],
+    }
+    assert all((sizes == 10).all() for _, sizes in kept.values())
 
 
 def test_the_plan_says_what_the_cache_takes_and_who_cannot_use_it():
@@ -92,6 +108,10 @@ def test_the_plan_says_what_the_cache_takes_and_who_cannot_use_it():
     assert "2 and 3 frozen layers" in lines[0]
     assert "0.00102 GB" in lines[0]  # 800 rows x 10 tokens x 64 bytes x 2
     assert "first" in lines[1]
+    assert len(lines) == 2
+    small = describe_prefix(arms, LLAMA, 0.000256, profile)
+    assert "0.000256 GB of prefix_cache_gb 0.000256" in small[0]
+    assert "2 frozen layers" in small[0] and "holds 0.5 of the tokens" in small[1]
     del profile["special_tail"]  # as an earlier version wrote it
     assert describe_prefix(arms, LLAMA, 20, profile) == lines
     assert "prefix_cache_gb is 0" in describe_prefix(arms, LLAMA, 0, None)[0]
@@ -137,6 +157,16 @@ def test_a_kept_special_token_rules_out_the_states_of_a_longer_cut(study, tmp_pa
     tables = load_tables(other / "data", config["settings"], LABELS).read_states(prefix)
     cached = tables.train[index]["states"]
     assert torch.allclose(cached, states, atol=1e-5)
+
+
+@pytest.mark.parametrize("cut", [None, 5, 1])
+@pytest.mark.parametrize("tail", [(), (2,)])
+def test_last_tokens_are_those_that_rows_end_with(study, cut, tail):
+    table = load_from_disk(str(study / "data/train"))
+    rows = Rows(table, np.array([5, 3, 70, 71, 90]), cut, tail)
+    assert rows.last_tokens() == {int(rows[i]["input_ids"][-1]) for i in range(len(rows))}
+    parts = concatenate_datasets([table.select(range(4)), table.select(range(4, 120))])
+    assert Rows(parts, rows.ids, cut, tail).last_tokens() == rows.last_tokens()
 
 
 def test_the_plan_names_arms_whose_texts_end_otherwise_than_in_the_cache():
@@ -215,12 +245,84 @@ def test_an_interrupted_cache_is_never_read(study, tmp_path, monkeypatch):
     assert not list((other / "prefix").glob("*.part"))
 
 
+def test_an_interrupted_cache_goes_on_where_it_was(study, tmp_path, monkeypatch):
+    other = Path(shutil.copytree(study, tmp_path / "other"))
+    shutil.rmtree(other / "prefix")
+    monkeypatch.setattr(prefixes, "TOKENS_AT_ONCE", 100)
+    monkeypatch.setattr(prefixes, "NOTE_SECONDS", 0)
+    compute, seen = prefixes.hidden_states, []
+
+    def count(network, rows, boundaries):
+        if len(seen) == 12:
+            raise KeyboardInterrupt
+        seen.append(len(rows))
+        return compute(network, rows, boundaries)
+
+    monkeypatch.setattr(prefixes, "hidden_states", count)
+    with pytest.raises(KeyboardInterrupt):
+        cache(other)
+    stale = other / "prefix/float32-of-another-study.part"
+    stale.mkdir()
+    before, seen[:] = sum(seen), []
+    monkeypatch.setattr(prefixes, "hidden_states", lambda *a: seen.append(len(a[1])) or compute(*a))
+    record = cache(other)
+    assert not stale.exists() and not list((other / "prefix").glob("*.part"))
+    folders = [base / "prefix" / record["caches"]["float32"]["folder"] for base in (study, other)]
+    rows = sum(len(np.load(path)) for path in folders[1].glob("*.ids.npy"))
+    assert 0 < before < rows and sum(seen) == rows - before
+    for one in folders[0].iterdir():
+        left, right = (np.fromfile(folder / one.name, np.uint8) for folder in folders)
+        if one.suffix == ".npy":
+            assert (left == right).all()
+        else:
+            assert np.allclose(left.view(np.float32), right.view(np.float32), atol=1e-6)
+
+
 def test_no_budget_makes_no_cache_and_says_so(study, tmp_path):
     other = Path(shutil.copytree(study, tmp_path / "other"))
     assert cache(other, 0)["caches"] == {}
     assert open_prefix(request(other, "current")) == "prefix_cache_gb is 0"
-    cache(other, 1e-6)
-    assert "GB" in open_prefix(request(other, "current"))
+    cache(other, 1e-9)
+    assert "no room for any text" in open_prefix(request(other, "current"))
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+def test_a_run_computes_the_rows_that_a_small_cache_lacks(study, tmp_path, pruned):
+    other = Path(shutil.copytree(study, tmp_path / "other"))
+    whole = json.loads((study / "prefix/prefix.json").read_text())["caches"]["float32"]
+    small = cache(other, whole["bytes"] / 3e9)["caches"]["float32"]
+    assert small["boundaries"] == [2] and 0 < small["tokens"] < whole["tokens"]
+    assert small["bytes"] <= whole["bytes"] / 3
+    config = request(other, "wide")
+    plain = load_tables(other / "data", config["settings"], LABELS)
+    tables = load_tables(other / "data", config["settings"], LABELS)
+    tables.read_states(open_prefix(config))
+    assert 0.3 < tables.cached_share() < 0.9
+    kinds = [{"states" in tables.train[i] for i in range(n, n + 6)} for n in range(0, 30, 6)]
+    assert {True, False} in kinds  # some batches have both kinds
+    top = build_network(config, LABELS, 2).train()
+    compute_missing(top.get_base_model(), load_frozen(config, 2))
+    assert not pruned or prune_last_layer(top.get_base_model())
+    network = build_network(config, LABELS).train()
+    network.config.pad_token_id = network.get_base_model().config.pad_token_id = 0
+    plain_losses, expected = train(network, plain.train)
+    losses, state = train(top, tables.train)
+    assert np.abs(np.subtract(losses, plain_losses)).max() < 1e-5
+    assert set(expected) == set(state)
+    assert all(torch.allclose(expected[name], state[name], atol=1e-5) for name in state)
+
+
+def test_rows_that_the_cache_lacks_may_fill_a_batch(study):
+    config = request(study, "current")
+    table = load_tables(study / "data", config["settings"], LABELS).train
+    top = build_network(config, LABELS, 2).eval()
+    compute_missing(top.get_base_model(), load_frozen(config, 2))
+    batch = Collator(0, None)([table[i] for i in range(6)])
+    assert set(batch) == {"input_ids", "attention_mask", "labels"}
+    network = build_network(config, LABELS).eval()
+    network.config.pad_token_id = network.get_base_model().config.pad_token_id = 0
+    with torch.no_grad():
+        assert torch.allclose(top(**batch).logits, network(**batch).logits, atol=1e-6)
 
 
 @pytest.mark.parametrize("family", ["Llama", "Mistral", "Qwen2", "Qwen3"])

@@ -271,12 +271,21 @@ def made_plain(tmp_path_factory) -> Synthetic:
     made = study(tmp_path_factory.mktemp("plain"))
     grid = load_json(made.grid)
     variant = next(arm["variant"] for arm in grid["arms"] if arm["arm"] == "backup")
-    for path in made.runs.glob(f"{variant}/*/metrics.json"):
+    for path in made.runs.glob("*/*/metrics.json"):
         metrics = load_json(path)
-        metrics["environment"] |= {"path": "plain", "path_reason": "bias is all"}
+        metrics["environment"] |= {"cached_share": 1.0 if path.parent.name == "seed-1" else 0.4}
+        if path.parts[-3] == variant:
+            metrics["environment"] |= {"path": "plain", "path_reason": "bias is all"}
+            metrics["environment"] |= {"cached_share": 0.0}
         path.write_text(json.dumps(metrics))
     analyse(made)
     return made
+
+
+def test_the_report_tells_what_a_small_cache_lacked(made_plain):
+    said = section(render(made_plain), "## How it was measured")
+    assert "The cache holds 40% to 100% of a run's rows" in said
+    assert "40%" in section(render(made_plain, "ko"), "## 측정 방법")
 
 
 def test_times_from_the_cache_are_not_taken_for_the_sources(made_plain):

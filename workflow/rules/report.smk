@@ -5,6 +5,9 @@ rule collect_metrics:
     input:
         get_metrics(),
         grid=get_grid,
+        # Not read. All that is behind ancient() of a file to be made again is forgotten, missing or
+        # not (github.com/snakemake/snakemake/issues/4166), but for what another edge asks for.
+        prefix="results/{study}/prefix/prefix.json",
     output:
         "results/{study}/metrics.csv",
     log:

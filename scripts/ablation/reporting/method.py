@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 
+import pandas as pd
+
 from ablation.analysis.contrasts import A_A
+from ablation.messages import Messages
 from ablation.reporting.advice import delta_text
 from ablation.reporting.sources import SIDES, Sources
 
@@ -133,6 +136,7 @@ def _path_lines(sources: Sources) -> list[str]:
         counts = {"n": len(own) - len(plain), "total": len(own)}
         if counts["n"]:
             lines.append(t("method.path.cached", **counts))
+            lines += _partly_cached(t, own[own[column] == "cached"])
         why = plain[reason] if reason in plain else plain[column].map(lambda _: None)
         for text, group in plain.groupby(why.fillna(""), sort=False):
             arms = [sources.arm_title(arm) for arm in dict.fromkeys(group["arm"])]
@@ -140,10 +144,22 @@ def _path_lines(sources: Sources) -> list[str]:
             lines.append(t("method.path.plain", reason=f"`{text}`" if text else t("none"), **said))
     share = runs.get("data.real_token_share")
     if share is not None and share.notna().any():
-        low, high = (t.percent(float(end), 0) for end in (share.min(), share.max()))
-        shown = low if low == high else t("range.between", low=low, high=high)
-        lines.append(t("method.real_tokens", share=shown))
+        lines.append(t("method.real_tokens", share=_percent_range(t, share)))
     return lines
+
+
+def _partly_cached(t: Messages, runs: pd.DataFrame) -> list[str]:
+    """What the cache holds of the rows of runs that read it, where that isn't all."""
+    share = runs.get("environment.cached_share")
+    if share is None or not (share < 1).any():
+        return []
+    return [t("method.path.partly", share=_percent_range(t, share))]
+
+
+def _percent_range(t: Messages, shares: pd.Series) -> str:
+    """Shares in percent, from the lowest to the highest."""
+    low, high = (t.percent(float(end), 0) for end in (shares.min(), shares.max()))
+    return low if low == high else t("range.between", low=low, high=high)
 
 
 def _environment_lines(sources: Sources) -> list[str]:

@@ -109,9 +109,20 @@ def state_bytes(hidden_size: int, dtype: str) -> int:
     return hidden_size * BYTES[dtype]
 
 
-def fitting_boundaries(boundaries: list[int], bytes_each: int, budget_gb: float) -> list[int]:
-    """Boundaries that the disk budget has room for; the lowest, which serves all, comes first."""
-    return boundaries[: int(budget_gb * GIGABYTE // max(1, bytes_each))]
+def fit_budget(boundaries: list[int], bytes_each: int, budget_gb: float) -> tuple[list[int], float]:
+    """What the disk budget has room for: boundaries, and the share of the texts' tokens.
+
+    The lowest, which serves all runs, comes first. Where it doesn't fit, it is kept for a part of
+    the texts, and runs compute the others.
+
+    Args:
+        boundaries: All that runs want, ascending.
+        bytes_each: What one of them takes for all texts.
+        budget_gb: Most gigabytes (10^9).
+    """
+    room = budget_gb * GIGABYTE / max(1, bytes_each)
+    kept = boundaries[: max(1, int(room))]
+    return kept, min(1.0, room / len(kept))
 
 
 def describe_prefix(
@@ -136,18 +147,21 @@ def describe_prefix(
     for dtype, wanted in caches.items():
         each = state_bytes(architecture.get("hidden_size") or 0, dtype)
         layers = " and ".join(map(str, wanted.boundaries))
-        told = f"{each} bytes for each token" if each else "an unknown size"
+        told, share = f"{each} bytes for each token" if each else "an unknown size", 1.0
         if profile and each:
             size = each * stored_tokens(wanted, profile)
-            fitting = fitting_boundaries(wanted.boundaries, size, budget_gb)
-            layers = " and ".join(map(str, fitting or wanted.boundaries))
-            told = f"about {size * max(1, len(fitting)) / GIGABYTE:.3g} GB"
-            if not fitting:
-                told += ", over the budget: every run computes them itself"
+            kept, share = fit_budget(wanted.boundaries, size, budget_gb)
+            layers = " and ".join(map(str, kept))
+            told = f"about {size * len(kept) * share / GIGABYTE:.3g} GB"
         lines.append(
             f"  states of the {layers} frozen layers are computed once ({dtype}): {told}"
             f" of prefix_cache_gb {budget_gb:g}"
         )
+        if share < 1:
+            lines.append(
+                f"  that holds {share:.2g} of the tokens: runs compute the others, in each epoch;"
+                f" all of them take {size / GIGABYTE:.3g} GB"
+            )
     for name, settings in arms:
         reason = why_plain(settings, architecture)
         if reason is None and profile:

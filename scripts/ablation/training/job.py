@@ -21,13 +21,19 @@ from transformers import TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging as hf_logging
 
+from ablation.facts.quantities import engine_dtype
 from ablation.training import plan
 from ablation.training.effective import compare, planned_effective, read_effective
 from ablation.training.network import build_network, load_trainable_state, trainable_state
-from ablation.training.prefix import Prefix, open_prefix
+from ablation.training.prefix import Prefix, load_bottom, open_prefix
 from ablation.training.rows import Collator, Tables, load_tables
 from ablation.training.summary import load_history, summarise_history
-from ablation.training.top import checkpointing_is_needed, prune_last_layer, whole_size
+from ablation.training.top import (
+    checkpointing_is_needed,
+    compute_missing,
+    prune_last_layer,
+    whole_size,
+)
 from ablation.training.trainer import (
     HISTORY,
     Checkpoints,
@@ -87,12 +93,17 @@ def run_job(run_dir: Path) -> None:
     checkpoints = run_dir / "checkpoints"
     arguments = make_arguments(config, batch, checkpoints)
     tables = load_tables(Path(config["data"]), settings, len(labels))
-    prefix, reason = choose_path(config, tables)
+    prefix, reason = choose_path(config)
     if prefix:
         tables.read_states(prefix)
     network = build_network(config, len(labels), prefix.boundary if prefix else 0)
+    share = tables.cached_share() if prefix else 0.0
+    if prefix and share < 1:
+        log.info("the cache has %.1f %% of the rows, the others are computed", 100 * share)
+        compute_missing(network.get_base_model(), load_frozen(config, prefix.boundary))
     pad_id = 0 if prefix else set_padding(network, tables)
     path = {"path": "cached" if prefix else "plain", "path_reason": reason}
+    path |= {"cached_share": share}
     path |= {"last_token_layer": prefix is not None and prune(network, tables)}
     trainer, recorder, keeper = make_trainer(
         config, batch, arguments, tables, network, pad_id, len(labels)
@@ -102,16 +113,20 @@ def run_job(run_dir: Path) -> None:
     finish(config, batch, trainer, recorder, keeper, tables, len(labels), path)
 
 
-def choose_path(config: dict[str, Any], tables: Tables) -> tuple[Prefix | None, str | None]:
+def choose_path(config: dict[str, Any]) -> tuple[Prefix | None, str | None]:
     """The cache of the frozen layers, or None and the reason why all layers are computed."""
     prefix = open_prefix(config)
     if isinstance(prefix, Prefix):
-        if prefix.splits["train"].has(tables.train.ids):
-            log.info("the states of the first %d layers come from the cache", prefix.boundary)
-            return prefix, None
-        prefix = "the cache lacks training rows of this arm"
+        log.info("the states of the first %d layers come from the cache", prefix.boundary)
+        return prefix, None
     log.info("all layers are computed: %s", prefix)
     return None, prefix
+
+
+def load_frozen(config: dict[str, Any], layers: int) -> Any:
+    """The first layers, as those that made the cache."""
+    dtype = engine_dtype(config["settings"])
+    return load_bottom(config["model_path"], config["model"], dtype, layers)
 
 
 def prune(network: Any, tables: Tables) -> bool:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -30,7 +31,7 @@ from ablation.runs.prefix import (
     GIGABYTE,
     Wanted,
     boundary_of,
-    fitting_boundaries,
+    fit_budget,
     state_bytes,
     wanted_caches,
     why_cut,
@@ -39,6 +40,8 @@ from ablation.runs.prefix import (
 from ablation.training.request import data_fingerprint, digest, special_tail
 
 RECORD = "prefix.json"
+PART, PROGRESS = ".part", "progress.json"  # a cache in the making, and how far it is
+NOTE_SECONDS = 30.0
 ROPE_TYPES = ("default", "linear", "llama3", "yarn")  # others depend on the text's length
 TOKENS_AT_ONCE = 4096
 PACKAGES = ("torch", "transformers")
@@ -104,41 +107,55 @@ def write_caches(
     if reason:
         record["notes"].append(reason)
     wanted = {} if reason else wanted_caches(arms, config.to_dict())
+    builds: dict[str, tuple[str, list[int], Mapping[str, Any]]] = {}
     for dtype, want in wanted.items():
         splits = {name: split_rows(data, name, want) for name in SPLITS}
         tokens = sum(int(lengths.sum()) for _, lengths in splits.values())
         size = tokens * state_bytes(config.hidden_size, dtype)
-        boundaries = fitting_boundaries(want.boundaries, size, budget_gb)
-        if not boundaries:
+        boundaries, share = fit_budget(want.boundaries, size, budget_gb)
+        if share < 1:
+            splits = first_rows(splits, train_ranks(data), int(share * tokens))
+        kept = sum(int(lengths.sum()) for _, lengths in splits.values())
+        if not kept:
             record["notes"].append(
-                f"the {dtype} states take {size / GIGABYTE:.3g} GB, more than the"
-                f" prefix_cache_gb {budget_gb:g}"
+                f"the {dtype} states take {size / GIGABYTE:.3g} GB, and the prefix_cache_gb"
+                f" {budget_gb:.3g} has no room for any text"
             )
             continue
+        if kept < tokens:
+            log.info("%s: the cache holds %d of %d tokens", dtype, kept, tokens)
+        size = size * kept // tokens
         budget_gb -= size * len(boundaries) / GIGABYTE
         same = identity(model, path, data, dtype)
         parts = [same, boundaries, want.max_length]
         parts += [digest([ids.tolist() for ids, _ in splits.values()])]
         name = f"{dtype}-{digest(parts)}"
-        if not (output / name).exists():
-            build_cache(output / name, path, model, data, dtype, boundaries, splits)
+        builds[name] = (dtype, boundaries, splits)
         record["caches"][dtype] = {
             "folder": name,
             "identity": same,
             "boundaries": boundaries,
             "max_length": want.max_length,
             "hidden_size": config.hidden_size,
-            "tokens": tokens,
+            "tokens": kept,
             "bytes": size * len(boundaries),
         }
     for note in record["notes"]:
         log.warning("runs compute their frozen layers themselves: %s", note)
+    (output / RECORD).unlink(missing_ok=True)
+    remove_others(output, builds)
+    for name, build in builds.items():
+        if not (output / name).exists():
+            build_cache(output / name, path, model, data, *build)
     save_json(record, output / RECORD)
-    keep = {cache["folder"] for cache in record["caches"].values()}
-    for folder in output.iterdir():
-        if folder.is_dir() and folder.name not in keep:
-            shutil.rmtree(folder)
     return record
+
+
+def remove_others(output: Path, names: Collection[str]) -> None:
+    """Remove caches that nothing names any more, before others take their disk."""
+    for folder in output.iterdir() if output.is_dir() else ():
+        if folder.is_dir() and folder.name.removesuffix(PART) not in names:
+            shutil.rmtree(folder)
 
 
 def split_rows(data: Path, split: str, want: Wanted) -> tuple[np.ndarray, np.ndarray]:
@@ -147,7 +164,7 @@ def split_rows(data: Path, split: str, want: Wanted) -> tuple[np.ndarray, np.nda
     lengths = np.asarray(table["length"][:]).astype(np.int64)
     ids = np.arange(len(lengths))
     if split == "train":
-        labels, rank = np.asarray(table["label"][:]), np.asarray(table["extract_rank"][:])
+        labels, rank = np.asarray(table["label"][:]), train_ranks(data)
         chosen = [
             training_rows(rank, labels, s["data.extract_ratio"], s["data.max_classes"])
             for s in want.arms
@@ -155,6 +172,36 @@ def split_rows(data: Path, split: str, want: Wanted) -> tuple[np.ndarray, np.nda
         ids = np.unique(np.concatenate(chosen))
     cut = lengths[ids] if want.max_length is None else np.minimum(lengths[ids], want.max_length)
     return ids, cut
+
+
+def train_ranks(data: Path) -> np.ndarray:
+    """Each training row's place among those that a smaller extract keeps, from 0 to 1."""
+    table = load_from_disk(str(data / "train")).with_format("numpy")
+    return np.asarray(table["extract_rank"][:])
+
+
+def first_rows(
+    splits: Mapping[str, tuple[np.ndarray, np.ndarray]], ranks: np.ndarray, tokens: int
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Those rows of each split that a cache of `tokens` tokens holds: the most read come first.
+
+    Each epoch of each run reads the validation rows; training rows are read by the more arms the
+    lower their rank; test rows are read at the end only.
+
+    Args:
+        splits: Row numbers (ascending) and lengths in tokens of each split.
+        ranks: `extract_rank` of each row of the training split.
+        tokens: Most tokens of all rows together.
+    """
+    found = {}
+    for split in ("validation", "train", "test"):
+        ids, lengths = splits[split]
+        order = np.argsort(ranks[ids], kind="stable") if split == "train" else np.arange(len(ids))
+        count = int(np.searchsorted(np.cumsum(lengths[order]), tokens, side="right"))
+        chosen = np.sort(order[:count])
+        found[split] = ids[chosen], lengths[chosen]
+        tokens -= int(lengths[chosen].sum())
+    return found
 
 
 def build_cache(
@@ -166,10 +213,17 @@ def build_cache(
     boundaries: list[int],
     splits: Mapping[str, tuple[np.ndarray, np.ndarray]],
 ) -> None:
-    """Compute the states of all rows and write them; the folder appears when it is whole."""
-    part = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    """Compute the states of all rows and write them; the folder appears when it is whole.
+
+    An interrupted one goes on: rows are done in the order of their lengths, and how many of them
+    is noted when their states are on the disk.
+    """
+    part = folder.with_name(folder.name + PART)
+    part.mkdir(parents=True, exist_ok=True)
+    noted = part / PROGRESS
+    done: dict[str, int] = json.loads(noted.read_text()) if noted.exists() else {}
+    if done:
+        log.info("going on with an interrupted cache: %s", done)
     network = load_bottom(model_path, model, dtype, max(boundaries))
     tail = special_tail(data)
     for split, (ids, lengths) in splits.items():
@@ -178,7 +232,7 @@ def build_cache(
         np.save(part / f"{split}.offsets.npy", offsets)
         table = load_from_disk(str(data / split)).with_format("numpy", columns=["input_ids"])
         files = {
-            boundary: create_states(
+            boundary: map_states(
                 part / f"{split}.{boundary}.bin",
                 int(offsets[-1]),
                 network.config.hidden_size,
@@ -186,16 +240,23 @@ def build_cache(
             )
             for boundary in boundaries
         }
-        for batch in even_batches(lengths):
+
+        count, last = done.get(split, 0), time.monotonic()
+        for batch in even_batches(lengths, count):
             rows = [
                 truncate_ids(table[int(ids[i])]["input_ids"], int(lengths[i]), tail) for i in batch
             ]
             for boundary, states in hidden_states(network, rows, boundaries).items():
                 for i, state in zip(batch, states, strict=True):
                     files[boundary][offsets[i] : offsets[i + 1]] = as_stored(state[: lengths[i]])
-        for states in files.values():
-            states.flush()
+            count += len(batch)
+            if count == len(ids) or time.monotonic() - last > NOTE_SECONDS:
+                for values in files.values():
+                    values.flush()
+                done[split], last = count, time.monotonic()
+                save_json(done, noted)
         log.info("%s: %d rows, %d tokens", split, len(ids), offsets[-1])
+    noted.unlink(missing_ok=True)
     part.rename(folder)
 
 
@@ -212,10 +273,14 @@ def load_bottom(model_path: str, model: Mapping[str, Any], dtype: str, layers: i
     return network.to(device, getattr(torch, dtype)).eval()
 
 
-def even_batches(lengths: np.ndarray) -> Iterator[np.ndarray]:
-    """Row numbers in batches of similar length, so that hardly any padding is computed."""
+def even_batches(lengths: np.ndarray, start: int = 0) -> Iterator[np.ndarray]:
+    """Row numbers in batches of similar length, so that hardly any padding is computed.
+
+    Args:
+        lengths: Tokens of each row.
+        start: How many of the shortest rows to leave out.
+    """
     order = np.argsort(lengths, kind="stable")
-    start = 0
     while start < len(order):
         count = max(1, TOKENS_AT_ONCE // max(1, int(lengths[order[start]])))
         batch = order[start : start + count]
@@ -247,9 +312,10 @@ def hidden_states(
     return found
 
 
-def create_states(path: Path, tokens: int, hidden_size: int, dtype: str) -> np.ndarray:
-    """A new file of states, mapped into memory for writing; one spare token if there is none."""
-    return np.memmap(path, stored_type(dtype), "w+", shape=(max(1, tokens), hidden_size))
+def map_states(path: Path, tokens: int, hidden_size: int, dtype: str) -> np.ndarray:
+    """A file of states, mapped into memory for writing; one spare token if there is none."""
+    mode = "r+" if path.exists() else "w+"
+    return np.memmap(path, stored_type(dtype), mode, shape=(max(1, tokens), hidden_size))
 
 
 def stored_type(dtype: str) -> type:
@@ -275,15 +341,17 @@ class States:
     values: np.ndarray
     dtype: torch.dtype
 
-    def __getitem__(self, row: int) -> torch.Tensor:
-        """States (token, width) of a row of the prepared split; a copy."""
+    def __getitem__(self, row: int) -> torch.Tensor | None:
+        """States (token, width) of a row of the prepared split, a copy; None if it isn't here."""
         at = int(np.searchsorted(self.ids, row))
+        if at == len(self.ids) or self.ids[at] != row:
+            return None
         values = torch.from_numpy(np.array(self.values[self.offsets[at] : self.offsets[at + 1]]))
         return values.view(self.dtype) if self.dtype == torch.bfloat16 else values
 
-    def has(self, rows: np.ndarray) -> bool:
-        """Whether all these rows are there."""
-        return bool(np.isin(rows, self.ids).all())
+    def count(self, rows: np.ndarray) -> int:
+        """How many of these rows are here."""
+        return int(np.isin(rows, self.ids).sum())
 
 
 @dataclass

@@ -22,7 +22,8 @@ from ablation.training.request import special_tail
 class Rows(torch.utils.data.Dataset):
     """Tokenised rows, cut on the right to `max_length` (None keeps them whole) before the `tail`.
 
-    With `states`, a row gives the states of its frozen layers in place of its tokens.
+    With `states`, a row gives the states of its frozen layers in place of its tokens, where they
+    are kept.
     """
 
     def __init__(
@@ -46,8 +47,9 @@ class Rows(torch.utils.data.Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         if self.states is not None:
-            states = self.states[int(self.ids[index])][: self.max_length]
-            return {"states": states, "label": int(self.labels[index])}
+            states = self.states[int(self.ids[index])]
+            if states is not None:
+                return {"states": states[: self.max_length], "label": int(self.labels[index])}
         row = self.table[int(self.ids[index])]
         ids = row["input_ids"]
         if self.max_length is not None:
@@ -63,7 +65,20 @@ class Rows(torch.utils.data.Dataset):
 
     def last_tokens(self) -> set[int]:
         """Token ids that rows end with, after the cut."""
-        return {int(self[index]["input_ids"][-1]) for index in range(len(self))}
+        found: set[int] = set()
+        wanted, start = np.sort(self.ids), 0
+        for chunk in self.table.data.column("input_ids").chunks:
+            ends = np.searchsorted(wanted, [start, start + len(chunk)])
+            rows = wanted[slice(*ends)] - start
+            begins = chunk.offsets.to_numpy()
+            lengths = np.diff(begins)[rows]
+            cut = lengths if self.max_length is None else np.minimum(lengths, self.max_length)
+            tokens = chunk.values.to_numpy()[begins[rows] + cut - 1]
+            if self.tail and self.max_length is not None and self.max_length > len(self.tail):
+                tokens = np.where(lengths > cut, self.tail[-1], tokens)
+            found.update(np.unique(tokens).tolist())
+            start += len(chunk)
+        return found
 
 
 @dataclass
@@ -80,6 +95,12 @@ class Tables:
         for split, states in prefix.splits.items():
             getattr(self, split).states = states
         return self
+
+    def cached_share(self) -> float:
+        """Share of the rows whose states the cache has."""
+        splits = (self.train, self.validation, self.test)
+        cached = sum(rows.states.count(rows.ids) for rows in splits if rows.states is not None)
+        return cached / sum(map(len, splits))
 
 
 def load_tables(data: Path, settings: dict[str, Any], num_labels: int) -> Tables:
@@ -120,29 +141,32 @@ class Collator:
     pad_to: int | None
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        if "states" in rows[0]:
-            return self.collate_states(rows)
-        width = self.pad_to or max(len(row["input_ids"]) for row in rows)
-        input_ids = torch.full((len(rows), width), self.pad_id, dtype=torch.long)
-        mask = torch.zeros((len(rows), width), dtype=torch.long)
-        for index, row in enumerate(rows):
-            tokens = torch.as_tensor(row["input_ids"], dtype=torch.long)
-            input_ids[index, : len(tokens)] = tokens
-            mask[index, : len(tokens)] = 1
-        labels = torch.tensor([row["label"] for row in rows])
-        return {"input_ids": input_ids, "attention_mask": mask, "labels": labels}
+        """The batch; a row whose frozen layers come from a cache has states in place of tokens.
 
-    def collate_states(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """The batch of rows whose frozen layers come from a cache; padding is zero."""
-        states = [row["states"] for row in rows]
-        width = self.pad_to or max(map(len, states))
-        inputs = states[0].new_zeros((len(rows), width, states[0].shape[-1]))
+        Where there are both, `input_ids` of the rows with states are -1. States are padded with 0.
+        """
+        values = [row["states"] if "states" in row else row["input_ids"] for row in rows]
+        width = self.pad_to or max(map(len, values))
         mask = torch.zeros((len(rows), width), dtype=torch.long)
-        for index, state in enumerate(states):
-            inputs[index, : len(state)] = state
-            mask[index, : len(state)] = 1
-        labels = torch.tensor([row["label"] for row in rows])
-        return {"inputs_embeds": inputs, "attention_mask": mask, "labels": labels}
+        for index, value in enumerate(values):
+            mask[index, : len(value)] = 1
+        batch = {"attention_mask": mask, "labels": torch.tensor([row["label"] for row in rows])}
+        cached = [index for index, row in enumerate(rows) if "states" in row]
+        if cached:
+            states = values[cached[0]]
+            inputs = states.new_zeros((len(rows), width, states.shape[-1]))
+            for index in cached:
+                inputs[index, : len(values[index])] = values[index]
+            batch["inputs_embeds"] = inputs
+        if len(cached) < len(rows):
+            input_ids = torch.full((len(rows), width), self.pad_id, dtype=torch.long)
+            for index, value in enumerate(values):
+                if "states" in rows[index]:
+                    input_ids[index] = -1
+                else:
+                    input_ids[index, : len(value)] = torch.as_tensor(value, dtype=torch.long)
+            batch["input_ids"] = input_ids
+        return batch
 
 
 class EpochSampler(Sampler[int]):

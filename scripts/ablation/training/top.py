@@ -26,7 +26,7 @@ def build_top(
 ) -> tuple[Any, set[str]]:
     """Classifier that begins at layer `boundary`, and the parameters its file doesn't hold.
 
-    It takes the states below that layer as `inputs_embeds`.
+    It takes the states below that layer as `inputs_embeds`; see `compute_missing` for the others.
 
     Args:
         model_path: Folder of the model, or its name on the hub.
@@ -113,14 +113,43 @@ def is_adapter(name: str) -> bool:
     return ".lora_" in name or name.startswith("lora_")
 
 
+def compute_missing(base: Any, bottom: Any) -> None:
+    """Let the layers below, which no run trains, compute the rows that have no states.
+
+    Args:
+        base: What `build_top` returns.
+        bottom: The layers below its first, on its device, in the type of the states.
+    """
+    base.__dict__["bottom"] = bottom  # not a child: it has no part in training or saving
+
+
+@torch.no_grad()
+def all_states(
+    bottom: Any, states: torch.Tensor | None, input_ids: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
+    """States (row, token, width) of all rows, of those with tokens by the layers below."""
+    missing = input_ids[:, 0] >= 0
+    found = bottom(input_ids=input_ids[missing], attention_mask=mask[missing]).last_hidden_state
+    if states is None:
+        return found
+    states[missing] = found.to(states.dtype)
+    return states
+
+
 def forward_top(
     self: Any,
-    inputs_embeds: torch.Tensor,
-    attention_mask: torch.Tensor,
+    inputs_embeds: torch.Tensor | None = None,
+    attention_mask: torch.Tensor | None = None,
     labels: torch.Tensor | None = None,
+    input_ids: torch.Tensor | None = None,
     **kwargs: Any,
 ) -> SequenceClassifierOutputWithPast:
-    """Logits at each row's last token; padding is on the right. The loss is the caller's."""
+    """Logits at each row's last token; padding is on the right. The loss is the caller's.
+
+    `input_ids` are there where the batch has rows without states, as `Collator` gives them.
+    """
+    if input_ids is not None:
+        inputs_embeds = all_states(self.bottom, inputs_embeds, input_ids, attention_mask)
     last = attention_mask.sum(1) - 1
     rows = torch.arange(len(last), device=last.device)
     if self.last_token_layer:
