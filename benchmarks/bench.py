@@ -722,8 +722,13 @@ def draw(results: dict[str, Any], path: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(8, 4), layout="constrained")
     for shift, column, name in ((-0.2, 1, "A1: checkpointing off"), (0.2, 2, "A2: as the source")):
         points = [(i, row[column]) for i, row in enumerate(rows) if row[column] is not None]
-        values = [v["median"] if isinstance(v, dict) else v for _, v in points]
-        axes.barh([i + shift for i, _ in points], values, 0.38, label=name)
+        ranges = [
+            v if isinstance(v, dict) else dict.fromkeys(("median", "low", "high"), v)
+            for _, v in points
+        ]
+        values = [v["median"] for v in ranges]
+        ends = [[v["median"] - v["low"] for v in ranges], [v["high"] - v["median"] for v in ranges]]
+        axes.barh([i + shift for i, _ in points], values, 0.38, xerr=ends, capsize=2, label=name)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_yticks(range(len(rows)), [row[0] for row in rows])
     axes.invert_yaxis()
