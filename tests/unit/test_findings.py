@@ -118,6 +118,17 @@ def test_max_steps_makes_epochs_mean_nothing(found, edit):
     assert found()["epochs_idle"]["evidence"]["steps"] == 100
 
 
+def test_what_runs_do_not_do_is_told_once(account_tax, edit):
+    edit("training.yml", "num_train_epochs: 3\n", "num_train_epochs: 3\n    load_in_4bit: true\n")
+    said = explain.explain_study(load_study(account_tax / "study.yaml"))
+    telling = [
+        finding["id"]
+        for finding in said["findings"]
+        if any("load_in_4bit" in str(place) for place in finding["places"])
+    ]
+    assert telling == ["not_run_here"]
+
+
 def test_evaluating_and_saving_apart_is_refused_by_trainer(found, edit):
     edit("training.yml", "save_steps: 1000", "save_steps: 750")
     assert found()["best_needs_multiple"]["severity"] == "problem"

@@ -87,7 +87,8 @@ def numbers_as_text(pair: Pair) -> Iterator[Finding]:
 def unread_keys(pair: Pair) -> Iterator[Finding]:
     """Keys of the file that nothing reads, so that nobody takes them for part of the comparison."""
     for side in SIDES:
-        unknown = pair.sides[side].unknown
+        # What has a note is told as what runs here do instead.
+        unknown = [key for key in pair.sides[side].unknown if not key["note"]]
         if unknown:
             places = [Place(side, None, key["file"], key["line"], key["key"]) for key in unknown]
             blocks = sorted({key["key"].split(".")[0] for key in unknown})
