@@ -106,6 +106,16 @@ def test_twice_the_rows_cost_twice_the_hours(study):
     assert gpu < hours[0] / 100
 
 
+def test_fewer_rows_cost_less_and_a_long_plan_says_so(study, edit):
+    said = plan_study(study(), NOTHING, rows=10**6, device="gpu")
+    assert "data.max_rows: 100000" in render(said, load_texts("en"))
+    edit("study.yaml", "  format: auto", "  format: auto\n  rows: 3000000\n  max_rows: 50000")
+    few = plan_study(study(), NOTHING, device="gpu")
+    assert few["total"]["hours"] == pytest.approx(said["total"]["hours"] / 20, rel=0.01)
+    assert few["prices"]["all_rows"] == 50_000
+    assert "max_rows" not in render(few, load_texts("en"))
+
+
 def test_measured_runs_set_the_price_of_the_others(study, tmp_path):
     loaded = study()
     current, other = (arm.variant for arm in expand(loaded).arms[:2])

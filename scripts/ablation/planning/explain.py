@@ -77,7 +77,7 @@ def explain_study(
         UserError: a claim names what does not exist.
     """
     split = study.data_options()["split"]
-    stated = rows if rows is not None else study.options["data"].get("rows")
+    stated = study.planned_rows(rows)
     held_out = float(split["test_size"]) + float(split["val_size"])
     plan = read_plan(profile, stated, held_out, _class_limits(study.current, study.backup))
     facts = study.options["model"]["architecture"]

@@ -179,7 +179,7 @@ def read_data(study: Study, profile: str | Path | None, rows: int | None) -> Dat
     """What is known of the study's rows: from prepared data, else as stated, else nothing."""
     split = study.data_options()["split"]
     held_out = float(split["test_size"]) + float(split["val_size"])
-    stated = rows if rows is not None else study.options["data"].get("rows")
+    stated = study.planned_rows(rows)
     sides = (study.current.settings, study.backup.settings)
     found = [side["data.max_classes"].value for side in sides if "data.max_classes" in side]
     return read_plan(profile, stated, held_out, [limit for limit in found if limit])
@@ -504,6 +504,7 @@ def plan_study(
             "origin": prices.origin,
             "speed": prices.speed,
             "rows": data.pool if data.counted else None,
+            "all_rows": study.planned_rows(rows),
             "measured": len(pilot.hours),
         },
         "packing": _packing(study, grid, prices, machine, begun),

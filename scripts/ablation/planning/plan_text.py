@@ -10,6 +10,7 @@ from ablation.planning.screen import pad, width_of, wrap
 
 COLUMNS = 100
 MOST_ARMS = 40
+MANY_HOURS = 100  # of one device: from here on, a plan tells how to ask for less
 Said = Mapping[str, Any]
 
 
@@ -106,6 +107,8 @@ def _costs(said: Said, t: Messages) -> list[str]:
     if total["hours"] is not None:
         facts = {"hours": t.number(total["hours"], 2), "left": t.number(total["hours_left"], 2)}
         lines += _wrapped(t("total", unit=t(f"unit.{prices['device']}"), **facts))
+        if prices["all_rows"] and total["hours_left"] > MANY_HOURS:
+            lines += _wrapped(t("fewer_rows", rows=prices["all_rows"] // 10))
     speed = t.number(prices["speed"], 2) if prices["speed"] else t("none")
     origin = t(f"cost_from.{prices['origin']}", speed=speed, measured=prices["measured"])
     lines += _wrapped(origin)

@@ -117,6 +117,20 @@ class Study:
         texts = self.options.get(key) or {"en": ""}
         return texts.get(language, texts["en"])
 
+    def planned_rows(self, rows: int | None = None) -> int | None:
+        """Rows of the data for planning before it is there; None where nobody says.
+
+        Args:
+            rows: Rows of the whole data set; `data.rows` where None. `data.max_rows` limits them.
+        """
+        known = (self.options["data"]["rows"] if rows is None else rows), self.max_rows
+        return min((number for number in known if number is not None), default=None)
+
+    @property
+    def max_rows(self) -> int | None:
+        """Most rows of the data that are used."""
+        return self.options["data"]["max_rows"]
+
     def data_options(self) -> dict[str, Any]:
         """How rows are read, split and made into text: study.yaml over the current configuration.
 
