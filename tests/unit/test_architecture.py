@@ -15,6 +15,7 @@ from ablation.facts.architecture import (
     layer_forwards,
     missing_facts,
     read_architecture,
+    run_forwards,
     saved_bytes,
 )
 
@@ -183,6 +184,13 @@ def test_checkpointing_costs_2_25_times_the_compute_of_the_source():
     checkpointed = layer_forwards(model, arm(gradient_checkpointing=True))
     assert checkpointed == pytest.approx((2 + 0.753) * 36, rel=1e-3)
     assert checkpointed / 44 == pytest.approx(2.25, abs=0.01)
+
+
+def test_a_run_here_does_not_go_back_below_the_lowest_trained_layer():
+    model = read_architecture(QWEN3_4B)
+    assert run_forwards(model, arm()) == 36 + 8
+    again = run_forwards(model, arm(gradient_checkpointing=True))
+    assert again == pytest.approx(36 + 1.753 * 8, rel=1e-3)
 
 
 @pytest.fixture(scope="module")

@@ -94,7 +94,7 @@ def test_the_explanation_is_plain_json(said):
 def test_prepared_data_settles_what_lengths_do(account_tax, tmp_path):
     edges = list(range(0, 301, 10))
     profile = {
-        "rows": {"train": 1000},
+        "rows": {"train": 1000, "validation": 100, "test": 200},
         "num_labels": 2,
         "label_counts": [600, 400],
         "tokens": {"max": 120, "histogram": {"edges": edges, "counts": [0] * 11 + [9] + [0] * 18}},

@@ -16,10 +16,19 @@ from scipy import stats
 from ablation.analysis import statistics
 from ablation.analysis.attribution import shapley_weights
 from ablation.errors import UserError
+from ablation.facts.architecture import read_architecture
+from ablation.facts.quantities import Plan
 from ablation.files import save_json
 from ablation.planning import plan, power
 from ablation.planning.grid import expand
-from ablation.planning.plan import Noise, Pilot, measure_noise, plan_study, with_seeds
+from ablation.planning.plan import (
+    Noise,
+    Pilot,
+    flops_of_run,
+    measure_noise,
+    plan_study,
+    with_seeds,
+)
 from ablation.planning.plan_text import load_texts, render
 from ablation.planning.study import load_study
 
@@ -41,7 +50,7 @@ def finished(results, variant: str, seed: int, accuracy: float, seconds: float) 
         "status": "completed",
         "environment": {"world_size": 2},
         "quality": {"selected": "final", "final": {"eval_accuracy": accuracy}},
-        "cost": {"train_runtime": seconds},
+        "cost": {"wall_seconds": seconds},
     }
     save_json(metrics, results / "runs" / variant / f"seed-{seed}" / "metrics.json")
 
@@ -95,7 +104,23 @@ def test_a_fraction_of_sixteen_has_an_eighth_of_the_variance_of_one_contrast():
 def test_without_rows_costs_are_only_against_current(study):
     said = plan_study(study(), NOTHING)
     assert said["total"]["hours"] is None and said["prices"]["origin"] == "relative"
-    assert [round(arm["relative"], 1) for arm in said["arms"][:3]] == [1.0, 1.0, 3.3]
+    assert [round(arm["relative"], 1) for arm in said["arms"][:3]] == [1.0, 1.0, 2.4]
+
+
+def test_a_run_reads_validation_rows_each_epoch_and_test_rows_twice(study):
+    loaded = study()
+    arms = {arm.name: arm.settings for arm in expand(loaded).arms}
+    model = read_architecture(loaded.options["model"]["architecture"])
+    for name, epochs in (("current", 3), ("backup", 10)):
+        settings = arms[name]
+        with_rows, without = (
+            flops_of_run(settings, Plan("stated", 10**5, rows), model)
+            for rows in ((1000, 2000), (0, 0))
+        )
+        rows = 1000 * epochs + 2 * 2000
+        tokens = rows * settings["max_length"]
+        expected = tokens * model.layers * 2 * model.layer_parameters
+        assert with_rows - without == pytest.approx(expected, rel=1e-6)
 
 
 def test_twice_the_rows_cost_twice_the_hours(study):

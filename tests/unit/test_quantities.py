@@ -62,7 +62,7 @@ BACKUP = {
     "max_length": 320,
     "padding": "max_length",
 }
-THREE_MILLION = Plan(STATED, 2_100_000)
+THREE_MILLION = Plan(STATED, 2_100_000, (300_000, 600_000))
 
 
 def both(plan: Plan) -> tuple:
@@ -101,7 +101,7 @@ def test_a_smaller_coefficient_can_decay_more_over_a_longer_run():
 
 
 def test_without_a_number_of_rows_only_what_does_not_depend_on_it_is_shown():
-    current, backup = both(read_plan(None, None, 0.3, []))
+    current, backup = both(read_plan(None, None, (0.1, 0.2), []))
     assert current.values["steps"] is None
     assert current.values["learning_rate.sum"] is None
     assert current.values["learning_rate.peak"] == pytest.approx(2e-5)
@@ -110,16 +110,17 @@ def test_without_a_number_of_rows_only_what_does_not_depend_on_it_is_shown():
 
 
 def test_a_ratio_that_depends_on_the_number_of_rows_cannot_be_told():
-    nominal = read_plan(None, None, 0.3, [])
+    nominal = read_plan(None, None, (0.1, 0.2), [])
     fixed = compute(arm(max_steps=500), nominal, None)
     assert ratio(compute(arm(), nominal, None), fixed, "steps") == (None, None)
     assert fixed.values["steps"] == 500
 
 
 def test_stated_rows_lose_what_is_held_out():
-    plan = read_plan(None, 3_000_000, 0.3, [280])
+    plan = read_plan(None, 3_000_000, (0.1, 0.2), [280])
     assert (plan.origin, plan.pool, plan.num_labels) == (STATED, 2_100_000, 280)
-    assert read_plan("/no/such/profile.json", None, 0.3, []).origin == NOMINAL
+    assert plan.evaluated == (300_000, 600_000)
+    assert read_plan("/no/such/profile.json", None, (0.1, 0.2), []).origin == NOMINAL
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ def profile(tmp_path):
     edges = [0, 100, 101, 300, 301]
     histogram = {"edges": edges, "counts": [0, 600, 0, 400]}
     content = {
-        "rows": {"train": 1000},
+        "rows": {"train": 1000, "validation": 100, "test": 200},
         "num_labels": 3,
         "label_counts": [700, 299, 1],
         "tokens": {"mean": 180.0, "max": 300, "histogram": histogram},

@@ -252,6 +252,15 @@ def flops_per_token(architecture: Architecture, settings: Settings) -> float:
     return layer_forwards(architecture, settings) * 2.0 * architecture.layer_parameters
 
 
+def run_forwards(architecture: Architecture, settings: Settings) -> float:
+    """The same for a run of this project that computes all layers.
+
+    Its backward pass ends at the lowest trained layer, with checkpointing too: L + (1 + rho) k.
+    """
+    again = 1.0 + architecture.recomputed_share if settings["gradient_checkpointing"] else 1.0
+    return architecture.layers + again * backward_layers(architecture, settings)
+
+
 # --- Memory ------------------------------------------------------------------------------------
 
 

@@ -60,6 +60,7 @@ class Plan:
         origin: "profile" (prepared data), "stated" (a number of rows in study.yaml or on the
             command line) or "nominal" (nothing: only what does not depend on it is shown).
         pool: Training rows before any arm takes its share.
+        evaluated: Rows of validation and of test.
         label_counts: Training rows of each class, the most frequent first; None if unknown.
         num_labels: Classes of the head; None if unknown.
         labels_from: "profile", "max_classes" or None.
@@ -70,6 +71,7 @@ class Plan:
 
     origin: str
     pool: int
+    evaluated: tuple[int, int] = (0, 0)
     label_counts: tuple[int, ...] | None = None
     num_labels: int | None = None
     labels_from: str | None = None
@@ -94,7 +96,7 @@ class Plan:
 def read_plan(
     profile: str | Path | None,
     rows: int | None,
-    held_out: float,
+    held_out: tuple[float, float],
     max_classes: list[int],
 ) -> Plan:
     """The plan from prepared data, else from a stated number of rows, else a nominal one.
@@ -102,17 +104,18 @@ def read_plan(
     Args:
         profile: data/profile.json of the study, if there is one.
         rows: Rows of the whole data set, if somebody said so.
-        held_out: Share of rows that validation and test take.
+        held_out: Shares of rows that validation and test take.
         max_classes: The class limits of both sides, for a number of labels without data.
     """
     if profile is not None and Path(profile).is_file():
         return _from_profile(json.loads(Path(profile).read_text(encoding="utf-8")))
     labels = max(max_classes, default=None)
     found = "max_classes" if labels else None
-    if rows is None:
-        return Plan(NOMINAL, NOMINAL_ROWS, num_labels=labels, labels_from=found)
-    pool = max(1, round(rows * (1.0 - held_out)))
-    return Plan(STATED, pool, num_labels=labels, labels_from=found)
+    left = 1.0 - sum(held_out)
+    pool = NOMINAL_ROWS if rows is None else max(1, round(rows * left))
+    validation, test = (round(pool * share / left) for share in held_out)
+    origin = NOMINAL if rows is None else STATED
+    return Plan(origin, pool, (validation, test), num_labels=labels, labels_from=found)
 
 
 def _from_profile(profile: Mapping[str, Any]) -> Plan:
@@ -123,9 +126,11 @@ def _from_profile(profile: Mapping[str, Any]) -> Plan:
         edges, counts = np.array(histogram["edges"], float), np.array(histogram["counts"], float)
         lengths = (np.maximum((edges[:-1] + edges[1:] - 1) / 2, 1.0), counts)
     shares = {int(length): share for length, share in profile.get("truncated_share", {}).items()}
+    rows = profile["rows"]
     return Plan(
         PROFILE,
-        int(profile["rows"]["train"]),
+        int(rows["train"]),
+        (int(rows["validation"]), int(rows["test"])),
         tuple(profile["label_counts"]),
         int(profile["num_labels"]),
         PROFILE,

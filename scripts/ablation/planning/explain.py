@@ -78,7 +78,7 @@ def explain_study(
     """
     split = study.data_options()["split"]
     stated = study.planned_rows(rows)
-    held_out = float(split["test_size"]) + float(split["val_size"])
+    held_out = float(split["val_size"]), float(split["test_size"])
     plan = read_plan(profile, stated, held_out, _class_limits(study.current, study.backup))
     facts = study.options["model"]["architecture"]
     stages = {name: stage.name for stage in study.stages for name in stage.settings}
@@ -110,7 +110,7 @@ def explain_files(
         UserError: a file cannot be read.
     """
     sides = resolve_pair(current, backup, facts, world_size=world_size)
-    held_out = sum(_split_share(sides, name) for name in ("split.test_size", "split.val_size"))
+    held_out = _split_share(sides, "split.val_size"), _split_share(sides, "split.test_size")
     plan = read_plan(None, rows, held_out, _class_limits(*sides))
     pair = _pair(*sides, facts, plan, None, None)
     return _explanation(pair, facts, rows, None)

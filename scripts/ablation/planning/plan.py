@@ -17,9 +17,9 @@ from typing import Any
 
 from ablation.errors import UserError
 from ablation.facts import schedules
-from ablation.facts.architecture import Architecture, flops_per_token, read_architecture
+from ablation.facts.architecture import Architecture, read_architecture, run_forwards
 from ablation.facts.quantities import Plan as Data
-from ablation.facts.quantities import padded_tokens, read_plan
+from ablation.facts.quantities import padded_tokens, read_plan, real_tokens
 from ablation.planning import designs, packing, power
 from ablation.planning.feasibility import cannot_run
 from ablation.planning.fractional import GENERATORS
@@ -31,6 +31,7 @@ SCHEMA_VERSION = 1
 # FLOPs a second that training keeps up on one device, where nothing was measured: a 24 GB GPU at
 # 40 % of its bfloat16 peak, and a core of a laptop in float32.
 ASSUMED_SPEED = {GPU: 3e13, CPU: 6e10}
+FORWARD = 1 / 3  # of the cost of training on a token, where the model is not known
 # Where the cost of a run, and the noise, come from.
 MEASURED, FROM_SPEED, GUESSED, RELATIVE = "measured", "measured_speed", "assumed_speed", "relative"
 PILOT, STATED, ASSUMED = "pilot", "stated", "assumed"
@@ -132,7 +133,7 @@ def read_pilot(grid: Grid, runs: str | Path, metric: str) -> Pilot:
             if metrics is None:
                 continue
             devices = int(metrics["environment"].get("world_size") or 1)
-            runtime = metrics["cost"].get("train_runtime")
+            runtime = metrics["cost"].get("wall_seconds")
             if runtime:
                 spent.append(float(runtime) * devices / 3600)
             block = metrics["quality"].get(metrics["quality"].get("selected")) or {}
@@ -178,7 +179,7 @@ def measure_noise(pilot: Pilot) -> Noise | None:
 def read_data(study: Study, profile: str | Path | None, rows: int | None) -> Data:
     """What is known of the study's rows: from prepared data, else as stated, else nothing."""
     split = study.data_options()["split"]
-    held_out = float(split["test_size"]) + float(split["val_size"])
+    held_out = float(split["val_size"]), float(split["test_size"])
     stated = study.planned_rows(rows)
     sides = (study.current.settings, study.backup.settings)
     found = [side["data.max_classes"].value for side in sides if "data.max_classes" in side]
@@ -188,12 +189,21 @@ def read_data(study: Study, profile: str | Path | None, rows: int | None) -> Dat
 def flops_of_run(
     settings: Mapping[str, Any], data: Data, architecture: Architecture | None
 ) -> float:
-    """FLOPs of training one run; without an architecture, tokens stand for them."""
+    """FLOPs of one run that computes all layers: training, and evaluation after each epoch.
+
+    Test rows count twice: for the last weights and for those of the best epoch. Without an
+    architecture, tokens stand for FLOPs.
+    """
     rows = data.train_rows(settings)
-    steps = schedules.total_steps(settings, rows)
-    passes = rows * steps / schedules.steps_per_epoch(settings, rows)
-    tokens = passes * padded_tokens(settings, data)[0]
-    return tokens * (flops_per_token(architecture, settings) if architecture else 1.0)
+    epochs = schedules.total_steps(settings, rows) / schedules.steps_per_epoch(settings, rows)
+    trained = rows * epochs * padded_tokens(settings, data)[0]
+    validation, test = data.evaluated
+    tokens = real_tokens(settings, data) or float(settings["max_length"])
+    read = (validation * math.ceil(epochs) + 2 * test) * tokens
+    if architecture is None:
+        return trained + read * FORWARD
+    forwards = trained * run_forwards(architecture, settings) + read * architecture.layers
+    return forwards * 2.0 * architecture.layer_parameters
 
 
 @dataclass(frozen=True)
