@@ -205,6 +205,7 @@ def measure_steps(folder: Path, model: Path, tokens: int, steps: int) -> dict[st
     import tiny
     import torch
 
+    from ablation.runs.prefix import wanted_values
     from ablation.training.prefix import Prefix, load_bottom, open_prefix, write_caches
     from ablation.training.request import make_request
     from ablation.training.rows import Collator, load_tables
@@ -217,7 +218,7 @@ def measure_steps(folder: Path, model: Path, tokens: int, steps: int) -> dict[st
     grid = tiny.write_grid(folder / "grid.json", {"current": settings})
     record = model / "model.json"
     begun = time.perf_counter()
-    write_caches(grid, record, data, folder / "prefix", 10)
+    write_caches(wanted_values([settings]), record, data, folder / "prefix", 10)
     building = time.perf_counter() - begun
     begun = time.perf_counter()
     load_bottom(str(model), {"revision": None}, "float32", LAYERS - TRAINED)
@@ -435,8 +436,12 @@ def cached_seconds(
 
 def make_cache(folder: Path, data: Path, model: Path) -> None:
     """The cache of `folder`'s grid, by the workflow's script; it starts the worker."""
+    from ablation.runs.prefix import wanted_values
+
+    arms = json.loads((folder / "grid.json").read_text())["arms"]
+    wanted = json.dumps(wanted_values(arm["settings"] for arm in arms))
     command = [sys.executable, str(ROOT / "scripts/cache_prefix.py"), "--threads", THREADS]
-    command += ["--grid", folder / "grid.json", "--model", model / "model.json"]
+    command += ["--wanted", wanted, "--model", model / "model.json"]
     command += ["--data", data, "--output", folder / "prefix", "--warm", folder / ".warm"]
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
 

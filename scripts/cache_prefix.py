@@ -1,6 +1,7 @@
 """Compute the states of the layers that no arm trains, once for all runs; write prefix.json.
 
-    python scripts/cache_prefix.py --grid results/demo/grid.json \\
+    python scripts/cache_prefix.py \\
+        --wanted '{"float32": {"boundaries": [26], "max_length": 32, "extracts": [[0.1, null]]}}' \\
         --model results/demo/model/model.json --data results/demo/data \\
         --output results/demo/prefix --budget-gb 20 --threads 2
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import sys
 from pathlib import Path
@@ -22,7 +24,7 @@ from ablation.runs.warm import NoWorker, run_warm
 def parse_args() -> argparse.Namespace:
     """Command line of the script."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--grid", type=Path, required=True, help="grid.json")
+    parser.add_argument("--wanted", type=json.loads, required=True, help="by dtype; see Wanted")
     parser.add_argument("--model", type=Path, required=True, help="model.json")
     parser.add_argument("--data", type=Path, required=True, help="folder of prepare_data")
     parser.add_argument("--output", type=Path, required=True, help="folder of prefix.json")
@@ -34,9 +36,9 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Write the caches of the grid, in the warm worker where there may be one."""
-    names = ("grid", "model", "data", "output")
-    task = {name: str(getattr(args, name).resolve()) for name in names}
-    task["budget_gb"] = args.budget_gb
+    paths = ("model", "data", "output")
+    task = {name: str(getattr(args, name).resolve()) for name in paths}
+    task |= {"wanted": args.wanted, "budget_gb": args.budget_gb}
     use_gpu = has_gpu()
     environment = job_environment(args.threads, 1, use_gpu)
     if args.warm is not None and not use_gpu:

@@ -98,17 +98,19 @@ def test_a_seed_and_a_stage_train_only_what_is_new_and_texts_train_nothing(folde
 
     time.sleep(0.01)
     study.write_text(text.replace("seeds: [1, 2, 3]", "seeds: [1, 2, 3, 4]"))
-    assert planned(snakemake(folder, "-n"))["train_run"] == 5
+    jobs = planned(snakemake(folder, "-n"))
+    assert jobs["train_run"] == 5 and "cache_prefix" not in jobs
 
     stage = "  - name: more_data\n    settings: [data.extract_ratio]\n  - name: epochs\n"
     study.write_text(text.replace("  - name: epochs\n", stage))
     jobs = planned(snakemake(folder, "-n"))
     # The new arm, and the two behind it, which now hold more; the endpoints stay.
     assert jobs["train_run"] == 3 * 3
+    assert jobs["cache_prefix"] == 1  # one of them reads other rows than any before
 
     study.write_text(text.replace('en: "Epochs"', 'en: "Number of epochs"'))
     jobs = planned(snakemake(folder, "-n"))
-    assert "train_run" not in jobs and jobs["render_report"] == 2
+    assert not {"train_run", "cache_prefix"} & set(jobs) and jobs["render_report"] == 2
 
 
 def test_another_cache_trains_no_finished_run_and_forgets_no_missing_one(folder):

@@ -14,7 +14,13 @@ torch = pytest.importorskip("torch")
 import tiny  # noqa: E402
 from datasets import concatenate_datasets, load_from_disk  # noqa: E402
 
-from ablation.runs.prefix import describe_prefix, fit_budget, wanted_caches, why_plain  # noqa: E402
+from ablation.runs.prefix import (  # noqa: E402
+    describe_prefix,
+    fit_budget,
+    wanted_caches,
+    wanted_values,
+    why_plain,
+)
 from ablation.training import prefix as prefixes  # noqa: E402
 from ablation.training.job import load_frozen  # noqa: E402
 from ablation.training.network import build_network, trainable_state  # noqa: E402
@@ -45,7 +51,9 @@ def study(tmp_path_factory) -> Path:
 
 def cache(folder: Path, budget: float = 1.0) -> dict:
     model, data = folder / "model/model.json", folder / "data"
-    return write_caches(folder / "grid.json", model, data, folder / "prefix", budget)
+    grid = json.loads((folder / "grid.json").read_text())
+    wanted = wanted_values(arm["settings"] for arm in grid["arms"])
+    return write_caches(wanted, model, data, folder / "prefix", budget)
 
 
 def request(folder: Path, arm: str) -> dict:
@@ -73,11 +81,11 @@ def test_each_reason_for_the_plain_path_is_named():
 
 def test_one_cache_serves_all_arms_of_a_dtype():
     arms = [tiny.SETTINGS | changes for changes in ARMS.values()]
-    caches = wanted_caches(arms, LLAMA)
+    caches = wanted_caches(arms)
     assert list(caches) == ["float32"]
     assert caches["float32"].boundaries == [2, 3]
     assert caches["float32"].max_length == 12
-    assert len(caches["float32"].arms) == 3
+    assert caches["float32"].extracts == [(0.5, None), (0.8, None)]
 
 
 def test_the_lowest_boundary_comes_first_where_the_disk_is_small():

@@ -25,7 +25,7 @@ from ablation.planning.plan import pack
 from ablation.planning.plan_text import load_texts, packing_lines
 from ablation.runs.machine import AUTO, SOURCE, cpu_cores, devices_in_use
 from ablation.runs.machine import refuse_too_many, told_devices, visible_gpus
-from ablation.runs.prefix import describe_prefix
+from ablation.runs.prefix import describe_prefix, wanted_values
 from ablation.planning.study import check_options, load_study, study_file
 
 LAYERS = [
@@ -274,17 +274,9 @@ def data_identity():
     }
 
 
-def prefix_identity():
-    """What of the arms decides which states of frozen layers are kept, and for which rows."""
-    names = (
-        "lora.layers_to_transform",
-        "lora.bias",
-        "lora.modules_to_save",
-        "model.dtype",
-    )
-    names += ("bf16", "fp16", "max_length", "data.extract_ratio", "data.max_classes")
-    kept = [{name: arm.settings[name] for name in names} for arm in GRID.arms]
-    return sorted(map(str, {str(one): one for one in kept}))
+def get_wanted_caches():
+    """Which states of frozen layers the arms want kept, and for which rows, as JSON."""
+    return json.dumps(wanted_values(arm.settings for arm in GRID.arms))
 
 
 def max_lengths():

@@ -59,8 +59,8 @@ rule prepare_data:
 
 rule cache_prefix:
     input:
-        # What of the arms matters here is a parameter: a new text in study.yaml computes nothing.
-        grid=ancient("results/{study}/grid.json"),
+        # Not the grid: what of the arms matters here is a parameter. A new text in study.yaml
+        # computes nothing, and Snakemake looks at the parameter whatever becomes of the grid.
         model="results/{study}/model/model.json",
         data="results/{study}/data/profile.json",
     output:
@@ -78,10 +78,10 @@ rule cache_prefix:
     params:
         script=SCRIPTS / "cache_prefix.py",
         budget_gb=config["prefix_cache_gb"],
-        arms=prefix_identity(),
+        wanted=get_wanted_caches(),
     shell:
         "python {params.script:q}"
-        " --grid {input.grid:q}"
+        " --wanted {params.wanted:q}"
         " --model {input.model:q}"
         " --data $(dirname {input.data:q})"
         " --budget-gb {params.budget_gb}"

@@ -7,7 +7,7 @@ computed once and kept: `cache_prefix` writes them, training reads them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ablation.facts.quantities import cut_of, engine_dtype
@@ -32,10 +32,20 @@ def why_plain(settings: Mapping[str, Any], architecture: Mapping[str, Any]) -> s
         settings: The arm's settings.
         architecture: Facts of config.json; what it doesn't tell is taken to be harmless.
     """
-    family, saved = architecture.get("model_type"), settings["lora.modules_to_save"] or []
-    targets = settings["lora.target_modules"]
+    return why_plain_model(architecture) or why_plain_arm(settings)
+
+
+def why_plain_model(architecture: Mapping[str, Any]) -> str | None:
+    """The same for all arms of a model."""
+    family = architecture.get("model_type")
     if family not in FAMILIES:
         return f"the architecture {family} is not one of {', '.join(FAMILIES)}"
+    return "the base model has dropout" if architecture.get("attention_dropout") else None
+
+
+def why_plain_arm(settings: Mapping[str, Any]) -> str | None:
+    """The same for an arm, whatever its model."""
+    saved, targets = settings["lora.modules_to_save"] or [], settings["lora.target_modules"]
     if boundary_of(settings) == 0:
         return "LoRA is in the first layer"
     if targets != "all-linear" and not (isinstance(targets, list) and set(targets) <= MODULES):
@@ -44,8 +54,6 @@ def why_plain(settings: Mapping[str, Any], architecture: Mapping[str, Any]) -> s
         return f"lora.modules_to_save {saved} trains more than the head"
     if settings["lora.bias"] == "all":
         return "lora.bias: all trains biases of every layer"
-    if architecture.get("attention_dropout"):
-        return "the base model has dropout"
     if settings.get("neftune_noise_alpha"):
         return "noise is added to the embeddings"
     if settings.get("deepspeed.zero_optimization.stage") == 3:
@@ -74,34 +82,44 @@ def why_cut(cut: int | None, cached: int | None, tail: Sequence[int]) -> str | N
 
 @dataclass
 class Wanted:
-    """The cache of one dtype: boundaries, the longest text in tokens (None: whole), its arms."""
+    """What the cache of one dtype is to hold, as plain values.
+
+    Attributes:
+        boundaries: Numbers of layers, ascending.
+        max_length: The longest text in tokens; None: whole texts.
+        extracts: `data.extract_ratio` and `data.max_classes` of the arms, each pair once.
+    """
 
     boundaries: list[int] = field(default_factory=list)
     max_length: int | None = 0
-    arms: list[Mapping[str, Any]] = field(default_factory=list)
+    extracts: list[tuple[float, int | None]] = field(default_factory=list)
 
 
-def wanted_caches(
-    arms: Iterable[Mapping[str, Any]], architecture: Mapping[str, Any]
-) -> dict[str, Wanted]:
+def wanted_caches(arms: Iterable[Mapping[str, Any]]) -> dict[str, Wanted]:
     """What the arms want cached, by the dtype that they train in.
 
     Args:
         arms: The settings of each arm.
-        architecture: Facts of config.json.
     """
     caches: dict[str, Wanted] = {}
     for settings in arms:
-        if why_plain(settings, architecture):
+        if why_plain_arm(settings):
             continue
         cache = caches.setdefault(engine_dtype(settings), Wanted())
-        cache.arms.append(settings)
+        extract = float(settings["data.extract_ratio"]), settings["data.max_classes"]
+        if extract not in cache.extracts:
+            cache.extracts.append(extract)
         cache.boundaries = sorted({*cache.boundaries, boundary_of(settings)})
         cut = cut_of(settings)
         cache.max_length = (
             None if cut is None or cache.max_length is None else max(cut, cache.max_length)
         )
     return caches
+
+
+def wanted_values(arms: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The same as plain values, for a command line."""
+    return {dtype: asdict(wanted) for dtype, wanted in wanted_caches(arms).items()}
 
 
 def state_bytes(hidden_size: int, dtype: str) -> int:
@@ -143,7 +161,8 @@ def describe_prefix(
         return ["  prefix_cache_gb is 0: every run computes its frozen layers itself"]
     arms = list(arms)
     lines = []
-    caches = wanted_caches([s for _, s in arms], architecture)
+    supported = why_plain_model(architecture) is None
+    caches = wanted_caches([s for _, s in arms]) if supported else {}
     for dtype, wanted in caches.items():
         each = state_bytes(architecture.get("hidden_size") or 0, dtype)
         layers = " and ".join(map(str, wanted.boundaries))
@@ -176,7 +195,7 @@ def describe_prefix(
 def stored_tokens(wanted: Wanted, profile: Mapping[str, Any]) -> int:
     """Tokens that a cache will hold, about: the arms' training rows and all other rows."""
     rows = profile["rows"]
-    ratio = max(float(settings["data.extract_ratio"]) for settings in wanted.arms)
+    ratio = max(ratio for ratio, _ in wanted.extracts)
     texts = min(1.0, ratio) * rows["train"] + rows["validation"] + rows["test"]
     mean = profile["tokens"]["mean"]
     return int(texts * (mean if wanted.max_length is None else min(mean, wanted.max_length)))

@@ -33,9 +33,9 @@ from ablation.runs.prefix import (
     boundary_of,
     fit_budget,
     state_bytes,
-    wanted_caches,
     why_cut,
     why_plain,
+    why_plain_model,
 )
 from ablation.training.request import data_fingerprint, digest, special_tail
 
@@ -77,8 +77,6 @@ def why_plain_config(config: Any) -> str | None:
     rope = getattr(config, "rope_parameters", None) or {}
     if rope.get("rope_type", "default") not in ROPE_TYPES:
         return f"the positions of rope_type {rope['rope_type']} depend on the text's length"
-    if getattr(config, "attention_dropout", 0.0):
-        return "the base model has dropout"
     return None
 
 
@@ -86,29 +84,33 @@ def why_plain_config(config: Any) -> str | None:
 
 
 def write_caches(
-    grid: str | Path, model: str | Path, data: str | Path, output: str | Path, budget_gb: float
+    wanted: Mapping[str, Mapping[str, Any]],
+    model: str | Path,
+    data: str | Path,
+    output: str | Path,
+    budget_gb: float,
 ) -> dict[str, Any]:
     """Contents of the prefix.json that this writes, with the caches that it names.
 
     Args:
-        grid: grid.json.
+        wanted: By dtype, what `Wanted` has.
         model: model.json of the study's model.
         data: Folder of prepare_data.
         output: Folder of prefix.json; caches that it doesn't name any more are removed.
         budget_gb: Most gigabytes (10^9) that the caches may take; 0 writes none.
     """
     model_json, data, output = Path(model), Path(data), Path(output)
-    arms = [arm["settings"] for arm in json.loads(Path(grid).read_text())["arms"]]
     model = json.loads(model_json.read_text())
     path = model_folder(model, model_json)
     record: dict[str, Any] = {"schema_version": 1, "caches": {}, "notes": []}
     config = AutoConfig.from_pretrained(path, revision=model["revision"])
-    reason = why_plain_config(config) if budget_gb > 0 else "prefix_cache_gb is 0"
+    reason = why_plain_model(config.to_dict()) or why_plain_config(config)
+    reason = reason if budget_gb > 0 else "prefix_cache_gb is 0"
     if reason:
         record["notes"].append(reason)
-    wanted = {} if reason else wanted_caches(arms, config.to_dict())
     builds: dict[str, tuple[str, list[int], Mapping[str, Any]]] = {}
-    for dtype, want in wanted.items():
+    for dtype, values in ({} if reason else wanted).items():
+        want = Wanted(**values)
         splits = {name: split_rows(data, name, want) for name in SPLITS}
         tokens = sum(int(lengths.sum()) for _, lengths in splits.values())
         size = tokens * state_bytes(config.hidden_size, dtype)
@@ -165,10 +167,7 @@ def split_rows(data: Path, split: str, want: Wanted) -> tuple[np.ndarray, np.nda
     ids = np.arange(len(lengths))
     if split == "train":
         labels, rank = np.asarray(table["label"][:]), train_ranks(data)
-        chosen = [
-            training_rows(rank, labels, s["data.extract_ratio"], s["data.max_classes"])
-            for s in want.arms
-        ]
+        chosen = [training_rows(rank, labels, ratio, classes) for ratio, classes in want.extracts]
         ids = np.unique(np.concatenate(chosen))
     cut = lengths[ids] if want.max_length is None else np.minimum(lengths[ids], want.max_length)
     return ids, cut
