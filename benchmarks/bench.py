@@ -52,12 +52,13 @@ LORA = {
 RECOMPUTED, SPARED = 0.75, 0.944
 EVALUATIONS = 9  # the first is dropped
 PARTS = ("steps", "memory", "equality", "fixed", "jobs")
-# What it must reach against A1 and A2, and what it aims at.
-GRIDS = {  # rows of the table, and the parts of the results that they show
+# Rows of the table, and the parts of the results that they show.
+GRIDS = {
     "grid of 12 runs": "grid",
     "grid, one run at a time": "one at a time",
     "grid, both packed": "all packed",
 }
+# What it must reach against A1 and A2, and what it aims at.
 TARGETS = {
     "step": ((2.1, 2.6), (4.5, 6.0)),
     "evaluation": ((3.3, None), None),

@@ -253,7 +253,7 @@ def flops_per_token(architecture: Architecture, settings: Settings) -> float:
 
 
 def run_forwards(architecture: Architecture, settings: Settings) -> float:
-    """The same for a run of this project that computes all layers.
+    """`layer_forwards` of a run of this project that computes all layers.
 
     Its backward pass ends at the lowest trained layer, with checkpointing too: L + (1 + rho) k.
     """

@@ -123,13 +123,9 @@ class Study:
         Args:
             rows: Rows of the whole data set; `data.rows` where None. `data.max_rows` limits them.
         """
-        known = (self.options["data"]["rows"] if rows is None else rows), self.max_rows
+        data = self.options["data"]
+        known = (data["rows"] if rows is None else rows), data["max_rows"]
         return min((number for number in known if number is not None), default=None)
-
-    @property
-    def max_rows(self) -> int | None:
-        """Most rows of the data that are used."""
-        return self.options["data"]["max_rows"]
 
     def data_options(self) -> dict[str, Any]:
         """How rows are read, split and made into text: study.yaml over the current configuration.

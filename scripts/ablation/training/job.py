@@ -102,8 +102,7 @@ def run_job(run_dir: Path) -> None:
         log.info("the cache has %.1f %% of the rows, the others are computed", 100 * share)
         compute_missing(network.get_base_model(), load_frozen(config, prefix.boundary))
     pad_id = 0 if prefix else set_padding(network, tables)
-    path = {"path": "cached" if prefix else "plain", "path_reason": reason}
-    path |= {"cached_share": share}
+    path = {"path": "cached" if prefix else "plain", "path_reason": reason, "cached_share": share}
     path |= {"last_token_layer": prefix is not None and prune(network, tables)}
     trainer, recorder, keeper = make_trainer(
         config, batch, arguments, tables, network, pad_id, len(labels)

@@ -166,7 +166,7 @@ def split_rows(data: Path, split: str, want: Wanted) -> tuple[np.ndarray, np.nda
     lengths = np.asarray(table["length"][:]).astype(np.int64)
     ids = np.arange(len(lengths))
     if split == "train":
-        labels, rank = np.asarray(table["label"][:]), train_ranks(data)
+        labels, rank = np.asarray(table["label"][:]), np.asarray(table["extract_rank"][:])
         chosen = [training_rows(rank, labels, ratio, classes) for ratio, classes in want.extracts]
         ids = np.unique(np.concatenate(chosen))
     cut = lengths[ids] if want.max_length is None else np.minimum(lengths[ids], want.max_length)
@@ -239,7 +239,6 @@ def build_cache(
             )
             for boundary in boundaries
         }
-
         count, last = done.get(split, 0), time.monotonic()
         for batch in even_batches(lengths, count):
             rows = [
