@@ -6,7 +6,6 @@ import json
 import math
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -149,17 +148,15 @@ def test_a_mistake_is_a_message(root, account_tax):
         assert "Traceback" not in result.stderr
 
 
-def test_it_needs_neither_torch_nor_pandas_and_little_time(root):
+def test_it_needs_neither_torch_nor_pandas(root):
     code = (
         "import sys, runpy; sys.argv = ['explain.py', 'account_tax']; "
         "sys.path.insert(0, 'scripts'); runpy.run_path('scripts/explain.py', run_name='__main__'); "
         "heavy = {'torch', 'transformers', 'pandas', 'scipy', 'datasets'} & set(sys.modules); "
         "assert not heavy, heavy"
     )
-    began = time.monotonic()
     result = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert time.monotonic() - began < 10  # 0.6 s on an idle machine; a shared one is slower
 
 
 def test_text_is_wrapped_by_columns_not_letters():
