@@ -51,6 +51,7 @@ LORA = {
 # Shares of a layer: what checkpointing computes again, and what the last token's layer leaves out.
 RECOMPUTED, SPARED = 0.75, 0.944
 EVALUATIONS = 9  # the first is dropped
+CACHES = 4  # times that a cache is made
 PARTS = ("steps", "memory", "equality", "fixed", "jobs")
 # Rows of the table, and the parts of the results that they show.
 GRIDS = {
@@ -201,13 +202,24 @@ class Contender:
         return seconds, torch.cat(logits)
 
 
+def caching_seconds(settings: dict[str, Any], model: Path, data: Path, folder: Path) -> float:
+    """Seconds that making a cache takes, from its first batch to its last."""
+    from ablation.runs.prefix import wanted_values
+    from ablation.training.prefix import load_bottom, write_caches
+
+    begun = time.perf_counter()
+    write_caches(wanted_values([settings]), model / "model.json", data, folder, 10)
+    written = time.perf_counter()
+    load_bottom(str(model), {"revision": None}, "float32", LAYERS - TRAINED)
+    return (written - begun) - (time.perf_counter() - written)
+
+
 def measure_steps(folder: Path, model: Path, tokens: int, steps: int) -> dict[str, Any]:
     """Ratios of steps and evaluations at one length, and the equality gate."""
     import tiny
     import torch
 
-    from ablation.runs.prefix import wanted_values
-    from ablation.training.prefix import Prefix, load_bottom, open_prefix, write_caches
+    from ablation.training.prefix import Prefix, open_prefix
     from ablation.training.request import make_request
     from ablation.training.rows import Collator, load_tables
     from ablation.training.top import prune_last_layer
@@ -217,19 +229,12 @@ def measure_steps(folder: Path, model: Path, tokens: int, steps: int) -> dict[st
     data = write_data(folder / "data", sizes, tokens, model)
     settings = settings_of()
     grid = tiny.write_grid(folder / "grid.json", {"current": settings})
-    record = model / "model.json"
-    begun = time.perf_counter()
-    write_caches(wanted_values([settings]), record, data, folder / "prefix", 10)
-    building = time.perf_counter() - begun
-    begun = time.perf_counter()
-    load_bottom(str(model), {"revision": None}, "float32", LAYERS - TRAINED)
-    building -= time.perf_counter() - begun  # from the first batch to the last
-
+    building = [caching_seconds(settings, model, data, folder / "prefix")]
     config = make_request(
         json.loads(grid.read_text()),
         "current",
         1,
-        record,
+        model / "model.json",
         data,
         folder / "run",
         1,
@@ -248,6 +253,8 @@ def measure_steps(folder: Path, model: Path, tokens: int, steps: int) -> dict[st
     order = np.arange(BATCH * steps).reshape(steps, BATCH)
     everyone = ((a1, plain), (full, cached), (a2, plain), (last, cached))
     for seed, rows in enumerate(order):
+        if seed and seed % max(1, steps // CACHES) == 0:  # the machine's speed drifts
+            building.append(caching_seconds(settings, model, data, folder / f"again/{seed}"))
         for who, tables in everyone:
             who.step(rows.tolist(), tables.train, collator, seed)
     evaluations: dict[str, list[float]] = {}
@@ -266,7 +273,11 @@ def measure_steps(folder: Path, model: Path, tokens: int, steps: int) -> dict[st
     eval_rows = len(plain.test) + len(plain.validation)
     eval_a1 = np.median(evaluations["A1"]) / len(plain.train) * eval_rows
     eval_cached = np.median(evaluations[best.name]) / len(plain.train) * eval_rows
-    cold = building + sum(best.seconds) + eval_cached
+
+    def cold(other: Contender) -> dict[str, float]:
+        rest = sum(best.seconds) + eval_cached
+        return interval([(sum(other.seconds) + eval_a1) / (made + rest) for made in building])
+
     found = {
         "tokens": tokens,
         "gate": gate,
@@ -277,11 +288,7 @@ def measure_steps(folder: Path, model: Path, tokens: int, steps: int) -> dict[st
         "evaluation": interval(
             [a / b for a, b in zip(evaluations["A1"], evaluations[best.name], strict=True)]
         ),
-        "cold": {
-            "A1": (sum(a1.seconds) + eval_a1) / cold,
-            "A2": (sum(a2.seconds) + eval_a1) / cold,
-            "building_seconds": building,
-        },
+        "cold": {"A1": cold(a1), "A2": cold(a2), "building_seconds": building},
         "cpu_time": {
             "cached": cpu_ratios(full, a1, a2),
             "cached, last token": cpu_ratios(last, a1, a2),
@@ -684,6 +691,8 @@ Notes
   {jobs["seeds"]} seeds our four runs, and one job of each kind of the opponent's, which stands for
   its four. All evaluate and save after each of the 3 epochs, and test the best weights. The grid
   includes starting the worker and making the cache ({jobs["building_seconds"]:.1f} s).
+- Cold cache: an epoch of steps, one evaluation of the validation and test rows, and for the cached
+  path the making of the cache, which is done {CACHES} times among the steps.
 - The grid's runs go {jobs["at_once"]} at a time with one thread each, as the workflow packs them by
   default; the opponent's go one after another with {jobs["at_once"]} threads, as a loop over
   `deepspeed` runs them. The two rows below tell what remains where both go one at a time, and where

@@ -91,13 +91,9 @@ class Messages:
             return self("none")
         return f"{100 * share:.{digits}f}%".replace("-", MINUS)
 
-    def signed(self, value: float, digits: int = 1) -> str:
-        """A number with its sign, also when it is positive."""
-        return f"{value:+.{digits}f}".replace("-", MINUS)
-
     def change(self, share: float | None) -> str:
         """A relative change with its sign: -0.456 is "−45.6%"."""
-        return self("none") if share is None else f"{self.signed(100 * share)}%"
+        return self("none") if share is None else f"{signed(100 * share)}%"
 
     def factor(self, value: float | None) -> str:
         """A ratio: 2.97 is "2.97×"."""
@@ -126,16 +122,14 @@ class Messages:
         """A difference of a metric with its sign: scores in percentage points."""
         if value is None:
             return self("none")
-        if not is_score(metric):
-            return self.signed(value, 3)
-        return self("unit.points", value=self.signed(100 * value))
+        text = change_text(value, metric)
+        return self("unit.points", value=text) if is_score(metric) else text
 
     def interval(self, low: float | None, high: float | None, metric: str) -> str:
         """An interval of a difference in brackets; a text where there is none."""
         if low is None or high is None:
             return self("no_interval")
-        scale, digits = (100, 1) if is_score(metric) else (1, 3)
-        return f"[{self.signed(scale * low, digits)}, {self.signed(scale * high, digits)}]"
+        return f"[{change_text(low, metric)}, {change_text(high, metric)}]"
 
     def effect(self, estimate: Mapping[str, Any], metric: str) -> str:
         """A difference with its interval and its number of seeds."""
@@ -169,6 +163,16 @@ class Messages:
 def is_score(metric: str) -> bool:
     """Whether a metric lies between 0 and 1 and reads as a percentage."""
     return "accuracy" in metric or "_f1" in metric
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """A number with its sign, also when it is positive."""
+    return f"{value:+.{digits}f}".replace("-", MINUS)
+
+
+def change_text(value: float, metric: str) -> str:
+    """A difference of a metric with its sign, without a unit: scores in percentage points."""
+    return signed(100 * value) if is_score(metric) else signed(value, 3)
 
 
 def short_value(value: object) -> str:

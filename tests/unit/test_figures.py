@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from synthetic import STUDY, Synthetic, build_study
 
 from ablation.analysis.effects import estimate_effects
@@ -15,6 +16,7 @@ from ablation.reporting.figures import (
     FIGURES,
     arm_label,
     draw_all,
+    draw_waterfall,
     path_steps,
     seed_values,
     smooth,
@@ -128,3 +130,23 @@ def test_a_factorial_has_its_matrix_of_interactions(tmp_path):
     figures = draw(made, tmp_path / "figures")
     assert tuple(figures) == (*FIGURES, "interactions")
     assert figures["interactions"].count("[") >= 6
+
+
+def test_the_figures_speak_in_the_units_of_the_text(drawn, tmp_path):
+    grid = load_json(drawn[0].grid)
+    effects = estimate_effects(grid, collect(grid, drawn[0].runs), STUDY)
+    steps = [c["improvement"]["estimate"] for c in effects["contrasts"] if c["kind"] == "stage"]
+    assert "eval_accuracy (points) minus current" in drawn[1]["waterfall"]
+    for step in steps:
+        assert f">{100 * step:+.1f}<".replace("-", "\N{MINUS SIGN}") in drawn[1]["waterfall"]
+
+
+def test_a_metric_that_is_no_share_is_drawn_as_it_is(tmp_path):
+    metric = {"name": "eval_loss", "higher_is_better": False, "delta": 0.01}
+    made = build_study(tmp_path, study={**STUDY, "metric": metric})
+    grid = load_json(made.grid)
+    effects = estimate_effects(grid, collect(grid, made.runs), {**STUDY, "metric": metric})
+    draw_waterfall(figure := Figure(), effects)
+    axes = figure.axes[0]
+    assert axes.get_ylabel() == "eval_loss minus current"
+    assert all(re.fullmatch(r"[+−]0\.\d{3}", text.get_text()) for text in axes.texts)

@@ -21,12 +21,14 @@ import itertools
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ablation.errors import UserError
 from ablation.facts.schedules import learning_rates, steps_per_epoch, total_steps
 from ablation.inputs.rows import train_rows_of
+from ablation.messages import MINUS, change_text, is_score
 from ablation.reporting import FIGURES, INTERACTIONS
 from ablation.reporting.evidence import planned_effects
 from ablation.runs.metrics import load_history, run_folder
@@ -100,6 +102,13 @@ def arm_label(arm: str, width: int = 16) -> str:
     return "\n".join(lines)
 
 
+def _label_axis(axis: Axis, metric: str, text: str, unit: str) -> None:
+    """Label an axis; one that shows a score is numbered in hundredths, which `unit` names."""
+    axis.set_label_text(text.format(f"{metric} ({unit})" if is_score(metric) else metric))
+    if is_score(metric):
+        axis.set_major_formatter(lambda value, _: f"{100 * value:g}".replace("-", MINUS))
+
+
 # --- Waterfall ---------------------------------------------------------------------------------
 
 
@@ -126,6 +135,7 @@ def draw_waterfall(figure: Figure, effects: Mapping[str, Any]) -> None:
     axes = figure.subplots()
     levels = values.mean() - values["current"].mean()
     limits = _limits(values)
+    name = effects["metric"]["name"]
     intervals = {(c["reference"], c["arm"]): c for c in effects["contrasts"]}
     better = 1 if effects["metric"]["higher_is_better"] else -1
     bounded = False
@@ -133,8 +143,8 @@ def draw_waterfall(figure: Figure, effects: Mapping[str, Any]) -> None:
         steps = values[arm] - values[before]
         contrast = intervals.get((before, arm))
         start = float(levels[before])
-        ends = _interval(contrast, effects["metric"]["name"], len(steps))
-        _bar(axes, place, start, steps, better, ends, limits)
+        ends = _interval(contrast, name, len(steps))
+        _bar(axes, place, start, steps, better, ends, limits, name)
         bounded = bounded or ends is not None
         if place < len(arms) - 1:
             axes.plot([place + 0.32, place + 0.68], [levels[arm]] * 2, color=INK, lw=0.8)
@@ -142,17 +152,16 @@ def draw_waterfall(figure: Figure, effects: Mapping[str, Any]) -> None:
     labels = ["current", *(_step_label(effects, arm) for arm in arms[1:])]
     if whole:
         gap = values["backup"] - values["current"]
-        _bar(axes, len(arms), 0.0, gap, 0, None, limits)
+        _bar(axes, len(arms), 0.0, gap, 0, None, limits, name)
         labels.append("backup minus\ncurrent")
     axes.plot([-0.32, 0.68], [0, 0], color=INK, lw=2)
     axes.axhline(0, color=INK, lw=0.6)
     axes.set_xticks(range(len(labels)), labels)
     axes.tick_params(axis="x", length=0)
-    name = effects["metric"]["name"]
-    axes.set_ylabel(f"{name} minus current")
+    _label_axis(axes.yaxis, name, "{} minus current", "points")
     base = float(values["current"].mean())
     right = axes.secondary_yaxis("right", functions=(lambda y: y + base, lambda y: y - base))
-    right.set_ylabel(name)
+    _label_axis(right.yaxis, name, "{}", "%")
     axes.set_ylim(*limits)
     _seed_legend(axes, values.index.tolist(), bounded)
 
@@ -193,6 +202,7 @@ def _bar(
     better: int,
     interval: tuple[float, float] | None,
     limits: tuple[float, float],
+    metric: str,
 ) -> None:
     """One step of the waterfall: bar, seed points, interval and value; `better` 0 is the whole.
 
@@ -219,7 +229,7 @@ def _bar(
         ends += [low, high]
     up = mean >= 0
     axes.annotate(
-        f"{mean:+.3f}".replace("-", "\N{MINUS SIGN}"),
+        change_text(mean, metric),
         (place, max(ends) if up else min(ends)),
         xytext=(0, 4 if up else -4),
         textcoords="offset points",
@@ -291,7 +301,8 @@ def draw_attribution(figure: Figure, effects: Mapping[str, Any]) -> None:
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(found) - 0.5, -0.5)
     axes.set_xlim(*limits)
-    axes.set_xlabel(f"improvement of {effects['metric']['name']} (right is better)")
+    metric = effects["metric"]["name"]
+    _label_axis(axes.xaxis, metric, "improvement of {}, right is better", "points")
     _forest_legend(figure, axes, effects)
 
 
@@ -391,7 +402,7 @@ def draw_quality_cost(figure: Figure, effects: Mapping[str, Any]) -> None:
     axes.set_xlim(left=0)
     axes.set_xlabel(f"training time ({unit})")
     better = "higher" if effects["metric"]["higher_is_better"] else "lower"
-    axes.set_ylabel(f"{metric} ({better} is better)")
+    _label_axis(axes.yaxis, metric, f"{{}}, {better} is better", "%")
     figure.legend(
         loc="outside right upper", fontsize=8, title="mean (large), seeds (small)", title_fontsize=8
     )
@@ -421,7 +432,7 @@ def draw_interactions(figure: Figure, effects: Mapping[str, Any]) -> None:
     largest = max(abs(e["estimate"]) for e in known.values()) or 1.0
     for (column, row), effect in known.items():
         x, y = factors.index(column), factors.index(row)
-        _matrix_cell(axes, x, y, effect, largest)
+        _matrix_cell(axes, (x, y), effect, largest, effects["metric"]["name"])
     axes.set_xlim(-0.5, len(factors) - 0.5)
     axes.set_ylim(len(factors) - 0.5, -0.5)
     labels = [arm_label(name, 12) for name in factors]
@@ -432,9 +443,11 @@ def draw_interactions(figure: Figure, effects: Mapping[str, Any]) -> None:
         spine.set_visible(False)
 
 
-def _matrix_cell(axes: Axes, x: int, y: int, effect: Mapping[str, Any], largest: float) -> None:
+def _matrix_cell(
+    axes: Axes, at: tuple[int, int], effect: Mapping[str, Any], largest: float, metric: str
+) -> None:
     """One cell: shade by size, hatch where negative, a frame on the diagonal."""
-    value = effect["estimate"]
+    (x, y), value = at, effect["estimate"]
     shade = 1.0 - 0.45 * abs(value) / largest
     axes.add_patch(
         Rectangle(
@@ -447,13 +460,14 @@ def _matrix_cell(axes: Axes, x: int, y: int, effect: Mapping[str, Any], largest:
             hatch="///" if value < 0 else None,
         )
     )
-    text = f"{value:+.3f}"
+    text = change_text(value, metric)
     if effect["low"] is not None:
-        text += f"\n[{effect['low']:+.3f}, {effect['high']:+.3f}]"
+        ends = (change_text(effect[end], metric) for end in ("low", "high"))
+        text += f"\n[{', '.join(ends)}]"
     axes.text(
         x,
         y,
-        text.replace("-", "\N{MINUS SIGN}"),
+        text,
         ha="center",
         va="center",
         fontsize=7.5,

@@ -12,7 +12,7 @@ import jinja2
 from ablation.analysis.health import health_rows, read_health
 from ablation.analysis.outcomes import FINAL_SUFFIX
 from ablation.configs.settings import NO_OP, in_arm
-from ablation.messages import cell, is_score, localized
+from ablation.messages import cell, is_score, localized, signed
 from ablation.reporting import FIGURES, INTERACTIONS
 from ablation.reporting.advice import (
     cause_rows,
@@ -275,7 +275,7 @@ def _range(
     else:
         words = [None if end is None else in_words(sources, claim, end) for end in (low, high)]
         if claim["unit"] == "absolute" and is_score(claim["quantity"]) and None not in (low, high):
-            words[0] = t.signed(100 * float(low or 0))  # the unit stands once, at the end
+            words[0] = signed(100 * float(low or 0))  # the unit stands once, at the end
     if words[0] is None:
         return t("range.at_most", high=words[1])
     if words[1] is None:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ablation.messages import cell
+from ablation.messages import cell, signed
 from ablation.reporting.advice import last_total
 from ablation.reporting.evidence import Block, factor_title, p_equals
 from ablation.reporting.sources import Sources
@@ -87,10 +87,10 @@ def _clipped_text(sources: Sources, difference: Effect) -> str:
     t = sources.messages
     if difference["estimate"] is None:
         return t("effect.none")
-    value = t("unit.points", value=t.signed(100 * difference["estimate"]))
+    value = t("unit.points", value=signed(100 * difference["estimate"]))
     if difference["low"] is None:
         interval = t("no_interval")
     else:
-        ends = (t.signed(100 * difference[key]) for key in ("low", "high"))
+        ends = (signed(100 * difference[key]) for key in ("low", "high"))
         interval = f"[{', '.join(ends)}]"
     return t("effect.text", value=value, interval=interval, n=difference["n"])
