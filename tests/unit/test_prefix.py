@@ -256,7 +256,7 @@ def test_an_interrupted_cache_is_never_read(study, tmp_path, monkeypatch):
 def test_an_interrupted_cache_goes_on_where_it_was(study, tmp_path, monkeypatch):
     other = Path(shutil.copytree(study, tmp_path / "other"))
     shutil.rmtree(other / "prefix")
-    monkeypatch.setattr(prefixes, "TOKENS_AT_ONCE", 100)
+    monkeypatch.setattr(prefixes, "TOKENS_AT_ONCE", {"cpu": 100})
     monkeypatch.setattr(prefixes, "NOTE_SECONDS", 0)
     compute, seen = prefixes.hidden_states, []
 
