@@ -207,3 +207,8 @@ def test_the_first_and_last_rate_of_a_very_long_run_are_those_of_its_own_steps()
     nominal = compute(long_run, read_plan(None, None, (0.1, 0.2), []), None)
     assert nominal.values["learning_rate.last"] is None
     assert nominal.values["learning_rate.first_above_zero"] == pytest.approx(2e-6)
+
+
+def test_without_weight_decay_nothing_shrinks():
+    shrinkage = compute(arm(weight_decay=0.0), THREE_MILLION, None).values["weight_decay.shrinkage"]
+    assert shrinkage == 0 and math.copysign(1, shrinkage) == 1

@@ -227,7 +227,7 @@ def _shrinkage(curve: np.ndarray, decay: float, stride: int) -> float | None:
     pull = curve * decay
     if np.any(pull >= 1):
         return None
-    return float(-np.expm1(np.sum(np.log1p(-pull)) * stride))
+    return float(-np.expm1(np.sum(np.log1p(-pull)) * stride)) + 0.0  # never -0.0
 
 
 # --- All of it ---------------------------------------------------------------------------------
