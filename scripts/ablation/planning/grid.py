@@ -378,8 +378,19 @@ def describe(study: Study, grid: Grid, devices: int, kind: str) -> str:
     if held:
         lines.append(f"  held equal in all arms: {', '.join(held)}")
     for side in (study.current, study.backup):
-        lines += [f"  {text}" for text in _unread(side)]
+        lines += [f"  {text}" for text in (*_other_model(study, side), *_unread(side))]
     return "\n".join(lines)
+
+
+def _other_model(study: Study, side: Configuration) -> list[str]:
+    """Where a side names another model than study.yaml; a folder goes by its last name."""
+    trained, named = study.options["model"].get("path"), side.settings.get("model.name_or_path")
+    if not trained or not named or not named.value:
+        return []
+    if Path(trained).name.lower() == Path(named.value).name.lower():
+        return []
+    where = f"{named.file}:{named.line}" if named.line else side.file
+    return [f"{where}: model {named.value!r}: all arms train study.yaml's, {trained!r}"]
 
 
 def _unread(side: Configuration) -> list[str]:
