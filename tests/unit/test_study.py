@@ -243,3 +243,9 @@ def test_a_claim_is_about_all_stages_where_it_names_no_contrast(account_tax, edi
 def test_the_quantities_that_claims_may_name_are_those_that_are_measured(name):
     measured = quantities({"name": name, "higher_is_better": True})
     assert {*measured, SEED_SPREAD} == set(measured_quantities(name))
+
+
+def test_missing_keys_are_named_once(account_tax):
+    (account_tax / "study.yaml").write_text("title: {en: Mine}\n")
+    text = message(account_tax)
+    assert "problems" not in text and "current, backup, model, data, stages must be there" in text

@@ -171,13 +171,7 @@ def _claims(study: Study, plan: Plan, architecture: Architecture | None) -> list
         try:
             judged += arithmetic.judge_statements([entry], arms, contrasts)
         except UserError as error:
-            raise UserError(
-                error.problem,
-                file=study.file,
-                line=study.lines[f"claims.statements.{place}"],
-                found=error.found,
-                allowed=error.allowed,
-            ) from error
+            raise error.at(study.file, study.lines[f"claims.statements.{place}"]) from error
     return judged
 
 

@@ -354,7 +354,9 @@ def _checked(root: Entry, path: Path) -> dict[str, Any]:
     errors = sorted(
         _VALIDATOR(schema).iter_errors(options), key=lambda error: list(map(str, error.path))
     )
-    raise_all([_explain(error, root, path) for error in errors])
+    # The schema complains once for each missing key, and each of our messages names them all.
+    found = {str(problem): problem for problem in (_explain(e, root, path) for e in errors)}
+    raise_all(found.values())
     filled = _filled(options, schema)
     metric = filled["metric"]
     metric.setdefault("higher_is_better", metric["name"] not in LOWER_IS_BETTER)

@@ -138,7 +138,7 @@ def _claims(study: Study) -> Iterator[UserError]:
         try:
             claim = read_claim(entry)
         except UserError as error:
-            yield _problem(study, key, error.problem, error.found, error.allowed)
+            yield error.at(study.file, study.lines[key])
             continue
         if not is_arithmetic(entry):
             yield from _measured(study, key, claim)
