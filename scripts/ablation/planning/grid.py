@@ -216,7 +216,7 @@ def expand(study: Study, devices: int | None = None, seeds: Sequence[int] | None
     """
     chosen = list(study.first_seeds() if seeds is None else seeds)
     space = space_of(study)
-    layers = int(study.options["model"]["architecture"]["num_hidden_layers"])
+    model = study.options["model"]["architecture"]
     arms: list[Arm] = []
     left: dict[str, LeftOut] = {}
     designs = []
@@ -224,7 +224,7 @@ def expand(study: Study, devices: int | None = None, seeds: Sequence[int] | None
         names = []
         lost = [LeftOut(*cell, designs=(name,)) for cell in plan.left_out]
         for cell in plan.cells:
-            reason = cannot_run(cell.settings, layers, devices)
+            reason = cannot_run(cell.settings, model, devices)
             if reason is None:
                 names.append(_place(cell, space.current, arms))
             elif cell.kind in (ENDPOINT, STAGE):
