@@ -13,7 +13,7 @@ from ablation.messages import load_catalogue
 Settings = Mapping[str, Any]
 
 _ZERO = "deepspeed.zero_optimization"
-# A side that trained a language model may name lm_head; a classifier has none, and findings say so.
+# A side that trained a language model may name lm_head: a classifier has none, and peft skips it.
 _MODULES = (*LINEAR, "embed_tokens", "score", "lm_head")
 
 
