@@ -11,8 +11,9 @@ import argparse
 import json
 from pathlib import Path
 
-from ablation.analysis.effects import estimate_effects, load_study_options
+from ablation.analysis.effects import estimate_effects
 from ablation.cli import run
+from ablation.planning.study import read_options
 from ablation.runs.metrics import load_json, load_table
 
 
@@ -29,7 +30,7 @@ def parse_args() -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     """Estimate and write."""
     effects = estimate_effects(
-        load_json(args.grid), load_table(args.metrics), load_study_options(args.study)
+        load_json(args.grid), load_table(args.metrics), read_options(args.study)
     )
     text = json.dumps(effects, ensure_ascii=False, indent=1, allow_nan=False)
     Path(args.output).write_text(text + "\n", encoding="utf-8")

@@ -37,6 +37,17 @@ class UserError(Exception):
         self.write = write
         super().__init__(self._message())
 
+    def at(self, file: str | Path, line: int | None) -> UserError:
+        """The same mistake with its place, for whoever knows where the value came from."""
+        return UserError(
+            self.problem,
+            file=file,
+            line=line,
+            found=self.found,
+            allowed=self.allowed,
+            write=self.write,
+        )
+
     def _message(self) -> str:
         where = ""
         if self.file is not None:

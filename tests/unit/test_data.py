@@ -537,19 +537,6 @@ def test_a_column_of_lists_cannot_be_text(tmp_path, model):
     assert "column 'tags' cannot be text" in text
 
 
-@pytest.mark.parametrize(
-    ("split", "said"),
-    [
-        ({"test_size": 0.7, "val_size": 0.3}, "leaves no rows for training"),
-        ({"test_size": 20}, "test_size is not a share"),
-        ({"val_size": "0.1"}, "val_size is not a share"),
-    ],
-)
-def test_split_sizes_that_are_impossible_are_refused(tmp_path, model, split, said):
-    write_csv(tmp_path / "rows.csv", sample_rows())
-    assert said in message(tmp_path, model, split=split)
-
-
 def test_the_script_prints_a_message_and_never_imports_torch(tmp_path, model, account_tax, edit):
     write_csv(account_tax / "rows.csv", sample_rows())
     edit("study.yaml", "path: null", "label_column: lable\n  path: rows.csv")

@@ -271,6 +271,12 @@ _OFFLOAD = "deepspeed.zero_optimization.offload_"
             "best_without_metric",
         ),
         ({"lora.layers_to_transform": [35, 36]}, "layers_beyond_model"),
+        ({"lora.target_modules": ["q_prj", "v_proj"]}, "modules_not_in_model"),
+        ({"lora.target_modules": "q_proj,v_proj"}, "modules_not_in_model"),
+        ({"lora.target_modules": "*q_proj"}, "modules_not_in_model"),
+        ({"lora.target_modules": r".*layers\.3[45]\..*\.(q|v)_proj"}, None),
+        ({"lora.target_modules": "all-linear"}, None),
+        ({"lora.target_modules": ["self_attn.q_proj", "lm_head"]}, None),
         (
             {f"{_OFFLOAD}optimizer.device": "cpu", "deepspeed.zero_optimization.stage": 0},
             "offload_below_stage",
@@ -285,7 +291,8 @@ _OFFLOAD = "deepspeed.zero_optimization.offload_"
     ],
 )
 def test_a_forbidden_combination_has_a_reason_in_both_languages(changes, reason):
-    found = cannot_run(settings(**changes), 36, devices=2)
+    model = {"num_hidden_layers": 36, "model_type": "qwen3"}
+    found = cannot_run(settings(**changes), model, devices=2)
     assert (found.id if found else None) == reason
     if found:
         assert found.text("en") and found.text("ko") and found.text("en") != found.text("ko")

@@ -281,3 +281,9 @@ def test_a_pair_of_other_dialects_is_explained(tmp_path):
 
 
 ADAM = {"type": "AdamW", "params": {"lr": 1e-4}}
+
+
+def test_an_arithmetic_claim_that_names_nothing_is_said_with_its_line(account_tax, edit):
+    edit("study.yaml", "quantity: lora.r\n", "quantity: lora.rank\n")
+    with pytest.raises(UserError, match=r"study.yaml:\d+: claim rank_twice names an unknown"):
+        explain_study(load_study(account_tax / "study.yaml"))

@@ -146,3 +146,15 @@ def test_a_difference_without_effect_is_in_no_arm(root):
 def test_settings_are_plain_json(account_tax):
     for arm in grid_of(account_tax).arms:
         assert json.loads(json.dumps(arm.settings, allow_nan=False)) == arm.settings
+
+
+def test_the_plan_says_where_a_side_names_another_model_than_the_study(account_tax, edit):
+    def plan() -> str:
+        study = load_study(account_tax / "study.yaml")
+        return describe(study, expand(study), 1, "GPU")
+
+    edit("study.yaml", '"Qwen/Qwen3-4B"', '"/models/qwen3-4b"')
+    assert "all arms train" not in plan()
+    edit("deepspeed.yml", '"Qwen/Qwen3-4B"', '"Qwen/Qwen3-8B"')
+    assert "deepspeed.yml:112: model 'Qwen/Qwen3-8B': all arms train study.yaml's, " in plan()
+    assert plan().count("all arms train study.yaml's") == 1

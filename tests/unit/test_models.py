@@ -57,6 +57,14 @@ def test_a_folder_without_config_is_a_message(tmp_path):
         models.prepare_model({"path": str(tmp_path)}, tmp_path / "out")
 
 
+@pytest.mark.parametrize(("path", "line"), [(".", 28), (None, 27)])
+def test_a_model_that_is_not_there_is_said_with_its_line(tmp_path, path, line):
+    lines = {"model": 27} | ({"model.path": 28} if path else {})
+    options = {"path": path and str(tmp_path), "file": "study.yaml", "lines": lines}
+    with pytest.raises(UserError, match=f"study.yaml:{line}: "):
+        models.prepare_model(options, tmp_path / "out")
+
+
 def test_a_hub_name_that_cannot_be_fetched_is_one_message(tmp_path, monkeypatch):
     hub = pytest.importorskip("huggingface_hub")
 

@@ -188,3 +188,27 @@ def test_a_very_long_run_is_thinned_and_its_sums_stay():
     assert len(curve) == 200_000
     exact = 2e-5 * (1000 + 1_999_000) / 2
     assert float(np.sum(curve)) * stride == pytest.approx(exact, rel=1e-3)
+
+
+def test_the_first_and_last_rate_of_a_very_long_run_are_those_of_its_own_steps():
+    long_run = arm(
+        num_train_epochs=50.0,
+        per_device_train_batch_size=1,
+        world_size=1,
+        warmup_steps=10.0,
+        lr_scheduler_type="cosine",
+        **{"data.extract_ratio": 1.0},
+    )
+    values = compute(long_run, Plan(STATED, 20_000), None).values
+    assert values["steps"] == 1_000_000
+    assert values["learning_rate.first_above_zero"] == pytest.approx(2e-6)
+    end = 2e-5 * 0.5 * (1 + math.cos(math.pi * (1_000_000 - 1 - 10) / (1_000_000 - 10)))
+    assert values["learning_rate.last"] == pytest.approx(end, rel=1e-6)
+    nominal = compute(long_run, read_plan(None, None, (0.1, 0.2), []), None)
+    assert nominal.values["learning_rate.last"] is None
+    assert nominal.values["learning_rate.first_above_zero"] == pytest.approx(2e-6)
+
+
+def test_without_weight_decay_nothing_shrinks():
+    shrinkage = compute(arm(weight_decay=0.0), THREE_MILLION, None).values["weight_decay.shrinkage"]
+    assert shrinkage == 0 and math.copysign(1, shrinkage) == 1

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from synthetic import STUDY, Synthetic, build_study
 
-from ablation.analysis.effects import estimate_effects, load_study_options
+from ablation.analysis.effects import estimate_effects
 from ablation.analysis.health import check_health, health_json
 from ablation.errors import UserError
 from ablation.files import save_json
 from ablation.messages import LANGUAGES, Messages, load_catalogue, localized, short_value
 from ablation.planning.explain import explain_study
-from ablation.planning.study import load_study
+from ablation.planning.study import load_study, read_options
 from ablation.reporting import FIGURES
 from ablation.reporting.report import render_report
 from ablation.reporting.sources import GROUPS, load_sources
@@ -33,7 +33,7 @@ def analyse(made: Synthetic) -> None:
     grid = load_json(made.grid)
     save_table(collect(grid, made.runs), made.folder / "metrics.csv")
     table = load_table(made.folder / "metrics.csv")
-    effects = estimate_effects(grid, table, load_study_options(made.study))
+    effects = estimate_effects(grid, table, read_options(made.study))
     (made.folder / "effects.json").write_text(json.dumps(effects), encoding="utf-8")
     warnings = check_health(grid, made.runs, load_json(made.profile))
     save_json(health_json(warnings), made.folder / "health.json")

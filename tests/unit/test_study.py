@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from ablation.analysis.outcomes import quantities
 from ablation.errors import UserError
-from ablation.planning.study import check_options, load_study, study_file
+from ablation.facts.claim import SEED_SPREAD, measured_quantities
+from ablation.planning.study import check_options, load_study, read_options, study_file
 
 
 def message(folder) -> str:
@@ -139,3 +141,111 @@ def test_a_stage_moves_the_arguments_of_its_scheduler_with_it(account_tax, edit)
     edit("study.yaml", "lr_scheduler_type, lr_scheduler_kwargs", "lr_scheduler_type")
     study = load_study(account_tax / "study.yaml")
     assert "lr_scheduler_kwargs" in study.stages[2].settings
+
+
+SPLIT = "data:\n  split: {{test_size: {}, val_size: {}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "parts"),
+    [
+        (
+            "study.yaml",
+            "name: eval_accuracy\n  higher_is_better: true",
+            "name: eval_loss\n  higher_is_better: true",
+            ["study.yaml:24: ", "lower is better", "write:   higher_is_better: false"],
+        ),
+        (
+            "study.yaml",
+            "name: eval_accuracy\n  higher_is_better: true",
+            "name: eval_macro_f1\n  higher_is_better: false",
+            ["study.yaml:24: ", "higher is better", "write:   higher_is_better: true"],
+        ),
+        ("study.yaml", "delta: 0.01", "delta: 5", ["study.yaml:25: ", "write:   delta: 0.05"]),
+        ("study.yaml", "delta: 0.01", "delta: 1", ["study.yaml:25: ", "write:   delta: 0.01"]),
+        (
+            "study.yaml",
+            "delta: 0.01",
+            "delta: 0.01\n  impact_multiples: {low: 10}",
+            ["study.yaml:26: ", "must rise from low to high"],
+        ),
+        (
+            "study.yaml",
+            "data:\n",
+            SPLIT.format(0.6, 0.5),
+            ["study.yaml:45: ", "leaves no rows for training", "= 1.1"],
+        ),
+        ("study.yaml", "data:\n", SPLIT.format(0, 0.1), ["test_size is not a share of the rows"]),
+        ("training.yml", "test_size: 0.2", "test_size: 0.95", ["leaves no rows for training"]),
+        ("study.yaml", "data:\n", "data:\n  encoding: utf-88\n", ["study.yaml:45: ", "cp949"]),
+        ("study.yaml", "seeds: [1, 2, 3]", "seeds: [1.0, 2.0]", ["study.yaml:20: ", "2.0"]),
+        ("study.yaml", "name: epochs", "name: gap", ["study.yaml:55: ", "cannot have this name"]),
+        ("study.yaml", "name: epochs", "name: current", ["cannot have this name"]),
+        ("study.yaml", "backup: deepspeed.yml", "backup: training.yml", ["nothing to compare"]),
+    ],
+)
+def test_what_would_spoil_a_finished_study_is_refused_before_it_starts(
+    account_tax, edit, file, old, new, parts
+):
+    edit(file, old, new)
+    text = message(account_tax)
+    for part in parts:
+        assert part in text
+
+
+CLAIM = "- {id: mine, text: {en: Mine}, quantity: eval_accuracy, unit: absolute, low: 0.05}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "parts"),
+    [
+        ("low: 0.05}", "contrast: epoch, low: 0.05}", ["unknown contrast", "contrast: epochs"]),
+        ("quantity: eval_accuracy", "quantity: accuracy", ["unknown quantity", "eval_accuracy"]),
+        ("unit: absolute", "unit: value", ["unknown unit"]),
+        (", low: 0.05", "", ["empty range"]),
+        ("low: 0.05", "low: 0.05, high: 0.01", ["empty range"]),
+        ("low: 0.05", "low: 0.05, arm: backup", ["needs no run", "decided_by: arithmetic"]),
+        ("quantity: eval_accuracy", "quantity: seed_spread", ["a spread is compared as a ratio"]),
+        ("id: mine", "id: stability", ["two claims have the same id"]),
+    ],
+)
+def test_a_claim_that_no_result_could_decide_is_refused_before_it_starts(
+    account_tax, edit, old, new, parts
+):
+    assert old in CLAIM
+    edit("study.yaml", "  statements:\n", f"  statements:\n    {CLAIM.replace(old, new)}\n")
+    text = message(account_tax)
+    assert "study.yaml:89: " in text or "study.yaml:90: " in text
+    for part in parts:
+        assert part in text
+
+
+def test_a_claim_of_impact_names_a_setting(account_tax, edit):
+    edit("study.yaml", "{setting: lora.r, impact: HIGH}", "{setting: lora.rr, impact: HIGH}")
+    text = message(account_tax)
+    assert "a claim names an unknown setting" in text and "setting: lora.r" in text
+
+
+def test_lower_is_better_for_a_loss_that_does_not_say(account_tax, edit):
+    edit("study.yaml", "name: eval_accuracy\n  higher_is_better: true", "name: eval_loss")
+    study = load_study(account_tax / "study.yaml")
+    assert study.options["metric"]["higher_is_better"] is False
+
+
+def test_a_claim_is_about_all_stages_where_it_names_no_contrast(account_tax, edit):
+    edit("study.yaml", "  statements:\n", f"  statements:\n    {CLAIM}\n")
+    options = read_options(account_tax / "study.yaml")
+    assert options["claims"]["statements"][0]["contrast"] == "all_stages"
+    assert options["metric"]["delta"] == 0.01
+
+
+@pytest.mark.parametrize("name", ["eval_accuracy", "eval_weighted_f1", "eval_loss"])
+def test_the_quantities_that_claims_may_name_are_those_that_are_measured(name):
+    measured = quantities({"name": name, "higher_is_better": True})
+    assert {*measured, SEED_SPREAD} == set(measured_quantities(name))
+
+
+def test_missing_keys_are_named_once(account_tax):
+    (account_tax / "study.yaml").write_text("title: {en: Mine}\n")
+    text = message(account_tax)
+    assert "problems" not in text and "current, backup, model, data, stages must be there" in text

@@ -49,7 +49,8 @@ for layer in LAYERS:
         code.update(file.read_bytes())
     LIBRARY[layer] = code.hexdigest()[:16]
 
-STUDIES = config.get("studies") or str(BASE / "config" / "studies")
+# However it is written: a study of another path is prepared again, and trained again.
+STUDIES = os.path.relpath(config.get("studies") or BASE / "config" / "studies")
 try:
     check_options(config)
     STUDY = load_study(study_file(config["study"], STUDIES))

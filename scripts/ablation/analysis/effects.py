@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,20 +13,13 @@ from ablation.analysis import claims as verdicts
 from ablation.analysis import factorials, families, inference, sequential, stability, statistics
 from ablation.analysis.contrasts import PLANNED, Contrast, contrasts_of, path_arms
 from ablation.analysis.families import Evidence, Series
-from ablation.analysis.judgements import SEED_SPREAD, judge_impacts, judge_statements
+from ablation.analysis.judgements import judge_impacts, judge_statements
 from ablation.analysis.outcomes import diverged_runs, paired_runs, wide_tables
 from ablation.analysis.statistics import Estimate
-from ablation.configs.yamlfile import load_entries
+from ablation.facts.claim import SEED_SPREAD
 from ablation.runs.metrics import COMPLETED, DIVERGED, MISSING
 
 SCHEMA_VERSION = 2
-METRIC = {"name": "eval_accuracy", "higher_is_better": True, "delta": 0.01}
-
-
-def load_study_options(path: str | Path) -> dict[str, Any]:
-    """The plain values of study.yaml, with the metric's defaults filled in."""
-    options = load_entries(path).plain()
-    return {**options, "metric": {**METRIC, **(options.get("metric") or {})}}
 
 
 def estimate_effects(

@@ -18,9 +18,7 @@ from ablation.analysis import statistics
 from ablation.analysis.statistics import Estimate
 from ablation.errors import UserError
 from ablation.facts.arithmetic import is_arithmetic
-from ablation.facts.claim import read_claim
-
-SEED_SPREAD = "seed_spread"
+from ablation.facts.claim import SEED_SPREAD, read_claim
 
 
 def judge_impacts(

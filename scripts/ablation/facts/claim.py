@@ -17,6 +17,16 @@ FACTOR = "factor"
 REDUCTION = "relative_reduction"
 VALUE = "value"
 UNITS = (ABSOLUTE, FACTOR, REDUCTION)
+SEED_SPREAD = "seed_spread"
+_SCORES = ("eval_accuracy", "eval_macro_f1", "eval_loss")
+_OF_RUNS = (
+    "initial_loss",
+    "final_loss",
+    "clipped_share",
+    "loss_roughness",
+    "train_runtime",
+    "peak_memory_bytes",
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,15 @@ class Claim:
     low: float | None
     high: float | None
     beyond: str
+
+
+def measured_quantities(metric: str) -> list[str]:
+    """What a measured claim may be about in a study with this metric.
+
+    A score with ".final" is that of the final weights, not of those that an arm selects.
+    """
+    scores = dict.fromkeys((metric, *_SCORES))
+    return [*scores, *(f"{name}.final" for name in scores), *_OF_RUNS, SEED_SPREAD]
 
 
 def read_claim(entry: Mapping[str, Any]) -> Claim:

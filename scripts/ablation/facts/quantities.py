@@ -204,11 +204,13 @@ def rate_curve(settings: Settings, steps: int) -> tuple[np.ndarray, int]:
 def _rates(settings: Settings, steps: int) -> dict[str, float | None]:
     curve, stride = rate_curve(settings, steps)
     decay = float(settings["weight_decay"])
-    moving = curve[curve > 0]
-    peak, last = float(curve.max()), float(curve[-1])
+    # Of single steps, a thinned curve has others.
+    rate = schedules.rate_of(settings, steps)
+    peak, last = float(curve.max()), float(rate(steps - 1))
+    moving = (rate(step) for step in range(steps))
     return {
-        "learning_rate.first": float(curve[0]),
-        "learning_rate.first_above_zero": float(moving[0]) if len(moving) else None,
+        "learning_rate.first": float(rate(0)),
+        "learning_rate.first_above_zero": next((float(r) for r in moving if r > 0), None),
         "learning_rate.peak": peak,
         "learning_rate.last": last,
         "learning_rate.last_over_peak": last / peak if peak else None,
@@ -225,7 +227,7 @@ def _shrinkage(curve: np.ndarray, decay: float, stride: int) -> float | None:
     pull = curve * decay
     if np.any(pull >= 1):
         return None
-    return float(-np.expm1(np.sum(np.log1p(-pull)) * stride))
+    return float(-np.expm1(np.sum(np.log1p(-pull)) * stride)) + 0.0  # never -0.0
 
 
 # --- All of it ---------------------------------------------------------------------------------

@@ -64,16 +64,26 @@ def learning_rates(settings: Settings, total: int) -> np.ndarray:
     Raises:
         UserError: the scheduler is none that can be computed ahead of training.
     """
+    rate = rate_of(settings, total)
+    return np.array([rate(step) for step in range(total)])
+
+
+def rate_of(settings: Settings, total: int) -> Curve:
+    """The learning rate of a run of `total` optimiser steps by step, counted from 0.
+
+    Raises:
+        UserError: the scheduler is none that can be computed ahead of training.
+    """
     name = str(settings["lr_scheduler_type"])
     if name in _HF:
         factor = _HF[name](settings, total)
         base = float(settings["learning_rate"])
-        return np.array([base * factor(step) for step in range(total)])
+        return lambda step: base * factor(step)
     if name in _DEEPSPEED:
         # DeepSpeed steps its scheduler after the optimiser: step k runs at index k - 1, and the
         # first step at index -1, where each schedule has a value of its own.
         curve = _DEEPSPEED[name](settings, total)
-        return np.array([curve(step - 1) for step in range(total)])
+        return lambda step: curve(step - 1)
     raise UserError(
         "lr_scheduler_type has no schedule that is known before training",
         found=name,

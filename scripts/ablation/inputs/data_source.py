@@ -141,28 +141,6 @@ def _check_spec(spec: DataSpec) -> None:
             found=spec.max_rows,
             allowed="a whole number from 1",
         )
-    _check_sizes(spec)
-
-
-def _check_sizes(spec: DataSpec) -> None:
-    for key, size in (("test_size", spec.test_size), ("val_size", spec.val_size)):
-        if not _is_number(size) or not 0 < size < 1:
-            raise spec.error(
-                f"data.split.{key} is not a share of the rows",
-                f"data.split.{key}",
-                found=size,
-                allowed="a number between 0 and 1, both excluded",
-                write=f"{key}: {0.2 if key == 'test_size' else 0.1}",
-            )
-    if spec.test_size + spec.val_size >= 1:
-        raise spec.error(
-            "data.split leaves no rows for training: test_size + val_size must be below 1",
-            "data.split.test_size",
-            found=f"test_size {spec.test_size} + val_size {spec.val_size} "
-            f"= {spec.test_size + spec.val_size:g}",
-            allowed="shares of all rows that sum to less than 1",
-            write="test_size: 0.2   # and val_size: 0.1",
-        )
 
 
 def _is_number(value: object) -> bool:

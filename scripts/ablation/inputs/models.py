@@ -178,32 +178,38 @@ def prepare_model(options: Mapping[str, Any], output: Path) -> dict[str, Any]:
         options: The `model` block of study.yaml, with `file` and `lines` for messages.
         output: Folder of model.json; a model that comes as a package is converted into it.
     """
-    where = (options.get("file"), options.get("lines"))
-    facts = options.get("architecture") or {}
-    allow = bool(options.get("allow_remote_code", False))
+    file, lines = options.get("file"), options.get("lines") or {}
+    try:
+        config, record = _fetch(options, output)
+    except UserError as error:
+        key = "model.package" if options.get("package") else "model.path"
+        raise error.at(file, lines.get(key, lines.get("model"))) if file else error from error
+    check_architecture(config, options.get("architecture") or {}, file, lines)
+    save_record(record, output)
+    return record
+
+
+def _fetch(options: Mapping[str, Any], output: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """config.json of the model, wherever it comes from, and its record."""
     if options.get("package"):
         package = options["package"]
         config = unpack_package(package, output)
-        record = model_record(".", ".", None, {"package": dict(package)}, config)
+        return config, model_record(".", ".", None, {"package": dict(package)}, config)
+    path, revision = options.get("path"), options.get("revision")
+    if not path:
+        raise UserError(
+            "the study names no model",
+            allowed="model.path or model.package",
+            write="model: {path: folder/or/hub-name}",
+        )
+    source = {"path": path, "revision": revision}
+    if Path(path).is_dir():
+        folder, commit, path = Path(path), None, str(Path(path).resolve())
     else:
-        path, revision = options.get("path"), options.get("revision")
-        if not path:
-            raise UserError(
-                "the study names no model",
-                file=where[0],
-                allowed="model.path or model.package",
-                write="model: {path: folder/or/hub-name}",
-            )
-        source = {"path": path, "revision": revision}
-        if Path(path).is_dir():
-            folder, commit, path = Path(path), None, str(Path(path).resolve())
-        else:
-            folder, commit = fetch_snapshot(path, revision)
-        config = read_config(folder)
-        record = model_record(path, str(folder.resolve()), commit, source, config, allow)
-    check_architecture(config, facts, *where)
-    save_record(record, output)
-    return record
+        folder, commit = fetch_snapshot(path, revision)
+    config = read_config(folder)
+    allow = bool(options.get("allow_remote_code", False))
+    return config, model_record(path, str(folder.resolve()), commit, source, config, allow)
 
 
 def unpack_package(package: Mapping[str, str], output: Path) -> dict[str, Any]:

@@ -88,11 +88,11 @@ def candidates(study: Study, devices: int | None = None) -> Grid | None:
     space = space_of(study)
     factors = space.factors(bool(study.options["confirm"]) or asked[GREEDY_PATH]["remainder"])
     every = [factor.name for factor in space.factors()]
-    layers = int(study.options["model"]["architecture"]["num_hidden_layers"])
+    model = study.options["model"]["architecture"]
     arms = []
     for on in subsets([factor.name for factor in factors]):
         cell = cell_of(space, factors, on, GREEDY_PATH, every)
-        if cannot_run(cell.settings, layers, devices) is None:
+        if cannot_run(cell.settings, model, devices) is None:
             changed = tuple(n for n in cell.settings if cell.settings[n] != space.current[n])
             arm = Arm(cell.name, None, changed, cell.settings, cell.kind, (), cell.stages)
             arms.append(arm)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ablation.configs.yamlfile import load_entries
+from ablation.errors import UserError
 from ablation.facts import arithmetic
 from ablation.facts.architecture import Architecture, missing_facts, read_architecture
 from ablation.facts.quantities import Plan, Quantities, compute, rate_curve, ratio, read_plan
@@ -165,7 +166,13 @@ def _claims(study: Study, plan: Plan, architecture: Architecture | None) -> list
     used = [arm for arm in grid.arms if arm.stage or arm.name in named]
     arms = {a.name: compute({**full, **a.settings}, plan, architecture) for a in used}
     staged = [(arm.stage, arm.name) for arm in grid.arms if arm.stage]
-    return arithmetic.judge_statements(entries, arms, arithmetic.contrasts_of(staged))
+    contrasts, judged = arithmetic.contrasts_of(staged), []
+    for place, entry in enumerate(entries):
+        try:
+            judged += arithmetic.judge_statements([entry], arms, contrasts)
+        except UserError as error:
+            raise error.at(study.file, study.lines[f"claims.statements.{place}"]) from error
+    return judged
 
 
 # --- As JSON -----------------------------------------------------------------------------------

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ablation.facts.architecture import ALL_LINEAR, ATTENTION, KNOWN_FAMILIES, LINEAR
 from ablation.messages import load_catalogue
 
 Settings = Mapping[str, Any]
 
 _ZERO = "deepspeed.zero_optimization"
+# A side that trained a language model may name lm_head: a classifier has none, and peft skips it.
+_MODULES = (*LINEAR, "embed_tokens", "score", "lm_head")
 
 
 @dataclass(frozen=True)
@@ -30,18 +34,21 @@ class Reason:
         return load_catalogue(f"plan.{language}")[f"cannot.{self.id}"].format(**self.numbers)
 
 
-def cannot_run(settings: Settings, layers: int, devices: int | None = None) -> Reason | None:
+def cannot_run(
+    settings: Settings, model: Mapping[str, Any], devices: int | None = None
+) -> Reason | None:
     """Why an arm with these settings cannot run; None where nothing speaks against it.
 
     Args:
         settings: The arm's settings.
-        layers: Decoder layers of the model.
+        model: Facts of its config.json, as study.yaml has them.
         devices: Devices that each run is told to use; None where the number adapts to the arm.
     """
     checks = (
         _precision(settings),
         _selection(settings),
-        _layers(settings, layers),
+        _layers(settings, int(model["num_hidden_layers"])),
+        _modules(settings, model),
         _offload(settings, "optimizer", lowest_stage=1),
         _offload(settings, "param", lowest_stage=3),
         _batch(settings, devices),
@@ -66,6 +73,33 @@ def _layers(settings: Settings, layers: int) -> Reason | None:
     if beyond:
         return Reason("layers_beyond_model", {"found": beyond, "layers": layers})
     return None
+
+
+def _modules(settings: Settings, model: Mapping[str, Any]) -> Reason | None:
+    """peft leaves out the names that a model hasn't, as long as it has one of them."""
+    asked, family = settings.get("lora.target_modules"), model.get("model_type")
+    if not asked or family not in KNOWN_FAMILIES:
+        return None
+    if isinstance(asked, str):
+        unknown = [] if _matches(asked, int(model["num_hidden_layers"])) else [asked]
+    else:
+        unknown = [name for name in asked if name.rsplit(".", 1)[-1] not in _MODULES]
+    if not unknown:
+        return None
+    numbers = {"found": ", ".join(unknown), "family": family, "known": ", ".join(LINEAR)}
+    return Reason("modules_not_in_model", numbers)
+
+
+def _matches(pattern: str, layers: int) -> bool:
+    """Whether the whole path of a linear layer of the model matches, as peft asks of a text."""
+    if pattern.lower() == ALL_LINEAR:
+        return True
+    blocks = {name: "self_attn" if name in ATTENTION else "mlp" for name in LINEAR}
+    paths = (f"model.layers.{n}.{blocks[name]}.{name}" for n in range(layers) for name in LINEAR)
+    try:
+        return any(re.fullmatch(pattern, path) for path in paths)
+    except re.error:
+        return False
 
 
 def _offload(settings: Settings, what: str, lowest_stage: int) -> Reason | None:

@@ -216,7 +216,7 @@ def expand(study: Study, devices: int | None = None, seeds: Sequence[int] | None
     """
     chosen = list(study.first_seeds() if seeds is None else seeds)
     space = space_of(study)
-    layers = int(study.options["model"]["architecture"]["num_hidden_layers"])
+    model = study.options["model"]["architecture"]
     arms: list[Arm] = []
     left: dict[str, LeftOut] = {}
     designs = []
@@ -224,7 +224,7 @@ def expand(study: Study, devices: int | None = None, seeds: Sequence[int] | None
         names = []
         lost = [LeftOut(*cell, designs=(name,)) for cell in plan.left_out]
         for cell in plan.cells:
-            reason = cannot_run(cell.settings, layers, devices)
+            reason = cannot_run(cell.settings, model, devices)
             if reason is None:
                 names.append(_place(cell, space.current, arms))
             elif cell.kind in (ENDPOINT, STAGE):
@@ -378,8 +378,19 @@ def describe(study: Study, grid: Grid, devices: int, kind: str) -> str:
     if held:
         lines.append(f"  held equal in all arms: {', '.join(held)}")
     for side in (study.current, study.backup):
-        lines += [f"  {text}" for text in _unread(side)]
+        lines += [f"  {text}" for text in (*_other_model(study, side), *_unread(side))]
     return "\n".join(lines)
+
+
+def _other_model(study: Study, side: Configuration) -> list[str]:
+    """Where a side names another model than study.yaml; a folder goes by its last name."""
+    trained, named = study.options["model"].get("path"), side.settings.get("model.name_or_path")
+    if not trained or not named or not named.value:
+        return []
+    if Path(trained).name.lower() == Path(named.value).name.lower():
+        return []
+    where = f"{named.file}:{named.line}" if named.line else side.file
+    return [f"{where}: model {named.value!r}: all arms train study.yaml's, {trained!r}"]
 
 
 def _unread(side: Configuration) -> list[str]:

@@ -321,9 +321,9 @@ def _cells(
     """The cells of a design that can run; of a greedy path all that it may come to."""
     if name == designs.GREEDY_PATH:
         name, options = designs.FACTORIAL, {**options, "factors": {}}
-    layers = int(study.options["model"]["architecture"]["num_hidden_layers"])
+    model = study.options["model"]["architecture"]
     cells = designs.plan_design(name, space, options, study.first_seeds()).cells
-    return [cell for cell in cells if cannot_run(cell.settings, layers) is None]
+    return [cell for cell in cells if cannot_run(cell.settings, model) is None]
 
 
 def _factor_count(space: designs.Space, name: str, options: Mapping[str, Any]) -> int:

@@ -24,10 +24,19 @@ from ablation.facts.resolve import (
     resolve_pair,
 )
 from ablation.planning.designs import GREEDY_PATH, REMAINDER, read_designs
-from ablation.planning.study_checks import find_problems
+from ablation.planning.study_checks import LOWER_IS_BETTER, find_problems
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "workflow" / "schemas"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+# JSON Schema counts 1.0 as an integer, but a seed of 1.0 names another folder than one of 1.
+_VALIDATOR = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+# Claims and grids mean something else by these.
+_RESERVED = ("current", "backup", "gap", "all_stages")
 
 
 @dataclass(frozen=True)
@@ -294,6 +303,15 @@ def load_study(path: str | Path) -> Study:
     return study
 
 
+def read_options(path: str | Path) -> dict[str, Any]:
+    """study.yaml as plain values with all defaults, its configurations left aside.
+
+    Raises:
+        UserError: everything in it that the schema refuses.
+    """
+    return _checked(load_entries(path), Path(path))
+
+
 def _walk(entry: Entry, prefix: str = "") -> list[tuple[str, Entry]]:
     """Every dotted key of the file with its entry, blocks and items of lists included."""
     found = []
@@ -333,10 +351,16 @@ def _checked(root: Entry, path: Path) -> dict[str, Any]:
     """study.yaml as plain values with the schema's defaults, or all that is wrong with it."""
     schema = json.loads((SCHEMAS / "study.schema.json").read_text())
     options = root.plain()
-    validator = jsonschema.Draft202012Validator(schema)
-    errors = sorted(validator.iter_errors(options), key=lambda error: list(map(str, error.path)))
-    raise_all([_explain(error, root, path) for error in errors])
-    return _filled(options, schema)
+    errors = sorted(
+        _VALIDATOR(schema).iter_errors(options), key=lambda error: list(map(str, error.path))
+    )
+    # The schema complains once for each missing key, and each of our messages names them all.
+    found = {str(problem): problem for problem in (_explain(e, root, path) for e in errors)}
+    raise_all(found.values())
+    filled = _filled(options, schema)
+    metric = filled["metric"]
+    metric.setdefault("higher_is_better", metric["name"] not in LOWER_IS_BETTER)
+    return filled
 
 
 def _filled(value: Any, schema: Mapping[str, Any]) -> Any:
@@ -414,6 +438,14 @@ def _stages(
 ) -> list[Stage]:
     """The stages to run; what is wrong with any of them is said at once."""
     differing = {d.setting: d for d in differences}
+    if not any(d.trained for d in differences):
+        raise UserError(
+            "both configurations train alike: there is nothing to compare",
+            file=path,
+            line=root.at("backup").line,
+            found=f"{options['current']} and {options['backup']}",
+            allowed="two files that differ in a setting that reaches training",
+        )
     entries = root.at("stages").value
     problems: list[UserError] = []
     stages: list[Stage] = []
@@ -435,6 +467,16 @@ def _stages(
                     line=entry.at("name").line,
                     found=REMAINDER,
                     write="name: the_rest",
+                )
+            )
+        if option["name"] in _RESERVED:
+            problems.append(
+                UserError(
+                    "a stage cannot have this name: claims and grids mean something else by it",
+                    file=path,
+                    line=entry.at("name").line,
+                    found=option["name"],
+                    write=f"name: {option['name']}_settings",
                 )
             )
         if any(stage.name == option["name"] for stage in stages):

@@ -1,7 +1,8 @@
-"""What is wrong with a study's designs, looks and seeds that a schema cannot say."""
+"""What is wrong with a study that a schema cannot say: all that would spoil it once it has run."""
 
 from __future__ import annotations
 
+import codecs
 import difflib
 from collections.abc import Collection, Iterator, Sequence
 from math import prod
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ablation.configs.settings import SETTINGS
 from ablation.errors import UserError
+from ablation.facts.arithmetic import is_arithmetic
+from ablation.facts.claim import ABSOLUTE, SEED_SPREAD, Claim, measured_quantities, read_claim
 from ablation.planning import designs
 from ablation.planning.fractional import GENERATORS
 
@@ -17,12 +20,16 @@ if TYPE_CHECKING:
     from ablation.planning.study import Study
 
 MOST_CELLS = 1000
+LOWER_IS_BETTER = ("eval_loss",)
 
 
 def find_problems(study: Study) -> list[UserError]:
-    """Everything that is wrong with `designs`, `sequential` and `confirm`, each with its line."""
+    """Everything that is wrong with it, each with its line."""
     space = designs.space_of(study)
     return [
+        *_metric(study),
+        *_data(study),
+        *_claims(study),
         *_repeated(study),
         *_designs(study, space),
         *_sequential(study),
@@ -50,6 +57,110 @@ def _problem(
         allowed=allowed,
         write=write,
     )
+
+
+def _metric(study: Study) -> Iterator[UserError]:
+    metric = study.options["metric"]
+    name, delta = metric["name"], metric["delta"]
+    higher = name not in LOWER_IS_BETTER
+    if metric["higher_is_better"] != higher:
+        text = f"the metric has one direction: {'higher' if higher else 'lower'} is better"
+        found = f"{name}, higher_is_better: {str(not higher).lower()}"
+        write = f"higher_is_better: {str(higher).lower()}"
+        yield _problem(study, "metric.higher_is_better", text, found, write=write)
+    if higher and delta >= 1:
+        text = f"metric.delta is a difference in {name}, which lies between 0 and 1"
+        allowed = "a number above 0 and below 1: one point is 0.01"
+        write = f"delta: {delta / 100:g}" if delta < 100 else "delta: 0.01"
+        yield _problem(study, "metric.delta", text, delta, allowed, write)
+    multiples = metric["impact_multiples"]
+    levels = [multiples[level] for level in ("low", "medium", "high")]
+    if levels != sorted(levels):
+        text, allowed = (
+            "metric.impact_multiples must rise from low to high",
+            "low <= medium <= high",
+        )
+        write = f"impact_multiples: {{low: {levels[0]:g}, medium: {levels[0] * 2:g}, "
+        write += f"high: {levels[0] * 5:g}}}"
+        yield _problem(study, "metric.impact_multiples", text, multiples, write=write)
+
+
+def _data(study: Study) -> Iterator[UserError]:
+    options = study.data_options()
+    sizes = {key: options["split"][key] for key in ("test_size", "val_size")}
+    wrong = [key for key, size in sizes.items() if not 0 < size < 1]
+    for key in wrong:
+        text, allowed = f"data.split.{key} is not a share of the rows", "above 0 and below 1"
+        write = f"{key}: {0.2 if key == 'test_size' else 0.1}"
+        yield _problem(study, f"data.split.{key}", text, sizes[key], allowed, write)
+    if not wrong and sum(sizes.values()) >= 1:
+        text = "data.split leaves no rows for training: test_size + val_size must be below 1"
+        found = f"{' + '.join(f'{key} {size:g}' for key, size in sizes.items())} "
+        found += f"= {sum(sizes.values()):g}"
+        allowed = "shares of all rows that sum to less than 1"
+        write = "split: {test_size: 0.2, val_size: 0.1}"
+        yield _problem(study, "data.split.test_size", text, found, allowed, write)
+    try:
+        codecs.lookup(options["encoding"])
+    except LookupError:
+        text, allowed = "there is no such encoding", "utf-8, cp949 (Korean Windows), utf-16, ..."
+        yield _problem(
+            study, "data.encoding", text, options["encoding"], allowed, "encoding: utf-8"
+        )
+
+
+def _claims(study: Study) -> Iterator[UserError]:
+    claims = study.options["claims"]
+    known = [*SETTINGS, *(difference.setting for difference in study.differences)]
+    for place, entry in enumerate(claims["impact"]):
+        if entry["setting"] not in known:
+            near = difflib.get_close_matches(entry["setting"], known, n=1)
+            yield _problem(
+                study,
+                f"claims.impact.{place}.setting",
+                "a claim names an unknown setting",
+                entry["setting"],
+                [difference.setting for difference in study.differences if difference.trained],
+                f"setting: {near[0]}" if near else None,
+            )
+    seen: set[str] = set()
+    for place, entry in enumerate(claims["statements"]):
+        key = f"claims.statements.{place}"
+        if entry["id"] in seen:
+            yield _problem(study, f"{key}.id", "two claims have the same id", entry["id"])
+        seen.add(entry["id"])
+        if "arm" in entry and not is_arithmetic(entry):
+            text = f"claim {entry['id']} is about one arm: that needs no run, or it is about a pair"
+            allowed = "with `decided_by: arithmetic`; else `contrast` in place of `arm`"
+            found = f"arm: {entry['arm']}"
+            yield _problem(study, f"{key}.arm", text, found, allowed, "decided_by: arithmetic")
+            continue
+        try:
+            claim = read_claim(entry)
+        except UserError as error:
+            yield error.at(study.file, study.lines[key])
+            continue
+        if not is_arithmetic(entry):
+            yield from _measured(study, key, claim)
+
+
+def _measured(study: Study, key: str, claim: Claim) -> Iterator[UserError]:
+    """What is wrong with a claim that runs decide. Ids of other contrasts hold a colon."""
+    names = ["gap", "all_stages", "remainder", *(stage.name for stage in study.stages)]
+    if claim.contrast not in names and ":" not in claim.contrast:
+        near = difflib.get_close_matches(claim.contrast, names)
+        write = f"contrast: {near[0]}" if near else None
+        text = f"claim {claim.id} names an unknown contrast"
+        yield _problem(study, f"{key}.contrast", text, claim.contrast, names, write)
+    quantities = measured_quantities(study.options["metric"]["name"])
+    if claim.quantity not in quantities:
+        near = difflib.get_close_matches(claim.quantity, quantities)
+        write = f"quantity: {near[0]}" if near else None
+        text = f"claim {claim.id} names an unknown quantity"
+        yield _problem(study, f"{key}.quantity", text, claim.quantity, quantities, write)
+    if claim.quantity == SEED_SPREAD and claim.unit == ABSOLUTE:
+        text = f"claim {claim.id}: a spread is compared as a ratio"
+        yield _problem(study, f"{key}.unit", text, claim.unit, "factor, relative_reduction")
 
 
 def _keys(study: Study) -> dict[str, str]:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from ablation.analysis.effects import load_study_options
 from ablation.configs.settings import NO_OP, SETTINGS, group_of, in_arm
 from ablation.errors import UserError
 from ablation.messages import Messages, load_catalogue, localized
+from ablation.planning.study import read_options
 from ablation.runs.metrics import COMPLETED, load_json, load_table
 
 SIDES = ("current", "backup")
@@ -199,7 +199,7 @@ def load_sources(
     """
     folder = Path(resolved)
     return Sources(
-        load_study_options(study),
+        read_options(study),
         Path(study),
         {side: load_json(folder / f"{side}.json") for side in SIDES},
         load_json(folder / "differences.json")["differences"],
