@@ -334,7 +334,35 @@ def test_rows_that_the_cache_lacks_may_fill_a_batch(study):
 
 
 @pytest.mark.parametrize("family", ["Llama", "Mistral", "Qwen2", "Qwen3"])
-def test_every_known_family_computes_the_same_from_the_cache(family, tmp_path):
+@pytest.mark.parametrize("kind", ["ForCausalLM"])
+def test_every_known_family_computes_the_same_from_the_cache(family, kind, tmp_path):
+    write_family(tmp_path, family, kind, sliding_window=None)
+    plain, cached, pruned = outcomes_of(tmp_path)
+    assert torch.allclose(plain, cached, atol=1e-6)
+    assert torch.allclose(plain, pruned, atol=1e-6)
+
+
+FULL, WINDOW = "full_attention", "sliding_attention"
+
+
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        ("Mistral", {}),
+        ("Qwen2", {"use_sliding_window": True, "max_window_layers": 0}),
+        ("Qwen3", {"use_sliding_window": True, "layer_types": [FULL, WINDOW, FULL, WINDOW]}),
+        ("Qwen3", {"use_sliding_window": True, "layer_types": [FULL, WINDOW, WINDOW, FULL]}),
+    ],
+)
+def test_a_window_shorter_than_the_text_is_kept(family, options, tmp_path):
+    write_family(tmp_path, family, "ForCausalLM", sliding_window=3, **options)
+    plain, cached, pruned = outcomes_of(tmp_path)
+    assert torch.allclose(plain, cached, atol=1e-6)
+    assert torch.allclose(plain, pruned, atol=1e-6)
+
+
+def write_family(folder: Path, family: str, kind: str, **options) -> None:
+    """A random model of a family, as `kind` saves it; large weights show each difference."""
     import transformers
 
     config = getattr(transformers, f"{family}Config")(
@@ -346,13 +374,21 @@ def test_every_known_family_computes_the_same_from_the_cache(family, tmp_path):
         num_key_value_heads=2,
         head_dim=4,
         pad_token_id=0,
-        sliding_window=None,
+        **options,
     )
     torch.manual_seed(0)
-    getattr(transformers, f"{family}ForCausalLM")(config).save_pretrained(tmp_path)
+    network = getattr(transformers, f"{family}{kind}")(config)
+    with torch.no_grad():
+        for param in network.parameters():
+            param.mul_(5 if param.ndim > 1 else 1)
+    network.save_pretrained(folder)
+
+
+def outcomes_of(folder: Path) -> tuple:
+    """Logits of all layers, of the layers above two, and of those with the last one pruned."""
     job = {
         "model": {"revision": None},
-        "model_path": str(tmp_path),
+        "model_path": str(folder),
         "seed": 1,
         "settings": tiny.SETTINGS,
     }
@@ -360,7 +396,7 @@ def test_every_known_family_computes_the_same_from_the_cache(family, tmp_path):
     mask = torch.ones_like(ids)
     mask[1, 5:] = 0
     ids[1, 5:] = 0
-    bottom = prefixes.load_bottom(str(tmp_path), {"revision": None}, "float32", 2)
+    bottom = prefixes.load_bottom(str(folder), {"revision": None}, "float32", 2)
     states = prefixes.hidden_states(
         bottom, [row[:n] for row, n in zip(ids, mask.sum(1), strict=True)], [2]
     )[2]
@@ -368,7 +404,6 @@ def test_every_known_family_computes_the_same_from_the_cache(family, tmp_path):
         plain = build_network(job, LABELS).eval()(input_ids=ids, attention_mask=mask).logits
         top = build_network(job, LABELS, 2).eval()
         cached = top(inputs_embeds=states, attention_mask=mask).logits
-        assert prune_last_layer(top.get_base_model())
+        prune_last_layer(top.get_base_model())
         pruned = top(inputs_embeds=states, attention_mask=mask).logits
-    assert torch.allclose(plain, cached, atol=1e-6)
-    assert torch.allclose(plain, pruned, atol=1e-6)
+    return plain, cached, pruned

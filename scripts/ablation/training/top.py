@@ -173,7 +173,9 @@ def prune_last_layer(base: Any) -> bool:
     once the adapter is there.
     """
     layer = list(base.model.layers)[-1]
-    if getattr(layer.self_attn, "sliding_window", None) is not None:
+    # Mistral tells the window of all layers in its configuration alone.
+    window = getattr(layer.self_attn.config, "sliding_window", None)
+    if getattr(layer.self_attn, "sliding_window", window) is not None:
         return False
     for parent in layer.modules():
         if not hasattr(parent, "lora_dropout"):
