@@ -22,12 +22,18 @@ from ablation.runs.prefix import (  # noqa: E402
     why_plain,
 )
 from ablation.training import prefix as prefixes  # noqa: E402
+from ablation.training.errors import RunError  # noqa: E402
 from ablation.training.job import load_frozen  # noqa: E402
 from ablation.training.network import build_network, trainable_state  # noqa: E402
 from ablation.training.prefix import Prefix, open_prefix, write_caches  # noqa: E402
 from ablation.training.request import make_request  # noqa: E402
 from ablation.training.rows import Collator, Rows, load_tables  # noqa: E402
-from ablation.training.top import compute_missing, prune_last_layer, whole_size  # noqa: E402
+from ablation.training.top import (  # noqa: E402
+    build_top,
+    compute_missing,
+    prune_last_layer,
+    whole_size,
+)
 
 LLAMA = {"model_type": "llama", "hidden_size": 16}
 LABELS = 4
@@ -334,12 +340,31 @@ def test_rows_that_the_cache_lacks_may_fill_a_batch(study):
 
 
 @pytest.mark.parametrize("family", ["Llama", "Mistral", "Qwen2", "Qwen3"])
-@pytest.mark.parametrize("kind", ["ForCausalLM"])
+@pytest.mark.parametrize("kind", ["ForCausalLM", "Model"])
 def test_every_known_family_computes_the_same_from_the_cache(family, kind, tmp_path):
     write_family(tmp_path, family, kind, sliding_window=None)
     plain, cached, pruned = outcomes_of(tmp_path)
     assert torch.allclose(plain, cached, atol=1e-6)
     assert torch.allclose(plain, pruned, atol=1e-6)
+
+
+def test_weights_that_the_files_lack_are_never_drawn_at_random(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    write_family(tmp_path, "Llama", "ForCausalLM")
+    file = tmp_path / "model.safetensors"
+    weights = load_file(file)
+    del weights["model.layers.3.mlp.up_proj.weight"]
+    save_file(weights, file, {"format": "pt"})
+    with pytest.raises(RunError, match=r"layers\.3\.mlp\.up_proj"):
+        build_top(str(tmp_path), None, torch.float32, LABELS, 2)
+
+
+def test_the_layers_of_a_sharded_decoder_are_found(tmp_path):
+    write_family(tmp_path, "Llama", "Model", shard="8KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    plain, cached, _ = outcomes_of(tmp_path)
+    assert torch.allclose(plain, cached, atol=1e-6)
 
 
 FULL, WINDOW = "full_attention", "sliding_attention"
@@ -361,7 +386,7 @@ def test_a_window_shorter_than_the_text_is_kept(family, options, tmp_path):
     assert torch.allclose(plain, pruned, atol=1e-6)
 
 
-def write_family(folder: Path, family: str, kind: str, **options) -> None:
+def write_family(folder: Path, family: str, kind: str, shard: str = "1GB", **options) -> None:
     """A random model of a family, as `kind` saves it; large weights show each difference."""
     import transformers
 
@@ -381,7 +406,7 @@ def write_family(folder: Path, family: str, kind: str, **options) -> None:
     with torch.no_grad():
         for param in network.parameters():
             param.mul_(5 if param.ndim > 1 else 1)
-    network.save_pretrained(folder)
+    network.save_pretrained(folder, max_shard_size=shard)
 
 
 def outcomes_of(folder: Path) -> tuple:
