@@ -386,6 +386,28 @@ def test_a_window_shorter_than_the_text_is_kept(family, options, tmp_path):
     assert torch.allclose(plain, pruned, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_states_are_those_of_a_model_that_the_engine_casts(dtype, tmp_path):
+    from transformers import AutoModel
+
+    write_family(tmp_path, "Llama", "ForCausalLM")
+    bottom = prefixes.load_bottom(str(tmp_path), {"revision": None}, dtype, 2)
+    whole = AutoModel.from_pretrained(tmp_path, dtype=torch.float32).eval()
+    for param in whole.parameters():  # DeepSpeed leaves buffers as they are
+        param.data = param.data.to(getattr(torch, dtype))
+    rows = [np.arange(1, 60)]
+    states = [prefixes.hidden_states(network, rows, [2])[2] for network in (bottom, whole)]
+    assert states[0].dtype == getattr(torch, dtype)
+    assert torch.equal(*states)
+
+
+def test_weights_that_are_rounded_twice_rule_the_cache_out():
+    twice = tiny.SETTINGS | {"model.dtype": "bfloat16", "fp16": True}
+    assert "rounded" in why_plain(twice, LLAMA)
+    for once in ({"bf16": True}, {"model.dtype": "bfloat16", "bf16": True}):
+        assert why_plain(tiny.SETTINGS | once, LLAMA) is None
+
+
 def write_family(folder: Path, family: str, kind: str, shard: str = "1GB", **options) -> None:
     """A random model of a family, as `kind` saves it; large weights show each difference."""
     import transformers

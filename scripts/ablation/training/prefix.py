@@ -65,6 +65,8 @@ def identity(model: Mapping[str, Any], model_path: str, data: Path, dtype: str) 
             # Only where there is one: caches from before it was kept stay good without.
             **({"special_tail": tail} if tail else {}),
             "dtype": dtype,
+            # Caches of an earlier version rounded the positions' frequencies, runs don't.
+            **({} if dtype == "float32" else {"buffers": "float32"}),
             "attention": "sdpa",
             "versions": {name: version(name) for name in PACKAGES},
             "device": "cuda" if torch.cuda.is_available() else "cpu",
@@ -267,8 +269,7 @@ def load_bottom(model_path: str, model: Mapping[str, Any], dtype: str, layers: i
     network.layers = network.layers[:layers]
     network.norm = torch.nn.Identity()
     network.config.use_cache = False
-    # As DeepSpeed casts a model, with its buffers.
-    return network.to(device, getattr(torch, dtype)).eval()
+    return network.to(device).eval()  # DeepSpeed too leaves buffers (rotary frequencies) in float32
 
 
 def even_batches(lengths: np.ndarray, start: int = 0) -> Iterator[np.ndarray]:
