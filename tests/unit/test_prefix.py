@@ -242,6 +242,47 @@ def test_a_cache_of_other_data_or_rows_is_not_read(study, tmp_path):
     assert "there is no" in open_prefix(request(other, "current"))
 
 
+def test_a_model_that_brings_code_stops_no_study(study, tmp_path):
+    other = Path(shutil.copytree(study, tmp_path / "other"))
+    file = other / "model/model.json"
+    record = json.loads(file.read_text()) | {"allow_remote_code": True, "path": "own"}
+    file.write_text(json.dumps(record))
+    config = {"model_type": "own", "auto_map": {"AutoConfig": "own.Config"}}
+    (other / "model/own").mkdir()
+    (other / "model/own/config.json").write_text(json.dumps(config))
+    assert cache(other)["notes"] == ["the model brings code of its own"]
+
+
+@pytest.mark.parametrize("kind", ["pickled", "quantised"])
+def test_weights_that_only_transformers_reads_rule_the_cache_out(study, tmp_path, kind):
+    other = Path(shutil.copytree(study, tmp_path / "other"))
+    file = other / "model/model.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"path": "own"}))
+    own = Path(shutil.copytree(study / "model", other / "model/own"))
+    if kind == "pickled":
+        (own / "model.safetensors").rename(own / "pytorch_model.bin")
+    else:
+        config = json.loads((own / "config.json").read_text())
+        config["quantization_config"] = {"quant_method": "fp8"}
+        (own / "config.json").write_text(json.dumps(config))
+    (note,) = cache(other)["notes"]
+    assert ("safetensors" if kind == "pickled" else "quantised") in note
+    assert open_prefix(request(other, "current")) == note
+
+
+@pytest.mark.parametrize("damage", ["removed", "cut"])
+def test_a_cache_that_is_not_whole_any_more_is_not_read(study, tmp_path, damage):
+    other = Path(shutil.copytree(study, tmp_path / "other"))
+    record = json.loads((other / "prefix/prefix.json").read_text())
+    folder = other / "prefix" / record["caches"]["float32"]["folder"]
+    if damage == "removed":
+        shutil.rmtree(folder)
+    else:
+        file = folder / "train.2.bin"
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    assert "not whole" in open_prefix(request(other, "current"))
+
+
 def test_an_interrupted_cache_is_never_read(study, tmp_path, monkeypatch):
     other = Path(shutil.copytree(study, tmp_path / "other"))
     shutil.rmtree(other / "prefix")

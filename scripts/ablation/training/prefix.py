@@ -76,9 +76,25 @@ def identity(model: Mapping[str, Any], model_path: str, data: Path, dtype: str) 
 
 def why_plain_config(config: Any) -> str | None:
     """Why a model's own config.json rules the cache out; None where it doesn't."""
+    if getattr(config, "quantization_config", None):
+        return "its weights are quantised"
     rope = getattr(config, "rope_parameters", None) or {}
     if rope.get("rope_type", "default") not in ROPE_TYPES:
         return f"the positions of rope_type {rope['rope_type']} depend on the text's length"
+    return None
+
+
+def why_plain_files(path: str, model: Mapping[str, Any]) -> str | None:
+    """Why a model's files rule the cache out; None where they don't.
+
+    Args:
+        path: Its folder, or its name on the hub.
+        model: Contents of model.json.
+    """
+    if model.get("allow_remote_code"):
+        return "the model brings code of its own"
+    if Path(path).is_dir() and not any(Path(path).glob("*.safetensors")):
+        return "its weights are not in safetensors files"
     return None
 
 
@@ -105,9 +121,10 @@ def write_caches(
     model = json.loads(model_json.read_text())
     path = model_folder(model, model_json)
     record: dict[str, Any] = {"schema_version": 1, "caches": {}, "notes": []}
-    config = AutoConfig.from_pretrained(path, revision=model["revision"])
-    reason = why_plain_model(config.to_dict()) or why_plain_config(config)
-    reason = reason if budget_gb > 0 else "prefix_cache_gb is 0"
+    reason = why_plain_files(path, model) if budget_gb > 0 else "prefix_cache_gb is 0"
+    # Not before: a model with code of its own has a configuration of its own.
+    config = None if reason else AutoConfig.from_pretrained(path, revision=model["revision"])
+    reason = reason or why_plain_model(config.to_dict()) or why_plain_config(config)
     if reason:
         record["notes"].append(reason)
     builds: dict[str, tuple[str, list[int], Mapping[str, Any]]] = {}
@@ -392,16 +409,24 @@ def open_prefix(config: Mapping[str, Any]) -> Prefix | str:
     if reason := why_cut(cut_of(settings), cache["max_length"], special_tail(data)):
         return reason
     folder = file.parent / cache["folder"]
-    splits = {
-        split: open_states(folder, split, fitting[-1], dtype, cache["hidden_size"])
-        for split in SPLITS
-    }
+    try:
+        splits = {
+            split: open_states(folder, split, fitting[-1], dtype, cache["hidden_size"])
+            for split in SPLITS
+        }
+    except (OSError, ValueError, EOFError) as error:
+        return f"the cache is not whole any more ({error}); remove {file} to have it made again"
     return Prefix(fitting[-1], cache["max_length"], splits)
 
 
 def open_states(folder: Path, split: str, boundary: int, dtype: str, hidden_size: int) -> States:
-    """States of a split, mapped into memory."""
+    """States of a split, mapped into memory.
+
+    Raises:
+        OSError, ValueError, EOFError: A file is not there or too short.
+    """
     path = folder / f"{split}.{boundary}.bin"
-    values = np.memmap(path, stored_type(dtype), "r").reshape(-1, hidden_size)
     ids, offsets = (np.load(folder / f"{split}.{name}.npy") for name in ("ids", "offsets"))
+    shape = max(1, int(offsets[-1])), hidden_size
+    values = np.memmap(path, stored_type(dtype), "r", shape=shape)
     return States(ids, offsets, values, getattr(torch, dtype))
