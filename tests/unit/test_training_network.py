@@ -21,7 +21,7 @@ from ablation.training.network import (  # noqa: E402
 )
 from ablation.training.plan import Batch, epoch_order, micro_batches  # noqa: E402
 from ablation.training.rows import Collator, EpochSampler  # noqa: E402
-from ablation.training.trainer import WeightedLoss  # noqa: E402
+from ablation.training.trainer import RunTrainer, WeightedLoss  # noqa: E402
 
 LABELS = 4
 
@@ -175,6 +175,17 @@ def test_accelerate_hands_each_step_the_same_rows_on_any_number_of_devices(cut):
     assert rows_of_steps(cut, rows=43, epoch=2) == expected
     planned = micro_batches(epoch_order(43, 16, 1, 2), cut)
     assert [sorted(step.ravel().tolist()) for step in planned] == expected
+
+
+def test_a_run_that_resumes_after_its_last_step_takes_no_other():
+    from transformers import TrainerControl, TrainerState
+
+    trainer = RunTrainer.__new__(RunTrainer)
+    trainer.sampler = EpochSampler(24, 8, seed=1)
+    trainer.state = TrainerState(global_step=10, max_steps=10)  # within an epoch of 3 steps
+    trainer.control = TrainerControl()
+    trainer._run_epoch(epoch=3, steps_in_epoch=3)
+    assert trainer.control.should_training_stop
 
 
 def test_the_tiny_model_is_a_folder_with_a_tokenizer(model):

@@ -82,6 +82,10 @@ class RunTrainer(Trainer):
         return self.sampler
 
     def _run_epoch(self, *, epoch: int, **kwargs: Any) -> None:
+        if self.state.global_step >= self.state.max_steps:
+            # Trainer looks at that after a step only: one that resumes here would take another.
+            self.control.should_training_stop = True
+            return
         self.sampler.set_epoch(epoch)  # accelerate doesn't reach it through each of its wrappers
         super()._run_epoch(epoch=epoch, **kwargs)
 
