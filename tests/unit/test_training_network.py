@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 import tiny  # noqa: E402
 
+from ablation.training import trainer as trainers  # noqa: E402
 from ablation.training.network import (  # noqa: E402
     build_network,
     load_trainable_state,
@@ -21,7 +22,7 @@ from ablation.training.network import (  # noqa: E402
 )
 from ablation.training.plan import Batch, epoch_order, micro_batches  # noqa: E402
 from ablation.training.rows import Collator, EpochSampler  # noqa: E402
-from ablation.training.trainer import RunTrainer, WeightedLoss  # noqa: E402
+from ablation.training.trainer import Checkpoints, RunTrainer, WeightedLoss  # noqa: E402
 
 LABELS = 4
 
@@ -186,6 +187,21 @@ def test_a_run_that_resumes_after_its_last_step_takes_no_other():
     trainer.control = TrainerControl()
     trainer._run_epoch(epoch=3, steps_in_epoch=3)
     assert trainer.control.should_training_stop
+
+
+@pytest.mark.parametrize(
+    ("epoch", "step", "saved"), [(0.5, 4, True), (1.0, 8, False), (2.5, 20, False)]
+)
+def test_no_checkpoint_stands_between_an_epoch_and_its_evaluation(
+    epoch, step, saved, tmp_path, monkeypatch
+):
+    from transformers import TrainerControl, TrainerState
+
+    monkeypatch.setattr(trainers, "CHECKPOINT_MINUTES", 0)
+    control = TrainerControl()
+    state = TrainerState(epoch=epoch, global_step=step, max_steps=20)
+    Checkpoints(tmp_path, None, 0).on_step_end(SimpleNamespace(world_size=1), state, control)
+    assert control.should_save == saved
 
 
 def test_the_tiny_model_is_a_folder_with_a_tokenizer(model):

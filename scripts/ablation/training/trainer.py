@@ -217,7 +217,12 @@ class Checkpoints(TrainerCallback):
         return time.monotonic() - self.started
 
     def on_step_end(self, args, state, control, **kwargs):
-        """Save within long epochs too, when rank 0's clock says so."""
+        """Save within long epochs too, when rank 0's clock says so.
+
+        Not after an epoch's last step: a run that resumes there would never evaluate the epoch.
+        """
+        if state.epoch % 1 == 0 or state.global_step >= state.max_steps:
+            return
         due = torch.tensor(int(time.monotonic() - self.last_save > 60 * CHECKPOINT_MINUTES))
         if args.world_size > 1:
             due = due.to(args.device)
