@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 import tiny  # noqa: E402
 from datasets import concatenate_datasets, load_from_disk  # noqa: E402
 
+from ablation.errors import UserError  # noqa: E402
 from ablation.runs.prefix import (  # noqa: E402
     describe_prefix,
     fit_budget,
@@ -298,6 +299,16 @@ def test_an_interrupted_cache_is_never_read(study, tmp_path, monkeypatch):
     cache(other)
     assert isinstance(open_prefix(request(other, "current")), Prefix)
     assert not list((other / "prefix").glob("*.part"))
+
+
+def test_a_disk_without_room_is_told_before_anything_is_computed(study, tmp_path):
+    model = json.loads((study / "model/model.json").read_text())
+    rows = {name: (np.arange(1), np.full(1, 10**13)) for name in ("train", "validation", "test")}
+    folder, where = tmp_path / "float32-0", str(study / "model")
+    with pytest.raises(UserError, match="no room") as caught:
+        prefixes.build_cache(folder, where, model, study / "data", "float32", [2], rows)
+    assert "prefix_cache_gb: " in caught.value.write
+    assert not list(tmp_path.iterdir())  # what it took is free again
 
 
 def test_an_interrupted_cache_goes_on_where_it_was(study, tmp_path, monkeypatch):

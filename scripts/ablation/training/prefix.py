@@ -8,8 +8,10 @@ and is written last; what it doesn't name is never read.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -23,6 +25,7 @@ import torch
 from datasets import load_from_disk
 from transformers import AutoConfig, AutoModel
 
+from ablation.errors import UserError
 from ablation.facts.quantities import cut_of, engine_dtype
 from ablation.files import save_json
 from ablation.inputs.data import SPLITS, training_rows, truncate_ids
@@ -243,6 +246,9 @@ def build_cache(
     if done:
         log.info("going on with an interrupted cache: %s", done)
     network = load_bottom(model_path, model, dtype, max(boundaries))
+    each = state_bytes(network.config.hidden_size, dtype)
+    tokens = {split: int(lengths.sum()) for split, (_, lengths) in splits.items()}
+    reserve(part, {f"{s}.{b}.bin": max(1, n) * each for s, n in tokens.items() for b in boundaries})
     tail = special_tail(data)
     for split, (ids, lengths) in splits.items():
         offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -275,6 +281,33 @@ def build_cache(
         log.info("%s: %d rows, %d tokens", split, len(ids), offsets[-1])
     noted.unlink(missing_ok=True)
     part.rename(folder)
+
+
+def reserve(folder: Path, sizes: Mapping[str, int]) -> None:
+    """Take the disk for files of these sizes in bytes; what they hold already stays.
+
+    A mapped file takes its disk when it is written, and a full one then kills the process without
+    a word.
+
+    Raises:
+        UserError: There isn't so much; the folder is gone then.
+    """
+    try:
+        for name, size in sizes.items():
+            with (folder / name).open("ab") as file:
+                os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return  # the file system can't reserve
+        shutil.rmtree(folder)
+        free = shutil.disk_usage(folder.parent).free / GIGABYTE
+        raise UserError(
+            f"there is no room for the states of the frozen layers in {folder.parent}",
+            file="config/config.yaml",
+            found=f"{sum(sizes.values()) / GIGABYTE:.3g} GB needed, {free:.3g} GB free",
+            allowed="more free disk, or a smaller prefix_cache_gb: runs then compute what is left",
+            write=f"prefix_cache_gb: {int(free / 2)}",
+        ) from error
 
 
 def load_bottom(model_path: str, model: Mapping[str, Any], dtype: str, layers: int) -> Any:
