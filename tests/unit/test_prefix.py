@@ -27,7 +27,7 @@ from ablation.training.errors import RunError  # noqa: E402
 from ablation.training.job import load_frozen  # noqa: E402
 from ablation.training.network import build_network, trainable_state  # noqa: E402
 from ablation.training.prefix import Prefix, open_prefix, write_caches  # noqa: E402
-from ablation.training.request import make_request  # noqa: E402
+from ablation.training.request import make_request, save_request  # noqa: E402
 from ablation.training.rows import Collator, Rows, load_tables  # noqa: E402
 from ablation.training.top import (  # noqa: E402
     build_top,
@@ -282,6 +282,14 @@ def test_a_cache_that_is_not_whole_any_more_is_not_read(study, tmp_path, damage)
         file = folder / "train.2.bin"
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     assert "not whole" in open_prefix(request(other, "current"))
+
+
+def test_a_run_begins_anew_where_a_full_disk_left_an_empty_file(study, tmp_path):
+    for _ in range(2):
+        save_request(request(study, "current"), tmp_path)
+        identity = tmp_path / "checkpoints/identity.json"
+        assert identity.read_text()
+        identity.write_text("")
 
 
 def test_an_interrupted_cache_is_never_read(study, tmp_path, monkeypatch):
