@@ -20,7 +20,7 @@ from ablation.training.network import (  # noqa: E402
     skip_frozen_layers,
     trainable_state,
 )
-from ablation.training.plan import Batch, epoch_order, micro_batches  # noqa: E402
+from ablation.training.plan import Batch, epoch_order, micro_batches, real_token_share  # noqa: E402
 from ablation.training.rows import Collator, EpochSampler  # noqa: E402
 from ablation.training.trainer import Checkpoints, RunTrainer, WeightedLoss  # noqa: E402
 
@@ -187,6 +187,14 @@ def test_a_run_that_resumes_after_its_last_step_takes_no_other():
     trainer.control = TrainerControl()
     trainer._run_epoch(epoch=3, steps_in_epoch=3)
     assert trainer.control.should_training_stop
+
+
+def test_a_text_that_is_not_cut_may_be_longer_than_the_padding():
+    rows = [{"input_ids": [1, 2, 3], "label": 0}, {"input_ids": [1], "label": 1}]
+    assert Collator(0, 2)(rows)["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert Collator(0, 5)(rows)["attention_mask"].shape == (2, 5)
+    lengths, order = np.array([3, 1]), np.arange(2)
+    assert real_token_share(lengths, order, Batch(2, 1, 1), 2) == pytest.approx(4 / 6)
 
 
 @pytest.mark.parametrize(
