@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import uuid
 from pathlib import Path
 
 import pytest
 
-from ablation.runs import launch
+from ablation.runs import launch, warm
 
 SCRIPTS = Path(launch.__file__).parents[2]
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
@@ -222,3 +224,32 @@ def test_environments_do_not_share_compiled_operators(monkeypatch):
     here = launch.extensions_folder()
     monkeypatch.setattr(sys, "prefix", "/another/environment")
     assert launch.extensions_folder() != here
+
+
+@pytest.mark.parametrize("size", [10, 500_000])
+def test_a_request_with_a_large_environment_arrives_whole(size):
+    client, server = socket.socketpair()
+    reading, writing = os.pipe()
+    request = {"task": {"run": "here"}, "environment": {"LONG": "x" * size}}
+    sender = threading.Thread(target=warm.send_request, args=(client, request, writing))
+    sender.start()
+    received, output = warm.receive_request(server)
+    sender.join()
+    assert received == request
+    os.write(output, b"printed")
+    assert os.read(reading, 100) == b"printed"
+    for descriptor in (reading, writing, output):
+        os.close(descriptor)
+
+
+def test_a_request_that_breaks_off_leaves_no_descriptor_open():
+    client, server = socket.socketpair()
+    reading, writing = os.pipe()
+    socket.send_fds(client, [b'{"task"'], [writing])
+    client.close()
+    with pytest.raises(ValueError, match="too early"):
+        warm.receive_request(server)
+    os.close(writing)
+    assert os.read(reading, 1) == b""  # nobody else has the other end
+    os.close(reading)
+    server.close()

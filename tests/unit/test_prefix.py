@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 import tiny  # noqa: E402
 from datasets import concatenate_datasets, load_from_disk  # noqa: E402
 
+from ablation.errors import UserError  # noqa: E402
 from ablation.runs.prefix import (  # noqa: E402
     describe_prefix,
     fit_budget,
@@ -22,12 +23,18 @@ from ablation.runs.prefix import (  # noqa: E402
     why_plain,
 )
 from ablation.training import prefix as prefixes  # noqa: E402
+from ablation.training.errors import RunError  # noqa: E402
 from ablation.training.job import load_frozen  # noqa: E402
 from ablation.training.network import build_network, trainable_state  # noqa: E402
 from ablation.training.prefix import Prefix, open_prefix, write_caches  # noqa: E402
-from ablation.training.request import make_request  # noqa: E402
+from ablation.training.request import make_request, save_request  # noqa: E402
 from ablation.training.rows import Collator, Rows, load_tables  # noqa: E402
-from ablation.training.top import compute_missing, prune_last_layer, whole_size  # noqa: E402
+from ablation.training.top import (  # noqa: E402
+    build_top,
+    compute_missing,
+    prune_last_layer,
+    whole_size,
+)
 
 LLAMA = {"model_type": "llama", "hidden_size": 16}
 LABELS = 4
@@ -236,6 +243,55 @@ def test_a_cache_of_other_data_or_rows_is_not_read(study, tmp_path):
     assert "there is no" in open_prefix(request(other, "current"))
 
 
+def test_a_model_that_brings_code_stops_no_study(study, tmp_path):
+    other = Path(shutil.copytree(study, tmp_path / "other"))
+    file = other / "model/model.json"
+    record = json.loads(file.read_text()) | {"allow_remote_code": True, "path": "own"}
+    file.write_text(json.dumps(record))
+    config = {"model_type": "own", "auto_map": {"AutoConfig": "own.Config"}}
+    (other / "model/own").mkdir()
+    (other / "model/own/config.json").write_text(json.dumps(config))
+    assert cache(other)["notes"] == ["the model brings code of its own"]
+
+
+@pytest.mark.parametrize("kind", ["pickled", "quantised"])
+def test_weights_that_only_transformers_reads_rule_the_cache_out(study, tmp_path, kind):
+    other = Path(shutil.copytree(study, tmp_path / "other"))
+    file = other / "model/model.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"path": "own"}))
+    own = Path(shutil.copytree(study / "model", other / "model/own"))
+    if kind == "pickled":
+        (own / "model.safetensors").rename(own / "pytorch_model.bin")
+    else:
+        config = json.loads((own / "config.json").read_text())
+        config["quantization_config"] = {"quant_method": "fp8"}
+        (own / "config.json").write_text(json.dumps(config))
+    (note,) = cache(other)["notes"]
+    assert ("safetensors" if kind == "pickled" else "quantised") in note
+    assert open_prefix(request(other, "current")) == note
+
+
+@pytest.mark.parametrize("damage", ["removed", "cut"])
+def test_a_cache_that_is_not_whole_any_more_is_not_read(study, tmp_path, damage):
+    other = Path(shutil.copytree(study, tmp_path / "other"))
+    record = json.loads((other / "prefix/prefix.json").read_text())
+    folder = other / "prefix" / record["caches"]["float32"]["folder"]
+    if damage == "removed":
+        shutil.rmtree(folder)
+    else:
+        file = folder / "train.2.bin"
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    assert "not whole" in open_prefix(request(other, "current"))
+
+
+def test_a_run_begins_anew_where_a_full_disk_left_an_empty_file(study, tmp_path):
+    for _ in range(2):
+        save_request(request(study, "current"), tmp_path)
+        identity = tmp_path / "checkpoints/identity.json"
+        assert identity.read_text()
+        identity.write_text("")
+
+
 def test_an_interrupted_cache_is_never_read(study, tmp_path, monkeypatch):
     other = Path(shutil.copytree(study, tmp_path / "other"))
     shutil.rmtree(other / "prefix")
@@ -251,6 +307,16 @@ def test_an_interrupted_cache_is_never_read(study, tmp_path, monkeypatch):
     cache(other)
     assert isinstance(open_prefix(request(other, "current")), Prefix)
     assert not list((other / "prefix").glob("*.part"))
+
+
+def test_a_disk_without_room_is_told_before_anything_is_computed(study, tmp_path):
+    model = json.loads((study / "model/model.json").read_text())
+    rows = {name: (np.arange(1), np.full(1, 10**13)) for name in ("train", "validation", "test")}
+    folder, where = tmp_path / "float32-0", str(study / "model")
+    with pytest.raises(UserError, match="no room") as caught:
+        prefixes.build_cache(folder, where, model, study / "data", "float32", [2], rows)
+    assert "prefix_cache_gb: " in caught.value.write
+    assert not list(tmp_path.iterdir())  # what it took is free again
 
 
 def test_an_interrupted_cache_goes_on_where_it_was(study, tmp_path, monkeypatch):
@@ -334,7 +400,76 @@ def test_rows_that_the_cache_lacks_may_fill_a_batch(study):
 
 
 @pytest.mark.parametrize("family", ["Llama", "Mistral", "Qwen2", "Qwen3"])
-def test_every_known_family_computes_the_same_from_the_cache(family, tmp_path):
+@pytest.mark.parametrize("kind", ["ForCausalLM", "Model"])
+def test_every_known_family_computes_the_same_from_the_cache(family, kind, tmp_path):
+    write_family(tmp_path, family, kind, sliding_window=None)
+    plain, cached, pruned = outcomes_of(tmp_path)
+    assert torch.allclose(plain, cached, atol=1e-6)
+    assert torch.allclose(plain, pruned, atol=1e-6)
+
+
+def test_weights_that_the_files_lack_are_never_drawn_at_random(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    write_family(tmp_path, "Llama", "ForCausalLM")
+    file = tmp_path / "model.safetensors"
+    weights = load_file(file)
+    del weights["model.layers.3.mlp.up_proj.weight"]
+    save_file(weights, file, {"format": "pt"})
+    with pytest.raises(RunError, match=r"layers\.3\.mlp\.up_proj"):
+        build_top(str(tmp_path), None, torch.float32, LABELS, 2)
+
+
+def test_the_layers_of_a_sharded_decoder_are_found(tmp_path):
+    write_family(tmp_path, "Llama", "Model", shard="8KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    plain, cached, _ = outcomes_of(tmp_path)
+    assert torch.allclose(plain, cached, atol=1e-6)
+
+
+FULL, WINDOW = "full_attention", "sliding_attention"
+
+
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        ("Mistral", {}),
+        ("Qwen2", {"use_sliding_window": True, "max_window_layers": 0}),
+        ("Qwen3", {"use_sliding_window": True, "layer_types": [FULL, WINDOW, FULL, WINDOW]}),
+        ("Qwen3", {"use_sliding_window": True, "layer_types": [FULL, WINDOW, WINDOW, FULL]}),
+    ],
+)
+def test_a_window_shorter_than_the_text_is_kept(family, options, tmp_path):
+    write_family(tmp_path, family, "ForCausalLM", sliding_window=3, **options)
+    plain, cached, pruned = outcomes_of(tmp_path)
+    assert torch.allclose(plain, cached, atol=1e-6)
+    assert torch.allclose(plain, pruned, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_states_are_those_of_a_model_that_the_engine_casts(dtype, tmp_path):
+    from transformers import AutoModel
+
+    write_family(tmp_path, "Llama", "ForCausalLM")
+    bottom = prefixes.load_bottom(str(tmp_path), {"revision": None}, dtype, 2)
+    whole = AutoModel.from_pretrained(tmp_path, dtype=torch.float32).eval()
+    for param in whole.parameters():  # DeepSpeed leaves buffers as they are
+        param.data = param.data.to(getattr(torch, dtype))
+    rows = [np.arange(1, 60)]
+    states = [prefixes.hidden_states(network, rows, [2])[2] for network in (bottom, whole)]
+    assert states[0].dtype == getattr(torch, dtype)
+    assert torch.equal(*states)
+
+
+def test_weights_that_are_rounded_twice_rule_the_cache_out():
+    twice = tiny.SETTINGS | {"model.dtype": "bfloat16", "fp16": True}
+    assert "rounded" in why_plain(twice, LLAMA)
+    for once in ({"bf16": True}, {"model.dtype": "bfloat16", "bf16": True}):
+        assert why_plain(tiny.SETTINGS | once, LLAMA) is None
+
+
+def write_family(folder: Path, family: str, kind: str, shard: str = "1GB", **options) -> None:
+    """A random model of a family, as `kind` saves it; large weights show each difference."""
     import transformers
 
     config = getattr(transformers, f"{family}Config")(
@@ -346,13 +481,21 @@ def test_every_known_family_computes_the_same_from_the_cache(family, tmp_path):
         num_key_value_heads=2,
         head_dim=4,
         pad_token_id=0,
-        sliding_window=None,
+        **options,
     )
     torch.manual_seed(0)
-    getattr(transformers, f"{family}ForCausalLM")(config).save_pretrained(tmp_path)
+    network = getattr(transformers, f"{family}{kind}")(config)
+    with torch.no_grad():
+        for param in network.parameters():
+            param.mul_(5 if param.ndim > 1 else 1)
+    network.save_pretrained(folder, max_shard_size=shard)
+
+
+def outcomes_of(folder: Path) -> tuple:
+    """Logits of all layers, of the layers above two, and of those with the last one pruned."""
     job = {
         "model": {"revision": None},
-        "model_path": str(tmp_path),
+        "model_path": str(folder),
         "seed": 1,
         "settings": tiny.SETTINGS,
     }
@@ -360,7 +503,7 @@ def test_every_known_family_computes_the_same_from_the_cache(family, tmp_path):
     mask = torch.ones_like(ids)
     mask[1, 5:] = 0
     ids[1, 5:] = 0
-    bottom = prefixes.load_bottom(str(tmp_path), {"revision": None}, "float32", 2)
+    bottom = prefixes.load_bottom(str(folder), {"revision": None}, "float32", 2)
     states = prefixes.hidden_states(
         bottom, [row[:n] for row, n in zip(ids, mask.sum(1), strict=True)], [2]
     )[2]
@@ -368,7 +511,6 @@ def test_every_known_family_computes_the_same_from_the_cache(family, tmp_path):
         plain = build_network(job, LABELS).eval()(input_ids=ids, attention_mask=mask).logits
         top = build_network(job, LABELS, 2).eval()
         cached = top(inputs_embeds=states, attention_mask=mask).logits
-        assert prune_last_layer(top.get_base_model())
+        prune_last_layer(top.get_base_model())
         pruned = top(inputs_embeds=states, attention_mask=mask).logits
-    assert torch.allclose(plain, cached, atol=1e-6)
-    assert torch.allclose(plain, pruned, atol=1e-6)
+    return plain, cached, pruned

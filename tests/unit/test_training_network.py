@@ -13,15 +13,16 @@ torch = pytest.importorskip("torch")
 
 import tiny  # noqa: E402
 
+from ablation.training import trainer as trainers  # noqa: E402
 from ablation.training.network import (  # noqa: E402
     build_network,
     load_trainable_state,
     skip_frozen_layers,
     trainable_state,
 )
-from ablation.training.plan import Batch, epoch_order, micro_batches  # noqa: E402
+from ablation.training.plan import Batch, epoch_order, micro_batches, real_token_share  # noqa: E402
 from ablation.training.rows import Collator, EpochSampler  # noqa: E402
-from ablation.training.trainer import WeightedLoss  # noqa: E402
+from ablation.training.trainer import Checkpoints, RunTrainer, WeightedLoss  # noqa: E402
 
 LABELS = 4
 
@@ -175,6 +176,40 @@ def test_accelerate_hands_each_step_the_same_rows_on_any_number_of_devices(cut):
     assert rows_of_steps(cut, rows=43, epoch=2) == expected
     planned = micro_batches(epoch_order(43, 16, 1, 2), cut)
     assert [sorted(step.ravel().tolist()) for step in planned] == expected
+
+
+def test_a_run_that_resumes_after_its_last_step_takes_no_other():
+    from transformers import TrainerControl, TrainerState
+
+    trainer = RunTrainer.__new__(RunTrainer)
+    trainer.sampler = EpochSampler(24, 8, seed=1)
+    trainer.state = TrainerState(global_step=10, max_steps=10)  # within an epoch of 3 steps
+    trainer.control = TrainerControl()
+    trainer._run_epoch(epoch=3, steps_in_epoch=3)
+    assert trainer.control.should_training_stop
+
+
+def test_a_text_that_is_not_cut_may_be_longer_than_the_padding():
+    rows = [{"input_ids": [1, 2, 3], "label": 0}, {"input_ids": [1], "label": 1}]
+    assert Collator(0, 2)(rows)["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert Collator(0, 5)(rows)["attention_mask"].shape == (2, 5)
+    lengths, order = np.array([3, 1]), np.arange(2)
+    assert real_token_share(lengths, order, Batch(2, 1, 1), 2) == pytest.approx(4 / 6)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "step", "saved"), [(0.5, 4, True), (1.0, 8, False), (2.5, 20, False)]
+)
+def test_no_checkpoint_stands_between_an_epoch_and_its_evaluation(
+    epoch, step, saved, tmp_path, monkeypatch
+):
+    from transformers import TrainerControl, TrainerState
+
+    monkeypatch.setattr(trainers, "CHECKPOINT_MINUTES", 0)
+    control = TrainerControl()
+    state = TrainerState(epoch=epoch, global_step=step, max_steps=20)
+    Checkpoints(tmp_path, None, 0).on_step_end(SimpleNamespace(world_size=1), state, control)
+    assert control.should_save == saved
 
 
 def test_the_tiny_model_is_a_folder_with_a_tokenizer(model):

@@ -54,6 +54,8 @@ def why_plain_arm(settings: Mapping[str, Any]) -> str | None:
         return f"lora.modules_to_save {saved} trains more than the head"
     if settings["lora.bias"] == "all":
         return "lora.bias: all trains biases of every layer"
+    if settings["model.dtype"] not in ("float32", engine_dtype(settings)):
+        return f"weights are rounded to {settings['model.dtype']} and then again"
     if settings.get("neftune_noise_alpha"):
         return "noise is added to the embeddings"
     if settings.get("deepspeed.zero_optimization.stage") == 3:

@@ -40,7 +40,7 @@ from ablation.runs.launch import (
 # Longer than a pause between runs of a slow machine; it leaves at once with its snakemake.
 IDLE_SECONDS = float(os.environ.get("ABLATION_WARM_IDLE_SECONDS", "120"))
 START_SECONDS = 180.0
-LIMIT = 1 << 20
+PART = 1 << 20
 FOLDER = ".warm"
 
 
@@ -150,6 +150,34 @@ def start_worker(
         )
 
 
+def send_request(channel: socket.socket, request: dict[str, Any], output: int) -> None:
+    """Send a request to the server, with a descriptor for what the task prints."""
+    text = json.dumps(request).encode() + b"\n"
+    sent = socket.send_fds(channel, [text], [output])
+    channel.sendall(text[sent:])
+
+
+def receive_request(channel: socket.socket) -> tuple[dict[str, Any], int]:
+    """Inverse of `send_request`. A large environment comes in parts, the descriptor with the first.
+
+    Raises:
+        OSError, ValueError: It isn't whole.
+    """
+    text, descriptors, _, _ = socket.recv_fds(channel, PART, 1)
+    try:
+        while not text.endswith(b"\n"):
+            part = channel.recv(PART)
+            if not part:
+                raise ValueError("the request ends too early")
+            text += part
+        (output,) = descriptors
+        return json.loads(text), output
+    except (OSError, ValueError):
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise
+
+
 def run_warm(
     task: dict[str, Any], environment: dict[str, str], folder: Path
 ) -> tuple[int, list[str]]:
@@ -175,7 +203,7 @@ def run_warm(
         reading, writing = os.pipe()
         request = {"task": task, "environment": marked}
         try:
-            socket.send_fds(channel, [json.dumps(request).encode()], [writing])
+            send_request(channel, request, writing)
         except OSError as error:
             raise NoWorker(f"the warm worker is gone: {error}") from error
         finally:

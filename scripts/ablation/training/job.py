@@ -73,7 +73,7 @@ class EffectiveCheck(TrainerCallback):
     def skip_checkpointing(self, base: Any, settings: dict[str, Any]) -> None:
         """Keep the few layers' activations where they fit: the values are the same, but faster."""
         rows = self.trainer.train_dataset
-        width = pad_to(settings) or int(rows.lengths.max())
+        width = max(pad_to(settings) or 0, int(rows.lengths.max()))
         param = next(base.parameters())
         free = torch.cuda.mem_get_info()[0] if param.is_cuda else psutil.virtual_memory().available
         tokens = self.batch.micro * width
@@ -198,7 +198,7 @@ def make_trainer(
 
 
 def pad_to(settings: dict[str, Any]) -> int | None:
-    """Width that the arm pads each row to, None for the longest of a batch."""
+    """Least width that the arm pads each row to, None for the longest of a batch."""
     return settings["max_length"] if settings["padding"] == "max_length" else None
 
 

@@ -122,10 +122,10 @@ def real_token_share(lengths: np.ndarray, order: np.ndarray, batch: Batch, pad_t
         lengths: Tokens of each row, after truncation.
         order: Row numbers in training order, as `epoch_order` returns them.
         batch: The batch's cut.
-        pad_to: Width of every row, or None for the longest row of a micro-batch.
+        pad_to: Least width of a row; None for the longest row of a micro-batch.
     """
     tokens = lengths[micro_batches(order, batch)]
-    width = tokens.max(axis=-1, keepdims=True) if pad_to is None else pad_to
+    width = np.maximum(tokens.max(axis=-1, keepdims=True), pad_to or 0)
     return float(tokens.sum() / (np.zeros_like(tokens) + width).sum())
 
 

@@ -8,8 +8,10 @@ and is written last; what it doesn't name is never read.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -23,6 +25,7 @@ import torch
 from datasets import load_from_disk
 from transformers import AutoConfig, AutoModel
 
+from ablation.errors import UserError
 from ablation.facts.quantities import cut_of, engine_dtype
 from ablation.files import save_json
 from ablation.inputs.data import SPLITS, training_rows, truncate_ids
@@ -66,6 +69,8 @@ def identity(model: Mapping[str, Any], model_path: str, data: Path, dtype: str) 
             # Only where there is one: caches from before it was kept stay good without.
             **({"special_tail": tail} if tail else {}),
             "dtype": dtype,
+            # Caches of an earlier version rounded the positions' frequencies, runs don't.
+            **({} if dtype == "float32" else {"buffers": "float32"}),
             "attention": "sdpa",
             "versions": {name: version(name) for name in PACKAGES},
             "device": "cuda" if torch.cuda.is_available() else "cpu",
@@ -75,9 +80,25 @@ def identity(model: Mapping[str, Any], model_path: str, data: Path, dtype: str) 
 
 def why_plain_config(config: Any) -> str | None:
     """Why a model's own config.json rules the cache out; None where it doesn't."""
+    if getattr(config, "quantization_config", None):
+        return "its weights are quantised"
     rope = getattr(config, "rope_parameters", None) or {}
     if rope.get("rope_type", "default") not in ROPE_TYPES:
         return f"the positions of rope_type {rope['rope_type']} depend on the text's length"
+    return None
+
+
+def why_plain_files(path: str, model: Mapping[str, Any]) -> str | None:
+    """Why a model's files rule the cache out; None where they don't.
+
+    Args:
+        path: Its folder, or its name on the hub.
+        model: Contents of model.json.
+    """
+    if model.get("allow_remote_code"):
+        return "the model brings code of its own"
+    if Path(path).is_dir() and not any(Path(path).glob("*.safetensors")):
+        return "its weights are not in safetensors files"
     return None
 
 
@@ -104,9 +125,10 @@ def write_caches(
     model = json.loads(model_json.read_text())
     path = model_folder(model, model_json)
     record: dict[str, Any] = {"schema_version": 1, "caches": {}, "notes": []}
-    config = AutoConfig.from_pretrained(path, revision=model["revision"])
-    reason = why_plain_model(config.to_dict()) or why_plain_config(config)
-    reason = reason if budget_gb > 0 else "prefix_cache_gb is 0"
+    reason = why_plain_files(path, model) if budget_gb > 0 else "prefix_cache_gb is 0"
+    # Not before: a model with code of its own has a configuration of its own.
+    config = None if reason else AutoConfig.from_pretrained(path, revision=model["revision"])
+    reason = reason or why_plain_model(config.to_dict()) or why_plain_config(config)
     if reason:
         record["notes"].append(reason)
     builds: dict[str, tuple[str, list[int], Mapping[str, Any]]] = {}
@@ -225,6 +247,9 @@ def build_cache(
     if done:
         log.info("going on with an interrupted cache: %s", done)
     network = load_bottom(model_path, model, dtype, max(boundaries))
+    each = state_bytes(network.config.hidden_size, dtype)
+    tokens = {split: int(lengths.sum()) for split, (_, lengths) in splits.items()}
+    reserve(part, {f"{s}.{b}.bin": max(1, n) * each for s, n in tokens.items() for b in boundaries})
     tail = special_tail(data)
     for split, (ids, lengths) in splits.items():
         offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -259,6 +284,33 @@ def build_cache(
     part.rename(folder)
 
 
+def reserve(folder: Path, sizes: Mapping[str, int]) -> None:
+    """Take the disk for files of these sizes in bytes; what they hold already stays.
+
+    A mapped file takes its disk when it is written, and a full one then kills the process without
+    a word.
+
+    Raises:
+        UserError: There isn't so much; the folder is gone then.
+    """
+    try:
+        for name, size in sizes.items():
+            with (folder / name).open("ab") as file:
+                os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return  # the file system can't reserve
+        shutil.rmtree(folder)
+        free = shutil.disk_usage(folder.parent).free / GIGABYTE
+        raise UserError(
+            f"there is no room for the states of the frozen layers in {folder.parent}",
+            file="config/config.yaml",
+            found=f"{sum(sizes.values()) / GIGABYTE:.3g} GB needed, {free:.3g} GB free",
+            allowed="more free disk, or a smaller prefix_cache_gb: runs then compute what is left",
+            write=f"prefix_cache_gb: {int(free / 2)}",
+        ) from error
+
+
 def load_bottom(model_path: str, model: Mapping[str, Any], dtype: str, layers: int) -> Any:
     """The decoder's first layers, in the dtype that the engine of a run gives them."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -268,8 +320,7 @@ def load_bottom(model_path: str, model: Mapping[str, Any], dtype: str, layers: i
     network.layers = network.layers[:layers]
     network.norm = torch.nn.Identity()
     network.config.use_cache = False
-    # As DeepSpeed casts a model, with its buffers.
-    return network.to(device, getattr(torch, dtype)).eval()
+    return network.to(device).eval()  # DeepSpeed too leaves buffers (rotary frequencies) in float32
 
 
 def even_batches(lengths: np.ndarray, tokens: int, start: int = 0) -> Iterator[np.ndarray]:
@@ -393,16 +444,24 @@ def open_prefix(config: Mapping[str, Any]) -> Prefix | str:
     if reason := why_cut(cut_of(settings), cache["max_length"], special_tail(data)):
         return reason
     folder = file.parent / cache["folder"]
-    splits = {
-        split: open_states(folder, split, fitting[-1], dtype, cache["hidden_size"])
-        for split in SPLITS
-    }
+    try:
+        splits = {
+            split: open_states(folder, split, fitting[-1], dtype, cache["hidden_size"])
+            for split in SPLITS
+        }
+    except (OSError, ValueError, EOFError) as error:
+        return f"the cache is not whole any more ({error}); remove {file} to have it made again"
     return Prefix(fitting[-1], cache["max_length"], splits)
 
 
 def open_states(folder: Path, split: str, boundary: int, dtype: str, hidden_size: int) -> States:
-    """States of a split, mapped into memory."""
+    """States of a split, mapped into memory.
+
+    Raises:
+        OSError, ValueError, EOFError: A file is not there or too short.
+    """
     path = folder / f"{split}.{boundary}.bin"
-    values = np.memmap(path, stored_type(dtype), "r").reshape(-1, hidden_size)
     ids, offsets = (np.load(folder / f"{split}.{name}.npy") for name in ("ids", "offsets"))
+    shape = max(1, int(offsets[-1])), hidden_size
+    values = np.memmap(path, stored_type(dtype), "r", shape=shape)
     return States(ids, offsets, values, getattr(torch, dtype))

@@ -112,10 +112,11 @@ def save_request(request: dict[str, Any], output: Path) -> None:
     names = ("settings", "seed", "batch", "deepspeed", "model", "data_fingerprint")
     identity = digest({name: request[name] for name in names})
     file = checkpoints / IDENTITY
-    if not file.exists() or json.loads(file.read_text()) != identity:
+    text = json.dumps(identity)
+    if not file.exists() or file.read_text() != text:  # empty where the disk was full
         shutil.rmtree(checkpoints, ignore_errors=True)
         checkpoints.mkdir()
-        file.write_text(json.dumps(identity))
+        file.write_text(text)
     for path in checkpoints.glob("checkpoint-*"):
         if not (path / COMPLETE).exists():
             shutil.rmtree(path)

@@ -135,7 +135,7 @@ def load_tables(data: Path, settings: dict[str, Any], num_labels: int) -> Tables
 
 @dataclass
 class Collator:
-    """Pads rows on the right to the longest of the batch, or to `pad_to` tokens."""
+    """Pads rows on the right to the longest of the batch, and to `pad_to` tokens at least."""
 
     pad_id: int
     pad_to: int | None
@@ -146,7 +146,7 @@ class Collator:
         Where there are both, `input_ids` of the rows with states are -1. States are padded with 0.
         """
         values = [row["states"] if "states" in row else row["input_ids"] for row in rows]
-        width = self.pad_to or max(map(len, values))
+        width = max(self.pad_to or 0, *map(len, values))
         mask = torch.zeros((len(rows), width), dtype=torch.long)
         for index, value in enumerate(values):
             mask[index, : len(value)] = 1

@@ -24,7 +24,7 @@ from typing import Any
 
 from ablation.cli import run
 from ablation.runs.launch import Process, remove_shared_memory, watch_supervisor
-from ablation.runs.warm import IDLE_SECONDS, LIMIT, bind, kill_session, remove
+from ablation.runs.warm import IDLE_SECONDS, bind, kill_session, receive_request, remove
 from ablation.training.errors import RunError
 
 PRELOADED = (
@@ -122,14 +122,13 @@ def accept(listener: socket.socket, children: dict[socket.socket, Child]) -> Non
     channel, _ = listener.accept()
     channel.settimeout(5)
     try:
-        text, descriptors, _, _ = socket.recv_fds(channel, LIMIT, 1)
-        request = json.loads(text)
+        request, output = receive_request(channel)
     except (OSError, ValueError):
         channel.close()
         return
     if threads_here() != 1:
         print("refused: libraries have started threads", file=sys.stderr, flush=True)
-        os.close(descriptors[0])
+        os.close(output)
         channel.sendall(b'{"refused": "threads"}\n')
         channel.close()
         return
@@ -138,9 +137,8 @@ def accept(listener: socket.socket, children: dict[socket.socket, Child]) -> Non
         listener.close()
         for other in [channel, *children]:
             other.close()
-        become_rank(request, descriptors[0])
-    for descriptor in descriptors:
-        os.close(descriptor)
+        become_rank(request, output)
+    os.close(output)
     child = Child(Process.of(pid), int(request["environment"]["MASTER_PORT"]))
     children[channel] = child
     with contextlib.suppress(OSError):

@@ -20,6 +20,8 @@ from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoConfig
 from transformers.modeling_outputs import SequenceClassifierOutputWithPast
 from transformers.utils import cached_file
 
+from ablation.training.errors import RunError
+
 
 def build_top(
     model_path: str, revision: str | None, dtype: torch.dtype, num_labels: int, boundary: int
@@ -34,6 +36,9 @@ def build_top(
         dtype: Type of the weights.
         num_labels: Classes.
         boundary: Frozen layers that the states stand for.
+
+    Raises:
+        RunError: The model's files lack a weight: it would be drawn at random.
     """
     config = AutoConfig.from_pretrained(model_path, revision=revision, num_labels=num_labels)
     layers, vocabulary = config.num_hidden_layers, config.vocab_size
@@ -48,6 +53,12 @@ def build_top(
     base, loading = classifier.from_pretrained(
         None, config=config, state_dict=state, dtype=dtype, output_loading_info=True
     )
+    missing = set(loading["missing_keys"])
+    if lost := [moved(name, boundary) for name in sorted(missing - {"score.weight"})]:
+        raise RunError(
+            f"the files of {model_path} have no weights of these names: {', '.join(lost)}."
+            " Set prefix_cache_gb: 0 in config/config.yaml: then all layers are loaded."
+        )
     config = base.config
     config.num_hidden_layers, config.vocab_size = layers, vocabulary
     config._name_or_path = base.name_or_path = model_path
@@ -57,7 +68,7 @@ def build_top(
     base.forward = MethodType(forward_top, base)
     base.last_token_layer = False
     base.frozen_layers = boundary
-    return base, set(loading["missing_keys"])
+    return base, missing
 
 
 def top_weights(model_path: str, revision: str | None, boundary: int) -> dict[str, torch.Tensor]:
@@ -66,18 +77,33 @@ def top_weights(model_path: str, revision: str | None, boundary: int) -> dict[st
     for file, names in weight_files(model_path, revision).items():
         with safe_open(file, "pt") as weights:
             for name in names if names is not None else weights.keys():
-                number = layer_number(name)
-                if number is None and name.startswith(("model.norm.", "score.")):
-                    found[name] = weights.get_tensor(name)
+                whole, number = whole_name(name), layer_number(name)
+                if is_above_layers(whole):
+                    found[whole] = weights.get_tensor(name)
                 elif number is not None and number >= boundary:
-                    short = name.replace(f".{number}.", f".{number - boundary}.", 1)
-                    found[short] = weights.get_tensor(name)
+                    found[moved(whole, -boundary)] = weights.get_tensor(name)
     return found
+
+
+def moved(name: str, by: int) -> str:
+    """Name of a layer's weight under a layer number that is higher by so much."""
+    number = layer_number(name)
+    return name if number is None else name.replace(f".{number}.", f".{number + by}.", 1)
+
+
+def whole_name(name: str) -> str:
+    """Name in the classifier of a weight; a file that holds the decoder alone has no "model."."""
+    return name if name.startswith(("model.", "score.")) else f"model.{name}"
+
+
+def is_above_layers(name: str) -> bool:
+    """Whether a weight belongs to the last norm or the head."""
+    return name.startswith(("model.norm.", "score."))
 
 
 def layer_number(name: str) -> int | None:
     """Number of the layer that a weight belongs to, None for the others."""
-    start = "model.layers."
+    start, name = "model.layers.", whole_name(name)
     return int(name[len(start) :].split(".")[0]) if name.startswith(start) else None
 
 
@@ -93,8 +119,7 @@ def weight_files(model_path: str, revision: str | None) -> dict[str, list[str] |
         return {cached_file(model_path, "model.safetensors", revision=revision): None}
     files: dict[str, list[str] | None] = {}
     for name, file in json.loads(Path(found).read_text())["weight_map"].items():
-        wanted = layer_number(name) is not None or name.startswith(("model.norm.", "score."))
-        if wanted:
+        if layer_number(name) is not None or is_above_layers(whole_name(name)):
             path = cached_file(model_path, file, revision=revision)
             files.setdefault(path, []).append(name)
     return files
@@ -173,7 +198,9 @@ def prune_last_layer(base: Any) -> bool:
     once the adapter is there.
     """
     layer = list(base.model.layers)[-1]
-    if getattr(layer.self_attn, "sliding_window", None) is not None:
+    # Mistral tells the window of all layers in its configuration alone.
+    window = getattr(layer.self_attn.config, "sliding_window", None)
+    if getattr(layer.self_attn, "sliding_window", window) is not None:
         return False
     for parent in layer.modules():
         if not hasattr(parent, "lora_dropout"):

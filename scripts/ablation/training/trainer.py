@@ -82,6 +82,10 @@ class RunTrainer(Trainer):
         return self.sampler
 
     def _run_epoch(self, *, epoch: int, **kwargs: Any) -> None:
+        if self.state.global_step >= self.state.max_steps:
+            # Trainer looks at that after a step only: one that resumes here would take another.
+            self.control.should_training_stop = True
+            return
         self.sampler.set_epoch(epoch)  # accelerate doesn't reach it through each of its wrappers
         super()._run_epoch(epoch=epoch, **kwargs)
 
@@ -213,7 +217,12 @@ class Checkpoints(TrainerCallback):
         return time.monotonic() - self.started
 
     def on_step_end(self, args, state, control, **kwargs):
-        """Save within long epochs too, when rank 0's clock says so."""
+        """Save within long epochs too, when rank 0's clock says so.
+
+        Not after an epoch's last step: a run that resumes there would never evaluate the epoch.
+        """
+        if state.epoch % 1 == 0 or state.global_step >= state.max_steps:
+            return
         due = torch.tensor(int(time.monotonic() - self.last_save > 60 * CHECKPOINT_MINUTES))
         if args.world_size > 1:
             due = due.to(args.device)
