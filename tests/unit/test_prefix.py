@@ -316,7 +316,24 @@ def test_a_disk_without_room_is_told_before_anything_is_computed(study, tmp_path
     with pytest.raises(UserError, match="no room") as caught:
         prefixes.build_cache(folder, where, model, study / "data", "float32", [2], rows)
     assert "prefix_cache_gb: " in caught.value.write
-    assert not list(tmp_path.iterdir())  # what it took is free again
+    assert not list(tmp_path.rglob("*.bin"))
+
+
+def test_a_disk_that_fills_up_is_told_and_the_cache_goes_on_later(study, tmp_path, monkeypatch):
+    other = Path(shutil.copytree(study, tmp_path / "other"))
+    shutil.rmtree(other / "prefix")
+
+    def open_full(path, size):
+        return Path("/dev/full").open("r+b")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prefixes, "open_sized", open_full)
+        with pytest.raises(UserError, match="no room") as caught:
+            cache(other)
+    assert caught.value.found.startswith("the disk is full, ")
+    assert "there is no" in open_prefix(request(other, "current"))
+    cache(other)
+    assert isinstance(open_prefix(request(other, "current")), Prefix)
 
 
 def test_an_interrupted_cache_goes_on_where_it_was(study, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ and is written last; what it doesn't name is never read.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import logging
@@ -18,7 +19,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -171,7 +172,12 @@ def write_caches(
     remove_others(output, builds)
     for name, build in builds.items():
         if not (output / name).exists():
-            build_cache(output / name, path, model, data, *build)
+            try:
+                build_cache(output / name, path, model, data, *build)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                raise no_room(output, "the disk is full") from error
     save_json(record, output / RECORD)
     return record
 
@@ -248,67 +254,85 @@ def build_cache(
         log.info("going on with an interrupted cache: %s", done)
     network = load_bottom(model_path, model, dtype, max(boundaries))
     each = state_bytes(network.config.hidden_size, dtype)
-    tokens = {split: int(lengths.sum()) for split, (_, lengths) in splits.items()}
-    reserve(part, {f"{s}.{b}.bin": max(1, n) * each for s, n in tokens.items() for b in boundaries})
+    tokens = sum(int(lengths.sum()) for _, lengths in splits.values())
+    taken = sum(512 * path.stat().st_blocks for path in part.glob("*.bin"))
+    if (needed := tokens * each * len(boundaries) - taken) > shutil.disk_usage(part).free:
+        raise no_room(part.parent, f"{needed / GIGABYTE:.3g} GB more are needed")
     tail = special_tail(data)
     for split, (ids, lengths) in splits.items():
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
         np.save(part / f"{split}.ids.npy", ids)
-        np.save(part / f"{split}.offsets.npy", offsets)
+        np.save(part / f"{split}.offsets.npy", np.concatenate([[0], np.cumsum(lengths)]))
+        size = max(1, int(lengths.sum())) * each
         table = load_from_disk(str(data / split)).with_format("numpy", columns=["input_ids"])
-        files = {
-            boundary: map_states(
-                part / f"{split}.{boundary}.bin",
-                int(offsets[-1]),
-                network.config.hidden_size,
-                dtype,
-            )
-            for boundary in boundaries
-        }
-        count, last = done.get(split, 0), time.monotonic()
-        for batch in even_batches(lengths, TOKENS_AT_ONCE[network.device.type], count):
-            rows = [
-                truncate_ids(table[int(ids[i])]["input_ids"], int(lengths[i]), tail) for i in batch
-            ]
-            for boundary, states in hidden_states(network, rows, boundaries).items():
-                for i, state in zip(batch, states, strict=True):
-                    files[boundary][offsets[i] : offsets[i + 1]] = as_stored(state[: lengths[i]])
-            count += len(batch)
-            if count == len(ids) or time.monotonic() - last > NOTE_SECONDS:
-                for values in files.values():
-                    values.flush()
-                done[split], last = count, time.monotonic()
+        with contextlib.ExitStack() as stack:
+            files = {
+                boundary: stack.enter_context(open_sized(part / f"{split}.{boundary}.bin", size))
+                for boundary in boundaries
+            }
+            at = done.get(split, 0)
+            for count in write_states(network, table.select(ids), lengths, tail, files, at):
+                done[split] = count
                 save_json(done, noted)
-        log.info("%s: %d rows, %d tokens", split, len(ids), offsets[-1])
+        log.info("%s: %d rows, %d tokens", split, len(ids), lengths.sum())
     noted.unlink(missing_ok=True)
     part.rename(folder)
 
 
-def reserve(folder: Path, sizes: Mapping[str, int]) -> None:
-    """Take the disk for files of these sizes in bytes; what they hold already stays.
+def write_states(
+    network: Any,
+    table: Any,
+    lengths: np.ndarray,
+    tail: list[int],
+    files: Mapping[int, BinaryIO],
+    start: int,
+) -> Iterator[int]:
+    """Write the states of a split; now and then yields how many rows are safe on the disk.
 
-    A mapped file takes its disk when it is written, and a full one then kills the process without
-    a word.
-
-    Raises:
-        UserError: There isn't so much; the folder is gone then.
+    Args:
+        network: The frozen layers.
+        table: Its rows, with `input_ids`.
+        lengths: Tokens of each row after its cut, which is where the next row's begin.
+        tail: Ids that a cut keeps at the end.
+        files: By boundary, where the states go.
+        start: How many of the shortest rows are there already.
     """
-    try:
-        for name, size in sizes.items():
-            with (folder / name).open("ab") as file:
-                os.posix_fallocate(file.fileno(), 0, size)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return  # the file system can't reserve
-        shutil.rmtree(folder)
-        free = shutil.disk_usage(folder.parent).free / GIGABYTE
-        raise UserError(
-            f"there is no room for the states of the frozen layers in {folder.parent}",
-            file="config/config.yaml",
-            found=f"{sum(sizes.values()) / GIGABYTE:.3g} GB needed, {free:.3g} GB free",
-            allowed="more free disk, or a smaller prefix_cache_gb: runs then compute what is left",
-            write=f"prefix_cache_gb: {int(free / 2)}",
-        ) from error
+    offsets, last = np.cumsum(lengths) - lengths, time.monotonic()
+    for batch in even_batches(lengths, TOKENS_AT_ONCE[network.device.type], start):
+        rows = [truncate_ids(table[int(i)]["input_ids"], int(lengths[i]), tail) for i in batch]
+        for boundary, states in hidden_states(network, rows, list(files)).items():
+            for i, state in zip(batch, states, strict=True):
+                files[boundary].seek(int(offsets[i]) * state[0].nbytes)
+                files[boundary].write(as_stored(state[: lengths[i]]))
+        start += len(batch)
+        if start == len(lengths) or time.monotonic() - last > NOTE_SECONDS:
+            for file in files.values():
+                file.flush()
+                os.fsync(file.fileno())
+            last = time.monotonic()
+            yield start
+
+
+def open_sized(path: Path, size: int) -> BinaryIO:
+    """A file of so many bytes for writing anywhere in it; what it holds stays.
+
+    It isn't mapped: where the disk is full, writing to a map kills the process without a word.
+    """
+    path.touch()
+    file = path.open("r+b")
+    file.truncate(size)
+    return file
+
+
+def no_room(folder: Path, found: str) -> UserError:
+    """What to say where the disk is full."""
+    free = shutil.disk_usage(folder).free / GIGABYTE
+    return UserError(
+        f"there is no room for the states of the frozen layers in {folder}",
+        file="config/config.yaml",
+        found=f"{found}, {free:.3g} GB are free",
+        allowed="more free disk, or a smaller prefix_cache_gb: runs then compute what is left",
+        write=f"prefix_cache_gb: {int(free / 2)}",
+    )
 
 
 def load_bottom(model_path: str, model: Mapping[str, Any], dtype: str, layers: int) -> Any:
@@ -361,12 +385,6 @@ def hidden_states(
     for hook in hooks:
         hook.remove()
     return found
-
-
-def map_states(path: Path, tokens: int, hidden_size: int, dtype: str) -> np.ndarray:
-    """A file of states, mapped into memory for writing; one spare token if there is none."""
-    mode = "r+" if path.exists() else "w+"
-    return np.memmap(path, stored_type(dtype), mode, shape=(max(1, tokens), hidden_size))
 
 
 def stored_type(dtype: str) -> type:
