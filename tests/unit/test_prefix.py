@@ -82,6 +82,7 @@ def test_each_reason_for_the_plain_path_is_named():
     assert "first layer" in reason(lora__layers_to_transform=[0, 3])
     assert "modules_to_save" in reason(lora__modules_to_save=["score", "embed_tokens"])
     assert "target_modules" in reason(lora__target_modules=["q_proj", "embed_tokens"])
+    assert reason(lora__modules_to_save=["score", "lm_head"]) is None  # no classifier has one
     assert "bias" in reason(lora__bias="all")
     assert "ZeRO-3" in reason(**{"deepspeed.zero_optimization.stage": 3})
 

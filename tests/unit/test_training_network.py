@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 import tiny  # noqa: E402
 
 from ablation.training import trainer as trainers  # noqa: E402
+from ablation.training.effective import compare, planned_effective, read_adapter  # noqa: E402
 from ablation.training.network import (  # noqa: E402
     build_network,
     load_trainable_state,
@@ -118,6 +119,20 @@ def test_checkpointing_leaves_frozen_layers_alone_and_changes_no_gradient(model)
     reached, checked = gradients(True)
     assert plain_reached == reached == [False]
     assert all(torch.equal(a, b) for a, b in zip(plain, checked, strict=True))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lora.target_modules": ["self_attn.q_proj", "v_proj", "lm_head"]},
+        {"lora.target_modules": r".*\.[23]\..*(q|v)_proj", "lora.layers_to_transform": None},
+        {"lora.modules_to_save": ["score", "lm_head"]},
+    ],
+    ids=["dotted", "pattern", "absent head"],
+)
+def test_what_an_arm_names_in_another_way_is_still_what_runs(model, changes):
+    found = read_adapter(build(model, **changes))
+    compare(found, planned_effective(tiny.SETTINGS | changes, Batch(8, 1, 1), 1, tiny.LAYERS))
 
 
 def test_saved_values_come_back(model):

@@ -27,7 +27,7 @@ KNOWN_FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 # Modules that peft saves for a sequence classifier beside the adapter (`PeftModelForSequence-
 # Classification`), and names that no classifier has.
 HEADS = ("score",)
-_ABSENT = ("classifier", "lm_head")
+ABSENT = frozenset({"classifier", "lm_head"})
 
 # The tensor that each linear layer reads, where it is not saved for another reason.
 _READS = dict.fromkeys(("q_proj", "k_proj", "v_proj"), "attention")
@@ -213,7 +213,7 @@ def _saved(
     architecture: Architecture, settings: Settings, num_labels: int | None
 ) -> tuple[int | None, tuple[str, ...]]:
     """Weights of the head and of further `modules_to_save`, and the names that are not counted."""
-    further = set(settings.get("lora.modules_to_save") or ()) - {*HEADS, *_ABSENT}
+    further = set(settings.get("lora.modules_to_save") or ()) - {*HEADS, *ABSENT}
     count = architecture.hidden * num_labels if num_labels is not None else None
     if "embed_tokens" in further and architecture.vocab is not None and count is not None:
         count += architecture.vocab * architecture.hidden

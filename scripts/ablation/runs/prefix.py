@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ablation.facts.architecture import ABSENT
 from ablation.facts.quantities import cut_of, engine_dtype
 
 # Decoders whose layers depend on nothing but the states and the positions of earlier tokens.
@@ -48,9 +49,11 @@ def why_plain_arm(settings: Mapping[str, Any]) -> str | None:
     saved, targets = settings["lora.modules_to_save"] or [], settings["lora.target_modules"]
     if boundary_of(settings) == 0:
         return "LoRA is in the first layer"
-    if targets != "all-linear" and not (isinstance(targets, list) and set(targets) <= MODULES):
+    if targets != "all-linear" and not (
+        isinstance(targets, list) and set(targets) - ABSENT <= MODULES
+    ):
         return f"lora.target_modules {targets} may reach below the first adapted layer"
-    if set(saved) - {"score"}:
+    if set(saved) - {"score"} - ABSENT:
         return f"lora.modules_to_save {saved} trains more than the head"
     if settings["lora.bias"] == "all":
         return "lora.bias: all trains biases of every layer"

@@ -6,6 +6,7 @@ import math
 import re
 from typing import Any
 
+from ablation.facts.architecture import ABSENT
 from ablation.facts.quantities import engine_dtype
 from ablation.training.errors import RunError
 from ablation.training.plan import (
@@ -189,6 +190,7 @@ def planned_effective(
     )
     plan = {name: settings[name] for name in same if settings.get(name) is not None}
     layers = settings["lora.layers_to_transform"]
+    saved = {*(settings["lora.modules_to_save"] or ()), "score"}
     plan |= {
         "per_device_train_batch_size": batch.micro,
         "gradient_accumulation_steps": batch.accumulation,
@@ -198,12 +200,15 @@ def planned_effective(
         "deepspeed.zero_optimization.offload_optimizer.device": offload_device(settings),
         "lora.ranks": [settings["lora.r"]],
         "lora.layers_to_transform": list(range(num_layers)) if layers is None else sorted(layers),
-        "lora.modules_to_save": sorted(set(settings["lora.modules_to_save"] or []) | {"score"}),
+        "lora.modules_to_save": sorted(saved - ABSENT),
         "engine_dtype": engine_dtype(settings),
         "model.dtype": engine_dtype(settings),
     }
-    if settings["lora.target_modules"] != "all-linear":
-        plan["lora.target_modules"] = sorted(settings["lora.target_modules"])
+    targets = settings["lora.target_modules"]
+    if not isinstance(targets, str):
+        plan["lora.target_modules"] = sorted({name.rsplit(".", 1)[-1] for name in targets} - ABSENT)
+    elif targets != "all-linear":
+        del plan["lora.layers_to_transform"]  # the pattern chooses them
     return planned_schedule(settings, plan)
 
 

@@ -455,7 +455,10 @@ def open_prefix(config: Mapping[str, Any]) -> Prefix | str:
         return "; ".join(record["notes"]) or f"no cache was made for {dtype}"
     same = identity(model, config["model_path"], data, dtype)
     if cache["identity"] != same:
-        return "the cache was made for another model, other data or other library versions"
+        return (
+            "the cache was made for another model, other data or other library versions;"
+            f" remove {file} to have it made again"
+        )
     fitting = [b for b in cache["boundaries"] if b <= boundary_of(settings)]
     if not fitting:
         return f"the cache stands for {cache['boundaries']} layers, more than are frozen here"
