@@ -701,3 +701,12 @@ dataloader_num_workers: 2
         assert second.dialect == name
         trained = [d.setting for d in find_differences(first, second) if d.trained]
         assert trained == [], name
+
+
+def test_a_length_that_nobody_tells_is_called_a_guess(tmp_path):
+    (tmp_path / "file.yml").write_text(HF)
+    limits = {}
+    for architecture in (QWEN3, QWEN3 | {"max_position_embeddings": 4096}):
+        length = resolve_file(tmp_path / "file.yml", architecture).settings["max_length"]
+        limits[length.value] = length.note
+    assert "a guess" in limits[2048] and "a guess" not in limits[4096]

@@ -108,9 +108,12 @@ def _derive_model(settings: Settings, architecture: Architecture) -> None:
             note="the model's own dtype",
         )
     if "max_length" not in settings:
-        limit = int(architecture.get("max_position_embeddings") or 2048)
+        limit = architecture.get("max_position_embeddings")
+        note = "no limit is set: the model's own"
+        if limit is None:
+            note = "no limit is set, and model.architecture in study.yaml has no such fact: a guess"
         settings["max_length"] = Value(
-            limit, DERIVED, key="max_position_embeddings", note="no limit is set: the model's own"
+            int(limit or 2048), DERIVED, key="max_position_embeddings", note=note
         )
 
 
