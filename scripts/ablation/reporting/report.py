@@ -23,7 +23,12 @@ from ablation.reporting.advice import (
     rejected_lines,
 )
 from ablation.reporting.computed import decided_claims, finding_lines, quantity_rows
-from ablation.reporting.evidence import confirmation_lines, evidence_blocks, left_out_lines
+from ablation.reporting.evidence import (
+    confirmation_lines,
+    effect_label,
+    evidence_blocks,
+    left_out_lines,
+)
 from ablation.reporting.method import location_rows, method_lines
 from ablation.reporting.sections import group_sections, impact_text, undecided_text
 from ablation.reporting.sources import SIDES, Sources
@@ -222,7 +227,7 @@ def claim_rows(sources: Sources) -> list[dict[str, str]]:
             {
                 "claim": cell(texts.get(claim["id"], claim["id"])),
                 "quantity": t(f"metric.{claim['quantity']}"),
-                "compared": _compared(sources, contrast),
+                "compared": cell(_compared(sources, contrast)),
                 "claimed": _range(sources, claim, claim["low"], claim["high"]),
                 "measured": measured,
                 "n": str(claim["n"]),
@@ -241,10 +246,15 @@ def claim_notes(sources: Sources) -> list[str]:
 
 
 def _compared(sources: Sources, name: str) -> str:
+    """What a claim's contrast compares: by a name of its own, a stage's, or any contrast's id."""
     t = sources.messages
-    if t.has(f"compared.{name}"):
+    if name in ("gap", "all_stages", "remainder"):
         return t(f"compared.{name}")
-    return t("compared.stage", step=sources.step_name(sources.contrasts[f"stage:{name}"]))
+    steps = (s for s in sources.path if s["kind"] == "stage" and name in (s["stage"], s["id"]))
+    step = next(steps, None)
+    if step is None:
+        return effect_label(sources, name)
+    return t("compared.stage", step=sources.step_name(step))
 
 
 def in_words(sources: Sources, claim: Mapping[str, Any], value: float) -> str:
