@@ -289,8 +289,32 @@ def test_a_metric_where_lower_is_better_is_reported_in_its_own_unit(tmp_path):
     metric = {"name": "eval_loss", "higher_is_better": False, "delta": 0.05}
     text = report(tmp_path, study={**STUDY, "metric": metric, "claims": {}})
     assert "Evaluation loss: 1." in text
+    assert "The improvement from current to backup, seed by seed (minus is worse): +0.3" in text
     row = next(line for line in text.splitlines() if line.startswith("| 1 | Stage 2"))
     assert "| +0.3" in row and "helps" in row
+
+
+@pytest.mark.parametrize(
+    ("contrast", "compared"),
+    [
+        ("stage:epochs", "stage 2 against the arm before it"),
+        ("only:epochs", "stage 2 (More epochs), alone"),
+        ("without:epochs", "stage 2 (More epochs), on top of all others"),
+        ("total:stage2-epochs", "current to: Stage 2 (More epochs)"),
+    ],
+)
+def test_a_claim_may_be_about_any_contrast(tmp_path, contrast, compared):
+    study = copy.deepcopy(STUDY) | {"designs": ["one_at_a_time", "leave_one_out"]}
+    study["claims"]["statements"][1]["contrast"] = contrast
+    text = report(tmp_path, study=study)
+    assert f"| Final accuracy rises | Accuracy | {compared} |" in text
+
+
+def test_a_stage_may_have_the_name_of_a_text(tmp_path):
+    study = copy.deepcopy(STUDY)
+    study["stages"][1]["name"] = study["claims"]["statements"][1]["contrast"] = "stage"
+    text = report(tmp_path, study=study)
+    assert "| Final accuracy rises | Accuracy | stage 2 against the arm before it |" in text
 
 
 def test_text_of_the_study_cannot_break_a_table(tmp_path):

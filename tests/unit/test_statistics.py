@@ -87,6 +87,14 @@ def test_the_spread_ratio_covers_at_least_as_often_as_it_says(correlation):
     assert hits / 600 >= 0.93
 
 
+def test_a_gap_without_spread_has_no_shares():
+    """As it has no interval, it is not known to be other than zero."""
+    gap = [502 / 1001 - 498 / 1001, 511 / 1001 - 507 / 1001, 4 / 1001]
+    assert st.mean_estimate(gap, [1, 2, 3]).no_interval == st.NO_SPREAD
+    assert st.ratio_interval([0.001, 0.002, 0.004], gap) is None
+    assert st.ratio_interval(gap, gap) is None
+
+
 def test_fiellers_interval_exists_exactly_when_the_denominator_is_not_zero():
     rng = np.random.default_rng(1)
     for _ in range(200):

@@ -222,11 +222,12 @@ def ratio_interval(
     """Fieller's interval for the ratio of two paired means.
 
     None when it is not a bounded interval, which is exactly when the denominator's t interval at
-    the same confidence includes zero (Fieller 1954, J. R. Stat. Soc. B 16(2):175-185).
+    the same confidence includes zero (Fieller 1954, J. R. Stat. Soc. B 16(2):175-185), or when the
+    denominator has no spread and so no interval.
     """
     top, bottom = np.asarray(numerator, dtype=float), np.asarray(denominator, dtype=float)
     n = top.size
-    if n < 2:
+    if not has_spread(bottom):
         return None
     t2 = t_quantile(confidence, n - 1) ** 2 / n
     cov = np.cov(top, bottom, ddof=1)
