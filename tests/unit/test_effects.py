@@ -230,3 +230,24 @@ def test_what_is_sure_alone_may_be_undecided_in_the_family(tmp_path):
     step = found["stage:epochs"]
     assert step["impact"]["level"] == "undecided"
     assert step["impact"]["seeds_to_decide"] == 3
+
+
+def test_ties_with_looks_are_told_alike_everywhere(tmp_path):
+    """A metric at its ceiling has no interval; arms that computed the same are surely equal."""
+    study = copy.deepcopy(STUDY) | {"sequential": {"looks": [3, 5]}}
+    made = build_study(tmp_path, study=study, seeds=(1, 2, 3))
+    grid = load_json(made.grid)
+    runs = collect(grid, made.runs)
+    runs["quality.selected.eval_accuracy"] = 1.0
+    for arm in ("stage1-lora_lr", "stage2-epochs"):
+        for column in ("quality.selected.eval_loss", "optimisation.final_loss"):
+            runs.loc[runs["arm"] == arm, column] = 0.5
+    found = estimate_effects(grid, runs, study)
+    status = {one["id"]: one["status"] for one in found["sequential"]["contrasts"]}
+    for name, level, word in (
+        ("stage:epochs", "NONE", "equivalent"),
+        ("stage:regularisation", "undecided", "undecided"),
+    ):
+        one = by_id(found)[name]
+        assert (one["impact"]["level"], status[name]) == (level, word)
+        assert one["tost"]["equivalent"] == (word == "equivalent")

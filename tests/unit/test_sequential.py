@@ -94,9 +94,10 @@ def test_no_effect_that_matters_stops_as_equivalent():
     assert found.n < 8
 
 
-def test_equal_runs_are_equivalent_at_once():
+def test_equal_runs_stop_at_once_but_prove_nothing():
+    """Ties have no interval; two arms that diverge on every seed are equal, too."""
     found = decide([0.0, 0.0, 0.0], PLAN)
-    assert (found.status, found.reason, found.n) == ("equivalent", "all_equal", 3)
+    assert (found.status, found.reason, found.n) == ("undecided", "all_equal", 3)
 
 
 def test_hopeless_noise_stops_early_as_undecided():

@@ -381,7 +381,7 @@ def _sequential(weighed: Weighed) -> dict[str, Any] | None:
     plan = weighed.plan
     if plan is None:
         return None
-    decisions = {one.id: sequential.decide(one.values, plan) for one in weighed.planned}
+    decisions = {one.id: _decided(one, plan) for one in weighed.planned}
     return {
         "looks": list(plan.looks),
         "alpha": plan.alpha,
@@ -392,6 +392,12 @@ def _sequential(weighed: Weighed) -> dict[str, Any] | None:
         "next_seeds": sequential.seeds_needed(decisions.values()),
         "contrasts": [{"id": name, **d.as_dict()} for name, d in decisions.items()],
     }
+
+
+def _decided(one: Series, plan: sequential.Plan) -> sequential.Decision:
+    """Where a contrast stands; the same computation twice is equivalent without any test."""
+    found = sequential.decide(one.values, plan)
+    return replace(found, status=sequential.EQUIVALENT) if one.identical else found
 
 
 def noise_floor(table: pd.DataFrame, weighed: Weighed) -> dict[str, Any]:

@@ -313,7 +313,7 @@ def _status(look: Look, plan: Plan) -> tuple[str, str]:
         return (SUPERIOR if look.estimate > 0 else INFERIOR), BEYOND_BOUNDARY
     last = look.n == plan.looks[-1]
     if plan.delta is not None and look.p is None and abs(look.estimate) < ROUNDING:
-        return EQUIVALENT, ALL_EQUAL
+        return UNDECIDED, ALL_EQUAL
     if plan.delta is not None and look.low90 is not None:
         if -plan.delta < look.low90 and look.high90 < plan.delta:
             return EQUIVALENT, INSIDE_DELTA
