@@ -24,36 +24,53 @@ def contrast(
     }
 
 
+def recommend(*contrasts: dict, same: dict[str, str] | None = None) -> str:
+    """The recommended arm; `same` names the arms that are the same runs as another."""
+    names = {name for c in contrasts for name in (c["arm"], c["reference"])}
+    arms = [{"arm": name, "variant": (same or {}).get(name, name)} for name in names]
+    return recommended_arm({"contrasts": contrasts, "arms": arms})
+
+
 GAP = contrast("backup", 0.3, kind="gap")
 
 
 def test_the_arm_with_the_largest_sure_gain_is_recommended():
-    assert recommended_arm({"contrasts": [contrast("stage1-a", 0.1), GAP]}) == "backup"
+    assert recommend(contrast("stage1-a", 0.1), GAP) == "backup"
 
 
 def test_a_larger_gain_that_is_not_sure_is_not():
     open_gap = contrast("backup", 0.3, "unclear", kind="gap", level="undecided")
-    assert recommended_arm({"contrasts": [contrast("stage1-a", 0.1), open_gap]}) == "stage1-a"
+    assert recommend(contrast("stage1-a", 0.1), open_gap) == "stage1-a"
 
 
 def test_a_step_of_the_path_is_not_a_gain_over_current():
     step = contrast("backup", 0.3, kind="stage", reference="stage1-a")
-    assert recommended_arm({"contrasts": [step]}) == "current"
+    assert recommend(step) == "current"
 
 
 def test_a_sure_gain_that_does_not_matter_is_not_recommended():
     small = contrast("backup", 0.001, kind="gap", level="NONE")
-    assert recommended_arm({"contrasts": [small]}) == "current"
+    assert recommend(small) == "current"
 
 
 def test_arms_of_other_designs_are_not_recommended():
     kinds = ("only", "greedy", "tuning", "a_a", "equal_compute")
     others = [contrast(kind, 0.9, kind=kind) for kind in kinds]
-    assert recommended_arm({"contrasts": [*others, GAP]}) == "backup"
+    assert recommend(*others, GAP) == "backup"
 
 
 def test_the_corrected_contrast_counts_where_an_arm_has_both():
     total = contrast("stage1-a", 0.1)
     step = contrast("stage1-a", 0.1, "unclear", kind="stage", level="undecided")
     for order in ([total, step], [step, total]):
-        assert recommended_arm({"contrasts": order}) == "current"
+        assert recommend(*order) == "current"
+
+
+def test_the_corrected_contrast_counts_for_every_arm_of_the_same_runs():
+    """Without a remainder, the last stage is the backup, and its total is the gap."""
+    total = contrast("stage2-b", 0.1)
+    gap = contrast("backup", 0.1, "unclear", kind="gap", level="undecided")
+    same = {"stage2-b": "backup"}
+    for order in ([total, gap], [gap, total]):
+        assert recommend(*order, same=same) == "current"
+    assert recommend(total, GAP, same=same) == "backup"
