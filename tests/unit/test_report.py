@@ -310,6 +310,25 @@ def test_a_claim_may_be_about_any_contrast(tmp_path, contrast, compared):
     assert f"| Final accuracy rises | Accuracy | {compared} |" in text
 
 
+def test_without_a_remainder_all_stages_are_the_gap_and_told_once(tmp_path):
+    study = copy.deepcopy(STUDY)
+    found = load_study(build_study(tmp_path / "plan").study).unstaged()
+    study["stages"].append({"name": "rest", "title": {"en": "The rest"}, "settings": found})
+    text = report(tmp_path / "whole", study=study)
+    assert "Stage 4 (The rest)" in text and "Remainder" not in text
+    assert "All stages together" not in text
+
+
+def test_a_small_delta_is_not_rounded(tmp_path):
+    metric = {"name": "eval_accuracy", "higher_is_better": True, "delta": 0.0025}
+    text = report(tmp_path / "score", study={**STUDY, "metric": metric})
+    assert "HIGH from 1.25 points, MEDIUM from 0.5 points, LOW from 0.25 points" in text
+    assert "Surely smaller than 0.25 points |" in text
+    metric = {"name": "eval_loss", "higher_is_better": False, "delta": 0.0004}
+    text = report(tmp_path / "loss", study={**STUDY, "metric": metric, "claims": {}})
+    assert "Surely smaller than 4e-4 |" in text and "than 0.000" not in text
+
+
 def test_a_stage_may_have_the_name_of_a_text(tmp_path):
     study = copy.deepcopy(STUDY)
     study["stages"][1]["name"] = study["claims"]["statements"][1]["contrast"] = "stage"

@@ -18,7 +18,9 @@ def decided_steps(sources: Sources) -> list[Mapping[str, Any]]:
 
 
 def last_total(sources: Sources) -> Mapping[str, Any] | None:
-    """All stages together against current; None with a single stage, which says the same."""
+    """All stages together against current; None where one stage or the gap says the same."""
+    if sources.contrasts["remainder"]["one_run"]:
+        return None
     totals = [c for c in sources.contrasts.values() if c["kind"] == "total"]
     return totals[-1] if len(totals) > 1 else None
 
@@ -27,7 +29,9 @@ def delta_text(sources: Sources, multiple: float = 1.0) -> str:
     """A multiple of the smallest effect that matters, without sign."""
     t, size = sources.messages, sources.effects["metric"]["delta"] * multiple
     if is_score(sources.metric):
-        return t("unit.points", value=f"{100 * size:.1f}")
+        points = round(100 * size, 6)
+        short = round(points, 1) == points
+        return t("unit.points", value=f"{points:.1f}" if short else f"{points:g}")
     return t.number(size)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from ablation.analysis.factorials import BETWEEN
 from ablation.analysis.families import SPENDING
 from ablation.messages import cell, localized
+from ablation.reporting.advice import delta_text
 from ablation.reporting.sections import impact_text
 from ablation.reporting.sources import Sources
 
@@ -127,7 +128,7 @@ def evidence_block(sources: Sources) -> Block:
         t("evidence.column.p_plain" if staged else "evidence.column.p_holm"),
         t("evidence.column.p_flip" if staged else "evidence.column.p_flip_holm"),
         t("evidence.column.odds"),
-        t("evidence.column.equivalence", delta=_delta(sources)),
+        t("evidence.column.equivalence", delta=delta_text(sources)),
     ]
     rows = [_evidence_row(sources, one, staged) for one in planned_effects(effects)]
     notes = [t("evidence.reading"), *_pairing_line(sources), *_unequal_line(sources)]
@@ -179,12 +180,6 @@ def p_equals(p: float, sources: Sources) -> str:
     """A p value in a sentence: "p = 0.031", "p < 0.001"."""
     text = p_text(p, sources)
     return f"p {text}" if text[0] in "<>" else f"p = {text}"
-
-
-def _delta(sources: Sources) -> str:
-    return sources.messages.difference(sources.effects["metric"]["delta"], sources.metric).lstrip(
-        "+"
-    )
 
 
 def _pairing_line(sources: Sources) -> list[str]:
@@ -482,7 +477,7 @@ def control_block(sources: Sources) -> Block | None:
         if sources.effects["sequential"]:
             notes.append(t("controls.looks"))
         if noise["detectable_corrected"] > sources.effects["metric"]["delta"]:
-            notes.append(t("controls.too_coarse", delta=_delta(sources)))
+            notes.append(t("controls.too_coarse", delta=delta_text(sources)))
     return Block(t("controls.title"), notes=notes) if notes else None
 
 
@@ -593,7 +588,7 @@ def confirmation_lines(sources: Sources) -> list[str]:
             seeds=t.listing([str(seed) for seed in verdict["seeds"]]),
             current=t.effect(verdict["over_current"], metric),
             backup=t.effect(below, metric),
-            delta=_size(sources, verdict["delta"]),
+            delta=delta_text(sources),
         )
     )
     if verdict["few_seeds"]:
