@@ -18,6 +18,8 @@ REDUCTION = "relative_reduction"
 VALUE = "value"
 UNITS = (ABSOLUTE, FACTOR, REDUCTION)
 SEED_SPREAD = "seed_spread"
+# What a claim compares by names of its own; other contrasts go by their stage or their id.
+CONTRASTS = ("gap", "all_stages", "remainder")
 _SCORES = ("eval_accuracy", "eval_macro_f1", "eval_loss")
 _OF_RUNS = (
     "initial_loss",

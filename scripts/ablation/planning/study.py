@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from ablation.configs.settings import MOVES_TOGETHER, SETTINGS, in_arm
 from ablation.configs.yamlfile import Entry, load_entries
 from ablation.dialects import DIALECTS
 from ablation.errors import UserError, raise_all
+from ablation.facts.claim import CONTRASTS
 from ablation.facts.resolve import (
     Configuration,
     Difference,
@@ -36,7 +37,7 @@ _VALIDATOR = jsonschema.validators.extend(
     ),
 )
 # Claims and grids mean something else by these.
-_RESERVED = ("current", "backup", "gap", "all_stages")
+_RESERVED = ("current", "backup", *CONTRASTS)
 
 
 @dataclass(frozen=True)
@@ -459,35 +460,7 @@ def _stages(
             taken.setdefault(name, option["name"])
         moved = [m for name in names for m in MOVES_TOGETHER.get(name, ()) if m in differing]
         names += [name for name in moved if name not in names]
-        if option["name"] == REMAINDER:
-            problems.append(
-                UserError(
-                    "a stage cannot have this name: it means what no stage names",
-                    file=path,
-                    line=entry.at("name").line,
-                    found=REMAINDER,
-                    write="name: the_rest",
-                )
-            )
-        if option["name"] in _RESERVED:
-            problems.append(
-                UserError(
-                    "a stage cannot have this name: claims and grids mean something else by it",
-                    file=path,
-                    line=entry.at("name").line,
-                    found=option["name"],
-                    write=f"name: {option['name']}_settings",
-                )
-            )
-        if any(stage.name == option["name"] for stage in stages):
-            problems.append(
-                UserError(
-                    "two stages have the same name",
-                    file=path,
-                    line=entry.at("name").line,
-                    found=option["name"],
-                )
-            )
+        problems += _wrong_name(option["name"], entry.at("name").line, path, stages)
         changing = [name for name in names if name in differing and differing[name].trained]
         if not changing and not problems:
             problems.append(
@@ -506,6 +479,18 @@ def _stages(
         stages.append(Stage(option["name"], title, tuple(names)))
     raise_all(problems)
     return stages
+
+
+def _wrong_name(name: str, line: int, path: Path, stages: Sequence[Stage]) -> Iterator[UserError]:
+    """What is wrong with a stage's name, beside the names of the stages before it."""
+    if name in _RESERVED:
+        text, write = "claims and grids mean something else by it", f"name: {name}_settings"
+        if name == REMAINDER:
+            text, write = "it means what no stage names", "name: the_rest"
+        text = f"a stage cannot have this name: {text}"
+        yield UserError(text, file=path, line=line, found=name, write=write)
+    if any(stage.name == name for stage in stages):
+        yield UserError("two stages have the same name", file=path, line=line, found=name)
 
 
 def _wrong_setting(

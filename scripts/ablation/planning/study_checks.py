@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 from ablation.configs.settings import SETTINGS
 from ablation.errors import UserError
 from ablation.facts.arithmetic import is_arithmetic
-from ablation.facts.claim import ABSOLUTE, SEED_SPREAD, Claim, measured_quantities, read_claim
+from ablation.facts.claim import (
+    ABSOLUTE,
+    CONTRASTS,
+    SEED_SPREAD,
+    Claim,
+    measured_quantities,
+    read_claim,
+)
 from ablation.planning import designs
 from ablation.planning.fractional import GENERATORS
 
@@ -146,7 +153,7 @@ def _claims(study: Study) -> Iterator[UserError]:
 
 def _measured(study: Study, key: str, claim: Claim) -> Iterator[UserError]:
     """What is wrong with a claim that runs decide. Ids of other contrasts hold a colon."""
-    names = ["gap", "all_stages", "remainder", *(stage.name for stage in study.stages)]
+    names = [*CONTRASTS, *(stage.name for stage in study.stages)]
     if claim.contrast not in names and ":" not in claim.contrast:
         near = difflib.get_close_matches(claim.contrast, names)
         write = f"contrast: {near[0]}" if near else None

@@ -19,7 +19,7 @@ def decided_steps(sources: Sources) -> list[Mapping[str, Any]]:
 
 def last_total(sources: Sources) -> Mapping[str, Any] | None:
     """All stages together against current; None where one stage or the gap says the same."""
-    if sources.contrasts["remainder"]["one_run"]:
+    if sources.stages_reach_backup:
         return None
     totals = [c for c in sources.contrasts.values() if c["kind"] == "total"]
     return totals[-1] if len(totals) > 1 else None

@@ -295,8 +295,7 @@ def _shapley_sum(sources: Sources) -> list[str]:
     if None in values:
         return []
     whole = "remainder" in {one["factor"] for one in sources.effects["shapley"]}
-    no_remainder = sources.contrasts["remainder"]["one_run"]
-    key = "shapley.sum_gap" if whole or no_remainder else "shapley.sum_stages"
+    key = "shapley.sum_gap" if whole or sources.stages_reach_backup else "shapley.sum_stages"
     return [t(key, sum=t.difference(sum(values), metric), gap=t.difference(gap, metric))]
 
 

@@ -12,6 +12,7 @@ import jinja2
 from ablation.analysis.health import health_rows, read_health
 from ablation.analysis.outcomes import FINAL_SUFFIX
 from ablation.configs.settings import NO_OP, in_arm
+from ablation.facts.claim import CONTRASTS
 from ablation.messages import cell, is_score, localized, signed
 from ablation.reporting import FIGURES, INTERACTIONS
 from ablation.reporting.advice import (
@@ -248,7 +249,7 @@ def claim_notes(sources: Sources) -> list[str]:
 def _compared(sources: Sources, name: str) -> str:
     """What a claim's contrast compares: by a name of its own, a stage's, or any contrast's id."""
     t = sources.messages
-    if name in ("gap", "all_stages", "remainder"):
+    if name in CONTRASTS:
         return t(f"compared.{name}")
     steps = (s for s in sources.path if s["kind"] == "stage" and name in (s["stage"], s["id"]))
     step = next(steps, None)

@@ -84,6 +84,11 @@ class Sources:
         """The contrasts of effects.json by id."""
         return {contrast["id"]: contrast for contrast in self.effects["contrasts"]}
 
+    @property
+    def stages_reach_backup(self) -> bool:
+        """Whether the last stage is the backup already, so that there is no remainder."""
+        return self.contrasts["remainder"]["one_run"]
+
     @cached_property
     def path(self) -> list[Mapping[str, Any]]:
         """The contrasts that lead from current to backup: stages and remainder, in order."""

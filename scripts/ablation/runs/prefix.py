@@ -10,12 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ablation.facts.architecture import ABSENT
+from ablation.facts.architecture import ABSENT, LINEAR
 from ablation.facts.quantities import cut_of, engine_dtype
 
 # Decoders whose layers depend on nothing but the states and the positions of earlier tokens.
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
-MODULES = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 GIGABYTE = 10**9
 
@@ -50,7 +49,7 @@ def why_plain_arm(settings: Mapping[str, Any]) -> str | None:
     if boundary_of(settings) == 0:
         return "LoRA is in the first layer"
     if targets != "all-linear" and not (
-        isinstance(targets, list) and set(targets) - ABSENT <= MODULES
+        isinstance(targets, list) and set(targets) - ABSENT <= {*LINEAR}
     ):
         return f"lora.target_modules {targets} may reach below the first adapted layer"
     if set(saved) - {"score"} - ABSENT:

@@ -441,9 +441,8 @@ def open_prefix(config: Mapping[str, Any]) -> Prefix | str:
     settings, model, data = config["settings"], config["model"], Path(config["data"])
     if not config.get("prefix"):
         return "no cache was made"
-    if model.get("allow_remote_code"):
-        return "the model brings code of its own"
-    if reason := why_plain(settings, model["architecture"]):
+    reason = why_plain_files(config["model_path"], model)
+    if reason := reason or why_plain(settings, model["architecture"]):
         return reason
     file = Path(config["prefix"])
     if not file.is_file():
