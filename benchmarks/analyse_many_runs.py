@@ -21,8 +21,8 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
-from ablation.analysis.effects import estimate_effects
-from ablation.analysis.outcomes import quantities
+from ablation.evidence.effects import estimate_effects
+from ablation.evidence.outcomes import quantities
 
 FACTORS = [f"factor{number}" for number in range(1, 7)]
 SEEDS = list(range(1, 11))

@@ -36,7 +36,7 @@ os.environ |= {"OMP_WAIT_POLICY": "passive"}
 os.environ |= {"ABLATION_WARM_IDLE_SECONDS": "900"}
 os.environ |= {"OMP_NUM_THREADS": str(THREADS), "DS_ACCELERATOR": "cpu", "HF_HUB_OFFLINE": "1"}
 
-import numpy as np  # noqa: E402
+import numpy as np
 
 STUDY = ROOT / "config/studies/debian_sections"
 LABELS, LAYERS, TRAINED, BATCH = 8, 30, 8, 4
@@ -204,8 +204,8 @@ class Contender:
 
 def caching_seconds(settings: dict[str, Any], model: Path, data: Path, folder: Path) -> float:
     """Seconds that making a cache takes, from its first batch to its last."""
-    from ablation.runs.prefix import wanted_values
-    from ablation.training.prefix import load_bottom, write_caches
+    from ablation.frozen.cache import load_bottom, write_caches
+    from ablation.frozen.which import wanted_values
 
     begun = time.perf_counter()
     write_caches(wanted_values([settings]), model / "model.json", data, folder, 10)
@@ -219,10 +219,10 @@ def measure_steps(folder: Path, model: Path, tokens: int, steps: int) -> dict[st
     import tiny
     import torch
 
-    from ablation.training.prefix import Prefix, open_prefix
+    from ablation.frozen.cache import Prefix, open_prefix
+    from ablation.frozen.top import prune_last_layer
     from ablation.training.request import make_request
     from ablation.training.rows import Collator, load_tables
-    from ablation.training.top import prune_last_layer
 
     torch.set_num_threads(THREADS)
     sizes = {"train": BATCH * steps, **held_out(BATCH * steps)}
@@ -408,7 +408,7 @@ def opponent_seconds(
     folder: Path, job: dict[str, Any], checkpointing: bool, threads: int = THREADS
 ) -> dict[str, float]:
     """Wall time of an opponent's job, and of its steps."""
-    from ablation.runs.launch import free_port, job_environment, remove_shared_memory
+    from ablation.machine.launcher import free_port, job_environment, remove_shared_memory
 
     folder.mkdir(parents=True)
     (folder / "job.json").write_text(json.dumps(job))
@@ -444,7 +444,7 @@ def cached_seconds(
 
 def make_cache(folder: Path, data: Path, model: Path) -> None:
     """The cache of `folder`'s grid, by the workflow's script; it starts the worker."""
-    from ablation.runs.prefix import wanted_values
+    from ablation.frozen.which import wanted_values
 
     arms = json.loads((folder / "grid.json").read_text())["arms"]
     wanted = json.dumps(wanted_values(arm["settings"] for arm in arms))
@@ -564,7 +564,7 @@ def measure_memory(model: Path) -> dict[str, float]:
         "from pathlib import Path\n"
         "boundary=int(sys.argv[1]);model=sys.argv[2]\n"
         "config={'model':{'revision':None},'model_path':model,'settings':bench.settings_of(),'seed':1}\n"
-        "from ablation.training.top import build_top\n"
+        "from ablation.frozen.top import build_top\n"
         "me=psutil.Process();before=me.memory_info().rss\n"
         "net=build_network(config,8,boundary)\n"
         "[p.sum().item() for p in net.parameters()];gc.collect()\n"

@@ -20,11 +20,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 sys.path.insert(0, str(ROOT / "tests"))
 
-import simulated  # noqa: E402
-from simulated import Plan  # noqa: E402
+import simulated
+from simulated import Plan
 
-from ablation.analysis import sequential  # noqa: E402
-from ablation.analysis.statistics import t_interval  # noqa: E402
+from ablation.evidence import sequential
+from ablation.evidence.statistics import t_interval
 
 SEEDS = (3, 5, 8, 12)
 LOOKS = ((3, 5, 8), (3, 5, 8, 12), sequential.LOOKS)

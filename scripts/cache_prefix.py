@@ -16,9 +16,9 @@ import sys
 from pathlib import Path
 
 from ablation.cli import run
-from ablation.runs.devices import Lease, lease
-from ablation.runs.launch import has_gpu, job_environment
-from ablation.runs.warm import NoWorker, run_warm
+from ablation.machine.launcher import has_gpu, job_environment
+from ablation.machine.leases import Lease, lease
+from ablation.machine.warm import NoWorker, run_warm
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> None:
             print(f"computing here: {reason}", file=sys.stderr)
     with lease(1) if use_gpu else contextlib.nullcontext(Lease()) as gpus:
         os.environ.update(environment | gpus.environment)  # read when torch is imported
-        from ablation.training.prefix import write_caches
+        from ablation.frozen.cache import write_caches
 
         write_caches(**task)
 

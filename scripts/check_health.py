@@ -9,11 +9,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ablation.analysis.health import check_health, health_json, health_line, load_texts
 from ablation.cli import run
+from ablation.evidence.health import check_health, health_json, health_line, load_texts
+from ablation.evidence.metrics import load_json
 from ablation.files import save_json
-from ablation.messages import LANGUAGES
-from ablation.runs.metrics import load_json
+from ablation.words.catalogue import LANGUAGES
 
 
 def parse_args() -> argparse.Namespace:

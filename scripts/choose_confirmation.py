@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import argparse
 
-from ablation.analysis.decisions import choose_confirmation
-from ablation.analysis.recommended import recommended_arm
 from ablation.cli import run
+from ablation.evidence.decisions import choose_confirmation
+from ablation.evidence.metrics import load_json
+from ablation.evidence.recommended import recommended_arm
 from ablation.files import save_json
-from ablation.planning.adaptive import candidates, confirmation_grid
-from ablation.planning.grid import load_grid
-from ablation.planning.study import load_study
-from ablation.runs.metrics import load_json
+from ablation.study.adaptive import candidates, confirmation_grid
+from ablation.study.grid import load_grid
+from ablation.study.study import load_study
 
 
 def parse_args() -> argparse.Namespace:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import argparse
 import logging
 
-from ablation.analysis.decisions import choose_step
 from ablation.cli import run
+from ablation.designs.designs import BACKWARD, FORWARD
+from ablation.evidence.decisions import choose_step
+from ablation.evidence.metrics import collect, load_json
 from ablation.files import save_json
-from ablation.planning.adaptive import candidates, step_arms
-from ablation.planning.designs import BACKWARD, FORWARD
-from ablation.planning.grid import Grid
-from ablation.planning.study import load_study
-from ablation.runs.metrics import collect, load_json
+from ablation.study.adaptive import candidates, step_arms
+from ablation.study.grid import Grid
+from ablation.study.study import load_study
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import argparse
 import logging
 
 from ablation.cli import run
-from ablation.runs.metrics import collect, load_json, save_table
+from ablation.evidence.metrics import collect, load_json, save_table
 
 logger = logging.getLogger(__name__)
 

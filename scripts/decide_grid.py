@@ -10,11 +10,11 @@ from __future__ import annotations
 import argparse
 
 from ablation.cli import run
+from ablation.evidence.metrics import load_json
 from ablation.files import save_json
-from ablation.planning.adaptive import decided_grid
-from ablation.planning.grid import save_grid_csv
-from ablation.planning.study import load_study
-from ablation.runs.metrics import load_json
+from ablation.study.adaptive import decided_grid
+from ablation.study.grid import save_grid_csv
+from ablation.study.study import load_study
 
 
 def parse_args() -> argparse.Namespace:

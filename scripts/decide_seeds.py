@@ -10,12 +10,12 @@ from __future__ import annotations
 import argparse
 import logging
 
-from ablation.analysis.decisions import decide_seeds
 from ablation.cli import run
+from ablation.evidence.decisions import decide_seeds
+from ablation.evidence.metrics import collect, load_json
 from ablation.files import save_json
-from ablation.planning.adaptive import seeds_grid
-from ablation.planning.study import load_study
-from ablation.runs.metrics import collect, load_json
+from ablation.study.adaptive import seeds_grid
+from ablation.study.study import load_study
 
 logger = logging.getLogger(__name__)
 

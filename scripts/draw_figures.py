@@ -12,8 +12,8 @@ import argparse
 from pathlib import Path
 
 from ablation.cli import run
-from ablation.reporting.figures import draw_all
-from ablation.runs.metrics import load_json, load_table
+from ablation.evidence.metrics import load_json, load_table
+from ablation.report.figures import draw_all
 
 
 def parse_args() -> argparse.Namespace:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import argparse
 
-from ablation.analysis.confirmation import estimate_confirmation
 from ablation.cli import run
+from ablation.evidence.confirmation import estimate_confirmation
+from ablation.evidence.metrics import load_json, load_table
 from ablation.files import save_json
-from ablation.planning.study import load_study
-from ablation.runs.metrics import load_json, load_table
+from ablation.study.study import load_study
 
 
 def parse_args() -> argparse.Namespace:

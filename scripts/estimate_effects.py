@@ -11,10 +11,10 @@ import argparse
 import json
 from pathlib import Path
 
-from ablation.analysis.effects import estimate_effects
 from ablation.cli import run
-from ablation.planning.study import read_options
-from ablation.runs.metrics import load_json, load_table
+from ablation.evidence.effects import estimate_effects
+from ablation.evidence.metrics import load_json, load_table
+from ablation.study.study import read_options
 
 
 def parse_args() -> argparse.Namespace:

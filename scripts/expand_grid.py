@@ -10,8 +10,8 @@ import argparse
 
 from ablation.cli import run
 from ablation.files import save_json
-from ablation.planning.grid import expand, save_grid_csv
-from ablation.planning.study import load_study
+from ablation.study.grid import expand, save_grid_csv
+from ablation.study.study import load_study
 
 
 def parse_args() -> argparse.Namespace:

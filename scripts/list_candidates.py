@@ -11,8 +11,8 @@ import argparse
 from ablation.cli import run
 from ablation.errors import UserError
 from ablation.files import save_json
-from ablation.planning.adaptive import candidates
-from ablation.planning.study import load_study
+from ablation.study.adaptive import candidates
+from ablation.study.study import load_study
 
 
 def parse_args() -> argparse.Namespace:

@@ -12,13 +12,13 @@ import sys
 from pathlib import Path
 
 from ablation.cli import run
-from ablation.messages import LANGUAGES
-from ablation.planning.grid import expand
-from ablation.planning.packing import CPU, GPU, Machine
-from ablation.planning.plan import plan_study
-from ablation.planning.plan_text import load_texts, render
-from ablation.planning.study import load_study, study_file
-from ablation.runs.machine import cpu_cores, devices_in_use, visible_gpus
+from ablation.machine.gpus import cpu_cores, devices_in_use, visible_gpus
+from ablation.study.forecast import plan_study
+from ablation.study.forecast_text import load_texts, render
+from ablation.study.grid import expand
+from ablation.study.packing import CPU, GPU, Machine
+from ablation.study.study import load_study, study_file
+from ablation.words.catalogue import LANGUAGES
 
 STUDIES = Path(__file__).resolve().parents[1] / "config" / "studies"
 

@@ -11,9 +11,9 @@ import logging
 from pathlib import Path
 
 from ablation.cli import run
-from ablation.inputs.data_prepare import prepare
-from ablation.inputs.data_source import read_spec
-from ablation.planning.study import load_study
+from ablation.data.prepare import prepare
+from ablation.data.source import read_spec
+from ablation.study.study import load_study
 
 logger = logging.getLogger(__name__)
 

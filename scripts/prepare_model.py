@@ -10,8 +10,8 @@ import argparse
 from pathlib import Path
 
 from ablation.cli import run
-from ablation.inputs.models import prepare_model
-from ablation.planning.study import load_study
+from ablation.data.model import prepare_model
+from ablation.study.study import load_study
 
 
 def parse_args() -> argparse.Namespace:

@@ -13,9 +13,9 @@ import argparse
 from pathlib import Path
 
 from ablation.cli import run
-from ablation.messages import LANGUAGES
-from ablation.reporting.report import render_report
-from ablation.reporting.sources import load_sources
+from ablation.report.report import render_report
+from ablation.report.sources import load_sources
+from ablation.words.catalogue import LANGUAGES
 
 
 def parse_args() -> argparse.Namespace:

@@ -10,7 +10,7 @@ import argparse
 
 from ablation.cli import run
 from ablation.files import save_json
-from ablation.planning.study import load_study
+from ablation.study.study import load_study
 
 
 def parse_args() -> argparse.Namespace:

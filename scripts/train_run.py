@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from ablation.cli import run
-from ablation.runs.launch import LaunchError, launch
+from ablation.machine.launcher import LaunchError, launch
 from ablation.training.request import make_request, save_request
 
 

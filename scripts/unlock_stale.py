@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ablation.cli import run
 from ablation.errors import UserError
-from ablation.runs.machine import snakemakes_at_work
+from ablation.machine.gpus import snakemakes_at_work
 
 
 def parse_args() -> argparse.Namespace:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ablation.analysis.recommended import recommended_arm
 from ablation.cli import run
+from ablation.evidence.metrics import load_json
+from ablation.evidence.recommended import recommended_arm
 from ablation.files import save_text
-from ablation.planning.study import load_study
-from ablation.reporting.patch import original_text, recommended_files, unified_patch
-from ablation.runs.metrics import load_json
+from ablation.report.patch import original_text, recommended_files, unified_patch
+from ablation.study.study import load_study
 
 
 def parse_args() -> argparse.Namespace:

@@ -12,9 +12,9 @@ from math import sqrt
 
 import numpy as np
 
-from ablation.analysis import families, inference, sequential
-from ablation.analysis.claims import MULTIPLES, Impact, judge_impact
-from ablation.analysis.families import Evidence, Series
+from ablation.evidence import families, inference, sequential
+from ablation.evidence.claims import MULTIPLES, Impact, judge_impact
+from ablation.evidence.families import Evidence, Series
 
 GAP = "gap"
 

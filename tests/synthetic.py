@@ -15,20 +15,20 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ablation.analysis.confirmation import estimate_confirmation
-from ablation.analysis.decisions import choose_step
-from ablation.facts.schedules import learning_rates, steps_per_epoch, total_steps
-from ablation.planning.adaptive import (
+from ablation.designs.designs import GREEDY_PATH, read_designs
+from ablation.evidence.confirmation import estimate_confirmation
+from ablation.evidence.decisions import choose_step
+from ablation.evidence.metrics import collect
+from ablation.settings.schedules import learning_rates, steps_per_epoch, total_steps
+from ablation.study.adaptive import (
     candidates,
     confirmation_grid,
     decided_grid,
     step_arms,
     steps_of_path,
 )
-from ablation.planning.designs import GREEDY_PATH, read_designs
-from ablation.planning.grid import Grid, expand
-from ablation.planning.study import load_study
-from ablation.runs.metrics import collect
+from ablation.study.grid import Grid, expand
+from ablation.study.study import load_study
 from ablation.training.summary import roughness_around_trend
 
 MEASURED = 1_760_000_000  # 2025-10-09 08:53:20 UTC

@@ -1,4 +1,4 @@
-"""The one exception for a user's mistake, and how it reads."""
+"""The exceptions whose message says all: a user's mistake, and a run without a result."""
 
 from __future__ import annotations
 
@@ -86,3 +86,7 @@ def raise_all(problems: Iterable[UserError]) -> None:
         raise problems[0]
     merged = UserError(f"{len(problems)} problems:\n" + "\n".join(str(p) for p in problems))
     raise merged
+
+
+class RunError(Exception):
+    """A run cannot give a result that could be trusted; its message says all."""

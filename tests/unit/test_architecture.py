@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ablation.facts.architecture import (
+from ablation.settings.architecture import (
     LINEAR,
     activation_bytes,
     backward_layers,

@@ -5,8 +5,8 @@ from itertools import combinations, permutations
 import numpy as np
 import pytest
 
-from ablation.analysis import attribution
-from ablation.planning import fractional
+from ablation.designs import fractional
+from ablation.evidence import attribution
 
 
 def cells(k: int, seeds: int = 3) -> np.ndarray:

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from ablation.analysis.claims import (
+from ablation.errors import UserError
+from ablation.evidence.claims import (
     claim_distance,
     claim_interval,
     judge_claim,
@@ -14,9 +15,8 @@ from ablation.analysis.claims import (
     levels_between,
     multiples_of,
 )
-from ablation.analysis.statistics import Estimate, mean_estimate
-from ablation.errors import UserError
-from ablation.facts.claim import Claim, accepted_range, read_claim
+from ablation.evidence.statistics import Estimate, mean_estimate
+from ablation.study.claim import Claim, accepted_range, read_claim
 
 DELTA = 0.01
 

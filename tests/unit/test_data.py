@@ -18,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from ablation.data import prepare as data_prepare
+from ablation.data import rows as data
+from ablation.data.source import read_spec
 from ablation.errors import UserError
-from ablation.inputs import data, data_prepare
-from ablation.inputs.data_source import read_spec
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "prepare_data.py"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ablation.configs.settings import DEEPSPEED_SCHEDULERS, HF_SCHEDULERS, SETTINGS, UNTRAINED
 from ablation.dialects import blocks, defaults
+from ablation.settings.catalogue import DEEPSPEED_SCHEDULERS, HF_SCHEDULERS, SETTINGS, UNTRAINED
 
 # What TrainingArguments calls otherwise, or spreads over two settings.
 NAMED_OTHERWISE = {"optim", "optim_implementation", "lr_scheduler_kwargs", "gradient_checkpointing"}

@@ -8,19 +8,19 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 
-from ablation.analysis import sequential
-from ablation.analysis.decisions import Planned, decide_seeds, improvements, planned_contrasts
-from ablation.analysis.effects import estimate_effects
+from ablation.designs.designs import match_compute, plan_design, space_of
+from ablation.designs.feasibility import Reason, cannot_run
+from ablation.designs.fractional import design_of, resolution
 from ablation.errors import UserError
+from ablation.evidence import sequential
+from ablation.evidence.decisions import Planned, decide_seeds, improvements, planned_contrasts
+from ablation.evidence.effects import estimate_effects
+from ablation.evidence.metrics import collect
 from ablation.files import save_json
-from ablation.messages import load_catalogue
-from ablation.planning.adaptive import candidates, seeds_grid, step_arms, steps_of_path
-from ablation.planning.designs import match_compute, plan_design, space_of
-from ablation.planning.feasibility import Reason, cannot_run
-from ablation.planning.fractional import design_of, resolution
-from ablation.planning.grid import describe, expand, load_grid
-from ablation.planning.study import load_study
-from ablation.runs.metrics import collect
+from ablation.study.adaptive import candidates, seeds_grid, step_arms, steps_of_path
+from ablation.study.grid import describe, expand, load_grid
+from ablation.study.study import load_study
+from ablation.words.catalogue import load_catalogue
 
 
 @pytest.fixture

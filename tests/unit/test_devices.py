@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from ablation.runs import devices, launch
-from ablation.runs.devices import lease, lease_folder
-from ablation.runs.launch import LaunchError
-from ablation.runs.machine import Gpu, visible_gpus
+from ablation.machine import launcher as launch
+from ablation.machine import leases as devices
+from ablation.machine.gpus import Gpu, visible_gpus
+from ablation.machine.launcher import LaunchError
+from ablation.machine.leases import lease, lease_folder
 
 SCRIPTS = Path(launch.__file__).parents[2]
 HOLDER = """
 import sys, time
-from ablation.runs.devices import lease
+from ablation.machine.leases import lease
 with lease(int(sys.argv[1])) as gpus:
     print(gpus.environment["CUDA_VISIBLE_DEVICES"], flush=True)
     sys.stdin.readline()
@@ -26,8 +27,8 @@ with lease(int(sys.argv[1])) as gpus:
 # A run whose job tells when it is there: until then it may still hold what its supervisor holds.
 SUPERVISED = """
 import os
-from ablation.runs.devices import lease
-from ablation.runs.launch import run_supervised
+from ablation.machine.leases import lease
+from ablation.machine.launcher import run_supervised
 with lease(1) as gpus:
     job = ["sh", "-c", "echo started; exec sleep 60"]
     run_supervised(job, dict(os.environ), 29500, gpus.files)

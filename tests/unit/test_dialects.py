@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ablation.configs.yamlfile import load_entries
+from ablation.comparison.resolve import Configuration, find_differences, resolve_file, resolve_pair
 from ablation.dialects import DIALECTS, recognise
+from ablation.documents.entries import load_entries
 from ablation.errors import UserError
-from ablation.facts.resolve import Configuration, find_differences, resolve_file, resolve_pair
-from ablation.facts.schedules import effective_batch, learning_rates
+from ablation.settings.schedules import effective_batch, learning_rates
 
 QWEN3 = {"model_type": "qwen3", "num_hidden_layers": 36, "hidden_size": 64, "dtype": "bfloat16"}
 SEVEN = ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"]

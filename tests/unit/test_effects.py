@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from synthetic import STUDY, build_study
 
-from ablation.analysis.effects import estimate_effects
-from ablation.analysis.outcomes import long_table, quantities
 from ablation.errors import UserError
-from ablation.runs.metrics import collect, load_json
+from ablation.evidence.effects import estimate_effects
+from ablation.evidence.metrics import collect, load_json
+from ablation.evidence.outcomes import long_table, quantities
 
 ALL = ("current", "stage1-lora_lr", "stage2-epochs", "stage3-regularisation", "backup")
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from ablation.reporting.excerpts import change_line, edits_for, excerpt, ranges, yaml_value
+from ablation.report.excerpts import change_line, edits_for, excerpt, ranges, yaml_value
 
 LINES = """\
 train:

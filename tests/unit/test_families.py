@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from synthetic import STUDY, build_study
 
-from ablation.analysis import families, sequential
-from ablation.analysis.decisions import planned_contrasts
-from ablation.analysis.effects import estimate_effects
-from ablation.analysis.families import Series, weigh
-from ablation.planning.grid import load_grid
-from ablation.runs.metrics import collect, load_json
+from ablation.evidence import families, sequential
+from ablation.evidence.decisions import planned_contrasts
+from ablation.evidence.effects import estimate_effects
+from ablation.evidence.families import Series, weigh
+from ablation.evidence.metrics import collect, load_json
+from ablation.study.grid import load_grid
 
 DESIGNS = [
     "one_at_a_time",

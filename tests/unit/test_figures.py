@@ -9,10 +9,11 @@ import pytest
 from matplotlib.figure import Figure
 from synthetic import STUDY, Synthetic, build_study
 
-from ablation.analysis.effects import estimate_effects
-from ablation.inputs.rows import planned_rows
-from ablation.reporting.evidence import planned_effects
-from ablation.reporting.figures import (
+from ablation.data.counts import planned_rows
+from ablation.evidence.effects import estimate_effects
+from ablation.evidence.metrics import collect, load_json
+from ablation.report.evidence import planned_effects
+from ablation.report.figures import (
     FIGURES,
     arm_label,
     draw_all,
@@ -22,7 +23,6 @@ from ablation.reporting.figures import (
     smooth,
     thin,
 )
-from ablation.runs.metrics import collect, load_json
 
 
 def draw(made: Synthetic, output: Path) -> dict[str, str]:

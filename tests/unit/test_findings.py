@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ablation.findings.texts import LANGUAGES, load_texts
-from ablation.messages import load_catalogue
-from ablation.planning import explain
-from ablation.planning.study import load_study
+from ablation.comparison.findings.texts import LANGUAGES, load_texts
+from ablation.study import explain
+from ablation.study.study import load_study
+from ablation.words.catalogue import load_catalogue
 
 Explained = dict[str, dict]
 
@@ -170,7 +170,9 @@ def test_every_finding_has_its_texts(root):
         (root / "workflow/report/messages/findings.en.yaml").read_text(encoding="utf-8")
     )
     written = set(catalogue["finding"])
-    source = "".join(path.read_text() for path in (root / "scripts/ablation/findings").glob("*.py"))
+    source = "".join(
+        path.read_text() for path in (root / "scripts/ablation/comparison/findings").glob("*.py")
+    )
     assert {name for name in written if f'"{name}"' not in source} == set()
     yielded = set(re.findall(r'pair\.find\(\s*"([a-z_0-9]+)"', source))
     assert yielded <= written

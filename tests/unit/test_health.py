@@ -9,7 +9,7 @@ import string
 import numpy as np
 import pytest
 
-from ablation.analysis.health import (
+from ablation.evidence.health import (
     check_health,
     guessing_loss,
     health_json,
@@ -19,7 +19,7 @@ from ablation.analysis.health import (
     read_curves,
     read_health,
 )
-from ablation.messages import load_catalogue
+from ablation.words.catalogue import load_catalogue
 
 LABELS = 280
 SETTINGS = {

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ablation.analysis import inference
-from ablation.analysis.statistics import t_interval
+from ablation.evidence import inference
+from ablation.evidence.statistics import t_interval
 
 
 def test_the_t_test_is_scipys():

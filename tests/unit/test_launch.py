@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from ablation.runs import launch, warm
+from ablation.machine import launcher as launch
+from ablation.machine import warm
 
 SCRIPTS = Path(launch.__file__).parents[2]
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
@@ -39,7 +40,7 @@ LAUNCHER = """
 """
 SUPERVISOR = """
     import sys
-    from ablation.runs.launch import run_supervised
+    from ablation.machine.launcher import run_supervised
     import os
     command = [sys.executable, sys.argv[1], "2", sys.argv[2]]
     print(run_supervised(command, dict(os.environ), int(sys.argv[2])), flush=True)
@@ -152,7 +153,7 @@ def test_the_job_ends_when_snakemake_is_killed_and_its_shell_lives_on(scripts, t
 
 def test_an_orphaned_rank_ends_itself(tag, port):
     supervisor = subprocess.Popen(["sleep", "60"])
-    code = "from ablation.runs.launch import *; watch_supervisor(); print('up', flush=True)"
+    code = "from ablation.machine.launcher import *; watch_supervisor(); print('up', flush=True)"
     environment = dict(os.environ, TEST_TAG=tag, PYTHONPATH=str(SCRIPTS))
     environment["MASTER_PORT"] = port
     left = Path(f"/dev/shm/deepspeed_allreduce_buffer_{os.getuid()}_127.0.0.1_{port}_0")

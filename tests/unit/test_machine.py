@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ablation.errors import UserError
-from ablation.runs.machine import (
+from ablation.machine.gpus import (
     Gpu,
     devices_in_use,
     refuse_too_many,

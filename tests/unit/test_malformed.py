@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ablation.comparison.resolve import resolve_file
 from ablation.errors import UserError
-from ablation.facts.resolve import resolve_file
 
 MODEL = {"model_type": "qwen3", "num_hidden_layers": 36, "hidden_size": 2560}
 HF = "output_dir: out\n"
@@ -235,7 +235,7 @@ limit = 500 * 1024 * 1024
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 resource.setrlimit(resource.RLIMIT_CPU, (5, 5))
 from ablation.errors import UserError
-from ablation.facts.resolve import resolve_file
+from ablation.comparison.resolve import resolve_file
 try:
     resolve_file(sys.argv[1], {"num_hidden_layers": 36})
 except UserError as error:

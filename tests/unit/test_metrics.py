@@ -9,7 +9,14 @@ import pandas as pd
 import pytest
 
 from ablation.errors import UserError
-from ablation.runs.metrics import collect, load_history, load_json, load_run, load_table, save_table
+from ablation.evidence.metrics import (
+    collect,
+    load_history,
+    load_json,
+    load_run,
+    load_table,
+    save_table,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 

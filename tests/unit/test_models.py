@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ablation.data import model as models
 from ablation.errors import UserError
-from ablation.inputs import models
 
 CONFIG = {"model_type": "llama", "hidden_size": 16, "num_hidden_layers": 4, "dtype": "float32"}
 

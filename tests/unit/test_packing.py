@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ablation.facts.architecture import read_architecture
-from ablation.planning.grid import expand
-from ablation.planning.packing import (
+from ablation.settings.architecture import read_architecture
+from ablation.study.forecast import pack
+from ablation.study.forecast_text import load_texts, packing_lines
+from ablation.study.grid import expand
+from ablation.study.packing import (
     CPU,
     EFFICIENCY,
     GPU,
@@ -17,10 +19,8 @@ from ablation.planning.packing import (
     makespan,
     rows_of,
 )
-from ablation.planning.plan import pack
-from ablation.planning.plan_text import load_texts, packing_lines
-from ablation.planning.study import load_study
-from ablation.training.plan import batch_of
+from ablation.study.study import load_study
+from ablation.training.intent import batch_of
 
 
 @pytest.fixture

@@ -10,14 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ablation.configs.yamledit import Document
-from ablation.configs.yamlfile import load_entries
-from ablation.configs.yamlstyle import Style, write_number, write_scalar
+from ablation.comparison.resolve import resolve_file
+from ablation.documents.edit import Document
+from ablation.documents.entries import load_entries
+from ablation.documents.style import Style, write_number, write_scalar
 from ablation.errors import UserError
-from ablation.facts.resolve import resolve_file
-from ablation.planning.grid import expand
-from ablation.planning.study import load_study
-from ablation.reporting.patch import (
+from ablation.report.patch import (
     Target,
     current_target,
     original_text,
@@ -26,6 +24,8 @@ from ablation.reporting.patch import (
     recommended_files,
     unified_patch,
 )
+from ablation.study.grid import expand
+from ablation.study.study import load_study
 
 ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "config/studies/account_tax/study.yaml"

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ablation.analysis import statistics
-from ablation.analysis.attribution import shapley_weights
 from ablation.errors import UserError
-from ablation.facts.architecture import read_architecture
-from ablation.facts.quantities import Plan
+from ablation.evidence import statistics
+from ablation.evidence.attribution import shapley_weights
 from ablation.files import save_json
-from ablation.planning import plan, power
-from ablation.planning.grid import expand
-from ablation.planning.plan import (
+from ablation.settings.architecture import read_architecture
+from ablation.settings.quantities import Plan
+from ablation.study import forecast as plan
+from ablation.study import power
+from ablation.study.forecast import (
     Noise,
     Pilot,
     flops_of_run,
@@ -29,8 +29,9 @@ from ablation.planning.plan import (
     plan_study,
     with_seeds,
 )
-from ablation.planning.plan_text import load_texts, render
-from ablation.planning.study import load_study
+from ablation.study.forecast_text import load_texts, render
+from ablation.study.grid import expand
+from ablation.study.study import load_study
 
 NOTHING = "no-such-folder"
 

@@ -11,30 +11,32 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import tiny  # noqa: E402
-from datasets import concatenate_datasets, load_from_disk  # noqa: E402
+import tiny
+from datasets import concatenate_datasets, load_from_disk
 
-from ablation.errors import UserError  # noqa: E402
-from ablation.runs.prefix import (  # noqa: E402
+from ablation.errors import (
+    RunError,
+    UserError,
+)
+from ablation.frozen import cache as prefixes
+from ablation.frozen.cache import Prefix, open_prefix, write_caches
+from ablation.frozen.top import (
+    build_top,
+    compute_missing,
+    prune_last_layer,
+    whole_size,
+)
+from ablation.frozen.which import (
     describe_prefix,
     fit_budget,
     wanted_caches,
     wanted_values,
     why_plain,
 )
-from ablation.training import prefix as prefixes  # noqa: E402
-from ablation.training.errors import RunError  # noqa: E402
-from ablation.training.job import load_frozen  # noqa: E402
-from ablation.training.network import build_network, trainable_state  # noqa: E402
-from ablation.training.prefix import Prefix, open_prefix, write_caches  # noqa: E402
-from ablation.training.request import make_request, save_request  # noqa: E402
-from ablation.training.rows import Collator, Rows, load_tables  # noqa: E402
-from ablation.training.top import (  # noqa: E402
-    build_top,
-    compute_missing,
-    prune_last_layer,
-    whole_size,
-)
+from ablation.training.job import load_frozen
+from ablation.training.network import build_network, trainable_state
+from ablation.training.request import make_request, save_request
+from ablation.training.rows import Collator, Rows, load_tables
 
 LLAMA = {"model_type": "llama", "hidden_size": 16}
 LABELS = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ablation.runs.quality import class_f1, frequency_groups, quality_scores
+from ablation.training.quality import class_f1, frequency_groups, quality_scores
 
 # Classes 0 0 1 1 2; predicted 0 1 1 1 0. Class 3 has no row.
 LABELS = np.array([0, 0, 1, 1, 2])

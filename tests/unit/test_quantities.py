@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ablation.facts.quantities import (
+from ablation.settings.quantities import (
     NOMINAL,
     PROFILE,
     STATED,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ablation.analysis.recommended import recommended_arm
+from ablation.evidence.recommended import recommended_arm
 
 
 def contrast(

@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 from synthetic import STUDY, Synthetic, build_study
 
-from ablation.analysis.effects import estimate_effects
-from ablation.analysis.health import check_health, health_json
 from ablation.errors import UserError
+from ablation.evidence.effects import estimate_effects
+from ablation.evidence.health import check_health, health_json
+from ablation.evidence.metrics import collect, load_json, load_table, save_table
 from ablation.files import save_json
-from ablation.messages import LANGUAGES, Messages, load_catalogue, localized, short_value
-from ablation.planning.explain import explain_study
-from ablation.planning.study import load_study, read_options
-from ablation.reporting import FIGURES
-from ablation.reporting.report import render_report
-from ablation.reporting.sources import GROUPS, load_sources
-from ablation.runs.metrics import collect, load_json, load_table, save_table
+from ablation.report import FIGURES
+from ablation.report.report import render_report
+from ablation.report.sources import GROUPS, load_sources
+from ablation.study.explain import explain_study
+from ablation.study.study import load_study, read_options
+from ablation.words.catalogue import LANGUAGES, Messages, load_catalogue, localized, short_value
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "workflow" / "report" / "report.md.j2"

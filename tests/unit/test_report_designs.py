@@ -11,10 +11,10 @@ import pytest
 from synthetic import STUDY, Synthetic, build_study, confirm
 from test_report import analyse, render, section
 
+from ablation.evidence.metrics import load_json
 from ablation.files import save_json
-from ablation.messages import LANGUAGES
-from ablation.reporting import incomplete
-from ablation.runs.metrics import load_json
+from ablation.report import incomplete
+from ablation.words.catalogue import LANGUAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = (1, 2, 3, 4, 5)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ablation.configs.settings import BOOKKEEPING, NO_OP
+from ablation.comparison.resolve import find_differences, find_silent, resolve_file, resolve_pair
 from ablation.errors import UserError
-from ablation.facts.resolve import find_differences, find_silent, resolve_file, resolve_pair
+from ablation.settings.catalogue import BOOKKEEPING, NO_OP
 
 QWEN3_4B = {
     "model_type": "qwen3",
@@ -292,7 +292,7 @@ def test_a_side_compared_with_itself_has_no_differences(account_tax):
 def test_resolving_both_sides_needs_no_torch_and_a_fifth_of_a_second(account_tax, root):
     code = (
         "import sys, time; start = time.process_time()\n"
-        "from ablation.facts.resolve import resolve_pair, find_differences\n"
+        "from ablation.comparison.resolve import resolve_pair, find_differences\n"
         f"pair = resolve_pair({str(account_tax / 'training.yml')!r}, "
         f"{str(account_tax / 'deepspeed.yml')!r}, {{'num_hidden_layers': 36}})\n"
         "assert len(find_differences(*pair)) > 20\n"

@@ -10,11 +10,11 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ablation.configs.settings import HF_SCHEDULERS, SETTINGS, in_arm
+from ablation.comparison.resolve import find_differences, find_silent, resolve_pair
 from ablation.dialects import DIALECTS
 from ablation.errors import UserError
-from ablation.facts.resolve import find_differences, find_silent, resolve_pair
-from ablation.planning.grid import content_hash
+from ablation.settings.catalogue import HF_SCHEDULERS, SETTINGS, in_arm
+from ablation.study.grid import content_hash
 
 MODEL = {"model_type": "qwen3", "num_hidden_layers": 12, "hidden_size": 64}
 

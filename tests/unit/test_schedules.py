@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from ablation.errors import UserError
-from ablation.facts.schedules import effective_batch, learning_rates, steps_per_epoch, total_steps
+from ablation.settings.schedules import (
+    effective_batch,
+    learning_rates,
+    steps_per_epoch,
+    total_steps,
+)
 
 BASE = 1e-3
 TOTAL = 40

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import special
 
-from ablation.analysis import sequential
-from ablation.analysis.sequential import OBRIEN_FLEMING, POCOCK, Plan, boundaries, decide
+from ablation.evidence import sequential
+from ablation.evidence.sequential import OBRIEN_FLEMING, POCOCK, Plan, boundaries, decide
 
 # statistics.md, simulated there with 4e5 paths: the standard error of a boundary is 1 to 3 %.
 TABLE = [

@@ -8,8 +8,8 @@ import simulated
 from scipy import stats
 from simulated import Plan
 
-from ablation.analysis import sequential
-from ablation.analysis.statistics import t_interval
+from ablation.evidence import sequential
+from ablation.evidence.statistics import t_interval
 
 SEEDS = (3, 5, 8, 12)
 

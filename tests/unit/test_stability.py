@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ablation.analysis.confirmation import confirm, estimate_confirmation
-from ablation.analysis.outcomes import long_table, quantities
-from ablation.analysis.stability import count_divergences, judge
-from ablation.analysis.statistics import mean_estimate
+from ablation.evidence.confirmation import confirm, estimate_confirmation
+from ablation.evidence.outcomes import long_table, quantities
+from ablation.evidence.stability import count_divergences, judge
+from ablation.evidence.statistics import mean_estimate
 from ablation.training.summary import roughness_around_trend
 
 

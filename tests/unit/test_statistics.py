@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ablation.analysis import statistics as st
+from ablation.evidence import statistics as st
 
 
 def table(**arms: list[float]) -> pd.DataFrame:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ablation.analysis.outcomes import quantities
 from ablation.errors import UserError
-from ablation.facts.claim import SEED_SPREAD, measured_quantities
-from ablation.planning.study import check_options, load_study, read_options, study_file
+from ablation.evidence.outcomes import quantities
+from ablation.study.claim import SEED_SPREAD, measured_quantities
+from ablation.study.study import check_options, load_study, read_options, study_file
 
 
 def message(folder) -> str:

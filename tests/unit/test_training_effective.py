@@ -6,7 +6,7 @@ import pytest
 from tiny import SETTINGS
 
 from ablation.training.effective import EffectiveMismatch, compare, planned_effective
-from ablation.training.plan import Batch
+from ablation.training.intent import Batch
 
 BATCH = Batch(8, 2, 1)
 

@@ -11,19 +11,19 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import tiny  # noqa: E402
+import tiny
 
-from ablation.training import trainer as trainers  # noqa: E402
-from ablation.training.effective import compare, planned_effective, read_adapter  # noqa: E402
-from ablation.training.network import (  # noqa: E402
+from ablation.training import trainer as trainers
+from ablation.training.effective import compare, planned_effective, read_adapter
+from ablation.training.intent import Batch, epoch_order, micro_batches, real_token_share
+from ablation.training.network import (
     build_network,
     load_trainable_state,
     skip_frozen_layers,
     trainable_state,
 )
-from ablation.training.plan import Batch, epoch_order, micro_batches, real_token_share  # noqa: E402
-from ablation.training.rows import Collator, EpochSampler  # noqa: E402
-from ablation.training.trainer import Checkpoints, RunTrainer, WeightedLoss  # noqa: E402
+from ablation.training.rows import Collator, EpochSampler
+from ablation.training.trainer import Checkpoints, RunTrainer, WeightedLoss
 
 LABELS = 4
 

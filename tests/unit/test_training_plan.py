@@ -7,8 +7,8 @@ import pytest
 from tiny import SETTINGS
 
 from ablation.errors import UserError
-from ablation.training import plan
-from ablation.training.plan import Batch, fit_batch
+from ablation.training import intent as plan
+from ablation.training.intent import Batch, fit_batch
 
 
 def test_fewer_devices_accumulate_more():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ablation.configs.yamlfile import Entry, load_entries
+from ablation.documents.entries import Entry, load_entries
 from ablation.errors import UserError
 
 MERGED = """\

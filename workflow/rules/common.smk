@@ -11,41 +11,45 @@ BASE = Path(os.path.relpath(workflow.basedir))
 SCRIPTS = BASE / "scripts"
 sys.path.insert(0, str(SCRIPTS.resolve()))
 
-from ablation.planning import adaptive
-from ablation import reporting
-from ablation.reporting import incomplete
-from ablation.planning.designs import FACTORIAL, GREEDY_PATH, read_designs
+from ablation.study import adaptive
+from ablation import report as reporting
+from ablation.report import incomplete
+from ablation.designs.designs import FACTORIAL, GREEDY_PATH, read_designs
 from ablation.errors import UserError
-from ablation.facts.quantities import cut_of
-from ablation.planning.grid import describe
-from ablation.planning.grid import expand as expand_arms
-from ablation.planning.grid import load_grid
-from ablation.planning.packing import CPU, GPU, Machine
-from ablation.planning.plan import pack
-from ablation.planning.plan_text import load_texts, packing_lines
-from ablation.runs.machine import AUTO, SOURCE, cpu_cores, devices_in_use
-from ablation.runs.machine import refuse_too_many, told_devices, visible_gpus
-from ablation.runs.prefix import describe_prefix, wanted_values
-from ablation.planning.study import check_options, load_study, study_file
+from ablation.settings.quantities import cut_of
+from ablation.study.grid import describe
+from ablation.study.grid import expand as expand_arms
+from ablation.study.grid import load_grid
+from ablation.study.packing import CPU, GPU, Machine
+from ablation.study.forecast import pack
+from ablation.study.forecast_text import load_texts, packing_lines
+from ablation.machine.gpus import AUTO, SOURCE, cpu_cores, devices_in_use
+from ablation.machine.gpus import refuse_too_many, told_devices, visible_gpus
+from ablation.frozen.which import describe_prefix, wanted_values
+from ablation.study.study import check_options, load_study, study_file
 
 LAYERS = [
     "",
-    "configs",
+    "words",
+    "documents",
+    "settings",
     "dialects",
-    "facts",
-    "findings",
-    "planning",
-    "inputs",
-    "runs",
-    "analysis",
-    "reporting",
+    "designs",
+    "comparison",
+    "study",
+    "data",
+    "machine",
+    "evidence",
+    "report",
 ]
 # A hash of the library up to each layer: a change of it runs the cheap jobs of that layer again. Not
 # files as inputs: those would be most of the plan.
 LIBRARY = {}
 code = hashlib.sha256()
 for layer in LAYERS:
-    for file in sorted((SCRIPTS / "ablation" / layer).glob("*.py")):
+    for file in sorted(
+        (SCRIPTS / "ablation" / layer).glob("**/*.py" if layer else "*.py")
+    ):
         code.update(file.read_bytes())
     LIBRARY[layer] = code.hexdigest()[:16]
 
@@ -98,7 +102,7 @@ RECOMMENDED = [Path(STUDY.current.file).name, f"{Path(STUDY.current.file).stem}.
 HAS_FACTORIAL = FACTORIAL in read_designs(STUDY.options)
 FIGURES = [*reporting.FIGURES, *[reporting.INTERACTIONS] * HAS_FACTORIAL]
 
-# Snakemake counts the GPUs, and each run takes a lease of its own (ablation.runs.devices).
+# Snakemake counts the GPUs, and each run takes a lease of its own (ablation.machine.leases).
 if GPUS and not CLUSTER and "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", len(GPUS))
 if workflow.is_main_process:

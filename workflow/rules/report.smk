@@ -18,7 +18,7 @@ rule collect_metrics:
         "../../environment.yml"
     params:
         script=SCRIPTS / "collect_metrics.py",
-        code=LIBRARY["runs"],
+        code=LIBRARY["machine"],
         runs="results/{study}/runs",
     shell:
         "python {params.script:q}"
@@ -43,7 +43,7 @@ rule estimate_effects:
         "../../environment.yml"
     params:
         script=SCRIPTS / "estimate_effects.py",
-        code=LIBRARY["analysis"],
+        code=LIBRARY["evidence"],
         study=STUDY.file,
     shell:
         "python {params.script:q}"
@@ -70,7 +70,7 @@ rule draw_figures:
         "../../environment.yml"
     params:
         script=SCRIPTS / "draw_figures.py",
-        code=LIBRARY["reporting"],
+        code=LIBRARY["report"],
         runs="results/{study}/runs",
         folder=lambda wildcards, output: Path(output[0]).parent,
     shell:
@@ -99,7 +99,7 @@ rule check_health:
         "../../environment.yml"
     params:
         script=SCRIPTS / "check_health.py",
-        code=LIBRARY["analysis"],
+        code=LIBRARY["evidence"],
         runs="results/{study}/runs",
     shell:
         "python {params.script:q}"
@@ -140,7 +140,7 @@ rule render_report:
         "../../environment.yml"
     params:
         script=SCRIPTS / "render_report.py",
-        code=LIBRARY["reporting"],
+        code=LIBRARY["report"],
         study=STUDY.file,
         figures=lambda wildcards, input: Path(input.figures[0]).parent,
         confirmation=lambda wildcards, input: [
@@ -178,7 +178,7 @@ rule write_patch:
         "../../environment.yml"
     params:
         script=SCRIPTS / "write_patch.py",
-        code=LIBRARY["reporting"],
+        code=LIBRARY["report"],
         study=STUDY.file,
     shell:
         "python {params.script:q}"

@@ -16,7 +16,7 @@ rule resolve_study:
         "../../environment.yml"
     params:
         script=SCRIPTS / "resolve_study.py",
-        code=LIBRARY["planning"],
+        code=LIBRARY["study"],
         study=STUDY.file,
     shell:
         "python {params.script:q}"
@@ -41,7 +41,7 @@ rule expand_grid:
         "../../environment.yml"
     params:
         script=SCRIPTS / "expand_grid.py",
-        code=LIBRARY["planning"],
+        code=LIBRARY["study"],
         study=STUDY.file,
         devices=TOLD or 0,
     shell:
@@ -67,7 +67,7 @@ rule list_candidates:
         "../../environment.yml"
     params:
         script=SCRIPTS / "list_candidates.py",
-        code=LIBRARY["planning"],
+        code=LIBRARY["study"],
         study=STUDY.file,
         devices=TOLD or 0,
     shell:
@@ -93,7 +93,7 @@ rule explain:
         "../../environment.yml"
     params:
         script=SCRIPTS / "explain.py",
-        code=LIBRARY["planning"],
+        code=LIBRARY["study"],
         study=STUDY.file,
     shell:
         "python {params.script:q}"

@@ -187,7 +187,7 @@ rule collect_confirmation:
         "../../environment.yml"
     params:
         script=SCRIPTS / "collect_metrics.py",
-        code=LIBRARY["runs"],
+        code=LIBRARY["machine"],
         runs="results/{study}/runs",
     shell:
         "python {params.script:q}"
@@ -211,7 +211,7 @@ rule estimate_confirmation:
         "../../environment.yml"
     params:
         script=SCRIPTS / "estimate_confirmation.py",
-        code=LIBRARY["analysis"],
+        code=LIBRARY["evidence"],
         study=STUDY.file,
         metric=STUDY.options["metric"],
     shell:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from ablation.configs.yamlfile import Entry
 from ablation.dialects import (
     axolotl,
     deepspeed_json,
@@ -19,6 +18,7 @@ from ablation.dialects import (
     llama_factory,
     trl,
 )
+from ablation.documents.entries import Entry
 from ablation.errors import UserError
 
 DIALECTS: dict[str, ModuleType] = {

@@ -11,7 +11,6 @@ Read in axolotl 0.19.0.
 
 from __future__ import annotations
 
-from ablation.configs.settings import HF_SCHEDULERS, words
 from ablation.dialects import defaults
 from ablation.dialects.blocks import (
     check_ratio,
@@ -22,6 +21,7 @@ from ablation.dialects.blocks import (
 )
 from ablation.dialects.reader import Reader
 from ablation.errors import UserError
+from ablation.settings.catalogue import HF_SCHEDULERS, words
 
 NAME = "axolotl"
 SIGNATURE = ("base_model", "micro_batch_size", "sequence_len", "lora_target_linear")

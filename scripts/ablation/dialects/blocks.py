@@ -12,8 +12,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from ablation.configs.settings import DEEPSPEED_SCHEDULERS, SETTINGS, UNTRAINED, words
-from ablation.configs.yamlfile import Entry
 from ablation.dialects.defaults import (
     DEEPSPEED_DEFAULTS,
     DEEPSPEED_UNSAID,
@@ -21,7 +19,9 @@ from ablation.dialects.defaults import (
     SCHEDULER_PARAMETERS,
 )
 from ablation.dialects.reader import DERIVED, EXPLICIT, Reader, Value
+from ablation.documents.entries import Entry
 from ablation.errors import UserError, shorten
+from ablation.settings.catalogue import DEEPSPEED_SCHEDULERS, SETTINGS, UNTRAINED, words
 
 # TrainingArguments fields that say how a run is watched and saved, not what it learns. Those of
 # older releases are among them.

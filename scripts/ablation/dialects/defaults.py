@@ -8,7 +8,7 @@ and TRL, which the environment lacks, are those of llamafactory 0.9.5, axolotl 0
 
 from __future__ import annotations
 
-from ablation.configs.settings import words
+from ablation.settings.catalogue import words
 
 TRAINER = "transformers.TrainingArguments"
 PEFT = "peft.LoraConfig"

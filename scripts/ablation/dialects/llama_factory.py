@@ -8,10 +8,10 @@ and optimizers of its own (GaLore, APOLLO, BAdam, Muon). Read in llamafactory 0.
 
 from __future__ import annotations
 
-from ablation.configs.settings import words
 from ablation.dialects import defaults
 from ablation.dialects.blocks import read_lora_keys, read_model, read_trainer
 from ablation.dialects.reader import Reader
+from ablation.settings.catalogue import words
 
 NAME = "llama_factory"
 SIGNATURE = ("finetuning_type", "cutoff_len", "lora_target", "disable_gradient_checkpointing")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ablation.configs.settings import SETTINGS
 from ablation.dialects.blocks import OPTIMIZERS
+from ablation.settings.catalogue import SETTINGS
 
 Settings = Mapping[str, object]
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ablation.configs.settings import SETTINGS, UNTRAINED, Setting, acts_on
-from ablation.configs.yamlfile import Entry, load_entries
 from ablation.dialects.defaults import DEEPSPEED_UNSAID
+from ablation.documents.entries import Entry, load_entries
 from ablation.errors import UserError, shorten
+from ablation.settings.catalogue import SETTINGS, UNTRAINED, Setting, acts_on
 
 HIDDEN = "(hidden)"
 EXPLICIT = "explicit"

@@ -9,11 +9,11 @@ in trl 1.16.0.
 
 from __future__ import annotations
 
-from ablation.configs.settings import words
 from ablation.dialects import defaults
 from ablation.dialects.blocks import read_deepspeed, read_lora_keys, read_model, read_trainer
 from ablation.dialects.reader import Reader
 from ablation.errors import UserError
+from ablation.settings.catalogue import words
 
 NAME = "trl"
 SIGNATURE = (

@@ -1,4 +1,4 @@
-"""One rank of a training job; DeepSpeed's launcher starts it, see `ablation.runs.launch`."""
+"""One rank of a training job; DeepSpeed's launcher starts it, see `ablation.machine.launcher`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from ablation.cli import run
-from ablation.runs.launch import watch_supervisor
-from ablation.training.errors import RunError
+from ablation.errors import RunError
+from ablation.machine.launcher import watch_supervisor
 
 watch_supervisor()  # before the slow imports: an orphan must not live on
 

@@ -6,10 +6,10 @@ import math
 import re
 from typing import Any
 
-from ablation.facts.architecture import ABSENT
-from ablation.facts.quantities import engine_dtype
-from ablation.training.errors import RunError
-from ablation.training.plan import (
+from ablation.errors import RunError
+from ablation.settings.architecture import ABSENT
+from ablation.settings.quantities import engine_dtype
+from ablation.training.intent import (
     Batch,
     offload_device,
     scheduler_block,

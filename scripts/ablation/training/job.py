@@ -21,19 +21,19 @@ from transformers import TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging as hf_logging
 
-from ablation.facts.quantities import engine_dtype
-from ablation.training import plan
-from ablation.training.effective import compare, planned_effective, read_effective
-from ablation.training.network import build_network, load_trainable_state, trainable_state
-from ablation.training.prefix import Prefix, load_bottom, open_prefix
-from ablation.training.rows import Collator, Tables, load_tables
-from ablation.training.summary import load_history, summarise_history
-from ablation.training.top import (
+from ablation.frozen.cache import Prefix, load_bottom, open_prefix
+from ablation.frozen.top import (
     checkpointing_is_needed,
     compute_missing,
     prune_last_layer,
     whole_size,
 )
+from ablation.settings.quantities import engine_dtype
+from ablation.training import intent as plan
+from ablation.training.effective import compare, planned_effective, read_effective
+from ablation.training.network import build_network, load_trainable_state, trainable_state
+from ablation.training.rows import Collator, Tables, load_tables
+from ablation.training.summary import load_history, summarise_history
 from ablation.training.trainer import (
     HISTORY,
     Checkpoints,

@@ -13,8 +13,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForSequenceClassification
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
-from ablation.training.plan import lora_arguments
-from ablation.training.top import build_top
+from ablation.frozen.top import build_top
+from ablation.training.intent import lora_arguments
 
 
 def build_network(config: dict[str, Any], num_labels: int, boundary: int = 0) -> PeftModel:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
+from ablation.data.model import model_folder
+from ablation.data.prepared import data_fingerprint, digest
 from ablation.errors import UserError
-from ablation.inputs.models import model_folder
-from ablation.training.plan import batch_of, deepspeed_config, selection_metric
+from ablation.training.intent import batch_of, deepspeed_config, selection_metric
 
 IDENTITY = "identity.json"  # beside the checkpoints: what they were made for
 COMPLETE = "complete.json"  # written last: a checkpoint without it was interrupted
@@ -64,23 +64,6 @@ def settings_of(grid: dict[str, Any], variant: str) -> dict[str, Any]:
         found=variant,
         allowed=sorted({arm["variant"] for arm in grid["arms"]}),
     )
-
-
-def digest(value: Any) -> str:
-    """Short hash of a JSON value, independent of the order of its keys."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def data_fingerprint(data: Path) -> str:
-    """Short hash of the prepared data: of its labels and of the fingerprints of its splits."""
-    files = [data / "labels.json", *sorted(data.glob("*/state.json"))]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
-
-
-def special_tail(data: Path) -> list[int]:
-    """Special tokens that stay at the end of a text of the prepared data when it is cut."""
-    return json.loads((data / "profile.json").read_text())["special_tail"]
 
 
 def code_commit() -> str | None:

@@ -12,11 +12,11 @@ import torch
 from datasets import Dataset, load_from_disk
 from torch.utils.data import Sampler
 
-from ablation.facts.quantities import cut_of
-from ablation.inputs.data import SPLITS, training_rows, truncate_ids
-from ablation.training.plan import epoch_order
-from ablation.training.prefix import Prefix, States
-from ablation.training.request import special_tail
+from ablation.data.prepared import special_tail
+from ablation.data.rows import SPLITS, training_rows, truncate_ids
+from ablation.frozen.cache import Prefix, States
+from ablation.settings.quantities import cut_of
+from ablation.training.intent import epoch_order
 
 
 class Rows(torch.utils.data.Dataset):

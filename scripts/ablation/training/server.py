@@ -2,7 +2,8 @@
 
 It has one thread and has computed nothing, so that a fork is safe; it checks that before each fork
 and refuses otherwise. A child sets up its own process group as DeepSpeed's launcher would. It dies
-with its supervisor, with its connection and with the server's knowledge: see `ablation.runs.warm`.
+with its supervisor, with its connection and with the server's knowledge: see
+`ablation.machine.warm`.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from ablation.cli import run
-from ablation.runs.launch import Process, remove_shared_memory, watch_supervisor
-from ablation.runs.warm import IDLE_SECONDS, bind, kill_session, receive_request, remove
-from ablation.training.errors import RunError
+from ablation.errors import RunError
+from ablation.machine.launcher import Process, remove_shared_memory, watch_supervisor
+from ablation.machine.warm import IDLE_SECONDS, bind, kill_session, receive_request, remove
 
 PRELOADED = (
     "torch",
@@ -59,7 +60,7 @@ def preload() -> None:
     from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING  # noqa: F401
     from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
-    from ablation.runs.prefix import FAMILIES
+    from ablation.frozen.which import FAMILIES
 
     get_checkpoint_conversion_mapping("llama")  # it is built once and kept
     for family in FAMILIES:
@@ -198,8 +199,8 @@ def perform(task: dict[str, Any], threads: int) -> None:
 
     import torch
 
+    from ablation.frozen.cache import write_caches
     from ablation.training.job import run_job
-    from ablation.training.prefix import write_caches
 
     random.seed()
     torch.set_num_threads(threads)

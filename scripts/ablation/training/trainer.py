@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from transformers import PrinterCallback, Trainer, TrainerCallback
 
-from ablation.runs.quality import quality_scores
 from ablation.training.network import skip_frozen_layers, trainable_state
+from ablation.training.quality import quality_scores
 from ablation.training.request import COMPLETE
 from ablation.training.rows import EpochSampler
 

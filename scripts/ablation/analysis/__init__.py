@@ -1,1 +1,0 @@
-"""From metrics to evidence: contrasts, intervals, attribution, verdicts, health, decisions."""

@@ -1,0 +1,1 @@
+"""What two configurations do, where they differ, and what follows from it without training."""

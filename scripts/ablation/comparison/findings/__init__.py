@@ -1,0 +1,27 @@
+"""Facts about two configurations that need no training: a small function each.
+
+To add one: write a function that takes a `Pair` and yields a `Finding` in the module of its topic,
+name it in that module's `CHECKS`, and give it a title and a text in
+`workflow/report/messages/findings.en.yaml` and `findings.ko.yaml`.
+"""
+
+from __future__ import annotations
+
+from ablation.comparison.findings import data, files, lora, schedule, systems
+from ablation.comparison.findings.finding import SEVERITIES, Finding, Pair, Place
+
+CHECKS = (
+    *data.CHECKS,
+    *lora.CHECKS,
+    *schedule.CHECKS,
+    *systems.CHECKS,
+    *files.CHECKS,
+)
+
+__all__ = ["CHECKS", "Finding", "Pair", "Place", "find_findings"]
+
+
+def find_findings(pair: Pair) -> list[Finding]:
+    """All findings, the gravest first, in the order of the topics within a severity."""
+    found = [finding for check in CHECKS for finding in check(pair)]
+    return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))

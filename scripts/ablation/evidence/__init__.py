@@ -1,0 +1,1 @@
+"""From metrics to evidence: contrasts, intervals, verdicts, health, decisions."""

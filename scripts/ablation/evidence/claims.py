@@ -1,0 +1,192 @@
+"""Verdicts: what the source report promised against what was measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ablation.errors import UserError
+from ablation.evidence.families import Evidence, plain_evidence
+from ablation.evidence.statistics import Estimate, is_equivalent, seeds_to_decide
+from ablation.study.claim import (
+    ABSOLUTE,
+    CONFIRMED,
+    FACTOR,
+    REDUCTION,
+    REFUTED,
+    UNDECIDED,
+    Claim,
+    accepted_range,
+)
+
+EQUIVALENT = "equivalent"
+NO_DIFFERENCE = "no_difference"
+NOT_SEPARATED = "not_separated"
+
+LEVELS = ("NONE", "LOW", "MEDIUM", "HIGH")
+LEVELS_THAT_MATTER = LEVELS[1:]
+MULTIPLES = {"low": 1.0, "medium": 2.0, "high": 5.0}
+
+
+@dataclass(frozen=True)
+class Impact:
+    """How large the effect of a contrast is, and how sure.
+
+    Attributes:
+        level: One of `LEVELS`, or "undecided".
+        possible: The levels that the simultaneous interval reaches.
+        direction: "helps", "hurts" or "unclear" (it is not sure that there is an effect).
+        equivalent: Whether there is surely no effect as large as delta.
+        seeds_to_decide: Seeds that would decide it; None if decided or unknown.
+    """
+
+    level: str
+    possible: tuple[str, ...]
+    direction: str
+    equivalent: bool
+    seeds_to_decide: int | None
+
+
+def level_of(size: float, delta: float, multiples: Mapping[str, float] = MULTIPLES) -> str:
+    """The level of an effect of this size (no sign), in multiples of delta."""
+    size = abs(size)
+    if size < multiples["low"] * delta:
+        return "NONE"
+    if size < multiples["medium"] * delta:
+        return "LOW"
+    return "MEDIUM" if size < multiples["high"] * delta else "HIGH"
+
+
+def levels_between(
+    low: float, high: float, delta: float, multiples: Mapping[str, float] = MULTIPLES
+) -> tuple[str, ...]:
+    """All levels that effects between `low` and `high` have."""
+    sizes = abs(low), abs(high)
+    smallest = 0.0 if low <= 0 <= high else min(sizes)
+    first = LEVELS.index(level_of(smallest, delta, multiples))
+    last = LEVELS.index(level_of(max(sizes), delta, multiples))
+    return LEVELS[first : last + 1]
+
+
+def is_decided_gain(contrast: Mapping[str, Any]) -> bool:
+    """Whether a contrast of effects.json surely helps, by an amount that matters."""
+    impact = contrast["impact"]
+    return impact["level"] in LEVELS_THAT_MATTER and impact["direction"] == "helps"
+
+
+def more_than(n: int, seeds: int | None) -> int | None:
+    """A number of seeds that is more than the n that did not decide; None stays unknown."""
+    return None if seeds is None else max(seeds, n + 1)
+
+
+def judge_impact(
+    improvement: Estimate,
+    delta: float,
+    multiples: Mapping[str, float] = MULTIPLES,
+    evidence: Evidence | None = None,
+) -> Impact:
+    """The measured impact of an improvement (positive is better).
+
+    Whether there is an effect is decided by the corrected test, how large it can be by the
+    simultaneous interval, and the level is that of the estimate. Undecided while there is no sure
+    effect and the interval reaches further than delta, unless the effect is surely smaller.
+
+    Args:
+        improvement: The estimate with its own intervals.
+        delta: The smallest effect that matters.
+        multiples: From how many times delta on each level begins.
+        evidence: What may be concluded within the study's family; None judges it on its own.
+    """
+    found = plain_evidence(improvement, delta) if evidence is None else evidence
+    if improvement.estimate is None or found.low is None or found.high is None:
+        return Impact(UNDECIDED, LEVELS, "unclear", False, None)
+    low, high = found.low, found.high
+    direction = "unclear"
+    if found.significant:
+        direction = "helps" if improvement.estimate > 0 else "hurts"
+    possible = levels_between(low, high, delta, multiples)
+    if found.equivalent:
+        return Impact("NONE", possible, direction, True, None)
+    if direction == "unclear" and max(-low, high) > delta:
+        size = abs(improvement.estimate)
+        seeds = seeds_to_decide(improvement.sd, max(size, delta - size), found.confidence)
+        needed = more_than(improvement.n, seeds)
+        return Impact(UNDECIDED, possible, direction, False, needed)
+    level = level_of(improvement.estimate, delta, multiples)
+    return Impact(level, possible, direction, False, None)
+
+
+def judge_impact_claim(claimed: str, impact: Impact) -> str:
+    """Verdict on a claimed level of impact, which is a claim that the difference helps.
+
+    Judged by the simultaneous interval, so that what it confirms or refutes holds together for all
+    claimed levels; equivalence is tested for each at 5 %. Confirmed if the interval reaches no
+    other level, refuted if it does not reach this one or if the difference makes things worse.
+    """
+    if claimed not in LEVELS:
+        raise UserError("a claimed impact has an unknown level", found=claimed, allowed=LEVELS)
+    if impact.equivalent:
+        return CONFIRMED if claimed == "NONE" else EQUIVALENT
+    if impact.level == UNDECIDED and impact.possible == LEVELS:
+        return UNDECIDED
+    if impact.direction == "hurts" and claimed != "NONE" and impact.level != "NONE":
+        return REFUTED
+    if impact.possible == (claimed,):
+        return CONFIRMED
+    return REFUTED if claimed not in impact.possible else UNDECIDED
+
+
+def in_unit(value: float | None, unit: str) -> float | None:
+    """A difference (absolute) or a log ratio (else) in the unit of the claim."""
+    if value is None or unit == ABSOLUTE:
+        return value
+    factor = math.exp(value)
+    return factor if unit == FACTOR else 1.0 - factor
+
+
+def claim_interval(effect: Estimate, unit: str) -> tuple[float | None, float | None]:
+    """The 95 % interval in the unit of the claim, lower end first."""
+    low, high = in_unit(effect.low, unit), in_unit(effect.high, unit)
+    return (high, low) if unit == REDUCTION else (low, high)
+
+
+def judge_claim(claim: Claim, effect: Estimate, delta: float | None) -> str:
+    """Verdict on a claim; `delta` (same unit) allows "equivalent", None where there is none."""
+    low, high = claim_interval(effect, claim.unit)
+    if low is None or high is None:
+        return UNDECIDED
+    accept_low, accept_high = accepted_range(claim)
+    if accept_low <= low and high <= accept_high:
+        return CONFIRMED
+    if delta is not None and claim.unit == ABSOLUTE and is_equivalent(effect, delta):
+        return EQUIVALENT
+    return REFUTED if high < accept_low or low > accept_high else UNDECIDED
+
+
+def claim_distance(claim: Claim, effect: Estimate) -> float | None:
+    """How far the estimate is from the nearest end of the accepted range.
+
+    In the scale of the effect: of differences, or of log ratios.
+    """
+    if effect.estimate is None:
+        return None
+    ends = [end for end in accepted_range(claim) if math.isfinite(end)]
+    if claim.unit == REDUCTION:
+        ends = [1.0 - end for end in ends]
+    if claim.unit != ABSOLUTE:
+        ends = [math.log(end) for end in ends if end > 0]
+    return min((abs(effect.estimate - end) for end in ends), default=None)
+
+
+def multiples_of(metric: Mapping[str, Any]) -> Mapping[str, float]:
+    """The thresholds of the impact levels, as multiples of delta; the study may set its own."""
+    own = metric.get("impact_multiples") or {}
+    merged = {name: float(own.get(name, value)) for name, value in MULTIPLES.items()}
+    ordered: Sequence[float] = list(merged.values())
+    if list(ordered) != sorted(ordered) or ordered[0] <= 0:
+        raise UserError(
+            "metric.impact_multiples must rise from low to high", found=merged, allowed=MULTIPLES
+        )
+    return merged

@@ -1,0 +1,176 @@
+"""Verdicts on the claims of study.yaml, out of the estimated contrasts.
+
+Claimed levels of impact are judged within the study's family (see `claims.judge_impact`). Each
+statement in numbers is one question that was asked beforehand, and is judged alone at 95 %; with
+sequential looks, by the repeated interval that holds over all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import pandas as pd
+
+from ablation.errors import UserError
+from ablation.evidence import claims as verdicts
+from ablation.evidence import statistics
+from ablation.evidence.statistics import Estimate
+from ablation.study.arithmetic import is_arithmetic
+from ablation.study.claim import SEED_SPREAD, read_claim
+
+
+def judge_impacts(
+    study: Mapping[str, Any], contrasts: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """A verdict on each claimed level; a setting is measured with all that moves in its stage.
+
+    What only moves with the remainder gets none: no one grouped those settings, so their sum says
+    nothing about any of them.
+    """
+    owner = {
+        setting: contrast
+        for contrast in contrasts
+        if contrast["kind"] in ("stage", "remainder")
+        for setting in contrast["settings"]
+    }
+    judged = []
+    for claim in (study.get("claims") or {}).get("impact") or []:
+        setting, claimed = str(claim["setting"]), str(claim["impact"]).upper()
+        contrast = owner.get(setting)
+        if contrast is None:
+            verdict = verdicts.NO_DIFFERENCE
+        elif contrast["kind"] == "remainder" and len(contrast["settings"]) > 1:
+            verdict = verdicts.NOT_SEPARATED
+        else:
+            raw = contrast["impact"]
+            impact = verdicts.Impact(**{**raw, "possible": tuple(raw["possible"])})
+            verdict = verdicts.judge_impact_claim(claimed, impact)
+        judged.append(
+            {
+                "setting": setting,
+                "claimed": claimed,
+                "contrast": contrast["id"] if contrast else None,
+                "verdict": verdict,
+            }
+        )
+    return judged
+
+
+def judge_statements(
+    study: Mapping[str, Any],
+    contrasts: Sequence[Mapping[str, Any]],
+    table_of: Mapping[str, pd.DataFrame],
+    metric: Mapping[str, Any],
+    confidences_of: Callable[[int], tuple[float, float]] | None = None,
+) -> list[dict[str, Any]]:
+    """A verdict on each statement in numbers that runs decide (arithmetic decides the others).
+
+    Args:
+        study: study.yaml.
+        contrasts: The estimated contrasts.
+        table_of: Each quantity's table.
+        metric: The study's metric.
+        confidences_of: With sequential looks, the confidences of the intervals of so many seeds,
+            for an effect and for equivalence.
+    """
+    names = _contrast_names(contrasts)
+    judged = []
+    for entry in (study.get("claims") or {}).get("statements") or []:
+        if is_arithmetic(entry):
+            continue
+        claim = read_claim(entry)
+        if claim.contrast not in names:
+            raise UserError(
+                f"claim {claim.id} names an unknown contrast",
+                found=claim.contrast,
+                allowed=sorted(names),
+            )
+        contrast = names[claim.contrast]
+        effect = claim_effect(claim, contrast, table_of, str(metric["name"]))
+        confidence = statistics.CONFIDENCE
+        if confidences_of is not None and effect.low is not None:
+            confidence, narrow = confidences_of(effect.n)
+            effect = _at(effect, confidence, narrow)
+        delta = metric["delta"] if claim.quantity == metric["name"] else None
+        judged.append(_judge_statement(claim, effect, delta, confidence))
+    return judged
+
+
+def _judge_statement(
+    claim: verdicts.Claim, effect: Estimate, delta: float | None, confidence: float
+) -> dict[str, Any]:
+    verdict = verdicts.judge_claim(claim, effect, delta)
+    low, high = verdicts.claim_interval(effect, claim.unit)
+    return {
+        **asdict(claim),
+        "estimate": verdicts.in_unit(effect.estimate, claim.unit),
+        "interval_low": low,
+        "interval_high": high,
+        "confidence": confidence,
+        "n": effect.n,
+        "no_interval": effect.no_interval,
+        "verdict": verdict,
+        "seeds_to_decide": _claim_seeds(claim, effect, verdict),
+    }
+
+
+def _contrast_names(contrasts: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Contrasts by the names a claim may use: gap, all_stages, remainder, a stage, or any id."""
+    names = {c["id"]: c for c in contrasts}
+    names |= {c["stage"]: c for c in contrasts if c["kind"] == "stage"}
+    totals = [c for c in contrasts if c["kind"] == "total"]
+    return names | ({"all_stages": totals[-1]} if totals else {})
+
+
+def claim_effect(
+    claim: verdicts.Claim,
+    contrast: Mapping[str, Any],
+    table_of: Mapping[str, pd.DataFrame],
+    metric: str,
+) -> Estimate:
+    """What a claim is judged by: a difference, or for relative units a log ratio."""
+    arm, reference, same = contrast["arm"], contrast["reference"], contrast["one_run"]
+    if claim.quantity == SEED_SPREAD:
+        if claim.unit == verdicts.ABSOLUTE:
+            raise UserError(
+                f"claim {claim.id}: a spread is compared as a ratio",
+                found=claim.unit,
+                allowed=[verdicts.FACTOR, verdicts.REDUCTION],
+            )
+        return statistics.spread_ratio(table_of[metric], arm, reference, identical=same)
+    if claim.quantity not in table_of:
+        raise UserError(
+            f"claim {claim.id} names an unknown quantity",
+            found=claim.quantity,
+            allowed=[*table_of, SEED_SPREAD],
+        )
+    table = table_of[claim.quantity]
+    if claim.unit == verdicts.ABSOLUTE:
+        return statistics.paired_difference(table, arm, reference, identical=same)
+    return statistics.paired_log_ratio(table, arm, reference, identical=same)
+
+
+def _at(effect: Estimate, confidence: float, narrow: float) -> Estimate:
+    """The effect with its 95 % and 90 % intervals replaced by those of other confidences."""
+
+    def ends(level: float) -> tuple[float, float] | None:
+        if effect.sd is not None:
+            return statistics.interval_at(effect, level)
+        half = statistics.half_spread(effect.n, level)
+        return float(effect.estimate or 0.0) - half, float(effect.estimate or 0.0) + half
+
+    wide, inner = ends(confidence), ends(narrow)
+    if wide is None or inner is None:
+        return effect
+    return replace(effect, low=wide[0], high=wide[1], low90=inner[0], high90=inner[1])
+
+
+def _claim_seeds(claim: verdicts.Claim, effect: Estimate, verdict: str) -> int | None:
+    if verdict != verdicts.UNDECIDED:
+        return None
+    distance = verdicts.claim_distance(claim, effect)
+    if claim.quantity == SEED_SPREAD:
+        return verdicts.more_than(effect.n, statistics.seeds_for_spread(distance))
+    return verdicts.more_than(effect.n, statistics.seeds_to_decide(effect.sd, distance))

@@ -1,0 +1,125 @@
+"""The measured quantities of a study as tables of seeds and arms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ablation.evidence import statistics
+from ablation.evidence.metrics import COMPLETED, DIVERGED, MISSING
+
+FINAL_SUFFIX = ".final"
+WORST_SCORE = 0.0
+ROUGHNESS = "loss_roughness"
+BATCH = (
+    "environment.world_size",
+    "environment.per_device_train_batch_size",
+    "environment.gradient_accumulation_steps",
+)
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One measured quantity and how it is read.
+
+    Attributes:
+        column: Its column in metrics.csv.
+        higher_is_better: Its direction; None when it has none.
+        worst: What a diverged run counts as: a number, "observed" (the worst value of any run of
+            the study), or None (a diverged run has no value).
+        shrinks_with_batch: Whether it is the noise of a mean over the batch, to be compared times
+            the root of the effective batch.
+    """
+
+    name: str
+    column: str
+    higher_is_better: bool | None
+    worst: float | str | None
+    shrinks_with_batch: bool = False
+
+
+def quantities(metric: Mapping[str, Any]) -> dict[str, Quantity]:
+    """Everything a contrast is estimated for; the study's metric comes first.
+
+    The metric is read from the weights an arm selects (final or best epoch), and again, with the
+    suffix ".final", from the final weights of every arm.
+    """
+    name, higher = str(metric["name"]), bool(metric.get("higher_is_better", True))
+    measured = {"eval_accuracy": True, "eval_macro_f1": True, "eval_loss": False}
+    measured = {name: higher} | {key: value for key, value in measured.items() if key != name}
+    found = {}
+    for key, better in measured.items():
+        bounded = better and (key == "eval_accuracy" or "_f1" in key)
+        worst: float | str = WORST_SCORE if bounded else "observed"
+        found[key] = Quantity(key, f"quality.selected.{key}", better, worst)
+        final = key + FINAL_SUFFIX
+        found[final] = Quantity(final, f"quality.final.{key}", better, worst)
+    for key, better in (
+        ("initial_loss", None),
+        ("final_loss", False),
+        ("clipped_share", False),
+        (ROUGHNESS, False),
+    ):
+        found[key] = Quantity(key, f"optimisation.{key}", better, None, key == ROUGHNESS)
+    for key in ("train_runtime", "peak_memory_bytes"):
+        found[key] = Quantity(key, f"cost.{key}", False, None)
+    return found
+
+
+def long_table(runs: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
+    """Columns arm, seed, value of one quantity; diverged runs count as its worst value.
+
+    A value that shrinks with the batch is given times the root of the effective batch, which makes
+    it the noise of a single row.
+    """
+    table = runs[["arm", "seed", "status"]].copy()
+    values = runs.get(quantity.column, np.nan)
+    table["value"] = pd.to_numeric(pd.Series(values, index=runs.index), errors="coerce")
+    if quantity.shrinks_with_batch and set(BATCH) <= set(runs):
+        table["value"] *= np.sqrt(runs[list(BATCH)].apply(pd.to_numeric).prod(axis=1, skipna=False))
+    table.loc[table["status"] == MISSING, "value"] = np.nan
+    diverged = table["status"] == DIVERGED
+    table.loc[diverged, "value"] = np.nan
+    if quantity.worst is not None:
+        completed = table.loc[table["status"] == COMPLETED, "value"].dropna()
+        worst: float = np.nan
+        if isinstance(quantity.worst, float):
+            worst = quantity.worst
+        elif len(completed):
+            worst = float(completed.min() if quantity.higher_is_better else completed.max())
+        table.loc[diverged, "value"] = worst
+    return table[["arm", "seed", "value"]]
+
+
+def paired_runs(grid: Mapping[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs with the seed that each stands beside: that of an A/A control is another's."""
+    beside = {
+        (run["arm"], int(run["seed"])): int(run["paired_seed"])
+        for run in grid.get("runs", [])
+        if "paired_seed" in run
+    }
+    if not beside:
+        return runs
+    seeds = [
+        beside.get((arm, int(seed)), int(seed))
+        for arm, seed in zip(runs["arm"], runs["seed"], strict=True)
+    ]
+    return runs.assign(seed=seeds)
+
+
+def wide_tables(runs: pd.DataFrame, metric: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Each quantity as a table of seeds (rows) and arms (columns)."""
+    return {
+        name: statistics.wide_table(long_table(runs, quantity))
+        for name, quantity in quantities(metric).items()
+    }
+
+
+def diverged_runs(runs: pd.DataFrame) -> set[tuple[str, int]]:
+    """The arm and seed of each run that diverged."""
+    own = runs[runs["status"] == DIVERGED]
+    return {(arm, int(seed)) for arm, seed in zip(own["arm"], own["seed"], strict=True)}

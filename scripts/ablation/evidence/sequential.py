@@ -1,0 +1,353 @@
+"""Seeds added until a contrast is decided, with the error held over all looks.
+
+The looks and the most seeds are fixed in advance. At a look the paired t test has to beat a nominal
+p value that spends only part of the error (Lan and DeMets 1983, Biometrika 70(3):659-663). The
+boundaries are computed: under no effect the t statistics of growing samples form a Markov chain
+that knows no scale (Basu's theorem: direction and length of a Gaussian vector are independent), so
+one state, integrated from seed to seed, gives them without simulation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+from scipy import optimize, special
+
+from ablation.evidence.inference import ALPHA, t_test
+from ablation.evidence.statistics import EQUIVALENCE_CONFIDENCE, ROUNDING, t_quantile
+
+OBRIEN_FLEMING = "obf"
+POCOCK = "pocock"
+SPENDINGS = (OBRIEN_FLEMING, POCOCK)
+
+CONTINUE = "continue"
+SUPERIOR = "superior"
+INFERIOR = "inferior"
+EQUIVALENT = "equivalent"
+UNDECIDED = "undecided"
+
+# Why a contrast stopped, or did not: ids of the report's texts.
+BEYOND_BOUNDARY = "beyond_boundary"
+INSIDE_DELTA = "inside_delta"
+ALL_EQUAL = "all_equal"
+HOPELESS = "conditional_power"
+NO_MORE_SEEDS = "maximum_reached"
+NOT_YET = "between_boundaries"
+FIRST_LOOK = "before_first_look"
+
+HOPELESS_POWER = 0.10
+LOOKS = (3, 5, 7, 9, 12)
+CELLS = 400
+
+
+def spent(share: float, alpha: float, spending: str) -> float:
+    """The two-sided error that may be spent when this share of the most seeds is there.
+
+    O'Brien-Fleming form 4 - 4 Phi(z / sqrt(t)), z the upper alpha / 4 point; Pocock form
+    alpha ln(1 + (e - 1) t) (Lan and DeMets 1983; CRAN gsMeanFreq).
+    """
+    if spending == POCOCK:
+        return alpha * math.log(1 + (math.e - 1) * share)
+    return 4 * float(special.ndtr(float(special.ndtri(alpha / 4)) / math.sqrt(share)))
+
+
+@lru_cache(maxsize=256)
+def boundaries(
+    looks: tuple[int, ...], alpha: float = ALPHA, spending: str = OBRIEN_FLEMING
+) -> tuple[float, ...]:
+    """The nominal two-sided p value to beat at each look; the last look is the most seeds.
+
+    Args:
+        looks: Numbers of seeds, rising, from 2 on.
+        alpha: Two-sided error over all looks; for one of m contrasts, the family's over m.
+        spending: "obf" (hard at first, costs the last look little) or "pocock" (saves
+            seeds where effects are large).
+    """
+    shares = [spent(n / looks[-1], alpha, spending) for n in looks]
+    found = [shares[0]]
+    state = _start(looks[0], _cosine(shares[0], looks[0]))
+    for (before, n), already, may in zip(pairwise(looks), shares[:-1], shares[1:], strict=True):
+        for seeds in range(before, n - 1):
+            state = _advance(state, seeds, np.linspace(0, math.pi / 2, CELLS + 1))
+        nominal = _nominal(state, n, may - already)
+        found.append(nominal)
+        state = _advance(state, n - 1, _edges(_cosine(nominal, n)))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class _State:
+    """What is still going on after n seeds: mass of |cosine| between the values and their mean.
+
+    Attributes:
+        cosines: The middle of each cell of |w|, w = sum / sqrt(n * sum of squares).
+        mass: Probability of each cell together with not having stopped before.
+    """
+
+    cosines: np.ndarray
+    mass: np.ndarray
+
+
+def _cosine(p: float, n: int) -> float:
+    """The |cosine| beyond which the t test of n values has a two-sided p below this one."""
+    t = -float(special.stdtrit(n - 1, p / 2))
+    return 1.0 / math.sqrt(1.0 + (n - 1) / t**2) if t > 0 else 0.0
+
+
+def _edges(cosine: float) -> np.ndarray:
+    """Cell edges, as angles, of what does not stop at a boundary."""
+    return np.linspace(0, math.asin(cosine), CELLS + 1)
+
+
+def _middles(angles: np.ndarray) -> np.ndarray:
+    return np.sin((angles[1:] + angles[:-1]) / 2)
+
+
+def _start(n: int, cosine: float) -> _State:
+    angles = _edges(cosine)
+    t = math.sqrt(n - 1) * np.tan(angles)
+    inside = 1 - 2 * special.stdtr(n - 1, -t)
+    return _State(_middles(angles), np.diff(inside))
+
+
+def _within(cosines: np.ndarray, n: int, limits: np.ndarray) -> np.ndarray:
+    """P(|w| after n + 1 values is at most each limit), for each |w| after n: (cosines, limits).
+
+    The next value in units of the root of the sum of squares is u = T / sqrt(n) with T of Student's
+    t distribution with n degrees of freedom, and the next w is (sqrt(n) w + u) / sqrt((n + 1)
+    (1 + u^2)); so the limits on u are the roots of a quadratic.
+    """
+    s = math.sqrt(n) * cosines[:, None]
+    b = limits[None, :] ** 2 * (n + 1)
+    lead = np.where(np.abs(1 - b) < 1e-12, 1e-12, 1 - b)
+    inner = b * (1 + s**2 - b)
+    q = -(s + np.sqrt(np.maximum(inner, 0.0)))
+    q = np.where(q == 0, -1e-300, q)
+    roots = np.sort(np.stack([q / lead, (s**2 - b) / q]), axis=0)
+    low, high = special.stdtr(n, math.sqrt(n) * roots)
+    between = high - low
+    return np.where(inner < 0, 1.0, np.where(lead > 0, between, 1.0 - between))
+
+
+def _advance(state: _State, n: int, angles: np.ndarray) -> _State:
+    """The state one seed later, within the cells between these angles."""
+    kernel = np.diff(_within(state.cosines, n, np.sin(angles)), axis=1)
+    return _State(_middles(angles), state.mass @ kernel)
+
+
+def _nominal(state: _State, n: int, increment: float) -> float:
+    """The nominal p at n seeds whose crossing, for the first time, has this probability."""
+
+    def crossing(log_p: float) -> float:
+        limit = np.array([_cosine(math.exp(log_p), n)])
+        beyond = 1.0 - _within(state.cosines, n - 1, limit)[:, 0]
+        return float(state.mass @ beyond) - increment
+
+    low, high = math.log(max(increment, 1e-300)), 0.0
+    # A first crossing is a crossing, so the nominal p is at least the increment.
+    if crossing(low) >= 0:
+        return math.exp(low)
+    return math.exp(float(optimize.brentq(crossing, low, high, xtol=1e-10)))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is fixed before the first seed.
+
+    Attributes:
+        looks: Numbers of seeds at which may be looked, rising; the last is the most seeds.
+        alpha: Two-sided family-wise error over all looks and contrasts.
+        spending: "obf" or "pocock".
+        delta: The smallest effect that matters; None never stops for futility.
+        families: How many contrasts share alpha (Bonferroni).
+    """
+
+    looks: tuple[int, ...]
+    alpha: float = ALPHA
+    spending: str = OBRIEN_FLEMING
+    delta: float | None = None
+    families: int = 1
+
+    @property
+    def effect_limits(self) -> tuple[float, ...]:
+        """The nominal p of an effect at each look."""
+        return boundaries(self.looks, self.alpha / max(1, self.families), self.spending)
+
+    @property
+    def equivalence_limits(self) -> tuple[float, ...]:
+        """One minus the confidence of the interval that has to lie inside plus or minus delta.
+
+        Spent as an effect's: a plain 90 % interval at each of three looks would call an effect of
+        just delta equivalent in 11 % of studies instead of 5 %.
+        """
+        return boundaries(self.looks, 1 - EQUIVALENCE_CONFIDENCE, self.spending)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look found.
+
+    Attributes:
+        n: Seeds.
+        estimate: Mean improvement.
+        sd: Standard deviation over the seeds.
+        low, high: The repeated interval: over all looks together it misses the truth at most with
+            the error of the plan (Jennison and Turnbull 1989, J. R. Stat. Soc. B 51(3):305-361).
+        low90, high90: The same at 90 %, for equivalence.
+        p: Two-sided p value of the paired t test, None without spread.
+        boundary: The nominal p to beat.
+        status, reason: As in `Decision`, at this look.
+    """
+
+    n: int
+    estimate: float
+    sd: float
+    low: float | None
+    high: float | None
+    low90: float | None
+    high90: float | None
+    p: float | None
+    boundary: float
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a contrast is decided, and why.
+
+    Attributes:
+        status: "continue", "superior", "inferior", "equivalent" or "undecided".
+        reason: Text id: "beyond_boundary", "inside_delta", "all_equal" (not one seed differs at
+            all), "conditional_power", "maximum_reached", "between_boundaries" or
+            "before_first_look".
+        n: Seeds it was decided with, or that there are.
+        next_n: The look to go on to; None when stopped.
+        looks: Every look up to the decision.
+    """
+
+    status: str
+    reason: str
+    n: int
+    next_n: int | None
+    looks: tuple[Look, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """The same as plain JSON values."""
+        return {**asdict(self), "looks": [asdict(look) for look in self.looks]}
+
+
+def decide(differences: Mapping[int, float] | Sequence[float], plan: Plan) -> Decision:
+    """What the seeds so far say about one contrast.
+
+    The first look that decides is the one that counts: later seeds, which other contrasts may have
+    needed, change nothing. Stopping for futility does not bind: the boundaries hold without it.
+
+    Args:
+        differences: Improvements (positive is better), by seed in the order they were planned.
+        plan: The looks, and the error to spend on them.
+    """
+    given = differences.values() if isinstance(differences, Mapping) else differences
+    values = np.array([value for value in given if math.isfinite(value)], dtype=float)
+    found: list[Look] = []
+    for number, n in enumerate(plan.looks):
+        if len(values) < n:
+            reason = NOT_YET if found else FIRST_LOOK
+            return Decision(CONTINUE, reason, len(values), n, tuple(found))
+        found.append(_look(values[:n], plan, number))
+        if found[-1].status != CONTINUE:
+            return Decision(found[-1].status, found[-1].reason, n, None, tuple(found))
+    raise ValueError("a plan has at least one look")
+
+
+def confidences_at(plan: Plan) -> Callable[[int], tuple[float, float]]:
+    """The confidence of repeated intervals by the number of seeds, for a question of its own.
+
+    That of the interval for an effect, and that of the one for equivalence. Between looks they are
+    those of the look before, and before the first look those of the first.
+    """
+    alone = replace(plan, families=1)
+    limits = list(zip(plan.looks, alone.effect_limits, alone.equivalence_limits, strict=True))
+
+    def confidences(n: int) -> tuple[float, float]:
+        reached = [limit for limit in limits if limit[0] <= n] or limits[:1]
+        return 1 - reached[-1][1], 1 - reached[-1][2]
+
+    return confidences
+
+
+def latest_look(differences: Mapping[int, float] | Sequence[float], plan: Plan) -> Look | None:
+    """The largest look there are seeds for, whether it decides or not; None before the first.
+
+    Its repeated interval holds whatever was concluded, and done, before.
+    """
+    given = differences.values() if isinstance(differences, Mapping) else differences
+    values = np.array([value for value in given if math.isfinite(value)], dtype=float)
+    reached = [number for number, n in enumerate(plan.looks) if n <= len(values)]
+    return _look(values[: plan.looks[reached[-1]]], plan, reached[-1]) if reached else None
+
+
+def _look(values: np.ndarray, plan: Plan, number: int) -> Look:
+    n, limit = len(values), plan.effect_limits[number]
+    mean, sd = float(values.mean()), float(values.std(ddof=1))
+    p = t_test(values)
+    ends: list[float | None] = [None] * 4
+    if p is not None:
+        error = sd / math.sqrt(n)
+        halves = (
+            t_quantile(1 - x, n - 1) * error for x in (limit, plan.equivalence_limits[number])
+        )
+        ends = [mean + sign * half for half in halves for sign in (-1, 1)]
+    look = Look(n, mean, sd, *ends, p, limit, CONTINUE, NOT_YET)
+    status, reason = _status(look, plan)
+    return replace(look, status=status, reason=reason)
+
+
+def _status(look: Look, plan: Plan) -> tuple[str, str]:
+    if look.p is not None and look.p <= look.boundary:
+        return (SUPERIOR if look.estimate > 0 else INFERIOR), BEYOND_BOUNDARY
+    last = look.n == plan.looks[-1]
+    if plan.delta is not None and look.p is None and abs(look.estimate) < ROUNDING:
+        return UNDECIDED, ALL_EQUAL
+    if plan.delta is not None and look.low90 is not None:
+        if -plan.delta < look.low90 and look.high90 < plan.delta:
+            return EQUIVALENT, INSIDE_DELTA
+        if not last and max(conditional_powers(look, plan)) < HOPELESS_POWER:
+            return UNDECIDED, HOPELESS
+    return (UNDECIDED, NO_MORE_SEEDS) if last else (CONTINUE, NOT_YET)
+
+
+def conditional_powers(look: Look, plan: Plan) -> tuple[float, float]:
+    """The chances that the most seeds will show an effect, and that they will show equivalence.
+
+    Given the seeds so far, with the measured standard deviation taken as the true one (Lan, Simon
+    and Halperin 1982, Seq. Anal. 1(3):207-219). For an effect the truth is taken to be the
+    estimate or delta, whichever is further from zero; for equivalence, the estimate or zero,
+    whichever makes it likelier. Optimistic on purpose: a contrast is given up only when hope does
+    not help either.
+    """
+    delta, most, mean = float(plan.delta or 0.0), plan.looks[-1], look.estimate
+    share = look.n / most
+    spread = look.sd * math.sqrt(most - look.n) / most
+    error = look.sd / math.sqrt(most)
+    needed = t_quantile(1 - plan.effect_limits[-1], most - 1) * error
+    room = delta - t_quantile(1 - plan.equivalence_limits[-1], most - 1) * error
+
+    def above(bound: float, truth: float) -> float:
+        expected = share * mean + (1 - share) * truth
+        return float(special.ndtr((expected - bound) / spread))
+
+    further = math.copysign(max(abs(mean), delta), mean)
+    shown = above(needed, further) + 1 - above(-needed, further)
+    equal = max(above(-room, t) - above(room, t) for t in (mean, 0.0)) if room > 0 else 0.0
+    return shown, equal
+
+
+def seeds_needed(decisions: Iterable[Decision]) -> int | None:
+    """The number of seeds to go on to so that an open contrast has its next look, or None."""
+    return min((d.next_n for d in decisions if d.next_n is not None), default=None)

@@ -1,0 +1,120 @@
+"""Convergence stability: what it means here, and which of two arms is steadier.
+
+Four measures, because "steady" is said of four things:
+
+- loss roughness: the relative noise of the training loss around its trend (see
+  `training.summary.roughness_around_trend`). It is there for every run, so that a few paired seeds
+  decide; it is the measure the verdict rests on.
+- seed-to-seed spread: the ratio of the standard deviations of the metric over seeds. It is what a
+  user who trains once cares for, but a standard deviation of few values is itself hardly known:
+  halving it takes some 18 seeds to show. Reported with its F interval.
+- share of clipped steps: how often the gradient was too long to be believed.
+- divergences: runs whose loss stopped being a number. An arm that diverges on more seeds than the
+  other is never called steadier, however smooth its other runs are.
+
+A larger batch smooths the curve without making training any steadier: the noise of a mean over a
+batch falls with its square root. So roughness is compared times the root of the effective batch
+(see `outcomes.long_table`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from scipy import stats
+
+from ablation.evidence import statistics
+from ablation.evidence.outcomes import ROUGHNESS
+from ablation.evidence.statistics import Estimate
+
+STEADIER = "steadier"
+LESS_STEADY = "less_steady"
+SAME = "same"
+UNDECIDED = "undecided"
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Divergences:
+    """On how many shared seeds each of two arms diverged.
+
+    Attributes:
+        arm, reference: Seeds on which it diverged.
+        n: Seeds that both arms have run.
+        p: Exact two-sided p of a sign test on the seeds on which only one of them did (McNemar
+            1947, Psychometrika 12(2):153-157); None where there is no such seed.
+    """
+
+    arm: int
+    reference: int
+    n: int
+    p: float | None
+
+
+def count_divergences(
+    arm: str, reference: str, seeds: Sequence[int], diverged: set[tuple[str, int]]
+) -> Divergences:
+    """The divergences of two arms over the seeds that both have run."""
+    here = {seed for seed in seeds if (arm, seed) in diverged}
+    there = {seed for seed in seeds if (reference, seed) in diverged}
+    only, others = len(here - there), len(there - here)
+    p = float(stats.binomtest(only, only + others).pvalue) if only + others else None
+    return Divergences(len(here), len(there), len(seeds), p)
+
+
+def judge(roughness: Estimate, divergences: Divergences) -> str:
+    """Whether an arm is steadier than its reference.
+
+    Decided by the interval of the log ratio of roughness; more divergences forbid "steadier", and
+    surely more of them (sign test at 5 %) mean "less steady".
+    """
+    if divergences.p is not None and divergences.p <= ALPHA:
+        return LESS_STEADY if divergences.arm > divergences.reference else STEADIER
+    if roughness.low is None or roughness.high is None:
+        return UNDECIDED
+    if roughness.low == roughness.high == 0 and divergences.arm == divergences.reference:
+        return SAME
+    if roughness.low > 0:
+        return LESS_STEADY if divergences.arm >= divergences.reference else UNDECIDED
+    if roughness.high < 0:
+        return STEADIER if divergences.arm <= divergences.reference else UNDECIDED
+    return UNDECIDED
+
+
+def compare(
+    table_of: Mapping[str, pd.DataFrame],
+    metric: str,
+    arm: str,
+    reference: str,
+    identical: bool,
+    diverged: set[tuple[str, int]],
+) -> dict[str, Any]:
+    """The stability of an arm against its reference, as it stands in effects.json.
+
+    Roughness and spread are logarithms of ratios (negative is steadier), the share of clipped
+    steps a difference.
+    """
+    seeds = statistics.paired_arrays(table_of[metric], arm, reference)[2]
+    roughness = statistics.paired_log_ratio(
+        table_of[ROUGHNESS], arm, reference, identical=identical
+    )
+    clipped = statistics.paired_difference(
+        table_of["clipped_share"], arm, reference, identical=identical
+    )
+    spread = statistics.spread_ratio(table_of[metric], arm, reference, identical=identical)
+    divergences = count_divergences(arm, reference, seeds, diverged)
+    return {
+        "verdict": judge(roughness, divergences),
+        "loss_roughness": roughness.as_dict(),
+        "seed_spread": spread.as_dict(),
+        "clipped_share": clipped.as_dict(),
+        "divergences": {
+            "arm": divergences.arm,
+            "reference": divergences.reference,
+            "n": divergences.n,
+            "p": divergences.p,
+        },
+    }

@@ -1,1 +1,0 @@
-"""What two configurations do, before any training: effective values, and what follows from them."""

@@ -1,1 +1,0 @@
-"""What runs need: the prepared model and the prepared data."""

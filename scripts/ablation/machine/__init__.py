@@ -1,0 +1,1 @@
+"""One run seen from outside, without torch: GPUs, leases, launcher, warm worker."""

@@ -1,1 +1,0 @@
-"""What a study asks and which runs answer it: designs, arms, costs, power, explanation."""

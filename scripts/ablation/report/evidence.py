@@ -1,0 +1,595 @@
+"""The report's evidence: planned contrasts with their tests, and what each design adds to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ablation.evidence.factorials import BETWEEN
+from ablation.evidence.families import SPENDING
+from ablation.report.advice import delta_text
+from ablation.report.sections import impact_text
+from ablation.report.sources import Sources
+from ablation.words.catalogue import cell, localized
+
+Effect = Mapping[str, Any]
+
+MORE_SIGNIFICANT = 1e-3
+HARDLY = 0.99
+ROMAN = {3: "III", 4: "IV", 5: "V"}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of the report: a heading, sentences, and a table with what is to be known of it.
+
+    Attributes:
+        title: Its heading.
+        columns, rows: The table; no rows leave it out.
+        notes: Sentences below it.
+        figure: The name of a figure to show, or None.
+    """
+
+    title: str
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    notes: Sequence[str] = field(default_factory=tuple)
+    figure: str | None = None
+
+
+def planned_effects(effects: Mapping[str, Any]) -> list[Effect]:
+    """The members of the family in its order: contrasts, Shapley values, main effects."""
+    fractional = effects.get("fractional") or {}
+    every = [*effects["contrasts"], *effects["shapley"], *fractional.get("effects", [])]
+    named = {one["id"]: one for one in every}
+    return [named[name] for name in effects["family"]["members"] if name in named]
+
+
+def effect_label(sources: Sources, name: str) -> str:
+    """What an effect of effects.json is about, in words, by its id."""
+    t = sources.messages
+    kind, _, rest = name.partition(":")
+    if kind == "greedy":
+        direction, _, rest = rest.partition(":")
+        kind = f"greedy_{direction}"
+    if kind == "remainder":
+        kind, rest = "stage", kind
+    if kind == "total":
+        return t("evidence.label.total", name=sources.arm_title(rest))
+    if kind == "tuning":
+        return f"`{rest}`"
+    return t(f"evidence.label.{kind}", name=factor_title(sources, rest))
+
+
+def factor_title(sources: Sources, name: str) -> str:
+    """A factor in words: a stage by its number and title, the remainder, else its name."""
+    t = sources.messages
+    numbers = [s["stage"] for s in sources.path if s["kind"] == "stage"]
+    for stage in sources.study.get("stages") or []:
+        if stage["name"] == name and name in numbers:
+            title = localized(stage.get("title") or name, t.language)
+            return t("path.titled", step=factor_name(sources, name), title=title)
+    return factor_name(sources, name)
+
+
+def factor_name(sources: Sources, name: str) -> str:
+    """A factor in as few words as there are: "stage 1", "remainder", else its name."""
+    t = sources.messages
+    numbers = [s["stage"] for s in sources.path if s["kind"] == "stage"]
+    if name == "remainder":
+        return t("path.remainder")
+    return t("path.stage", number=sources.stage_number(name)) if name in numbers else f"`{name}`"
+
+
+def p_text(p: float | None, sources: Sources, digits: int = 2) -> str:
+    """A p value: two digits, or that it is below 0.001 or above 0.99; a dash for none."""
+    if p is None:
+        return sources.messages("none")
+    if p < MORE_SIGNIFICANT:
+        return "< 0.001"
+    return "> 0.99" if p > HARDLY else sources.messages.number(p, digits)
+
+
+def evidence_blocks(sources: Sources) -> list[Block]:
+    """Everything that stands under "Evidence", each part only where there is data for it."""
+    if all(one["improvement"]["estimate"] is None for one in planned_effects(sources.effects)):
+        return []
+    parts = (
+        evidence_block(sources),
+        single_block(sources),
+        shapley_block(sources),
+        interaction_block(sources),
+        fractional_block(sources),
+        greedy_block(sources),
+        tuning_block(sources),
+        control_block(sources),
+        compute_block(sources),
+        sequential_block(sources),
+    )
+    return [part for part in parts if part is not None]
+
+
+# --- Every planned contrast ---------------------------------------------------------------------
+
+
+def evidence_block(sources: Sources) -> Block:
+    """The planned contrasts with both intervals, both tests, and what is shown of them."""
+    t, effects = sources.messages, sources.effects
+    staged = effects["family"]["method"] == SPENDING
+    confidence = t.percent(effects["family"]["simultaneous_confidence"], 2)
+    simultaneous = "repeated" if staged else "simultaneous"
+    columns = [
+        t("column.contrast"),
+        t("evidence.column.effect"),
+        t("evidence.column.own"),
+        t(f"evidence.column.{simultaneous}", confidence=confidence),
+        "n",
+        t("evidence.column.p_plain" if staged else "evidence.column.p_holm"),
+        t("evidence.column.p_flip" if staged else "evidence.column.p_flip_holm"),
+        t("evidence.column.odds"),
+        t("evidence.column.equivalence", delta=delta_text(sources)),
+    ]
+    rows = [_evidence_row(sources, one, staged) for one in planned_effects(effects)]
+    notes = [t("evidence.reading"), *_pairing_line(sources), *_unequal_line(sources)]
+    if any(one["family"]["max_t_p"] is not None for one in planned_effects(effects)):
+        notes.append(t("evidence.max_t"))
+    return Block(t("evidence.title"), columns, rows, notes)
+
+
+def _evidence_row(sources: Sources, one: Effect, staged: bool) -> list[str]:
+    t, metric, family = sources.messages, sources.metric, one["family"]
+    improvement, joint = one["improvement"], one["simultaneous"]
+    keys = ["sign_flip_p"] if staged else ["sign_flip_p", "sign_flip_p_adjusted", "max_t_p"]
+    flips = " / ".join(p_text(family[key], sources, 3) for key in keys)
+    return [
+        cell(effect_label(sources, one["id"])),
+        t.difference(improvement["estimate"], metric),
+        t.interval(improvement["low"], improvement["high"], metric),
+        t.interval(joint["low"], joint["high"], metric),
+        str(improvement["n"]),
+        p_text(family["p" if staged else "p_adjusted"], sources),
+        flips,
+        odds_text(sources, one["probability_of_improvement"]),
+        _equivalence_text(sources, one["tost"], staged),
+    ]
+
+
+def odds_text(sources: Sources, odds: Mapping[str, Any]) -> str:
+    """A probability of improvement with its exact interval."""
+    t = sources.messages
+    if odds["estimate"] is None:
+        return t("none")
+    if odds["low"] is None:
+        return f"{t.percent(odds['estimate'], 0)} {t('no_interval')}"
+    ends = f"[{t.percent(odds['low'], 0)}, {t.percent(odds['high'], 0)}]"
+    return f"{t.percent(odds['estimate'], 0)} {ends}"
+
+
+def _equivalence_text(sources: Sources, tost: Mapping[str, Any], staged: bool) -> str:
+    """Whether an effect is surely small; with looks the repeated interval says so, not this p."""
+    t = sources.messages
+    if tost["equivalent"]:
+        shown = t("evidence.equivalent.shown")
+    else:
+        shown = t("evidence.equivalent.not_shown")
+    return shown if staged or tost["p"] is None else f"{shown} ({p_equals(tost['p'], sources)})"
+
+
+def p_equals(p: float, sources: Sources) -> str:
+    """A p value in a sentence: "p = 0.031", "p < 0.001"."""
+    text = p_text(p, sources)
+    return f"p {text}" if text[0] in "<>" else f"p = {text}"
+
+
+def _pairing_line(sources: Sources) -> list[str]:
+    """How much comparing within seeds gained, over the planned contrasts."""
+    t = sources.messages
+    members = set(sources.effects["family"]["members"])
+    pairs = [c["pairing"] for c in sources.effects["contrasts"] if c["id"] in members]
+    known = sorted(p["correlation"] for p in pairs if p["correlation"] is not None)
+    if not known:
+        return []
+    middle = known[len(known) // 2]
+    numbers = {"low": t.number(known[0], 2), "high": t.number(known[-1], 2)}
+    error = t.number(max(0.0, 1 - middle) ** 0.5, 2)
+    return [t("evidence.pairing", middle=t.number(middle, 2), error=error, **numbers)]
+
+
+def _unequal_line(sources: Sources) -> list[str]:
+    """That some contrasts have fewer seeds than others, where that is so."""
+    numbers = {one["improvement"]["n"] for one in planned_effects(sources.effects)}
+    if len(numbers) < 2:
+        return []
+    return [sources.messages("evidence.unequal", low=min(numbers), high=max(numbers))]
+
+
+# --- Designs --------------------------------------------------------------------------------------
+
+
+def _of_kind(sources: Sources, *kinds: str) -> list[Effect]:
+    return [c for c in sources.effects["contrasts"] if c["kind"] in kinds]
+
+
+def _effect_rows(sources: Sources, found: Iterable[Effect]) -> list[list[str]]:
+    return [
+        [
+            cell(effect_label(sources, one["id"])),
+            sources.messages.effect(one["improvement"], sources.metric),
+            cell(impact_text(sources, one)),
+        ]
+        for one in found
+    ]
+
+
+def _effect_columns(sources: Sources, first: str = "column.contrast") -> list[str]:
+    t = sources.messages
+    return [t(first), t("column.effect"), t("column.measured_impact")]
+
+
+def single_block(sources: Sources) -> Block | None:
+    """Each factor alone, and as the last one: a difference between both is an interaction.
+
+    A column is there where the study has planned its contrasts.
+    """
+    t, metric = sources.messages, sources.metric
+    found = {(c["kind"], c["stage"]): c for c in _of_kind(sources, "only", "without")}
+    if not found:
+        return None
+    kinds = [kind for kind in ("only", "without") if any(kind == k for k, _ in found)]
+    rows = []
+    for name in dict.fromkeys(factor for _, factor in found):
+        shown = [
+            t("none")
+            if one is None
+            else f"{t.effect(one['improvement'], metric)} → {impact_text(sources, one)}"
+            for one in (found.get((kind, name)) for kind in kinds)
+        ]
+        rows.append([cell(factor_title(sources, name)), *map(cell, shown)])
+    columns = [t("column.step"), *(t(f"single.{kind}") for kind in kinds)]
+    notes = [t("single.reading")] if len(kinds) > 1 else []
+    return Block(t("single.title"), columns, rows, notes)
+
+
+def shapley_block(sources: Sources) -> Block | None:
+    """Each factor's mean effect over all orders; together they are what all factors do."""
+    t, effects, metric = sources.messages, sources.effects, sources.metric
+    facts = effects["factorial"]
+    if facts is None:
+        return None
+    if not effects["shapley"]:
+        names = t.listing([" + ".join(cell_) or "current" for cell_ in facts["lacking"]])
+        return Block(t("shapley.title"), notes=[t("factorial.lacking", cells=names)])
+    rows = []
+    for one in effects["shapley"]:
+        joint, share = one["simultaneous"], one["share"]
+        part = t("share.none")
+        if share is not None:
+            ends = f"[{t.percent(share['low'], 0)}, {t.percent(share['high'], 0)}]"
+            part = f"{t.percent(share['estimate'], 0)} {ends}"
+        rows.append(
+            [
+                cell(factor_title(sources, one["factor"])),
+                t.effect(one["improvement"], metric),
+                t.interval(joint["low"], joint["high"], metric),
+                part,
+                cell(impact_text(sources, one)),
+            ]
+        )
+    columns = [
+        t("column.step"),
+        t("column.effect"),
+        t("shapley.joint"),
+        t("shapley.share"),
+        t("column.measured_impact"),
+    ]
+    notes = [t("shapley.reading", factors=len(facts["factors"]), cells=facts["cells"])]
+    return Block(t("shapley.title"), columns, rows, [*_shapley_sum(sources), *notes])
+
+
+def _shapley_sum(sources: Sources) -> list[str]:
+    """What the Shapley values add up to, and how that compares to the gap."""
+    t, metric = sources.messages, sources.metric
+    values = [one["improvement"]["estimate"] for one in sources.effects["shapley"]]
+    gap = sources.contrasts["gap"]["improvement"]["estimate"]
+    if None in values:
+        return []
+    whole = "remainder" in {one["factor"] for one in sources.effects["shapley"]}
+    key = "shapley.sum_gap" if whole or sources.stages_reach_backup else "shapley.sum_stages"
+    return [t(key, sum=t.difference(sum(values), metric), gap=t.difference(gap, metric))]
+
+
+def interaction_block(sources: Sources) -> Block | None:
+    """What pairs of factors do beyond the sum of both."""
+    t, found = sources.messages, sources.effects["interactions"]
+    if not found:
+        return None
+    staged = found[0]["family"]["method"] == SPENDING
+    p = "p" if staged else "p_adjusted"
+    rows = [
+        [
+            cell(" × ".join(factor_title(sources, name) for name in one["pair"])),
+            t.effect(one["improvement"], sources.metric),
+            t.interval(one["simultaneous"]["low"], one["simultaneous"]["high"], sources.metric),
+            p_text(one["family"][p], sources),
+            cell(interaction_text(sources, one)),
+        ]
+        for one in found
+    ]
+    columns = [
+        t("interactions.pair"),
+        t("column.effect"),
+        t("shapley.joint"),
+        t("evidence.column.p_plain" if staged else "evidence.column.p_holm"),
+        t("column.verdict"),
+    ]
+    notes = [t("interactions.reading", size=found[0]["family"]["size"])]
+    return Block(t("interactions.title"), columns, rows, notes, "interactions")
+
+
+def interaction_text(sources: Sources, one: Effect) -> str:
+    """Whether factors strengthen or weaken each other, as far as that is sure."""
+    t = sources.messages
+    if one["tost"]["equivalent"]:
+        return t("interactions.none")
+    if not one["family"]["significant"]:
+        return t("interactions.open")
+    return t("interactions.more" if one["improvement"]["estimate"] > 0 else "interactions.less")
+
+
+def fractional_block(sources: Sources) -> Block | None:
+    """Main effects of the fraction, and the interactions that it cannot tell apart."""
+    t, facts = sources.messages, sources.effects["fractional"]
+    if facts is None:
+        return None
+    title = t("fractional.title")
+    if not facts["effects"]:
+        names = t.listing([" + ".join(cell_) or "current" for cell_ in facts["lacking"]])
+        return Block(title, notes=[t("factorial.lacking", cells=names)])
+    rows = []
+    for one in [*facts["effects"], *facts["chains"]]:
+        own = one.get("factor")
+        aliases = one["aliases"]
+        rows.append(
+            [
+                cell(factor_title(sources, own) if own else _chain(sources, aliases)),
+                cell(t.listing([_product(sources, a) for a in aliases]) if own else t("none")),
+                t.effect(one["improvement"], sources.metric),
+                cell(impact_text(sources, one) if own else interaction_text(sources, one)),
+            ]
+        )
+    columns = [
+        t("fractional.of"),
+        t("fractional.aliases"),
+        t("column.effect"),
+        t("column.measured_impact"),
+    ]
+    numbers = {
+        "cells": facts["cells"],
+        "resolution": ROMAN.get(facts["resolution"], facts["resolution"] or t("none")),
+    }
+    notes = [t("fractional.reading", **numbers), t("fractional.caveat")]
+    if facts["defining_words"]:
+        words = t.listing([_product(sources, word) for word in facts["defining_words"]])
+        notes.append(t("fractional.words", words=words))
+    return Block(title, columns, rows, notes)
+
+
+def _product(sources: Sources, name: str) -> str:
+    """A product of factors in short words: "stage 1 × remainder"; a minus stays in front."""
+    sign, factors = ("−", name[1:]) if name.startswith("-") else ("", name)
+    return sign + " × ".join(factor_name(sources, one) for one in factors.split(BETWEEN))
+
+
+def _chain(sources: Sources, aliases: Sequence[str]) -> str:
+    first, *rest = (_product(sources, name) for name in aliases)
+    return " ".join([first, *(f"− {o[1:]}" if o[0] == "−" else f"+ {o}" for o in rest)])
+
+
+def greedy_block(sources: Sources) -> Block | None:
+    """The greedy paths: what was chosen, over what, and what does something else the other way.
+
+    No impact stands beside a step: it is the best of several, by the seeds that measure it.
+    """
+    t, facts = sources.messages, sources.effects["greedy"]
+    if facts is None:
+        return None
+    rows = [
+        [
+            cell(effect_label(sources, name)),
+            t.effect(sources.contrasts[name]["improvement"], sources.metric),
+            cell(_losers(sources, name)),
+        ]
+        for name in facts["steps"]
+    ]
+    columns = [t("column.contrast"), t("column.effect"), t("greedy.losers")]
+    notes = [t("greedy.reading")]
+    both = [factor_name(sources, o["factor"]) for o in facts["interacting"] if o["same_arms"]]
+    if both:
+        notes.append(t("greedy.same_arms", steps=t.listing(both)))
+    for one in facts["interacting"]:
+        if one["same_arms"]:
+            continue
+        key = "greedy.interacts" if one["interacts"] else "greedy.no_difference"
+        effect = t.effect(one["difference"], sources.metric)
+        notes.append(t(key, step=factor_title(sources, one["factor"]), effect=effect))
+    return Block(t("greedy.title"), columns, rows, notes)
+
+
+def _losers(sources: Sources, name: str) -> str:
+    """The factors that a step of a greedy path did not choose, as what switching them on does."""
+    t = sources.messages
+    _, direction, factor = name.split(":", 2)
+    steps = (sources.grid.get("greedy_path") or {}).get(direction) or []
+    step = next((one for one in steps if one["chosen"] == factor), None)
+    if step is None:
+        return t("none")
+    sign = 1 if direction == "forward" else -1
+    return t.listing(
+        [
+            f"{factor_name(sources, o['factor'])} {t.difference(sign * o['gain'], sources.metric)}"
+            for o in step["candidates"]
+            if o["factor"] != factor and o["gain"] is not None
+        ]
+    )
+
+
+def tuning_block(sources: Sources) -> Block | None:
+    """Explicit values of a setting against the arm that the grid starts from."""
+    t, found = sources.messages, _of_kind(sources, "tuning")
+    if not found:
+        return None
+    rows = _effect_rows(sources, found)
+    columns = [t("column.arm"), t("column.effect"), t("tuning.impact")]
+    base = sources.arm_title(found[0]["reference"])
+    return Block(t("tuning.title"), columns, rows, [t("tuning.reading", base=base)])
+
+
+# --- Controls -------------------------------------------------------------------------------------
+
+
+def control_block(sources: Sources) -> Block | None:
+    """The noise: current against itself, and the smallest effect that these seeds can find."""
+    t, noise = sources.messages, sources.effects["noise_floor"]
+    metric, notes = sources.metric, []
+    if noise["a_a"] is not None:
+        effect = noise["a_a"]
+        known = effect["low"] is not None
+        excludes = known and (effect["low"] > 0 or effect["high"] < 0)
+        notes.append(t("controls.a_a", effect=t.effect(effect, metric)))
+        notes.append(t("controls.a_a_sd", sd=_size(sources, effect["sd"])))
+        if excludes:
+            notes.append(t("controls.a_a_warning"))
+    if noise["current_sd"] is not None:
+        notes.append(t("controls.current_sd", sd=_size(sources, noise["current_sd"])))
+    if noise["detectable"] is not None:
+        notes.append(
+            t(
+                "controls.detectable",
+                n=noise["n"],
+                sd=_size(sources, noise["paired_sd"]),
+                alone=_size(sources, noise["detectable"]),
+                corrected=_size(sources, noise["detectable_corrected"]),
+                size=sources.effects["family"]["size"],
+            )
+        )
+        if sources.effects["sequential"]:
+            notes.append(t("controls.looks"))
+        if noise["detectable_corrected"] > sources.effects["metric"]["delta"]:
+            notes.append(t("controls.too_coarse", delta=delta_text(sources)))
+    return Block(t("controls.title"), notes=notes) if notes else None
+
+
+def _size(sources: Sources, value: float | None) -> str:
+    return sources.messages.difference(value, sources.metric).lstrip("+")
+
+
+def compute_block(sources: Sources) -> Block | None:
+    """Each step split into what it does at equal compute and what the compute alone does."""
+    t, metric = sources.messages, sources.metric
+    found = {
+        (c["kind"], c["stage"]): c for c in _of_kind(sources, "equal_compute", "compute_alone")
+    }
+    if not found:
+        return None
+    rows = []
+    for name in dict.fromkeys(factor for _, factor in found):
+        whole = sources.contrasts["remainder" if name == "remainder" else f"stage:{name}"]
+        parts = [whole, found.get(("equal_compute", name)), found.get(("compute_alone", name))]
+        shown = [
+            t("none")
+            if c is None
+            else t("compute.same")
+            if c["one_run"]
+            else t.effect(c["improvement"], metric)
+            for c in parts
+        ]
+        rows.append([cell(factor_title(sources, name)), *shown])
+    columns = [t("column.step"), t("compute.whole"), t("compute.equal"), t("compute.alone")]
+    return Block(t("compute.title"), columns, rows, [t("compute.reading")])
+
+
+# --- Seeds added ----------------------------------------------------------------------------------
+
+
+def sequential_block(sources: Sources) -> Block | None:
+    """Where each planned contrast stopped, and why."""
+    t, facts = sources.messages, sources.effects["sequential"]
+    if facts is None:
+        return None
+    rows = []
+    for one in facts["contrasts"]:
+        last = one["looks"][-1] if one["looks"] else None
+        boundary = t.number(last["boundary"] if last else None, 2)
+        rows.append(
+            [
+                cell(effect_label(sources, one["id"])),
+                str(one["n"]),
+                t.number(last["p"] if last else None, 2),
+                boundary,
+                t(f"sequential.status.{one['status']}"),
+                t(f"sequential.reason.{one['reason']}"),
+            ]
+        )
+    columns = [
+        t("column.contrast"),
+        "n",
+        t("evidence.column.p_plain"),
+        t("sequential.boundary"),
+        t("column.verdict"),
+        t("sequential.why"),
+    ]
+    limits = [
+        t("sequential.look", n=n, p=t.number(p, 2))
+        for n, p in zip(facts["looks"], facts["boundaries"], strict=True)
+    ]
+    notes = [
+        t(
+            "sequential.reading",
+            looks=t.listing(limits),
+            spending=t(f"sequential.spending.{facts['spending']}"),
+            alpha=t.percent(facts["alpha"], 0),
+            size=facts["families"],
+        )
+    ]
+    if facts["next_seeds"]:
+        notes.append(t("sequential.next", n=facts["next_seeds"]))
+    return Block(t("sequential.title"), columns, rows, notes)
+
+
+# --- What did not run, and what was run again -----------------------------------------------------
+
+
+def left_out_lines(sources: Sources) -> list[str]:
+    """The arms that a design asks for and that cannot run, with the reason."""
+    t = sources.messages
+    return [
+        t("absent.left_out", arm=f"`{lost['arm']}`", reason=localized(lost["text"], t.language))
+        for lost in sources.effects["left_out"]
+    ]
+
+
+def confirmation_lines(sources: Sources) -> list[str]:
+    """What fresh seeds say of the recommendation; empty where it was not run again."""
+    t, verdict, metric = sources.messages, sources.confirmation, sources.metric
+    if not verdict:
+        return []
+    reason = t(f"confirmation.reason.{verdict['reason']}")
+    lines = [t(f"confirmation.{verdict['status']}", reason=reason)]
+    if "over_current" not in verdict:
+        return lines
+    below = {**verdict["over_backup"]}
+    below |= {"low": below["low90"], "high": below["high90"]}
+    lines.append(
+        t(
+            "confirmation.measured_backup" if verdict["is_backup"] else "confirmation.measured",
+            stages=t.listing([factor_title(sources, name) for name in verdict["stages"]]),
+            seeds=t.listing([str(seed) for seed in verdict["seeds"]]),
+            current=t.effect(verdict["over_current"], metric),
+            backup=t.effect(below, metric),
+            delta=delta_text(sources),
+        )
+    )
+    if verdict["few_seeds"]:
+        lines.append(t("confirmation.few_seeds"))
+    return lines

@@ -1,0 +1,192 @@
+"""The report's closing parts: how it was measured, and where the files are."""
+
+from __future__ import annotations
+
+import os
+
+import pandas as pd
+
+from ablation.evidence.contrasts import A_A
+from ablation.report.advice import delta_text
+from ablation.report.sources import SIDES, Sources
+from ablation.words.catalogue import Messages
+
+LEVELS = ("high", "medium", "low")
+
+
+def method_lines(sources: Sources) -> list[str]:
+    """Model, data, seeds, devices, versions, and the rules behind the words."""
+    t, effects = sources.messages, sources.effects
+    multiples = effects["metric"]["impact_multiples"]
+    levels = {level: delta_text(sources, multiples[level]) for level in LEVELS}
+    lines = [
+        *_model_lines(sources),
+        *_data_lines(sources),
+        t("method.seeds", seeds=t.listing([str(seed) for seed in effects["seeds"]])),
+        *_control_seeds(sources),
+        *_world_lines(sources),
+        *_path_lines(sources),
+        t("method.selected", metric=t(f"metric.{sources.metric}")),
+        t("method.interval"),
+        *_family_lines(sources),
+        t("method.impact", delta=delta_text(sources), **levels),
+        t(f"method.equivalence.{_kind(sources)}", delta=delta_text(sources)),
+        t("method.share"),
+        t("method.seeds_to_decide"),
+        t("method.claims"),
+    ]
+    if effects["sequential"]:
+        lines.append(t("method.claims_looks"))
+    if effects["diverged"]:
+        lines.append(t("method.diverged"))
+    if effects["family"]["n"] == 2:
+        lines.append(t("method.two_seeds"))
+    return [*lines, *_environment_lines(sources)]
+
+
+def _kind(sources: Sources) -> str:
+    return "looks" if sources.effects["sequential"] else "fixed"
+
+
+def _family_lines(sources: Sources) -> list[str]:
+    """What decides, corrected over how many contrasts, and what the sign-flip test can reach."""
+    t, family = sources.messages, sources.effects["family"]
+    if not family["size"]:
+        return []
+    size, alpha = family["size"], t.percent(family["alpha"], 0)
+    confidence = t.percent(family["simultaneous_confidence"], 2)
+    method = f"method.family.{family['method']}"
+    lines = [t(method, size=size, alpha=alpha, confidence=confidence), t("method.unplanned")]
+    if family["n"]:
+        key = "method.floor.cannot" if family["floor_in_words"] else "method.floor.can"
+        numbers = {"n": family["n"], "seeds": family["seeds_for_floor"]}
+        floor = t.number(family["sign_flip_floor"], 3)
+        lines.append(t(key, floor=floor, size=size, alpha=f"{family['alpha']:g}", **numbers))
+    return lines
+
+
+def _model_lines(sources: Sources) -> list[str]:
+    t, model = sources.messages, sources.study.get("model") or {}
+    package, revision = model.get("package"), model.get("revision")
+    if package:
+        file = str(package["file"]).rsplit("/", 1)[-1]
+        return [t("method.package", file=file, requirement=package["requirement"])]
+    name = model.get("path") or t("none")
+    return [t("method.model", model=f"`{name}`" + (f" @ `{revision}`" if revision else ""))]
+
+
+def _data_lines(sources: Sources) -> list[str]:
+    t, profile = sources.messages, sources.profile
+    if profile is None:
+        return [t("method.no_data")]
+    rows = profile["rows"]
+    counts = {key: f"{rows.get(key, 0):,}" for key in ("read", "train", "validation", "test")}
+    lines = [t("method.data", labels=profile["num_labels"], **counts)]
+    for key in ("without_label", "empty_text", "single_row_classes"):
+        if rows.get(key):
+            lines.append(t(f"method.{key}", n=f"{rows[key]:,}"))
+    return lines
+
+
+def _world_lines(sources: Sources) -> list[str]:
+    """How the effective batch was kept where the devices are not the source's."""
+    t, runs, lines = sources.messages, sources.runs, []
+    columns = [
+        f"environment.{key}"
+        for key in ("world_size", "per_device_train_batch_size", "gradient_accumulation_steps")
+    ]
+    if not set(columns) <= set(runs):
+        return []
+    for side in SIDES:
+        own = runs[runs["arm"] == side].dropna(subset=columns)
+        if own.empty:
+            continue
+        world, micro, accumulation = (int(own.iloc[0][column]) for column in columns)
+        planned = int(sources.settings(side)["world_size"])
+        if world != planned:
+            lines.append(
+                t(
+                    "method.world",
+                    side=t(f"side.{side}"),
+                    planned=planned,
+                    world=world,
+                    micro=micro,
+                    accumulation=accumulation,
+                    batch=world * micro * accumulation,
+                )
+            )
+    return lines
+
+
+def _control_seeds(sources: Sources) -> list[str]:
+    """The A/A control's own seeds, where the study has that control."""
+    t, runs = sources.messages, sources.runs
+    seeds = sorted({int(seed) for seed in runs.loc[runs["arm"] == A_A, "seed"]})
+    return [t("method.a_a_seeds", seeds=t.listing([str(seed) for seed in seeds]))] if seeds else []
+
+
+def _path_lines(sources: Sources) -> list[str]:
+    """Which runs read the cached states of the frozen layers, which did not, and why."""
+    t, runs = sources.messages, sources.runs
+    column, reason = "environment.path", "environment.path_reason"
+    lines = []
+    if column in runs:
+        own = runs.dropna(subset=[column]).drop_duplicates(["variant", "seed"])
+        plain = own[own[column] == "plain"]
+        counts = {"n": len(own) - len(plain), "total": len(own)}
+        if counts["n"]:
+            lines.append(t("method.path.cached", **counts))
+            lines += _partly_cached(t, own[own[column] == "cached"])
+        why = plain[reason] if reason in plain else plain[column].map(lambda _: None)
+        for text, group in plain.groupby(why.fillna(""), sort=False):
+            arms = [sources.arm_title(arm) for arm in dict.fromkeys(group["arm"])]
+            said = {"n": len(group), "total": len(own), "arms": t.listing(arms)}
+            lines.append(t("method.path.plain", reason=f"`{text}`" if text else t("none"), **said))
+    share = runs.get("data.real_token_share")
+    if share is not None and share.notna().any():
+        lines.append(t("method.real_tokens", share=_percent_range(t, share)))
+    return lines
+
+
+def _partly_cached(t: Messages, runs: pd.DataFrame) -> list[str]:
+    """What the cache holds of the rows of runs that read it, where that isn't all."""
+    share = runs.get("environment.cached_share")
+    if share is None or not (share < 1).any():
+        return []
+    return [t("method.path.partly", share=_percent_range(t, share))]
+
+
+def _percent_range(t: Messages, shares: pd.Series) -> str:
+    """Shares in percent, from the lowest to the highest."""
+    low, high = (t.percent(float(end), 0) for end in (shares.min(), shares.max()))
+    return low if low == high else t("range.between", low=low, high=high)
+
+
+def _environment_lines(sources: Sources) -> list[str]:
+    t, runs, lines = sources.messages, sources.runs, []
+
+    def values(column: str) -> list[str]:
+        return sorted({str(v) for v in runs[column].dropna()}) if column in runs else []
+
+    devices = values("environment.device_name") or values("environment.device")
+    if devices:
+        lines.append(t("method.device", device=t.listing(devices)))
+    start = "environment.versions."
+    names = sorted(c for c in runs.columns if c.startswith(start) and values(c))
+    if names:
+        pairs = [f"{name.removeprefix(start)} {' / '.join(values(name))}" for name in names]
+        lines.append(t("method.versions", versions=t.listing(pairs)))
+    commits = values("environment.code_commit")
+    if commits:
+        lines.append(t("method.commit", commit=t.listing([f"`{c[:12]}`" for c in commits])))
+    return lines
+
+
+def location_rows(sources: Sources) -> list[dict[str, str]]:
+    """Where the files are: the users' as they are named, the results from the report's folder."""
+    t = sources.messages
+    rows = [(t(f"side.{side}"), str(sources.resolved[side]["file"])) for side in SIDES]
+    rows.append((t("location.study"), os.path.normpath(sources.study_file)))
+    for key in ("metrics", "effects", "runs", "figures"):
+        rows.append((t(f"location.{key}"), t(f"location.{key}_path")))
+    return [{"what": what, "where": f"`{where}`"} for what, where in rows]

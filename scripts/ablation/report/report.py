@@ -1,0 +1,371 @@
+"""The report as Markdown: everything is decided and formatted here, the template only shows it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from ablation.evidence.health import health_rows, read_health
+from ablation.evidence.outcomes import FINAL_SUFFIX
+from ablation.report import FIGURES, INTERACTIONS
+from ablation.report.advice import (
+    cause_rows,
+    decided_steps,
+    delta_text,
+    last_total,
+    recommendations,
+    rejected_lines,
+)
+from ablation.report.computed import decided_claims, finding_lines, quantity_rows
+from ablation.report.evidence import (
+    confirmation_lines,
+    effect_label,
+    evidence_blocks,
+    left_out_lines,
+)
+from ablation.report.method import location_rows, method_lines
+from ablation.report.sections import group_sections, impact_text, undecided_text
+from ablation.report.sources import SIDES, Sources
+from ablation.report.steadiness import steadiness_block
+from ablation.settings.catalogue import NO_OP, in_arm
+from ablation.study.claim import CONTRASTS
+from ablation.words.catalogue import cell, is_score, localized, signed
+
+TEMPLATE = Path(__file__).resolve().parents[3] / "workflow" / "report" / "report.md.j2"
+
+
+def render_report(sources: Sources, figures: str | Path, output: str | Path) -> str:
+    """The report's Markdown; links are relative to the folder of `output`."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATE.parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    template = environment.get_template(TEMPLATE.name)
+    return template.render(**report_context(sources, figures, output))
+
+
+def report_context(sources: Sources, figures: str | Path, output: str | Path) -> dict[str, Any]:
+    """All values the template shows."""
+    t, language = sources.messages, sources.messages.language
+    folder = Path(output).parent
+    return {
+        "t": t,
+        "metric": sources.metric,
+        "title": localized(sources.study.get("title"), language),
+        "date": sources.measured_at or t("not_measured"),
+        "purpose": localized(sources.study.get("purpose"), language),
+        "summary": summary_lines(sources),
+        "files": {side: sources.file_name(side) for side in SIDES},
+        "differences": [difference_row(sources, d) for d in sources.trained],
+        "difference_notes": difference_notes(sources),
+        "quantities": quantity_rows(sources),
+        "findings": finding_lines(sources),
+        "decided_claims": decided_claims(sources),
+        "sections": group_sections(sources),
+        "causes": cause_rows(sources),
+        "recommendations": recommendations(sources),
+        "rejected": rejected_lines(sources),
+        "confirmation": confirmation_lines(sources),
+        "claims": claim_rows(sources),
+        "claim_notes": claim_notes(sources),
+        "impact_claims": impact_claim_lines(sources),
+        "steadiness": steadiness_block(sources),
+        "path": path_rows(sources),
+        "evidence": evidence_blocks(sources),
+        "absent": [*absent_lines(sources), *left_out_lines(sources)],
+        "health": health_lines(sources),
+        "method": method_lines(sources),
+        "locations": location_rows(sources),
+        "figures": {
+            name: relative(Path(figures) / f"{name}.svg", folder)
+            for name in (*FIGURES, INTERACTIONS)
+        },
+        "has_runs": bool(sources.runs["status"].eq("completed").any()),
+    }
+
+
+def relative(path: str | Path, folder: Path) -> str:
+    """The path as a link from the report's folder, with forward slashes."""
+    return os.path.relpath(path, folder).replace(os.sep, "/")
+
+
+# --- In short ----------------------------------------------------------------------------------
+
+
+def summary_lines(sources: Sources) -> list[str]:
+    """The result in a few sentences: the gap, what helped, what hurt, what is open."""
+    t, metric = sources.messages, sources.metric
+    if not sources.runs["status"].isin(("completed", "diverged")).any():
+        return [t("summary.no_runs")]
+    gap = sources.contrasts["gap"]
+    means = [sources.arms[side]["means"][metric]["estimate"] for side in SIDES]
+    if any(mean is None for mean in means):
+        lines = [t("summary.no_gap")]
+    else:
+        lines = [
+            t(
+                "summary.gap",
+                metric=t(f"metric.{metric}"),
+                current=t.score(means[0], metric),
+                backup=t.score(means[1], metric),
+                effect=t.effect(gap["improvement"], metric),
+                verdict=impact_text(sources, gap),
+            )
+        ]
+    stages = last_total(sources)
+    if stages is not None and stages["improvement"]["estimate"] is not None:
+        effect = t.effect(stages["improvement"], metric)
+        verdict = impact_text(sources, stages)
+        lines.append(t("summary.stages", effect=effect, verdict=verdict))
+    for direction in ("helps", "hurts"):
+        steps = [s for s in decided_steps(sources) if s["impact"]["direction"] == direction]
+        if steps:
+            parts = [f"{sources.step_title(s)} {t.effect(s['improvement'], metric)}" for s in steps]
+            lines.append(t(f"summary.{direction}", steps="; ".join(parts)))
+    small = [s for s in sources.path if s["impact"]["level"] == "NONE"]
+    if small:
+        names = t.listing([sources.step_title(s) for s in small])
+        lines.append(t("summary.nothing", steps=names, delta=delta_text(sources)))
+    open_steps = [s for s in sources.path if s["impact"]["level"] == "undecided"]
+    if open_steps:
+        names = t.listing([sources.step_title(s) for s in open_steps])
+        lines.append(t("summary.undecided", steps=names))
+    return lines
+
+
+# --- Differences -------------------------------------------------------------------------------
+
+
+def difference_row(sources: Sources, difference: Mapping[str, Any]) -> dict[str, str]:
+    """One row of the table of differences."""
+    t, name = sources.messages, difference["setting"]
+    claims = (sources.study.get("claims") or {}).get("impact") or []
+    claimed = next((str(c["impact"]) for c in claims if c["setting"] == name), None)
+    step = sources.owner(name)
+    measured = t("none")
+    count = len(sources.moved(step)) if step else 0
+    if step is not None and step["kind"] == "remainder" and count > 1:
+        measured = t("differences.in_remainder", n=count)
+    elif step is not None:
+        key = "differences.alone" if count == 1 else "differences.together"
+        place = t(key, step=sources.step_name(step), n=count)
+        effect = t.effect(step["improvement"], sources.metric)
+        measured = t(
+            "differences.measured", impact=impact_text(sources, step), effect=effect, place=place
+        )
+    values = {side: cell(_shown(sources, difference[side])) for side in SIDES}
+    return {
+        "setting": cell(t.setting(name)),
+        **values,
+        "claimed": claimed or t("none"),
+        "measured": cell(measured),
+    }
+
+
+def _shown(sources: Sources, provenance: Mapping[str, Any]) -> str:
+    t = sources.messages
+    text = t.value(provenance["value"])
+    return t("value.default", value=text) if provenance["origin"] == "default" else text
+
+
+def difference_notes(sources: Sources) -> list[str]:
+    """What stands below the table: how to read it, and the differences that train nothing."""
+    t = sources.messages
+    notes = [t("differences.measured_together")]
+    kinds: dict[str, list[str]] = {"held": [], "no_op": [], "bookkeeping": []}
+    for difference in sources.differences:
+        name = difference["setting"]
+        if difference.get("held"):
+            kinds["held"].append(f"`{name}`")
+        elif difference["class"] == NO_OP:
+            kinds["no_op"].append(f"`{name}`")
+        elif not in_arm(name):
+            kinds["bookkeeping"].append(f"`{name}`")
+    notes += [
+        t(f"differences.{kind}", settings=t.listing(names))
+        for kind, names in kinds.items()
+        if names
+    ]
+    unstaged = [d["setting"] for d in sources.trained if d.get("stage") is None]
+    if unstaged:
+        names = t.listing([f"`{name}`" for name in unstaged])
+        effect = t.effect(sources.contrasts["remainder"]["improvement"], sources.metric)
+        notes.append(t("differences.unstaged", settings=names, effect=effect))
+    return notes
+
+
+# --- Claims ------------------------------------------------------------------------------------
+
+
+def claim_rows(sources: Sources) -> list[dict[str, str]]:
+    """What was promised, what was measured, and the verdict."""
+    t = sources.messages
+    texts = {
+        entry["id"]: localized(entry.get("text") or entry["id"], t.language)
+        for entry in (sources.study.get("claims") or {}).get("statements") or []
+    }
+    rows = []
+    for claim in sources.effects["claims"]["statements"]:
+        if claim["verdict"] == "undecided":
+            verdict = undecided_text(sources, claim, claim["seeds_to_decide"])
+        else:
+            verdict = t(f"verdict.{claim['verdict']}")
+        measured = t("effect.none")
+        if claim["estimate"] is not None:
+            low, high = claim["interval_low"], claim["interval_high"]
+            interval = t("no_interval") if low is None else _interval(sources, claim, low, high)
+            measured = f"{in_words(sources, claim, claim['estimate'])} {interval}"
+        contrast = claim["contrast"]
+        rows.append(
+            {
+                "claim": cell(texts.get(claim["id"], claim["id"])),
+                "quantity": t(f"metric.{claim['quantity']}"),
+                "compared": cell(_compared(sources, contrast)),
+                "claimed": _range(sources, claim, claim["low"], claim["high"]),
+                "measured": measured,
+                "n": str(claim["n"]),
+                "verdict": cell(verdict),
+            }
+        )
+    return rows
+
+
+def claim_notes(sources: Sources) -> list[str]:
+    """What a measured time says of the source's time, where a claim is about time."""
+    runs, claims = sources.runs, sources.effects["claims"]["statements"]
+    timed = any(claim["quantity"] == "train_runtime" for claim in claims)
+    cached = "environment.path" in runs and runs["environment.path"].eq("cached").any()
+    return [sources.messages("claims.cached_time")] if timed and cached else []
+
+
+def _compared(sources: Sources, name: str) -> str:
+    """What a claim's contrast compares: by a name of its own, a stage's, or any contrast's id."""
+    t = sources.messages
+    if name in CONTRASTS:
+        return t(f"compared.{name}")
+    steps = (s for s in sources.path if s["kind"] == "stage" and name in (s["stage"], s["id"]))
+    step = next(steps, None)
+    if step is None:
+        return effect_label(sources, name)
+    return t("compared.stage", step=sources.step_name(step))
+
+
+def in_words(sources: Sources, claim: Mapping[str, Any], value: float) -> str:
+    """A value in the unit of its claim; a reduction is shown as a change, so fewer is minus."""
+    t = sources.messages
+    if claim["unit"] == "factor":
+        return t.factor(value)
+    if claim["unit"] == "relative_reduction":
+        return t.change(-value)
+    return t.difference(value, claim["quantity"])
+
+
+def _interval(sources: Sources, claim: Mapping[str, Any], low: float, high: float) -> str:
+    t = sources.messages
+    if claim["unit"] == "absolute":
+        return t.interval(low, high, claim["quantity"])
+    ends = (high, low) if claim["unit"] == "relative_reduction" else (low, high)
+    return "[" + ", ".join(in_words(sources, claim, end) for end in ends) + "]"
+
+
+def _range(
+    sources: Sources, claim: Mapping[str, Any], low: float | None, high: float | None
+) -> str:
+    t = sources.messages
+    if claim["unit"] == "relative_reduction":
+        ends = [None if end is None else -end for end in (high, low)]
+        words = [None if end is None else t.change(end) for end in ends]
+    else:
+        words = [None if end is None else in_words(sources, claim, end) for end in (low, high)]
+        if claim["unit"] == "absolute" and is_score(claim["quantity"]) and None not in (low, high):
+            words[0] = signed(100 * float(low or 0))  # the unit stands once, at the end
+    if words[0] is None:
+        return t("range.at_most", high=words[1])
+    if words[1] is None:
+        return t("range.at_least", low=words[0])
+    return t("range.between", low=words[0], high=words[1])
+
+
+def impact_claim_lines(sources: Sources) -> list[str]:
+    """The verdicts on the claimed levels, gathered by verdict."""
+    t = sources.messages
+    groups: dict[str, list[str]] = {}
+    for claim in sources.effects["claims"]["impact"]:
+        text = f"`{claim['setting']}` ({claim['claimed']})"
+        groups.setdefault(claim["verdict"], []).append(text)
+    order = ("confirmed", "refuted", "equivalent", "undecided", "not_separated", "no_difference")
+    return [
+        t(f"impact_claims.{verdict}", settings=t.listing(groups[verdict]))
+        for verdict in order
+        if verdict in groups
+    ]
+
+
+# --- The staged path ---------------------------------------------------------------------------
+
+
+def path_rows(sources: Sources) -> list[dict[str, str]]:
+    """One row for each arm of the path with what it reached and what it cost."""
+    t, metric = sources.messages, sources.metric
+    rows = []
+    for name, arm in sources.arms.items():
+        means = arm["means"]
+        clipped = means["clipped_share"]["estimate"]
+        rows.append(
+            {
+                "arm": cell(sources.arm_title(name)),
+                "n": str(means[metric]["n"]),
+                "metric": mean_text(sources, means[metric], metric),
+                "final": mean_text(sources, means[metric + FINAL_SUFFIX], metric),
+                "macro_f1": mean_text(sources, means["eval_macro_f1"], "eval_macro_f1"),
+                "time": t.seconds(means["train_runtime"]["estimate"]),
+                "memory": t.memory(means["peak_memory_bytes"]["estimate"]),
+                "clipped": t.percent(clipped, 0),
+            }
+        )
+    return rows
+
+
+def mean_text(sources: Sources, summary: Mapping[str, Any], metric: str) -> str:
+    """A mean with the half width of its interval: "56.6% ± 2.1"."""
+    t = sources.messages
+    if summary["estimate"] is None:
+        return t("none")
+    text = t.score(summary["estimate"], metric)
+    if summary["low"] is None:
+        return text
+    half = (summary["high"] - summary["low"]) / 2
+    return f"{text} ± {100 * half:.1f}" if is_score(metric) else f"{text} ± {t.number(half)}"
+
+
+def absent_lines(sources: Sources) -> list[str]:
+    """The runs that are missing or diverged, by arm."""
+    t, lines = sources.messages, []
+    for kind in ("missing", "diverged"):
+        seeds: dict[str, list[str]] = {}
+        for run in sources.effects[kind]:
+            seeds.setdefault(run["arm"], []).append(str(run["seed"]))
+        lines += [
+            t(f"absent.{kind}", arm=sources.arm_title(arm), seeds=t.listing(numbers))
+            for arm, numbers in seeds.items()
+        ]
+    return lines
+
+
+def health_lines(sources: Sources) -> list[dict[str, str]]:
+    """The warnings about the runs, each with its evidence; none where none was checked."""
+    if not sources.health:
+        return []
+    rows = health_rows(read_health(sources.health), sources.messages.language)
+    return [
+        {**row, "arm": cell(sources.arm_title(row["arm"])), "text": cell(row["text"])}
+        for row in rows
+    ]

@@ -1,0 +1,360 @@
+"""The report's sections on groups of settings: what both files say, what follows, what it did."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ablation.data.counts import train_rows_of
+from ablation.dialects.defaults import NO_SUCH_STEP
+from ablation.errors import UserError
+from ablation.evidence.outcomes import FINAL_SUFFIX
+from ablation.report.excerpts import Excerpt, excerpt, places
+from ablation.report.sources import GROUPS, SIDES, Sources
+from ablation.settings.catalogue import NO_OP, group_of
+from ablation.settings.schedules import effective_batch, learning_rates, total_steps
+from ablation.words.catalogue import fence, short_value
+
+MOST_NAMED = 4
+
+SCHEDULE_GROUPS = ("scheduler", "learning_rate", "epochs")
+
+
+def group_sections(sources: Sources) -> list[dict[str, Any]]:
+    """One section for each group with differences that reach training, in order."""
+    sections = []
+    for group in GROUPS:
+        trained = [d for d in sources.trained if group_of(d["setting"]) == group]
+        if trained:
+            sections.append(_section(sources, group, trained, len(sections) + 1))
+    with_figure = next(
+        (s for name in SCHEDULE_GROUPS for s in sections if s["group"] == name), None
+    )
+    if with_figure is not None:
+        with_figure["shows_schedules"] = True
+    return sections
+
+
+def _section(
+    sources: Sources, group: str, trained: Sequence[Mapping[str, Any]], number: int
+) -> dict[str, Any]:
+    t = sources.messages
+    idle = [
+        d for d in sources.differences if group_of(d["setting"]) == group and d["class"] == NO_OP
+    ]
+    facts = _FACTS[group](sources) if group in _FACTS else []
+    if idle:
+        names = t.listing([f"`{d['setting']}`" for d in idle])
+        facts.append(t("fact.no_op", settings=names))
+    return {
+        "group": group,
+        "number": number,
+        "title": t(f"group.{group}"),
+        "sides": [_side(sources, side, [*trained, *idle]) for side in SIDES],
+        "arithmetic": batch_arithmetic(sources) if group == "batch" else [],
+        "facts": facts,
+        "measured": _measured(sources, trained),
+        "shows_schedules": False,
+    }
+
+
+def _side(sources: Sources, side: str, differences: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One side of a section: the lines of its file, and the values that stand in no line."""
+    t = sources.messages
+    numbers = [n for d in differences for n in places(d[side])]
+    found: Excerpt | None = excerpt(sources.lines[side], numbers)
+    name = sources.file_name(side)
+    unwritten = [
+        t("section.unwritten", setting=d["setting"], **_default(sources, d[side]))
+        for d in differences
+        if not places(d[side]) and d["class"] != NO_OP
+    ]
+    where = t("section.nowhere", file=name) if found is None else f"`{name}:{found.lines}`"
+    return {
+        "title": t(f"side.{side}"),
+        "where": where,
+        "text": found.text if found else "",
+        "fence": fence(found.text if found else ""),
+        "unwritten": unwritten,
+    }
+
+
+def _default(sources: Sources, provenance: Mapping[str, Any]) -> dict[str, str]:
+    t = sources.messages
+    origin, key = provenance.get("origin"), provenance.get("key")
+    reason = t("origin.derived")
+    if origin == "default":
+        known = key and key != NO_SUCH_STEP
+        reason = t("origin.default", library=key) if known else t("origin.absent")
+    return {"value": t.value(provenance.get("value")), "reason": reason}
+
+
+def _measured(sources: Sources, trained: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was measured for the steps that change a group's settings."""
+    t, own = sources.messages, {d["setting"] for d in trained}
+    lines = []
+    for step in sources.path:
+        mine = [name for name in step["settings"] if name in own]
+        if not mine:
+            continue
+        others = [f"`{name}`" for name in sources.moved(step) if name not in own]
+        if len(others) > MOST_NAMED:
+            others = [t("section.others", n=len(others))]
+        text = t(
+            "section.measured",
+            step=sources.step_title(step),
+            effect=t.effect(step["improvement"], sources.metric),
+            verdict=impact_text(sources, step),
+        )
+        if others:
+            text += " " + t("section.together", settings=t.listing(others))
+        lines.append(text)
+    return lines
+
+
+def impact_text(sources: Sources, contrast: Mapping[str, Any]) -> str:
+    """The measured impact in words: level and direction, or undecided and what would decide.
+
+    Where the interval reaches other levels than the estimate's, it says which.
+    """
+    t, impact = sources.messages, contrast["impact"]
+    if contrast.get("one_run"):
+        return t("impact.one_run")
+    if impact["level"] == "undecided":
+        return undecided_contrast(sources, contrast)
+    if contrast.get("same_results"):
+        return t("impact.same_results", level=impact["level"])
+    if impact["equivalent"]:
+        return t("impact.equivalent")
+    possible = impact["possible"]
+    between = "impact.level" if len(possible) == 1 else "impact.levels"
+    level = t(between, level=impact["level"], low=possible[0], high=possible[-1])
+    return t(f"impact.{impact['direction']}", level=level)
+
+
+def undecided_contrast(sources: Sources, contrast: Mapping[str, Any]) -> str:
+    """Undecided within the contrast's family, with what would decide it."""
+    size, seeds = contrast["family"]["size"], contrast["impact"]["seeds_to_decide"]
+    return undecided_text(sources, contrast["improvement"], seeds, size)
+
+
+def undecided_text(
+    sources: Sources, effect: Mapping[str, Any], seeds: int | None, comparisons: int = 1
+) -> str:
+    """Undecided, with its reason and the number of seeds that would decide.
+
+    Args:
+        sources: The report's inputs.
+        effect: The estimate.
+        seeds: How many seeds would decide; None where not even very many would.
+        comparisons: How many comparisons it was corrected over.
+    """
+    t = sources.messages
+    if effect["no_interval"]:
+        return t(f"undecided.{effect['no_interval']}")
+    key = "undecided.corrected" if comparisons > 1 else "undecided.alone"
+    words = t(key, size=comparisons)
+    if not seeds:
+        return t("undecided.many", undecided=words)
+    return t("undecided.seeds", undecided=words, seeds=seeds)
+
+
+# --- Facts that need no training ---------------------------------------------------------------
+
+
+def batch_arithmetic(sources: Sources) -> list[str]:
+    """The effective batch of both sides, multiplied out, and as it ran here."""
+    t, lines = sources.messages, []
+    for side in SIDES:
+        settings = sources.settings(side)
+        lines.append(
+            t(
+                "fact.batch.line",
+                side=t(f"side.{side}"),
+                micro=settings["per_device_train_batch_size"],
+                accumulation=settings["gradient_accumulation_steps"],
+                devices=settings["world_size"],
+                batch=effective_batch(settings),
+            )
+        )
+    return lines
+
+
+def _batch(sources: Sources) -> list[str]:
+    t = sources.messages
+    here, there = (effective_batch(sources.settings(side)) for side in SIDES)
+    if here == there:
+        return [t("fact.batch.equal", batch=here)]
+    return [t("fact.batch.differs", current=here, backup=there, factor=t.factor(there / here))]
+
+
+def _pair(sources: Sources, name: str) -> tuple[Any, Any]:
+    return sources.settings("current").get(name), sources.settings("backup").get(name)
+
+
+def _ratio(sources: Sources, name: str) -> list[str]:
+    here, there = _pair(sources, name)
+    if not here or there is None:
+        return []
+    factor = sources.messages.factor(there / here)
+    return [sources.messages("fact.ratio", setting=name, factor=factor)]
+
+
+def lora_scale(settings: Mapping[str, Any]) -> float:
+    """What the adapter's product is multiplied by: alpha / r, with rsLoRA alpha / sqrt(r)."""
+    rank = float(settings["lora.r"])
+    return float(settings["lora.lora_alpha"]) / (
+        math.sqrt(rank) if settings.get("lora.use_rslora") else rank
+    )
+
+
+def _lora(sources: Sources) -> list[str]:
+    t = sources.messages
+    here, there = (lora_scale(sources.settings(side)) for side in SIDES)
+    facts, ranks = [], _pair(sources, "lora.r")
+    if not math.isclose(here, there):
+        facts.append(t("fact.lora.scale", current=t.number(here), backup=t.number(there)))
+    elif ranks[0] != ranks[1]:
+        facts.append(t("fact.lora.same_scale", scale=t.number(here)))
+    sizes = [sources.mean_of(side, "cost.trainable_parameters") for side in SIDES]
+    if sizes[0] and sizes[1]:
+        facts.append(
+            t(
+                "fact.lora.parameters",
+                current=f"{sizes[0]:,.0f}",
+                backup=f"{sizes[1]:,.0f}",
+                factor=t.factor(sizes[1] / sizes[0]),
+            )
+        )
+    layers = _pair(sources, "lora.layers_to_transform")
+    if layers[0] != layers[1]:
+        counts = [t("value.all") if v is None else f"{len(v)} ({short_value(v)})" for v in layers]
+        facts.append(t("fact.lora.layers", current=counts[0], backup=counts[1]))
+    return facts
+
+
+def _learning_rate(sources: Sources) -> list[str]:
+    return _ratio(sources, "learning_rate")
+
+
+def _weight_decay(sources: Sources) -> list[str]:
+    t = sources.messages
+    pulls = [
+        float(s["learning_rate"]) * float(s["weight_decay"])
+        for s in (sources.settings(side) for side in SIDES)
+    ]
+    fact = t("fact.weight_decay", current=t.number(pulls[0]), backup=t.number(pulls[1]))
+    return [*_ratio(sources, "weight_decay"), fact]
+
+
+def planned_steps(sources: Sources) -> dict[str, int]:
+    """Optimiser steps of both sides, where the number of training rows is known."""
+    rows = train_rows_of(sources.grid, sources.runs, sources.profile)
+    return {side: total_steps(sources.settings(side), rows[side]) for side in SIDES if side in rows}
+
+
+def _epochs(sources: Sources) -> list[str]:
+    t, facts = sources.messages, _ratio(sources, "num_train_epochs")
+    steps, rows = planned_steps(sources), train_rows_of(sources.grid, sources.runs, sources.profile)
+    if len(steps) == 2:
+        for side in SIDES:
+            counts = {"steps": f"{steps[side]:,}", "rows": f"{rows[side]:,}"}
+            facts.append(t("fact.epochs", side=t(f"side.{side}"), **counts))
+    return facts
+
+
+def _scheduler(sources: Sources) -> list[str]:
+    t, facts = sources.messages, []
+    for side, steps in planned_steps(sources).items():
+        try:
+            curve = learning_rates(sources.settings(side), steps)
+        except UserError:
+            continue
+        facts.append(
+            t(
+                "fact.scheduler",
+                side=t(f"side.{side}"),
+                kind=sources.settings(side)["lr_scheduler_type"],
+                first=t.number(float(curve[0])),
+                peak=t.number(float(curve.max())),
+                peak_step=int(np.argmax(curve)) + 1,
+                last=t.number(float(curve[-1])),
+                steps=f"{steps:,}",
+            )
+        )
+    return facts
+
+
+def _max_length(sources: Sources) -> list[str]:
+    t, profile = sources.messages, sources.profile
+    if profile is None:
+        return []
+    shares = profile.get("truncated_share") or {}
+    facts = []
+    lengths = dict.fromkeys(_pair(sources, "max_length"))
+    known = [(n, shares[str(n)]) for n in lengths if str(n) in shares]
+    if known:
+        parts = [t("fact.max_length.cut", length=n, share=t.percent(share)) for n, share in known]
+        facts.append(t("fact.max_length.rows", parts=t.listing(parts)))
+    tokens = profile.get("tokens") or {}
+    if "median" in tokens and "p95" in tokens:
+        facts.append(
+            t(
+                "fact.max_length.tokens",
+                median=t.number(tokens["median"]),
+                p95=t.number(tokens["p95"]),
+            )
+        )
+    return facts
+
+
+def _deepspeed(sources: Sources) -> list[str]:
+    t = sources.messages
+    peaks = [sources.mean_of(side, "cost.peak_memory_bytes") for side in SIDES]
+    if peaks[0] is None or peaks[1] is None:
+        return []
+    return [t("fact.memory", current=t.memory(peaks[0]), backup=t.memory(peaks[1]))]
+
+
+def _data(sources: Sources) -> list[str]:
+    t, facts = sources.messages, []
+    rows = train_rows_of(sources.grid, sources.runs, sources.profile)
+    if len({*SIDES} & {*rows}) == 2:
+        here, there = rows["current"], rows["backup"]
+        factor = t.factor(there / here)
+        facts.append(t("fact.data.rows", current=f"{here:,}", backup=f"{there:,}", factor=factor))
+    own = {d["setting"] for d in sources.trained if group_of(d["setting"]) == "data"}
+    claimed = {c["setting"] for c in (sources.study.get("claims") or {}).get("impact") or []}
+    if claimed and not own & claimed:
+        facts.append(t("fact.data.overlooked"))
+    return facts
+
+
+def _selection(sources: Sources) -> list[str]:
+    t = sources.messages
+    kept = {side: sources.settings(side).get("load_best_model_at_end") for side in SIDES}
+    kinds = {
+        side: t("selection.best" if best else "selection.final") for side, best in kept.items()
+    }
+    last = sources.contrasts["gap"]["quantities"][sources.metric + FINAL_SUFFIX]
+    facts = [t("fact.selection", **kinds)]
+    if last["estimate"] is not None:
+        facts.append(t("fact.selection_last", effect=t.effect(last, sources.metric)))
+    return facts
+
+
+_FACTS: dict[str, Callable[[Sources], list[str]]] = {
+    "lora": _lora,
+    "learning_rate": _learning_rate,
+    "batch": _batch,
+    "weight_decay": _weight_decay,
+    "epochs": _epochs,
+    "scheduler": _scheduler,
+    "max_length": _max_length,
+    "deepspeed": _deepspeed,
+    "data": _data,
+    "selection": _selection,
+}

@@ -1,0 +1,223 @@
+"""Everything the report is made from, loaded once, with the look-ups its parts share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ablation.errors import UserError
+from ablation.evidence.metrics import COMPLETED, load_json, load_table
+from ablation.settings.catalogue import NO_OP, SETTINGS, group_of, in_arm
+from ablation.study.study import read_options
+from ablation.words.catalogue import Messages, load_catalogue, localized
+
+SIDES = ("current", "backup")
+
+# The order of the source report; what it had no section for comes after.
+GROUPS = (
+    "lora",
+    "learning_rate",
+    "batch",
+    "weight_decay",
+    "epochs",
+    "scheduler",
+    "max_length",
+    "deepspeed",
+    "data",
+    "optimizer",
+    "loss",
+    "selection",
+    "precision",
+    "loader",
+)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The inputs of one report, in one language.
+
+    Attributes:
+        study: The values of study.yaml.
+        study_file: Where it is.
+        resolved: The settings with provenance, by side.
+        differences: The settings that differ.
+        grid: The arms and runs.
+        runs: metrics.csv.
+        effects: effects.json.
+        profile: data/profile.json, None before the data is prepared.
+        findings: findings.json: what needed no training; empty where it was not made.
+        health: health.json: warnings about the runs; empty where it was not made.
+        messages: The catalogue.
+        confirmation: confirmation/verdict.json: what fresh seeds say; empty where none were run.
+    """
+
+    study: Mapping[str, Any]
+    study_file: Path
+    resolved: Mapping[str, Mapping[str, Any]]
+    differences: Sequence[Mapping[str, Any]]
+    grid: Mapping[str, Any]
+    runs: pd.DataFrame
+    effects: Mapping[str, Any]
+    profile: Mapping[str, Any] | None
+    findings: Mapping[str, Any]
+    health: Mapping[str, Any]
+    messages: Messages
+    confirmation: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def metric(self) -> str:
+        """The name of the study's metric."""
+        return str(self.effects["metric"]["name"])
+
+    @cached_property
+    def arms(self) -> dict[str, Mapping[str, Any]]:
+        """The arms of effects.json by name, in the order of the path."""
+        return {arm["arm"]: arm for arm in self.effects["arms"]}
+
+    @cached_property
+    def contrasts(self) -> dict[str, Mapping[str, Any]]:
+        """The contrasts of effects.json by id."""
+        return {contrast["id"]: contrast for contrast in self.effects["contrasts"]}
+
+    @property
+    def stages_reach_backup(self) -> bool:
+        """Whether the last stage is the backup already, so that there is no remainder."""
+        return self.contrasts["remainder"]["one_run"]
+
+    @cached_property
+    def path(self) -> list[Mapping[str, Any]]:
+        """The contrasts that lead from current to backup: stages and remainder, in order."""
+        steps = [c for c in self.effects["contrasts"] if c["kind"] in ("stage", "remainder")]
+        return [step for step in steps if not (step["kind"] == "remainder" and step["one_run"])]
+
+    @cached_property
+    def trained(self) -> list[Mapping[str, Any]]:
+        """The differences that reach training, so that they can be part of the gap.
+
+        In the order of the report's sections, and within one in that of the settings' table.
+        """
+        known = list(SETTINGS)
+
+        def place(difference: Mapping[str, Any]) -> tuple[int, int, str]:
+            name = difference["setting"]
+            at = known.index(name) if name in known else len(known)
+            return GROUPS.index(group_of(name)), at, name
+
+        reaching = [d for d in self.differences if in_arm(d["setting"]) and d["class"] != NO_OP]
+        return sorted(reaching, key=place)
+
+    def settings(self, arm: str) -> Mapping[str, Any]:
+        """The effective settings of an arm."""
+        return next(a["settings"] for a in self.grid["arms"] if a["arm"] == arm)
+
+    def moved(self, step: Mapping[str, Any]) -> list[str]:
+        """The settings that a step changes and that reach training."""
+        idle = {d["setting"] for d in self.differences if d["class"] == NO_OP}
+        return [name for name in step["settings"] if name not in idle]
+
+    def owner(self, setting: str) -> Mapping[str, Any] | None:
+        """The step of the path that changes a setting."""
+        return next((step for step in self.path if setting in step["settings"]), None)
+
+    def stage_number(self, stage: str) -> int:
+        """The place of a stage in the path, from 1."""
+        stages = [step["stage"] for step in self.path if step["kind"] == "stage"]
+        return stages.index(stage) + 1
+
+    def step_name(self, step: Mapping[str, Any]) -> str:
+        """A step of the path in words: "stage 1", "remainder"."""
+        if step["kind"] == "stage":
+            return self.messages("path.stage", number=self.stage_number(step["stage"]))
+        return self.messages(f"path.{step['kind']}")
+
+    def step_title(self, step: Mapping[str, Any]) -> str:
+        """A step of the path with the study's title for it: "Stage 1 (more epochs)"."""
+        for stage in self.study.get("stages") or []:
+            if step["kind"] == "stage" and stage["name"] == step["stage"]:
+                title = localized(stage.get("title") or stage["name"], self.messages.language)
+                return _capital(
+                    self.messages("path.titled", step=self.step_name(step), title=title)
+                )
+        return _capital(self.step_name(step))
+
+    def arm_title(self, arm: str) -> str:
+        """An arm in words, endpoints with their file."""
+        if arm in SIDES:
+            return self.messages(f"side.{arm}")
+        step = next((s for s in self.path if s["arm"] == arm), None)
+        return self.step_title(step) if step else arm
+
+    def file_name(self, side: str) -> str:
+        """The name of a side's file, as study.yaml has it."""
+        return str(self.study.get(side) or Path(self.resolved[side]["file"]).name)
+
+    @cached_property
+    def lines(self) -> dict[str, list[str]]:
+        """The text of both files by side, line by line."""
+        return {side: self._read(side) for side in SIDES}
+
+    def _read(self, side: str) -> list[str]:
+        named = Path(self.resolved[side]["file"])
+        for path in (self.study_file.parent / self.file_name(side), named):
+            if path.is_file():
+                return path.read_text(encoding="utf-8").splitlines()
+        raise UserError(f"the {side} configuration is not there", file=named)
+
+    def mean_of(self, arm: str, column: str) -> float | None:
+        """The mean of a column of metrics.csv over an arm's completed runs."""
+        rows = self.runs[(self.runs["arm"] == arm) & (self.runs["status"] == COMPLETED)]
+        if column not in rows or rows[column].dropna().empty:
+            return None
+        return float(pd.to_numeric(rows[column]).mean())
+
+    @cached_property
+    def measured_at(self) -> str | None:
+        """The date of the newest measurement, None before the first."""
+        times = self.runs["measured_at"].dropna()
+        return str(times.max())[:10] if len(times) else None
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def load_sources(
+    resolved: str | Path,
+    grid: str | Path,
+    metrics: str | Path,
+    effects: str | Path,
+    study: str | Path,
+    profile: str | Path | None,
+    health: str | Path | None,
+    language: str,
+    confirmation: str | Path | None = None,
+) -> Sources:
+    """The inputs of a report.
+
+    Raises:
+        UserError: one of them is missing or cannot be read.
+    """
+    folder = Path(resolved)
+    return Sources(
+        read_options(study),
+        Path(study),
+        {side: load_json(folder / f"{side}.json") for side in SIDES},
+        load_json(folder / "differences.json")["differences"],
+        load_json(grid),
+        load_table(metrics),
+        load_json(effects),
+        load_json(profile) if profile and Path(profile).is_file() else None,
+        _load_if_there(folder / "findings.json"),
+        _load_if_there(health),
+        Messages(language, load_catalogue(language)),
+        _load_if_there(confirmation),
+    )
+
+
+def _load_if_there(path: str | Path | None) -> Mapping[str, Any]:
+    return load_json(path) if path and Path(path).is_file() else {}

@@ -1,1 +1,0 @@
-"""One run seen from outside, without torch: launch, warm worker, caches, and what it leaves."""

@@ -1,0 +1,1 @@
+"""The canonical settings and what they amount to: schedules, architecture, quantities."""

@@ -1,0 +1,366 @@
+"""What an arm's settings amount to: steps, rates, decay, weights, tokens, compute and memory."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ablation.settings import schedules
+from ablation.settings.architecture import (
+    GPU,
+    HOST,
+    Architecture,
+    MemoryPart,
+    adapted_layers,
+    backward_layers,
+    count_trainable,
+    estimate_memory,
+    flops_per_token,
+    layer_forwards,
+)
+
+Settings = Mapping[str, Any]
+Bounds = tuple[float | None, float | None]
+
+PROFILE = "profile"
+STATED = "stated"
+NOMINAL = "nominal"
+# Rows to plan with where nobody says how many there are: large enough for roundings not to show.
+NOMINAL_ROWS = 400_000
+MOST_STEPS = 200_000
+TOLERANCE = 0.01
+
+# Quantities that grow with the number of tokens of a row.
+OF_TOKENS = ("tokens_per_row", "tokens_per_step", "tokens_per_run", "flops_per_run")
+
+
+def engine_dtype(settings: Settings) -> str:
+    """Type of the weights while training: DeepSpeed casts the model to its own."""
+    if settings["bf16"]:
+        return "bfloat16"
+    return "float16" if settings["fp16"] else settings["model.dtype"]
+
+
+def cut_of(settings: Settings) -> int | None:
+    """Most tokens of a text that an arm reads, None where it reads all."""
+    return settings["max_length"] if settings["truncation"] else None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is known of the data.
+
+    Attributes:
+        origin: "profile" (prepared data), "stated" (a number of rows in study.yaml or on the
+            command line) or "nominal" (nothing: only what does not depend on it is shown).
+        pool: Training rows before any arm takes its share.
+        evaluated: Rows of validation and of test.
+        label_counts: Training rows of each class, the most frequent first; None if unknown.
+        num_labels: Classes of the head; None if unknown.
+        labels_from: "profile", "max_classes" or None.
+        lengths: Token counts of texts and how many have them; None if unknown.
+        longest: The longest text in tokens; None if unknown.
+        truncated: Share of texts longer than a maximum length, by that length.
+    """
+
+    origin: str
+    pool: int
+    evaluated: tuple[int, int] = (0, 0)
+    label_counts: tuple[int, ...] | None = None
+    num_labels: int | None = None
+    labels_from: str | None = None
+    lengths: tuple[np.ndarray, np.ndarray] | None = None
+    longest: int | None = None
+    truncated: Mapping[int, float] | None = None
+
+    @property
+    def counted(self) -> bool:
+        """Whether the number of rows is known."""
+        return self.origin != NOMINAL
+
+    def train_rows(self, settings: Settings) -> int:
+        """Rows that an arm trains on: its share of the most frequent classes it keeps."""
+        share = float(settings.get("data.extract_ratio", 1.0))
+        if self.label_counts is None:
+            return max(1, round(self.pool * share))
+        kept = self.label_counts[: settings.get("data.max_classes") or None]
+        return sum(max(1, round(count * share)) for count in kept if count)
+
+
+def read_plan(
+    profile: str | Path | None,
+    rows: int | None,
+    held_out: tuple[float, float],
+    max_classes: list[int],
+) -> Plan:
+    """The plan from prepared data, else from a stated number of rows, else a nominal one.
+
+    Args:
+        profile: data/profile.json of the study, if there is one.
+        rows: Rows of the whole data set, if somebody said so.
+        held_out: Shares of rows that validation and test take.
+        max_classes: The class limits of both sides, for a number of labels without data.
+    """
+    if profile is not None and Path(profile).is_file():
+        return _from_profile(json.loads(Path(profile).read_text(encoding="utf-8")))
+    labels = max(max_classes, default=None)
+    found = "max_classes" if labels else None
+    left = 1.0 - sum(held_out)
+    pool = NOMINAL_ROWS if rows is None else max(1, round(rows * left))
+    validation, test = (round(pool * share / left) for share in held_out)
+    origin = NOMINAL if rows is None else STATED
+    return Plan(origin, pool, (validation, test), num_labels=labels, labels_from=found)
+
+
+def _from_profile(profile: Mapping[str, Any]) -> Plan:
+    tokens = profile.get("tokens") or {}
+    histogram = tokens.get("histogram")
+    lengths = None
+    if histogram:
+        edges, counts = np.array(histogram["edges"], float), np.array(histogram["counts"], float)
+        lengths = (np.maximum((edges[:-1] + edges[1:] - 1) / 2, 1.0), counts)
+    shares = {int(length): share for length, share in profile.get("truncated_share", {}).items()}
+    rows = profile["rows"]
+    return Plan(
+        PROFILE,
+        int(rows["train"]),
+        (int(rows["validation"]), int(rows["test"])),
+        tuple(profile["label_counts"]),
+        int(profile["num_labels"]),
+        PROFILE,
+        lengths,
+        tokens.get("max"),
+        shares,
+    )
+
+
+# --- Tokens ------------------------------------------------------------------------------------
+
+
+def real_tokens(settings: Settings, plan: Plan) -> float | None:
+    """Mean tokens of a row after truncation, without padding; None before the data is profiled."""
+    if plan.lengths is None:
+        return None
+    lengths, counts = plan.lengths
+    return float(np.average(np.minimum(lengths, int(settings["max_length"])), weights=counts))
+
+
+def padded_tokens(settings: Settings, plan: Plan) -> tuple[float, bool]:
+    """Tokens that are computed for a row, and whether that is only an upper bound.
+
+    Padded to `max_length` that is the limit itself. Padded to the longest of its micro-batch it
+    is the expected maximum over the micro-batch, or at most the limit where lengths are unknown.
+    """
+    limit = int(settings["max_length"])
+    if settings["padding"] == "max_length":
+        return float(limit), False
+    if plan.lengths is None:
+        return float(limit), True
+    lengths, counts = plan.lengths
+    below = np.cumsum(counts) / counts.sum()
+    rows = int(settings["per_device_train_batch_size"])
+    chance = np.diff(below**rows, prepend=0.0)
+    return float(np.sum(chance * np.minimum(lengths, limit))), False
+
+
+def token_bounds(reference: Settings, arm: Settings) -> Bounds:
+    """Bounds of arm over reference in computed tokens of a row, whatever the texts' lengths."""
+    here, there = int(reference["max_length"]), int(arm["max_length"])
+    ratio = there / here
+    fixed = [settings["padding"] == "max_length" for settings in (reference, arm)]
+    if all(fixed):
+        return ratio, ratio
+    if fixed[0]:
+        return None, ratio
+    if fixed[1]:
+        return ratio, None
+    return min(1.0, ratio), max(1.0, ratio)
+
+
+# --- Rates and decay ---------------------------------------------------------------------------
+
+
+def rate_curve(settings: Settings, steps: int) -> tuple[np.ndarray, int]:
+    """Learning rates of a run and how many steps each stands for (1, but for very long runs)."""
+    stride = math.ceil(steps / MOST_STEPS)
+    if stride == 1:
+        return schedules.learning_rates(settings, steps), 1
+    kwargs = dict(settings.get("lr_scheduler_kwargs") or {})
+    for key, value in kwargs.items():
+        if isinstance(value, int) and not isinstance(value, bool) and "step" in key:
+            kwargs[key] = max(1, value // stride)
+    warmup = float(settings.get("warmup_steps", 0.0))
+    warmup = warmup if warmup < 1 else max(1, warmup // stride)
+    thinned = {**settings, "lr_scheduler_kwargs": kwargs, "warmup_steps": warmup}
+    return schedules.learning_rates(thinned, steps // stride), stride
+
+
+def _rates(settings: Settings, steps: int) -> dict[str, float | None]:
+    curve, stride = rate_curve(settings, steps)
+    decay = float(settings["weight_decay"])
+    # Of single steps, a thinned curve has others.
+    rate = schedules.rate_of(settings, steps)
+    peak, last = float(curve.max()), float(rate(steps - 1))
+    moving = (rate(step) for step in range(steps))
+    return {
+        "learning_rate.first": float(rate(0)),
+        "learning_rate.first_above_zero": next((float(r) for r in moving if r > 0), None),
+        "learning_rate.peak": peak,
+        "learning_rate.last": last,
+        "learning_rate.last_over_peak": last / peak if peak else None,
+        "learning_rate.mean": float(curve.mean()),
+        "learning_rate.mean_over_peak": float(curve.mean()) / peak if peak else None,
+        "learning_rate.sum": float(curve.sum()) * stride,
+        "weight_decay.sum": float(curve.sum()) * stride * decay,
+        "weight_decay.shrinkage": _shrinkage(curve, decay, stride),
+    }
+
+
+def _shrinkage(curve: np.ndarray, decay: float, stride: int) -> float | None:
+    """Share of a weight that decay alone takes over the run: 1 - prod(1 - rate * decay)."""
+    pull = curve * decay
+    if np.any(pull >= 1):
+        return None
+    return float(-np.expm1(np.sum(np.log1p(-pull)) * stride)) + 0.0  # never -0.0
+
+
+# --- All of it ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Quantities:
+    """What one arm amounts to.
+
+    Attributes:
+        settings: The arm's settings.
+        values: Quantities by name; None where something it needs is unknown.
+        at_most: The quantities that are upper bounds, as texts' lengths are unknown.
+        memory: The parts of a device's memory.
+        planned: The values for each number of rows that was tried: the known one, or two nominal
+            ones that tell what does not depend on it.
+    """
+
+    settings: Settings
+    values: dict[str, float | None]
+    at_most: frozenset[str]
+    memory: tuple[MemoryPart, ...]
+    planned: tuple[dict[str, float | None], ...]
+
+    def get(self, name: str) -> float | None:
+        """A quantity, or a setting that is a number."""
+        return self.values[name] if name in self.values else self._setting(name)
+
+    def each(self, name: str) -> list[float | None]:
+        """A quantity (or setting) for each number of rows that was tried."""
+        return [v[name] if name in v else self._setting(name) for v in self.planned]
+
+    def knows(self, name: str) -> bool:
+        """Whether there is such a quantity or setting."""
+        return name in self.values or self._setting(name) is not None
+
+    def _setting(self, name: str) -> float | None:
+        value = self.settings.get(name)
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return float(value) if number else None
+
+
+def compute(settings: Settings, plan: Plan, architecture: Architecture | None) -> Quantities:
+    """Everything an arm amounts to. What depends on an unknown number of rows is None."""
+    pools = (plan.pool,) if plan.counted else (plan.pool, 4 * plan.pool)
+    planned = tuple(_values(settings, replace(plan, pool=pool)) for pool in pools)
+    memory: tuple[MemoryPart, ...] = ()
+    if architecture is not None:
+        memory = tuple(estimate_memory(architecture, settings, plan.num_labels or 0))
+        for values in planned:
+            values |= _of_architecture(values, settings, plan, architecture, memory)
+    first, last = planned[0], planned[-1]
+    values = {name: v if _same(v, last[name]) else None for name, v in first.items()}
+    upper = padded_tokens(settings, plan)[1]
+    at_most = frozenset(name for name in OF_TOKENS if upper and name in values)
+    return Quantities(settings, values, at_most, memory, planned)
+
+
+def lora_scale(settings: Settings) -> float:
+    """What the adapters' output is multiplied by: alpha / r, with rsLoRA alpha / sqrt(r)."""
+    rank = float(settings["lora.r"])
+    return float(settings["lora.lora_alpha"]) / (
+        math.sqrt(rank) if settings.get("lora.use_rslora") else rank
+    )
+
+
+def _values(settings: Settings, plan: Plan) -> dict[str, float | None]:
+    rows = plan.train_rows(settings)
+    batch = schedules.effective_batch(settings)
+    steps = schedules.total_steps(settings, rows)
+    per_epoch = schedules.steps_per_epoch(settings, rows)
+    passes = rows * steps / per_epoch
+    tokens, _ = padded_tokens(settings, plan)
+    return {
+        "effective_batch": float(batch),
+        "train_rows": float(rows),
+        "steps_per_epoch": float(per_epoch),
+        "steps": float(steps),
+        "sample_passes": passes,
+        "warmup": float(schedules.warmup_steps(settings, steps)),
+        **_rates(settings, steps),
+        "lora.scale": lora_scale(settings),
+        "real_tokens_per_row": real_tokens(settings, plan),
+        "tokens_per_row": tokens,
+        "tokens_per_step": tokens * batch,
+        "tokens_per_run": tokens * passes,
+    }
+
+
+def _of_architecture(
+    values: Mapping[str, float | None],
+    settings: Settings,
+    plan: Plan,
+    architecture: Architecture,
+    memory: tuple[MemoryPart, ...],
+) -> dict[str, float | None]:
+    trained = count_trainable(architecture, settings, plan.num_labels)
+    on = {place: sum(p.bytes for p in memory if p.place == place) for place in (GPU, HOST)}
+    per_token = flops_per_token(architecture, settings)
+    return {
+        "layers_adapted": float(len(adapted_layers(architecture, settings))),
+        "layers_backward": float(backward_layers(architecture, settings)),
+        "lora_parameters": float(trained.lora),
+        "trainable_parameters": None if trained.total is None else float(trained.total),
+        "layer_forwards_per_token": layer_forwards(architecture, settings),
+        "flops_per_run": per_token * (values["tokens_per_run"] or 0.0),
+        **{f"memory.{part.name}": float(part.bytes) for part in memory},
+        "memory.gpu": float(on[GPU]),
+        "memory.host": float(on[HOST]),
+    }
+
+
+def _same(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return False
+    return math.isclose(one, other, rel_tol=TOLERANCE)
+
+
+def ratio(reference: Quantities, arm: Quantities, name: str) -> Bounds:
+    """Bounds of arm over reference in a quantity; equal where it is exact, None where open.
+
+    (None, None) says that it cannot be told.
+    """
+    pairs = zip(reference.each(name), arm.each(name), strict=True)
+    factors = [above / below if below and above is not None else None for below, above in pairs]
+    if not _same(factors[0], factors[-1]):
+        if name != "real_tokens_per_row":
+            return None, None
+        longer = int(arm.settings["max_length"]) / int(reference.settings["max_length"])
+        return min(1.0, longer), max(1.0, longer)
+    factor = factors[0]
+    if name not in reference.at_most and name not in arm.at_most:
+        return factor, factor
+    tokens = arm.values["tokens_per_row"] / reference.values["tokens_per_row"]
+    bounds = token_bounds(reference.settings, arm.settings)
+    return tuple(None if bound is None else factor / tokens * bound for bound in bounds)

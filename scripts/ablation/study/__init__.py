@@ -1,0 +1,1 @@
+"""What a study asks, and which runs answer it: study.yaml, its grid, its forecast."""

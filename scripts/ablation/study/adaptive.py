@@ -1,0 +1,237 @@
+"""Studies whose results decide what is run next: what the decisions so far come to.
+
+Three things are decided: how many seeds the arms get (`sequential`), which arms a greedy path goes
+through (`greedy_path`), and which arm is confirmed (`confirm`). A decision is a JSON file that
+`decisions` makes of results; what is read of it here needs no results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ablation.designs.designs import (
+    A_A,
+    BACKUP,
+    CELL,
+    COMPUTE_MATCHED,
+    CURRENT,
+    ENDPOINT,
+    FORWARD,
+    GREEDY_PATH,
+    GRID,
+    cell_of,
+    read_designs,
+    space_of,
+    subsets,
+)
+from ablation.designs.feasibility import cannot_run
+from ablation.study.grid import Arm, Grid, expand
+from ablation.study.study import Study
+
+Decision = Mapping[str, Any]
+CONFIRM = "confirm"
+RECOMMENDED = "recommended"
+
+
+# --- Seeds -------------------------------------------------------------------------------------
+
+
+def seeds_grid(study: Study, decisions: Sequence[Decision], devices: int | None = None) -> Grid:
+    """The arms with the seeds that they have been given so far.
+
+    Args:
+        study: A study with `sequential`.
+        decisions: The decisions on seeds, look by look.
+        devices: As in `expand`.
+    """
+    going = [decision for decision in decisions if not decision["stop"]]
+    looks = study.options["sequential"]["looks"]
+    reached = looks[len(going)]
+    grid = expand(study, devices, study.all_seeds()[:reached])
+    kept = {arm.name: reached for arm in grid.arms}
+    for place, decision in reversed(list(enumerate(going))):
+        dropped = set(kept) - set(decision["arms"])
+        kept |= dict.fromkeys(dropped, looks[place])
+    return replace(grid, arms=[_with_seeds(arm, grid, kept[arm.name]) for arm in grid.arms])
+
+
+def _with_seeds(arm: Arm, grid: Grid, count: int) -> Arm:
+    if count == len(grid.seeds):
+        return arm
+    own = grid.seeds if arm.seeds is None else arm.seeds
+    return replace(arm, seeds=tuple(own[:count]))
+
+
+def followers(grid: Grid) -> dict[str, str]:
+    """The arms that no planned contrast needs, and the arm whose seeds each of them follows."""
+    found = {}
+    for design in grid.designs:
+        if design["design"] == A_A:
+            found[A_A] = CURRENT
+        if design["design"] == GRID:
+            found |= dict.fromkeys(design["arms"], design["base"])
+        if design["design"] == COMPUTE_MATCHED:
+            found |= {control["control"]: control["arm"] for control in design["controls"]}
+    return found
+
+
+# --- Greedy path -------------------------------------------------------------------------------
+
+
+def candidates(study: Study, devices: int | None = None) -> Grid | None:
+    """Every arm that results may still add: all sets of factors; None where they add none."""
+    asked = read_designs(study.options)
+    if GREEDY_PATH not in asked and not study.options["confirm"]:
+        return None
+    space = space_of(study)
+    factors = space.factors(bool(study.options["confirm"]) or asked[GREEDY_PATH]["remainder"])
+    every = [factor.name for factor in space.factors()]
+    model = study.options["model"]["architecture"]
+    arms = []
+    for on in subsets([factor.name for factor in factors]):
+        cell = cell_of(space, factors, on, GREEDY_PATH, every)
+        if cannot_run(cell.settings, model, devices) is None:
+            changed = tuple(n for n in cell.settings if cell.settings[n] != space.current[n])
+            arm = Arm(cell.name, None, changed, cell.settings, cell.kind, (), cell.stages)
+            arms.append(arm)
+    return Grid(study.name, arms, study.first_seeds())
+
+
+def path_factors(study: Study) -> list[str]:
+    """The factors of the greedy path, in the order of the study."""
+    options = read_designs(study.options)[GREEDY_PATH]
+    return [factor.name for factor in space_of(study).factors(options["remainder"])]
+
+
+def steps_of_path(study: Study) -> int:
+    """How many steps have to be chosen: the last one has no alternative."""
+    return len(path_factors(study)) - 1
+
+
+def switched_on(factors: Sequence[str], direction: str, chosen: Sequence[str]) -> list[str]:
+    """The factors that are on after these were chosen: switched on forward, off backward."""
+    return [name for name in factors if (name in chosen) == (direction == FORWARD)]
+
+
+def step_arms(
+    study: Study, among: Grid, direction: str, decisions: Sequence[Decision]
+) -> tuple[Arm, dict[str, Arm]]:
+    """The arm at which a step starts, and those it can go to, by the factor that they switch.
+
+    Args:
+        study: A study with a greedy path.
+        among: Its candidates.
+        direction: "forward" or "backward".
+        decisions: The decisions of this direction so far, step by step.
+    """
+    factors = path_factors(study)
+    chosen = [decision["chosen"] for decision in decisions]
+    arms = {frozenset(arm.stages): arm for arm in among.arms}
+    base = arms[frozenset(switched_on(factors, direction, chosen))]
+    found = {}
+    for name in factors:
+        if name not in chosen:
+            arm = arms.get(frozenset(switched_on(factors, direction, [*chosen, name])))
+            if arm is not None:
+                found[name] = arm
+    return base, found
+
+
+def path_grid(
+    study: Study,
+    among: Grid,
+    decisions: Mapping[str, Sequence[Decision]],
+    devices: int | None = None,
+) -> Grid:
+    """The arms of the study with those that the greedy path went through or looked at.
+
+    Args:
+        study: A study with a greedy path.
+        among: Its candidates.
+        decisions: The decisions of each direction, step by step.
+        devices: As in `expand`.
+    """
+    grid = expand(study, devices)
+    arms = list(grid.arms)
+    paths = {}
+    for direction, steps in decisions.items():
+        for place in range(len(steps)):
+            _, found = step_arms(study, among, direction, steps[:place])
+            for arm in found.values():
+                _add(arm, GREEDY_PATH, arms)
+        paths[direction] = _path(study, arms, direction, [step["chosen"] for step in steps])
+    designs = [
+        {**d, "paths": paths, "arms": _members(arms, GREEDY_PATH)}
+        if d["design"] == GREEDY_PATH
+        else d
+        for d in grid.designs
+    ]
+    return replace(grid, arms=arms, designs=designs)
+
+
+def _add(arm: Arm, design: str, arms: list[Arm]) -> None:
+    """Put a candidate among the arms, or mark the arm that it already is."""
+    for place, own in enumerate(arms):
+        if set(own.stages) == set(arm.stages) and own.settings == arm.settings:
+            if own.seeds is None and design not in own.designs:
+                arms[place] = replace(own, designs=(*own.designs, design))
+            return
+    arms.append(replace(arm, designs=(design,)))
+
+
+def _members(arms: Sequence[Arm], design: str) -> list[str]:
+    return [arm.name for arm in arms if design in arm.designs]
+
+
+def _path(
+    study: Study, arms: Sequence[Arm], direction: str, chosen: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The path's steps: the factor that is switched and the arm that it leads to."""
+    factors = path_factors(study)
+    order = [*chosen, *(name for name in factors if name not in chosen)]
+    found = []
+    for count, name in enumerate(order, start=1):
+        on = set(switched_on(factors, direction, order[:count]))
+        arm = next((a for a in arms if set(a.stages) == on and a.seeds is None), None)
+        found.append({"factor": name, "arm": arm.name if arm else None})
+    return found
+
+
+def decided_grid(
+    study: Study, decisions: Sequence[Decision], devices: int | None = None
+) -> tuple[Grid, dict[str, Any]]:
+    """The grid that the decisions come to, and what else grid.json says of them.
+
+    Args:
+        study: A study with `sequential` or `greedy_path`.
+        decisions: All of them, in any order.
+        devices: As in `expand`.
+    """
+    if study.options["sequential"]:
+        looks = sorted(decisions, key=lambda decision: decision["look"])
+        return seeds_grid(study, looks, devices), {"sequential": looks}
+    ways = read_designs(study.options)[GREEDY_PATH]["directions"]
+    steps = {
+        way: sorted((d for d in decisions if d["direction"] == way), key=lambda d: d["step"])
+        for way in ways
+    }
+    among = candidates(study, devices)
+    return path_grid(study, among, steps, devices), {"greedy_path": steps}
+
+
+# --- Confirmation ------------------------------------------------------------------------------
+
+
+def confirmation_grid(study: Study, among: Grid, decision: Decision) -> Grid:
+    """Current, what is recommended and backup, on fresh seeds; no arm where nothing is."""
+    seeds = list(study.options["confirm"]["seeds"])
+    if not decision["stages"]:
+        return Grid(study.name, [], seeds)
+    named = {arm.name: arm for arm in among.arms if arm.kind == ENDPOINT}
+    wanted = set(decision["stages"])
+    chosen = next(arm for arm in among.arms if set(arm.stages) == wanted)
+    recommended = replace(chosen, name=RECOMMENDED, kind=CELL)
+    arms = [named[CURRENT], recommended, named[BACKUP]]
+    return Grid(study.name, [replace(arm, designs=(CONFIRM,)) for arm in arms], seeds)

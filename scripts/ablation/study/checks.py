@@ -1,0 +1,354 @@
+"""What is wrong with a study that a schema cannot say: all that would spoil it once it has run."""
+
+from __future__ import annotations
+
+import codecs
+import difflib
+from collections.abc import Collection, Iterator, Sequence
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from ablation.designs import designs
+from ablation.designs.fractional import GENERATORS
+from ablation.errors import UserError
+from ablation.settings.catalogue import SETTINGS
+from ablation.study.arithmetic import is_arithmetic
+from ablation.study.claim import (
+    ABSOLUTE,
+    CONTRASTS,
+    SEED_SPREAD,
+    Claim,
+    measured_quantities,
+    read_claim,
+)
+
+if TYPE_CHECKING:
+    from ablation.designs.designs import Space
+    from ablation.study.study import Study
+
+MOST_CELLS = 1000
+LOWER_IS_BETTER = ("eval_loss",)
+
+
+def find_problems(study: Study) -> list[UserError]:
+    """Everything that is wrong with it, each with its line."""
+    space = designs.space_of(study)
+    return [
+        *_metric(study),
+        *_data(study),
+        *_claims(study),
+        *_repeated(study),
+        *_designs(study, space),
+        *_sequential(study),
+        *_seeds(study),
+        *_confirm(study, space),
+    ]
+
+
+def _problem(
+    study: Study,
+    key: str,
+    problem: str,
+    found: object,
+    allowed: object = None,
+    write: str | None = None,
+) -> UserError:
+    """A problem at a dotted key of study.yaml, or at the nearest key above that is there."""
+    while key not in study.lines and "." in key:
+        key = key.rsplit(".", 1)[0]
+    return UserError(
+        problem,
+        file=study.file,
+        line=study.lines.get(key),
+        found=found,
+        allowed=allowed,
+        write=write,
+    )
+
+
+def _metric(study: Study) -> Iterator[UserError]:
+    metric = study.options["metric"]
+    name, delta = metric["name"], metric["delta"]
+    higher = name not in LOWER_IS_BETTER
+    if metric["higher_is_better"] != higher:
+        text = f"the metric has one direction: {'higher' if higher else 'lower'} is better"
+        found = f"{name}, higher_is_better: {str(not higher).lower()}"
+        write = f"higher_is_better: {str(higher).lower()}"
+        yield _problem(study, "metric.higher_is_better", text, found, write=write)
+    if higher and delta >= 1:
+        text = f"metric.delta is a difference in {name}, which lies between 0 and 1"
+        allowed = "a number above 0 and below 1: one point is 0.01"
+        write = f"delta: {delta / 100:g}" if delta < 100 else "delta: 0.01"
+        yield _problem(study, "metric.delta", text, delta, allowed, write)
+    multiples = metric["impact_multiples"]
+    levels = [multiples[level] for level in ("low", "medium", "high")]
+    if levels != sorted(levels):
+        text, allowed = (
+            "metric.impact_multiples must rise from low to high",
+            "low <= medium <= high",
+        )
+        write = f"impact_multiples: {{low: {levels[0]:g}, medium: {levels[0] * 2:g}, "
+        write += f"high: {levels[0] * 5:g}}}"
+        yield _problem(study, "metric.impact_multiples", text, multiples, write=write)
+
+
+def _data(study: Study) -> Iterator[UserError]:
+    options = study.data_options()
+    sizes = {key: options["split"][key] for key in ("test_size", "val_size")}
+    wrong = [key for key, size in sizes.items() if not 0 < size < 1]
+    for key in wrong:
+        text, allowed = f"data.split.{key} is not a share of the rows", "above 0 and below 1"
+        write = f"{key}: {0.2 if key == 'test_size' else 0.1}"
+        yield _problem(study, f"data.split.{key}", text, sizes[key], allowed, write)
+    if not wrong and sum(sizes.values()) >= 1:
+        text = "data.split leaves no rows for training: test_size + val_size must be below 1"
+        found = f"{' + '.join(f'{key} {size:g}' for key, size in sizes.items())} "
+        found += f"= {sum(sizes.values()):g}"
+        allowed = "shares of all rows that sum to less than 1"
+        write = "split: {test_size: 0.2, val_size: 0.1}"
+        yield _problem(study, "data.split.test_size", text, found, allowed, write)
+    try:
+        codecs.lookup(options["encoding"])
+    except LookupError:
+        text, allowed = "there is no such encoding", "utf-8, cp949 (Korean Windows), utf-16, ..."
+        yield _problem(
+            study, "data.encoding", text, options["encoding"], allowed, "encoding: utf-8"
+        )
+
+
+def _claims(study: Study) -> Iterator[UserError]:
+    claims = study.options["claims"]
+    known = [*SETTINGS, *(difference.setting for difference in study.differences)]
+    for place, entry in enumerate(claims["impact"]):
+        if entry["setting"] not in known:
+            near = difflib.get_close_matches(entry["setting"], known, n=1)
+            yield _problem(
+                study,
+                f"claims.impact.{place}.setting",
+                "a claim names an unknown setting",
+                entry["setting"],
+                [difference.setting for difference in study.differences if difference.trained],
+                f"setting: {near[0]}" if near else None,
+            )
+    seen: set[str] = set()
+    for place, entry in enumerate(claims["statements"]):
+        key = f"claims.statements.{place}"
+        if entry["id"] in seen:
+            yield _problem(study, f"{key}.id", "two claims have the same id", entry["id"])
+        seen.add(entry["id"])
+        if "arm" in entry and not is_arithmetic(entry):
+            text = f"claim {entry['id']} is about one arm: that needs no run, or it is about a pair"
+            allowed = "with `decided_by: arithmetic`; else `contrast` in place of `arm`"
+            found = f"arm: {entry['arm']}"
+            yield _problem(study, f"{key}.arm", text, found, allowed, "decided_by: arithmetic")
+            continue
+        try:
+            claim = read_claim(entry)
+        except UserError as error:
+            yield error.at(study.file, study.lines[key])
+            continue
+        if not is_arithmetic(entry):
+            yield from _measured(study, key, claim)
+
+
+def _measured(study: Study, key: str, claim: Claim) -> Iterator[UserError]:
+    """What is wrong with a claim that runs decide. Ids of other contrasts hold a colon."""
+    names = [*CONTRASTS, *(stage.name for stage in study.stages)]
+    if claim.contrast not in names and ":" not in claim.contrast:
+        near = difflib.get_close_matches(claim.contrast, names)
+        write = f"contrast: {near[0]}" if near else None
+        text = f"claim {claim.id} names an unknown contrast"
+        yield _problem(study, f"{key}.contrast", text, claim.contrast, names, write)
+    quantities = measured_quantities(study.options["metric"]["name"])
+    if claim.quantity not in quantities:
+        near = difflib.get_close_matches(claim.quantity, quantities)
+        write = f"quantity: {near[0]}" if near else None
+        text = f"claim {claim.id} names an unknown quantity"
+        yield _problem(study, f"{key}.quantity", text, claim.quantity, quantities, write)
+    if claim.quantity == SEED_SPREAD and claim.unit == ABSOLUTE:
+        text = f"claim {claim.id}: a spread is compared as a ratio"
+        yield _problem(study, f"{key}.unit", text, claim.unit, "factor, relative_reduction")
+
+
+def _keys(study: Study) -> dict[str, str]:
+    """The dotted key of each design, by its name."""
+    found = {}
+    for place, item in enumerate(study.options["designs"]):
+        name = item if isinstance(item, str) else next(iter(item))
+        found[name] = f"designs.{place}" if isinstance(item, str) else f"designs.{place}.{name}"
+    return found
+
+
+def _repeated(study: Study) -> Iterator[UserError]:
+    seen: set[str] = set()
+    for place, item in enumerate(study.options["designs"]):
+        name = item if isinstance(item, str) else next(iter(item))
+        if name in seen:
+            text = "a design stands twice"
+            yield _problem(study, f"designs.{place}", text, name, "each design once")
+        seen.add(name)
+
+
+def _designs(study: Study, space: Space) -> Iterator[UserError]:
+    asked, keys = designs.read_designs(study.options), _keys(study)
+    for name in (designs.FACTORIAL, designs.FRACTIONAL):
+        if name in asked:
+            key, options = keys[name], asked[name]
+            wrong = list(_factors(study, space, f"{key}.factors", options["factors"]))
+            yield from wrong or _factor_count(study, space, key, name, options)
+    if designs.GREEDY_PATH in asked:
+        key, options = keys[designs.GREEDY_PATH], asked[designs.GREEDY_PATH]
+        yield from _greedy(study, key, space.factors(options["remainder"]))
+    if designs.GRID in asked:
+        yield from _grid(study, space, keys[designs.GRID], asked[designs.GRID])
+
+
+def _factors(
+    study: Study, space: Space, key: str, factors: dict[str, list[str]]
+) -> Iterator[UserError]:
+    """What is wrong with the factors that a design names itself."""
+    differing = [n for n in space.current if space.current[n] != space.backup[n]]
+    stages = {stage.name: stage for stage in space.stages}
+    taken: dict[str, str] = {}
+    for name, settings in factors.items():
+        own = designs.moved_together(settings, space)
+        if name == designs.REMAINDER:
+            text = "a factor cannot have this name: it means what no factor names"
+            yield _problem(study, f"{key}.{name}", text, name, write="the_rest: …")
+        elif name in stages and set(own) != set(stages[name].settings):
+            text = "a factor has a stage's name and other settings"
+            allowed = f"another name, or the stage's settings: {', '.join(stages[name].settings)}"
+            yield _problem(study, f"{key}.{name}", text, list(own), allowed)
+        for place, setting in enumerate(settings):
+            where = f"{key}.{name}.{place}"
+            if setting not in differing:
+                yield _unknown(
+                    study, where, "a factor names what differs nowhere", setting, differing
+                )
+            elif setting in taken:
+                text = "a setting stands in two factors"
+                yield _problem(study, where, text, f"{setting}, already in '{taken[setting]}'")
+            taken.setdefault(setting, name)
+
+
+def _unknown(
+    study: Study, key: str, problem: str, found: str, allowed: Collection[str], colon: bool = False
+) -> UserError:
+    near = difflib.get_close_matches(found, allowed, n=1)
+    start, end = ("", ": …") if colon else ("- ", "")
+    write = f"{start}{near[0]}{end}" if near else None
+    return _problem(study, key, problem, found, list(allowed), write)
+
+
+def _factor_count(
+    study: Study, space: Space, key: str, name: str, options: dict[str, Any]
+) -> Iterator[UserError]:
+    factors = [factor.name for factor in designs.factors_of(space, options)]
+    count = len(factors)
+    found = f"{count}: {', '.join(factors)}"
+    if name == designs.FACTORIAL and not 2 <= count <= designs.MOST_FACTORIAL:
+        text = f"a factorial has 2 to {designs.MOST_FACTORIAL} factors"
+        write = "- fractional" if count in GENERATORS else "- leave_one_out"
+        yield _problem(study, key, text, found, f"2 to {designs.MOST_FACTORIAL} factors", write)
+    if name == designs.FRACTIONAL and count not in GENERATORS:
+        text = f"a fraction has {min(GENERATORS)} to {max(GENERATORS)} factors"
+        write = "- factorial" if count < min(GENERATORS) else "- leave_one_out"
+        may_grow = space.remainder and not options["remainder"] and not options["factors"]
+        if may_grow and count + 1 == min(GENERATORS):
+            write = "- fractional: {remainder: true}"
+        allowed = f"{min(GENERATORS)} to {max(GENERATORS)} factors"
+        yield _problem(study, key, text, found, allowed, write)
+
+
+def _greedy(study: Study, key: str, factors: Sequence[designs.Factor]) -> Iterator[UserError]:
+    count = len(factors)
+    if not 2 <= count <= designs.MOST_GREEDY:
+        text = f"a greedy path has 2 to {designs.MOST_GREEDY} factors"
+        found = f"{count}: {', '.join(factor.name for factor in factors)}"
+        yield _problem(study, key, text, found, write="- leave_one_out")
+    if study.options["sequential"]:
+        text = "a greedy path needs all seeds at each step, and `sequential` adds them later"
+        allowed = "one of the two"
+        yield _problem(study, key, text, "greedy_path and sequential", allowed, "sequential: null")
+
+
+def _grid(study: Study, space: Space, key: str, options: dict[str, Any]) -> Iterator[UserError]:
+    bases = [designs.CURRENT, designs.BACKUP, *(stage.name for stage in space.stages)]
+    if options["base"] not in bases:
+        near = difflib.get_close_matches(options["base"], bases, n=1) or bases[:1]
+        text = "a grid stands on an arm that is not there"
+        yield _problem(study, f"{key}.base", text, options["base"], bases, f"base: {near[0]}")
+    for name, values in options["values"].items():
+        if name not in space.current:
+            where, text = f"{key}.values.{name}", "a grid names what no arm has"
+            yield _unknown(study, where, text, name, list(space.current), colon=True)
+            continue
+        for place, value in enumerate(values):
+            yield from _value(study, f"{key}.values.{name}.{place}", name, value)
+    count = prod(map(len, options["values"].values()))
+    if count > MOST_CELLS:
+        text = "the grid has more cells than can be meant"
+        yield _problem(study, key, text, f"{count:,} cells", f"at most {MOST_CELLS:,}")
+
+
+def _value(study: Study, key: str, name: str, value: Any) -> Iterator[UserError]:
+    if name not in SETTINGS:
+        return
+    try:
+        SETTINGS[name].read(value)
+    except UserError as error:
+        yield _problem(study, key, error.problem, error.found, error.allowed)
+
+
+def _sequential(study: Study) -> Iterator[UserError]:
+    sequential = study.options["sequential"]
+    if not sequential:
+        return
+    looks = sequential["looks"]
+    if looks != sorted(set(looks)):
+        write = f"looks: {sorted(set(looks))}"
+        text, allowed = "looks must ascend: each adds seeds", "whole numbers, ascending"
+        yield _problem(study, "sequential.looks", text, looks, allowed, write)
+    elif len(study.options["seeds"]) > looks[-1]:
+        seeds = study.options["seeds"]
+        text = "there are more seeds than the last look has"
+        write = f"seeds: {seeds[: looks[-1]]}"
+        allowed = f"at most {looks[-1]}, or a later last look"
+        yield _problem(study, "seeds", text, f"{len(seeds)} seeds", allowed, write)
+
+
+def _seeds(study: Study) -> Iterator[UserError]:
+    """The A/A control's seeds: as many as the study's, and others."""
+    asked = designs.read_designs(study.options)
+    if designs.A_A not in asked or not asked[designs.A_A]["seeds"]:
+        return
+    own, seeds = asked[designs.A_A]["seeds"], study.all_seeds()
+    key = f"{_keys(study)[designs.A_A]}.seeds"
+    free = list(range(max(seeds) + 1, max(seeds) + 1 + len(seeds)))
+    if set(own) & set(seeds):
+        text = "the A/A control has seeds of the study: it would be compared with itself"
+        found = sorted(set(own) & set(seeds))
+        yield _problem(study, key, text, found, "seeds that are not in `seeds`", f"seeds: {free}")
+    elif len(own) != len(seeds):
+        text = "the A/A control needs one other seed for each of the study's"
+        yield _problem(study, key, text, f"{len(own)} seeds", f"{len(seeds)}", f"seeds: {free}")
+
+
+def _confirm(study: Study, space: Space) -> Iterator[UserError]:
+    confirm = study.options["confirm"]
+    if not confirm:
+        return
+    asked = designs.read_designs(study.options)
+    used = set(study.all_seeds())
+    if designs.A_A in asked:
+        used |= set(designs.other_seeds(study.all_seeds(), asked[designs.A_A]))
+    shared = sorted(used & set(confirm["seeds"]))
+    if shared:
+        first = max(used) + 1
+        fresh = list(range(first, first + len(confirm["seeds"])))
+        text = "a confirmation needs fresh seeds: these chose what it confirms"
+        write = f"confirm: {{seeds: {fresh}}}"
+        yield _problem(study, "confirm.seeds", text, shared, "seeds that nothing else uses", write)
+    if len(space.factors()) > designs.MOST_GREEDY:
+        text = f"a confirmation is made for at most {designs.MOST_GREEDY} stages and remainder"
+        yield _problem(study, "confirm", text, f"{len(space.factors())} of them")

@@ -1,0 +1,262 @@
+"""What two configurations do, said before any GPU is used: differences, quantities, findings.
+
+`explain_study` and `explain_files` return what resolved/findings.json holds; `render` shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ablation.comparison.findings import find_findings
+from ablation.comparison.findings.finding import BACKUP, CURRENT, SIDES, Finding, Pair, Place
+from ablation.comparison.findings.texts import LANGUAGES, Texts, load_texts, localized
+from ablation.comparison.resolve import Configuration, find_differences, resolve_pair
+from ablation.documents.entries import load_entries
+from ablation.errors import UserError
+from ablation.settings.architecture import Architecture, missing_facts, read_architecture
+from ablation.settings.quantities import Plan, Quantities, compute, rate_curve, ratio, read_plan
+from ablation.study import arithmetic
+from ablation.study.grid import expand
+from ablation.study.study import Study
+
+SCHEMA_VERSION = 1
+CURVE_POINTS = 60
+
+# What is shown of each quantity: its unit. The order is that of the report.
+UNITS = {
+    "effective_batch": "number",
+    "train_rows": "number",
+    "steps_per_epoch": "number",
+    "steps": "number",
+    "sample_passes": "number",
+    "warmup": "number",
+    "learning_rate.first": "number",
+    "learning_rate.first_above_zero": "number",
+    "learning_rate.peak": "number",
+    "learning_rate.last": "number",
+    "learning_rate.mean": "number",
+    "learning_rate.sum": "number",
+    "weight_decay.sum": "number",
+    "weight_decay.shrinkage": "percent",
+    "lora.scale": "number",
+    "layers_adapted": "number",
+    "layers_backward": "number",
+    "lora_parameters": "number",
+    "trainable_parameters": "number",
+    "tokens_per_row": "number",
+    "real_tokens_per_row": "number",
+    "tokens_per_step": "number",
+    "tokens_per_run": "number",
+    "layer_forwards_per_token": "number",
+    "flops_per_run": "number",
+    "memory.gpu": "memory",
+    "memory.weights": "memory",
+    "memory.gradients": "memory",
+    "memory.optimizer": "memory",
+    "memory.buffer": "memory",
+    "memory.activations": "memory",
+    "memory.host": "memory",
+}
+
+
+def explain_study(
+    study: Study, profile: str | Path | None = None, rows: int | None = None
+) -> dict[str, Any]:
+    """What the two configurations of a study do, and which of its claims arithmetic decides.
+
+    Args:
+        study: The study.
+        profile: data/profile.json, if its data is prepared.
+        rows: Rows of the whole data set, for planning; study.yaml's `data.rows` where None.
+
+    Raises:
+        UserError: a claim names what does not exist.
+    """
+    split = study.data_options()["split"]
+    stated = study.planned_rows(rows)
+    held_out = float(split["val_size"]), float(split["test_size"])
+    plan = read_plan(profile, stated, held_out, _class_limits(study.current, study.backup))
+    facts = study.options["model"]["architecture"]
+    stages = {name: stage.name for stage in study.stages for name in stage.settings}
+    remote = bool(study.options["model"].get("allow_remote_code"))
+    pair = _pair(study.current, study.backup, facts, plan, stages, remote)
+    said = _explanation(pair, facts, stated, profile)
+    said["study"] = study.name
+    said["claims"] = _claims(study, plan, pair.architecture)
+    return said
+
+
+def explain_files(
+    current: str | Path,
+    backup: str | Path,
+    facts: Mapping[str, Any],
+    rows: int | None = None,
+    world_size: int | None = None,
+) -> dict[str, Any]:
+    """What two bare configuration files do.
+
+    Args:
+        current: The configuration in use.
+        backup: The one to compare it with.
+        facts: What is known of the model's config.json; may be empty.
+        rows: Rows of the whole data set, for planning.
+        world_size: Devices, where no file says how many.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    sides = resolve_pair(current, backup, facts, world_size=world_size)
+    held_out = _split_share(sides, "split.val_size"), _split_share(sides, "split.test_size")
+    plan = read_plan(None, rows, held_out, _class_limits(*sides))
+    pair = _pair(*sides, facts, plan, None, None)
+    return _explanation(pair, facts, rows, None)
+
+
+def _split_share(sides: Sequence[Configuration], name: str) -> float:
+    said = [side.settings[name].value for side in sides if name in side.settings]
+    return float(said[0] or 0.0) if said else 0.0
+
+
+def _class_limits(*sides: Configuration) -> list[int]:
+    found = (side.settings.get("data.max_classes") for side in sides)
+    return [value.value for value in found if value is not None and value.value]
+
+
+def _values(side: Configuration) -> dict[str, Any]:
+    return {name: value.value for name, value in side.settings.items()}
+
+
+def _pair(
+    current: Configuration,
+    backup: Configuration,
+    facts: Mapping[str, Any],
+    plan: Plan,
+    stages: Mapping[str, str] | None,
+    allow_remote_code: bool | None,
+) -> Pair:
+    architecture = read_architecture(facts)
+    sides = {CURRENT: current, BACKUP: backup}
+    quantities = {name: compute(_values(side), plan, architecture) for name, side in sides.items()}
+    texts = {name: _texts_of(name, side.file) for name, side in sides.items()}
+    return Pair(sides, quantities, plan, architecture, stages, texts, allow_remote_code)
+
+
+def _texts_of(side: str, file: str) -> list[tuple[Place, str]]:
+    """The text values of a side's file, with their place."""
+    leaves = load_entries(file).leaves()
+    return [
+        (Place(side, None, entry.file, entry.line, key), entry.value)
+        for key, entry in leaves
+        if isinstance(entry.value, str)
+    ]
+
+
+def _claims(study: Study, plan: Plan, architecture: Architecture | None) -> list[dict[str, Any]]:
+    entries = (study.options.get("claims") or {}).get("statements") or []
+    if not any(map(arithmetic.is_arithmetic, entries)):
+        return []
+    grid = expand(study)
+    full = {**_values(study.backup), **_values(study.current)}
+    named = {entry.get("arm") for entry in entries} | {CURRENT, BACKUP}
+    used = [arm for arm in grid.arms if arm.stage or arm.name in named]
+    arms = {a.name: compute({**full, **a.settings}, plan, architecture) for a in used}
+    staged = [(arm.stage, arm.name) for arm in grid.arms if arm.stage]
+    contrasts, judged = arithmetic.contrasts_of(staged), []
+    for place, entry in enumerate(entries):
+        try:
+            judged += arithmetic.judge_statements([entry], arms, contrasts)
+        except UserError as error:
+            raise error.at(study.file, study.lines[f"claims.statements.{place}"]) from error
+    return judged
+
+
+# --- As JSON -----------------------------------------------------------------------------------
+
+
+def _explanation(
+    pair: Pair, facts: Mapping[str, Any], rows: int | None, profile: str | Path | None
+) -> dict[str, Any]:
+    texts = {language: load_texts(language) for language in LANGUAGES}
+    differences = find_differences(pair.sides[CURRENT], pair.sides[BACKUP])
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "study": None,
+        "files": {side: pair.sides[side].file for side in SIDES},
+        "dialects": {side: pair.sides[side].dialect for side in SIDES},
+        "data": _data(pair.plan, rows, profile),
+        "architecture": _architecture(pair.architecture, facts),
+        "differences": [d.as_json((pair.stages or {}).get(d.setting)) for d in differences],
+        "silent": [d.as_json(None) for d in pair.silent()],
+        "quantities": [_quantity(pair, name, texts) for name in _shown(pair)],
+        "memory": {side: [asdict(p) for p in pair.quantities[side].memory] for side in SIDES},
+        "curves": {side: _curve(pair.quantities[side]) for side in SIDES},
+        "findings": [_finding(finding, texts) for finding in find_findings(pair)],
+        "claims": [],
+    }
+
+
+def _data(plan: Plan, rows: int | None, profile: str | Path | None) -> dict[str, Any]:
+    return {
+        "origin": plan.origin,
+        "profile": str(profile) if plan.origin == "profile" else None,
+        "rows": rows if plan.origin == "stated" else None,
+        "pool": plan.pool if plan.counted else None,
+        "num_labels": plan.num_labels,
+        "num_labels_from": plan.labels_from,
+        "longest": plan.longest,
+    }
+
+
+def _architecture(architecture: Architecture | None, facts: Mapping[str, Any]) -> dict[str, Any]:
+    if architecture is None:
+        missing = missing_facts(facts)
+        return {"missing": missing, "layers": facts.get("num_hidden_layers")}
+    return {
+        "missing": [],
+        "family": architecture.family,
+        "counted_exactly": architecture.known,
+        "layers": architecture.layers,
+        "hidden": architecture.hidden,
+        "parameters": architecture.base_parameters,
+        "parameters_per_layer": architecture.layer_parameters,
+        "recomputed_share": architecture.recomputed_share,
+    }
+
+
+def _shown(pair: Pair) -> list[str]:
+    return [name for name in UNITS if all(name in pair.quantities[s].values for s in SIDES)]
+
+
+def _quantity(pair: Pair, name: str, texts: Mapping[str, Texts]) -> dict[str, Any]:
+    low, high = ratio(pair.quantities[CURRENT], pair.quantities[BACKUP], name)
+    return {
+        "name": name,
+        "unit": UNITS[name],
+        "label": {language: text(f"quantity.{name}.label") for language, text in texts.items()},
+        "formula": {language: text(f"quantity.{name}.formula") for language, text in texts.items()},
+        **{side: pair.quantities[side].values[name] for side in SIDES},
+        "at_most": [side for side in SIDES if name in pair.quantities[side].at_most],
+        "ratio_low": low,
+        "ratio_high": high,
+    }
+
+
+def _curve(quantities: Quantities) -> dict[str, list[float]]:
+    """The learning rate at evenly spaced shares of the run, as on the largest plan tried."""
+    rates, _ = rate_curve(quantities.settings, int(quantities.planned[-1]["steps"] or 1))
+    at = np.unique(np.linspace(0, len(rates) - 1, CURVE_POINTS).round().astype(int))
+    span = max(1, len(rates) - 1)
+    return {"share": (at / span).tolist(), "rate": rates[at].tolist()}
+
+
+def _finding(finding: Finding, texts: Mapping[str, Texts]) -> dict[str, Any]:
+    found = asdict(finding)
+    found["settings"], found["places"] = list(found["settings"]), list(found["places"])
+    for part in ("title", "text"):
+        found[part] = localized(finding, texts, part)
+    return found

@@ -1,0 +1,308 @@
+"""An explanation as text for a terminal of 100 columns."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from ablation.comparison.findings.finding import SEVERITIES, SIDES
+from ablation.comparison.findings.texts import Texts
+from ablation.dialects.defaults import NO_SUCH_STEP
+from ablation.settings.catalogue import BOOKKEEPING
+from ablation.words.catalogue import localized
+
+WIDTH = 100
+NAME, SIDE, CLASS = 29, 29, 10
+LABEL, AMOUNT = 30, 20
+BARS = " ▁▂▃▄▅▆▇█"
+Said = Mapping[str, Any]
+
+
+def render(said: Said, texts: Texts, every: bool = False) -> str:
+    """The whole explanation.
+
+    Args:
+        said: What `explain_study` or `explain_files` returned.
+        texts: The language.
+        every: Whether bookkeeping is listed instead of folded into a line.
+    """
+    parts = [
+        _heading(said, texts),
+        _differences(said, texts, every),
+        _findings(said, texts),
+        _claims(said, texts),
+        _quantities(said, texts),
+    ]
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+# --- Text that knows how wide it is ------------------------------------------------------------
+
+
+def width_of(text: str) -> int:
+    """Columns that a text takes: two for each Korean letter."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def pad(text: str, columns: int) -> str:
+    """The text with blanks up to a width."""
+    return text + " " * max(0, columns - width_of(text))
+
+
+def wrap(text: str, columns: int) -> list[str]:
+    """Lines of at most so many columns, broken at blanks; words that are longer are cut."""
+    lines: list[str] = []
+    for word in text.split():
+        while width_of(word) > columns:
+            lines.append(_head(word, columns))
+            word = word[len(lines[-1]) :]
+        if lines and width_of(lines[-1]) + 1 + width_of(word) <= columns:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines or [""]
+
+
+def _head(word: str, columns: int) -> str:
+    used = 0
+    for at, letter in enumerate(word):
+        used += width_of(letter)
+        if used > columns:
+            return word[:at]
+    return word
+
+
+def _indented(text: str, first: str, rest: str) -> list[str]:
+    lines = wrap(text, WIDTH - width_of(first))
+    return [(first if at == 0 else rest) + line for at, line in enumerate(lines)]
+
+
+def _row(cells: Sequence[tuple[str, int]]) -> list[str]:
+    """The lines of a table row; long cells are wrapped."""
+    wrapped = [wrap(text, columns - 1) for text, columns in cells]
+    height = max(map(len, wrapped))
+    lines = []
+    for at in range(height):
+        parts = [
+            pad(cell[at] if at < len(cell) else "", columns)
+            for cell, (_, columns) in zip(wrapped, cells, strict=True)
+        ]
+        lines.append(("  " + "".join(parts)).rstrip())
+    return lines
+
+
+# --- Heading -----------------------------------------------------------------------------------
+
+
+def _heading(said: Said, texts: Texts) -> list[str]:
+    files = {side: PurePath(said["files"][side]) for side in SIDES}
+    name = said["study"] or f"{files['current'].name}, {files['backup'].name}"
+    facts = {f"{side}_dialect": said["dialects"][side] for side in SIDES}
+    facts |= {side: files[side].name for side in SIDES}
+    lines = [texts("explain.heading", name=name), "=" * 40, texts("explain.files", **facts)]
+    if len({path.parent for path in files.values()}) == 1 and str(files["current"].parent) != ".":
+        lines.append(texts("explain.folder", folder=files["current"].parent))
+    lines += [_data(said, texts), _model(said["architecture"], texts)]
+    return [part for line in lines for part in wrap(line, WIDTH)]
+
+
+def _data(said: Said, texts: Texts) -> str:
+    data = said["data"]
+    key = f"explain.labels_from_{data['num_labels_from']}"
+    key = key if data["num_labels_from"] else "explain.labels_unknown"
+    labels = texts(key, labels=data["num_labels"])
+    if data["origin"] == "profile":
+        facts = {"rows": texts.as_number(data["pool"]), "profile": data["profile"]}
+        return texts("explain.profile", labels=data["num_labels"], **facts)
+    if data["origin"] == "stated":
+        facts = {"rows": texts.as_number(data["rows"]), "pool": texts.as_number(data["pool"])}
+        return texts("explain.stated", labels=labels, **facts)
+    hint = texts(f"explain.nominal_hint_{'study' if said['study'] else 'files'}")
+    return texts("explain.nominal", hint=hint, labels=labels)
+
+
+def _model(facts: Said, texts: Texts) -> str:
+    if facts["missing"]:
+        key = "explain.layers_only" if facts["layers"] else "explain.no_model"
+        return texts(key, missing=", ".join(facts["missing"]), layers=facts["layers"])
+    return texts(
+        "explain.model",
+        family=facts["family"],
+        layers=facts["layers"],
+        hidden=facts["hidden"],
+        parameters=texts.as_number(facts["parameters"]),
+    )
+
+
+# --- Differences -------------------------------------------------------------------------------
+
+
+def _differences(said: Said, texts: Texts, every: bool) -> list[str]:
+    rows = said["differences"]
+    if not rows:
+        return [texts("explain.no_differences")]
+    shown = [d for d in rows if d["class"] != BOOKKEEPING]
+    folded = [d for d in rows if d["class"] == BOOKKEEPING]
+    lines = [texts("explain.differences", count=len(shown)), ""]
+    heads = [(texts("explain.setting"), NAME), (texts("explain.current"), SIDE)]
+    heads += [(texts("explain.backup"), SIDE), (texts("explain.acts_on"), CLASS)]
+    lines += _row(heads)
+    for difference in shown:
+        lines += _difference(difference, texts)
+    if folded and every:
+        lines += ["", "  " + texts("explain.bookkeeping_all")]
+        for difference in folded:
+            lines += _difference(difference, texts)
+    elif folded:
+        names = ", ".join(difference["setting"] for difference in folded)
+        text = texts("explain.bookkeeping", count=len(folded), names=names)
+        lines += ["", *_indented(text, "  ", "  ")]
+    return lines
+
+
+def _difference(difference: Said, texts: Texts) -> list[str]:
+    name, lines = difference["setting"], []
+    if width_of(name) >= NAME:
+        lines, name = [f"  {name}"], ""
+    cells = [(name, NAME)]
+    cells += [(_cell(difference[side], texts), SIDE) for side in SIDES]
+    return lines + _row([*cells, (texts(f"class.{difference['class']}"), CLASS)])
+
+
+def _cell(found: Said, texts: Texts) -> str:
+    """A value and where it comes from."""
+    return f"{texts.as_value(found['value'])} ({_origin(found, texts)})"
+
+
+def _origin(found: Said, texts: Texts) -> str:
+    if found["line"] is not None:
+        others = [str(other["line"]) for other in found.get("also") or ()]
+        lines = ", ".join([str(found["line"]), *others])
+        return f"{PurePath(found['file']).name}:{lines}"
+    if found["origin"] == "derived":
+        return texts("explain.derived", key=found["key"])
+    return _default(found["key"], texts) if found["key"] else texts("explain.default_absent")
+
+
+# --- Findings ----------------------------------------------------------------------------------
+
+
+def _findings(said: Said, texts: Texts) -> list[str]:
+    found = said["findings"]
+    if not found:
+        return [texts("explain.no_findings")]
+    counts = {f"{s}s": sum(f["severity"] == s for f in found) for s in SEVERITIES}
+    lines = [texts("explain.findings", **counts)]
+    for finding in found:
+        lines += ["", *_finding(finding, texts)]
+    return lines
+
+
+def _finding(finding: Said, texts: Texts) -> list[str]:
+    language = texts.messages.language
+    mark = texts(f"severity.{finding['severity']}")
+    first = f"  {mark}  "
+    lines = _indented(finding["title"][language], first, " " * width_of(first))
+    lines += _indented(finding["text"][language], "      ", "      ")
+    where = places(finding["places"], texts)
+    tail = f"[{finding['id']}] {where}"
+    return lines + _indented(tail, "      ", "      ")
+
+
+def places(found: Sequence[Said], texts: Texts) -> str:
+    """The lines of each file, and the libraries whose defaults count."""
+    lines: dict[str, set[int]] = {}
+    for place in found:
+        if place["line"] is not None:
+            lines.setdefault(PurePath(place["file"]).name, set()).add(place["line"])
+    parts = [f"{name}:{_ranges(sorted(numbers))}" for name, numbers in lines.items()]
+    defaults = {_default(p["key"], texts): None for p in found if p["line"] is None and p["key"]}
+    return "; ".join([*parts, *defaults])
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Ascending numbers, runs of three and more as a range: "13, 22-25"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(
+        f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs
+    )
+
+
+def _default(library: str, texts: Texts) -> str:
+    if library == NO_SUCH_STEP:
+        return texts("explain.default_absent")
+    return texts("explain.default", library=library.removeprefix("transformers."))
+
+
+# --- Claims ------------------------------------------------------------------------------------
+
+
+def _claims(said: Said, texts: Texts) -> list[str]:
+    if not said["claims"]:
+        return []
+    lines = [texts("explain.claims")]
+    for claim in said["claims"]:
+        lines += ["", *_claim(claim, texts)]
+    return lines
+
+
+def _claim(claim: Said, texts: Texts) -> list[str]:
+    verdict = f"  {texts('verdict.' + claim['verdict'])}  "
+    text = localized(claim["text"] or claim["id"], texts.messages.language)
+    lines = _indented(text, verdict, " " * width_of(verdict))
+    unit = {"factor": "times", "relative_reduction": "percent"}.get(claim["unit"], "number")
+    facts = {
+        "quantity": claim["quantity"],
+        "claimed": texts.bounds(claim["low"], claim["high"], unit),
+        "computed": texts.bounds(claim["interval_low"], claim["interval_high"], unit),
+    }
+    detail = texts("explain.claim", **facts)
+    if claim["reference"]:
+        sides = {side: claim[side] for side in ("arm", "reference")}
+        values = {f"{s}_value": texts.as_number(claim[f"{s}_value"]) for s in sides}
+        detail += " " + texts("explain.claim_of", **sides, **values)
+    where = [detail, *([claim["source"]] if claim["source"] else [])]
+    return lines + _indented("; ".join(where), "      ", "      ")
+
+
+# --- Quantities --------------------------------------------------------------------------------
+
+
+def _quantities(said: Said, texts: Texts) -> list[str]:
+    lines = [texts("explain.quantities"), ""]
+    heads = [("", LABEL), (texts("explain.current"), AMOUNT), (texts("explain.backup"), AMOUNT)]
+    lines += _row([*heads, (texts("explain.ratio"), AMOUNT)])
+    for quantity in said["quantities"]:
+        lines += _quantity(quantity, texts)
+    lines += ["", "  " + texts("explain.curves")]
+    top = max(max(said["curves"][side]["rate"]) for side in SIDES) or 1.0
+    for side in SIDES:
+        bars = sparkline(said["curves"][side]["rate"], top)
+        lines.append(f"  {pad(texts.as_side(side), 9)}{bars}".rstrip())
+    return lines
+
+
+def _quantity(quantity: Said, texts: Texts) -> list[str]:
+    language, show = texts.messages.language, getattr(texts, f"as_{quantity['unit']}")
+    cells = [(quantity["label"][language], LABEL)]
+    for side in SIDES:
+        value = show(quantity[side])
+        if side in quantity["at_most"] and quantity[side] is not None:
+            value = texts("explain.at_most", value=value)
+        cells.append((value, AMOUNT))
+    ratio = texts.bounds(quantity["ratio_low"], quantity["ratio_high"], "times")
+    formula = quantity["formula"][language]
+    return _row([*cells, (ratio, AMOUNT)]) + ([f"      = {formula}"] if formula else [])
+
+
+def sparkline(values: Sequence[float], top: float) -> str:
+    """The values as bars, in shares of `top`."""
+    steps = len(BARS) - 1
+    return "".join(BARS[min(steps, round(steps * value / top))] for value in values)

@@ -1,0 +1,600 @@
+"""What a study will cost and what it can find, said before anything runs.
+
+Costs come from runs that were measured, where there are any, else from FLOPs. The smallest effect
+that can be found comes from the noise of a pilot (the runs that are there), else from an assumed
+one. Neither imports torch.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from ablation.designs import designs
+from ablation.designs.feasibility import cannot_run
+from ablation.designs.fractional import GENERATORS
+from ablation.errors import UserError
+from ablation.settings import schedules
+from ablation.settings.architecture import Architecture, read_architecture, run_forwards
+from ablation.settings.quantities import Plan as Data
+from ablation.settings.quantities import padded_tokens, read_plan, real_tokens
+from ablation.study import packing, power
+from ablation.study.grid import Arm, Grid, expand
+from ablation.study.packing import CPU, GPU, Machine
+from ablation.study.study import Study
+
+SCHEMA_VERSION = 1
+# FLOPs a second that training keeps up on one device, where nothing was measured: a 24 GB GPU at
+# 40 % of its bfloat16 peak, and a core of a laptop in float32.
+ASSUMED_SPEED = {GPU: 3e13, CPU: 6e10}
+FORWARD = 1 / 3  # of the cost of training on a token, where the model is not known
+# Where the cost of a run, and the noise, come from.
+MEASURED, FROM_SPEED, GUESSED, RELATIVE = "measured", "measured_speed", "assumed_speed", "relative"
+PILOT, STATED, ASSUMED = "pilot", "stated", "assumed"
+MOST_SEEDS = 200
+ROUNDING = 1e-12  # a spread below it is one of binary fractions
+_WITH_REMAINDER = (designs.FACTORIAL, designs.FRACTIONAL)
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """What the runs that are there have measured.
+
+    Attributes:
+        hours: Device-hours of a run, by variant.
+        values: The study's metric by variant and seed.
+    """
+
+    hours: dict[str, float]
+    values: dict[str, dict[int, float]]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The standard deviation of a paired difference over seeds.
+
+    Attributes:
+        sd: In the metric's unit.
+        origin: "pilot" (measured), "stated" (by the user) or "assumed" (as large as delta).
+        pairs: Pairs of arms that it was measured on.
+        seeds: The most seeds that a pair shares.
+    """
+
+    sd: float
+    origin: str
+    pairs: int = 0
+    seeds: int = 0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run of an arm costs.
+
+    Attributes:
+        hours: Device-hours; None where the number of rows is not known.
+        origin: "measured", "measured_speed" (FLOPs at the speed of measured runs),
+            "assumed_speed", or "relative".
+        relative: Its cost over that of a run of `current`.
+    """
+
+    hours: float | None
+    origin: str
+    relative: float
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """What a design comes to.
+
+    Attributes:
+        design: Its name.
+        asked: Whether the study asks for it.
+        factors: How many factors it has.
+        arms: Different arms that it needs.
+        shared: Those of them that the staged path trains anyway.
+        at_most: Whether results decide how many arms there will be, so that these are the most.
+        hours: Device-hours of one seed of its arms and the staged path; None where not known.
+        contrasts: Comparisons that share the error.
+        variance: Variance of an estimate, over that of a difference of two runs.
+        detectable_sd: The smallest effect found with 80 % power, in sd of a paired difference.
+        detectable: The same in the metric's unit.
+        reason: Why it cannot be run; None where it can.
+    """
+
+    design: str
+    asked: bool
+    factors: int
+    arms: int
+    shared: int
+    at_most: bool
+    hours: float | None
+    contrasts: int
+    variance: float | None
+    detectable_sd: float | None
+    detectable: float | None
+    reason: str | None = None
+
+
+# --- What is there already ---------------------------------------------------------------------
+
+
+def read_pilot(grid: Grid, runs: str | Path, metric: str) -> Pilot:
+    """What the finished runs of the grid's arms have measured; runs that diverged are left out."""
+    hours: dict[str, float] = {}
+    values: dict[str, dict[int, float]] = {}
+    for variant in dict.fromkeys(arm.variant for arm in grid.arms):
+        spent = []
+        for path in sorted((Path(runs) / variant).glob("seed-*/metrics.json")):
+            metrics = _finished(path)
+            if metrics is None:
+                continue
+            devices = int(metrics["environment"].get("world_size") or 1)
+            runtime = metrics["cost"].get("wall_seconds")
+            if runtime:
+                spent.append(float(runtime) * devices / 3600)
+            block = metrics["quality"].get(metrics["quality"].get("selected")) or {}
+            if isinstance(block.get(metric), (int, float)):
+                seed = int(path.parent.name.removeprefix("seed-"))
+                values.setdefault(variant, {})[seed] = float(block[metric])
+        if spent:
+            hours[variant] = math.fsum(spent) / len(spent)
+    return Pilot(hours, values)
+
+
+def _finished(path: Path) -> dict[str, Any] | None:
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        complete = metrics["status"] == "completed" and metrics["quality"] and metrics["cost"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return metrics if complete else None
+
+
+def measure_noise(pilot: Pilot) -> Noise | None:
+    """The pooled standard deviation of the differences of all pairs of arms over shared seeds.
+
+    None where no two arms share two seeds, or where nothing varies.
+    """
+    squares, freedom, pairs, most = 0.0, 0, 0, 0
+    for one, other in combinations(pilot.values.values(), 2):
+        seeds = sorted(set(one) & set(other))
+        if len(seeds) < 2:
+            continue
+        differences = [one[seed] - other[seed] for seed in seeds]
+        mean = math.fsum(differences) / len(seeds)
+        squares += math.fsum((value - mean) ** 2 for value in differences)
+        freedom += len(seeds) - 1
+        pairs, most = pairs + 1, max(most, len(seeds))
+    sd = math.sqrt(squares / freedom) if freedom else 0.0
+    return Noise(sd, PILOT, pairs, most) if sd > ROUNDING else None
+
+
+# --- Costs -------------------------------------------------------------------------------------
+
+
+def read_data(study: Study, profile: str | Path | None, rows: int | None) -> Data:
+    """What is known of the study's rows: from prepared data, else as stated, else nothing."""
+    split = study.data_options()["split"]
+    held_out = float(split["val_size"]), float(split["test_size"])
+    stated = study.planned_rows(rows)
+    sides = (study.current.settings, study.backup.settings)
+    found = [side["data.max_classes"].value for side in sides if "data.max_classes" in side]
+    return read_plan(profile, stated, held_out, [limit for limit in found if limit])
+
+
+def flops_of_run(
+    settings: Mapping[str, Any], data: Data, architecture: Architecture | None
+) -> float:
+    """FLOPs of one run that computes all layers: training, and evaluation after each epoch.
+
+    Test rows count twice: for the last weights and for those of the best epoch. Without an
+    architecture, tokens stand for FLOPs.
+    """
+    rows = data.train_rows(settings)
+    epochs = schedules.total_steps(settings, rows) / schedules.steps_per_epoch(settings, rows)
+    trained = rows * epochs * padded_tokens(settings, data)[0]
+    validation, test = data.evaluated
+    tokens = real_tokens(settings, data) or float(settings["max_length"])
+    read = (validation * math.ceil(epochs) + 2 * test) * tokens
+    if architecture is None:
+        return trained + read * FORWARD
+    forwards = trained * run_forwards(architecture, settings) + read * architecture.layers
+    return forwards * 2.0 * architecture.layer_parameters
+
+
+@dataclass(frozen=True)
+class Prices:
+    """How runs are priced: measured where it was, else by FLOPs at a speed.
+
+    Attributes:
+        pilot: What was measured.
+        data: What is known of the rows.
+        architecture: The model; None where its facts are not known.
+        speed: FLOPs a second and device; None where nothing in seconds is known.
+        origin: Where the speed comes from.
+        reference: FLOPs of a run of `current`.
+    """
+
+    pilot: Pilot
+    data: Data
+    architecture: Architecture | None
+    speed: float | None
+    origin: str
+    reference: float
+
+    def of(self, settings: Mapping[str, Any], variant: str | None = None) -> Cost:
+        """What one run costs."""
+        flops = flops_of_run(settings, self.data, self.architecture)
+        relative = flops / self.reference
+        if variant in self.pilot.hours:
+            return Cost(self.pilot.hours[variant], MEASURED, relative)
+        if self.speed is None:
+            return Cost(None, RELATIVE, relative)
+        return Cost(flops / self.speed / 3600, self.origin, relative)
+
+
+def set_prices(study: Study, grid: Grid, pilot: Pilot, data: Data, device: str) -> Prices:
+    """How the study's runs are priced.
+
+    The speed is the median over the measured arms of their FLOPs in their device-seconds; without
+    any it is assumed, if the number of rows is known.
+    """
+    architecture = read_architecture(study.options["model"]["architecture"])
+    flops = {arm.variant: flops_of_run(arm.settings, data, architecture) for arm in grid.arms}
+    speeds = sorted(flops[v] / (hours * 3600) for v, hours in pilot.hours.items() if hours > 0)
+    speed, origin = None, RELATIVE
+    if speeds:
+        speed, origin = speeds[len(speeds) // 2], FROM_SPEED
+    elif data.counted and architecture is not None:
+        speed, origin = ASSUMED_SPEED[device], GUESSED
+    return Prices(pilot, data, architecture, speed, origin, flops[grid.arms[0].variant])
+
+
+# --- Designs -----------------------------------------------------------------------------------
+
+
+def foresee(study: Study, prices: Prices, noise: Noise, seeds: int) -> list[Prospect]:
+    """What each design would come to with so many seeds, whether the study asks for it or not."""
+    space = designs.space_of(study)
+    asked = designs.read_designs(study.options)
+    found = []
+    for name in designs.DESIGNS:
+        if name in (designs.GRID, designs.A_A, designs.COMPUTE_MATCHED) and name not in asked:
+            continue
+        options = asked.get(name, {"remainder": True})
+        found.append(_foresee(study, space, name, options, name in asked, prices, noise, seeds))
+    return found
+
+
+def _foresee(
+    study: Study,
+    space: designs.Space,
+    name: str,
+    options: Mapping[str, Any],
+    asked: bool,
+    prices: Prices,
+    noise: Noise,
+    seeds: int,
+) -> Prospect:
+    options = {**designs.DEFAULTS.get(name, {}), **options}
+    count = _factor_count(space, name, options)
+    reason = _impossible(name, count)
+    if reason:
+        return Prospect(name, asked, count, 0, 0, False, None, 0, None, None, None, reason)
+    cells = _cells(study, space, name, options)
+    path = _cells(study, space, designs.STAGED, {})
+    keys = {_key(cell.settings): cell.settings for cell in cells}
+    every = {_key(cell.settings): cell.settings for cell in path} | keys
+    hours = _sum(prices.of(settings, variant_of(settings)).hours for settings in every.values())
+    shared = len(keys.keys() & {_key(cell.settings) for cell in path})
+    contrasts, variance = _estimates(name, count, len(keys), options)
+    arms = len(keys)
+    if name == designs.GREEDY_PATH:
+        arms = min(arms, 2 + len(options["directions"]) * (count * (count + 1) // 2 - 1))
+        hours = hours and hours * min(1.0, arms / len(keys))
+    if name == designs.A_A:
+        arms, shared = 1, 0
+        hours = hours and hours + (prices.of(space.current, variant_of(space.current)).hours or 0)
+    prospect = Prospect(
+        name,
+        asked,
+        count,
+        arms,
+        shared,
+        name == designs.GREEDY_PATH,
+        hours,
+        contrasts,
+        variance,
+        None,
+        None,
+    )
+    return with_seeds(prospect, noise, seeds)
+
+
+def _cells(
+    study: Study, space: designs.Space, name: str, options: Mapping[str, Any]
+) -> list[designs.Cell]:
+    """The cells of a design that can run; of a greedy path all that it may come to."""
+    if name == designs.GREEDY_PATH:
+        name, options = designs.FACTORIAL, {**options, "factors": {}}
+    model = study.options["model"]["architecture"]
+    cells = designs.plan_design(name, space, options, study.first_seeds()).cells
+    return [cell for cell in cells if cannot_run(cell.settings, model) is None]
+
+
+def _factor_count(space: designs.Space, name: str, options: Mapping[str, Any]) -> int:
+    if name in (designs.FACTORIAL, designs.FRACTIONAL):
+        return len(designs.factors_of(space, options))
+    if name == designs.GREEDY_PATH:
+        return len(space.factors(options["remainder"]))
+    return len(space.factors())
+
+
+def _impossible(name: str, count: int) -> str | None:
+    """The text of why a design does not fit this number of factors; None where it does."""
+    limits = {
+        designs.FACTORIAL: (2, designs.MOST_FACTORIAL),
+        designs.FRACTIONAL: (min(GENERATORS), max(GENERATORS)),
+        designs.GREEDY_PATH: (2, designs.MOST_GREEDY),
+    }
+    low, high = limits.get(name, (1, 10**6))
+    return None if low <= count <= high else f"{low}-{high}"
+
+
+def _estimates(
+    name: str, count: int, cells: int, options: Mapping[str, Any]
+) -> tuple[int, float | None]:
+    """How many comparisons share the error, and the variance of each.
+
+    Exploratory designs (a greedy path) and controls have none.
+    """
+    if name == designs.STAGED:
+        return count + 1, power.of_contrast()
+    if name in (designs.ONE_AT_A_TIME, designs.LEAVE_ONE_OUT):
+        return count, power.of_contrast()
+    if name == designs.FACTORIAL:
+        return count, power.of_shapley(count)
+    if name == designs.FRACTIONAL:
+        return count, power.of_main_effect(cells)
+    if name == designs.GRID:
+        return cells, power.of_contrast()
+    return 0, None
+
+
+def with_seeds(prospect: Prospect, noise: Noise, seeds: int) -> Prospect:
+    """The design with the smallest effect that it finds with so many seeds."""
+    if prospect.variance is None or not prospect.contrasts:
+        return prospect
+    size = power.detectable(seeds, power.ALPHA / prospect.contrasts)
+    if size is None:
+        return replace(prospect, detectable_sd=None, detectable=None)
+    size *= math.sqrt(prospect.variance)
+    return replace(prospect, detectable_sd=size, detectable=size * noise.sd)
+
+
+def variant_of(settings: Mapping[str, Any]) -> str:
+    """The name of the results of these settings."""
+    return Arm("", None, (), dict(settings)).variant
+
+
+def _key(settings: Mapping[str, Any]) -> str:
+    return json.dumps(settings, sort_keys=True)
+
+
+def _sum(hours: Iterable[float | None]) -> float | None:
+    found = list(hours)
+    return None if None in found else math.fsum(found)
+
+
+def suggest(
+    prospects: Sequence[Prospect], noise: Noise, budget: float
+) -> tuple[Prospect, int] | None:
+    """The design that finds the smallest effect for so many device-hours, and its seeds.
+
+    The staged path runs in every study, so its cost is part of each. None where not even two
+    seeds can be paid for.
+    """
+    best: tuple[Prospect, int] | None = None
+    for prospect in prospects:
+        if not prospect.hours or prospect.variance is None or prospect.design == designs.GRID:
+            continue
+        seeds = min(MOST_SEEDS, int(budget / prospect.hours + 1e-9))
+        found = with_seeds(prospect, noise, seeds)
+        if found.detectable is None:
+            continue
+        if best is None or found.detectable < best[0].detectable:
+            best = found, seeds
+    return best
+
+
+# --- Devices -----------------------------------------------------------------------------------
+
+
+def pack(
+    study: Study,
+    grid: Grid,
+    machine: Machine,
+    *,
+    further: Sequence[Arm] = (),
+    begun: int | None = None,
+) -> dict[str, Any]:
+    """The ways to share a machine's devices, and the one that `devices_per_run: auto` takes.
+
+    Only what the study itself says counts, so that preparing data or finishing a run changes
+    nothing: lengths are in runs of `current` on one device, by FLOPs.
+
+    Args:
+        study: The study.
+        grid: Its arms and seeds.
+        machine: What its runs share.
+        further: Arms that results may add.
+        begun: Devices of the runs that are there already.
+    """
+    architecture = read_architecture(study.options["model"]["architecture"])
+    data = read_data(study, None, None)
+    flops = {arm.variant: flops_of_run(arm.settings, data, architecture) for arm in grid.arms}
+    reference = flops[grid.arms[0].variant]
+    costs = [flops[run.variant] / reference for run in grid.runs()]
+    arms = [arm.settings for arm in [*grid.arms, *further]]
+    ways = packing.find_ways(costs, arms, machine, architecture, data.num_labels)
+    chosen, reason = packing.choose_way(ways, machine, begun)
+    return {
+        "kind": machine.kind,
+        "devices": machine.devices,
+        "memory": machine.memory,
+        "efficiency": packing.EFFICIENCY,
+        "ways": [way.as_json() for way in ways],
+        "chosen": chosen.devices,
+        "reason": reason,
+        "hours": None,
+    }
+
+
+# --- All of it ---------------------------------------------------------------------------------
+
+
+def plan_study(
+    study: Study,
+    results: str | Path,
+    *,
+    device: str = CPU,
+    rows: int | None = None,
+    sd: float | None = None,
+    budget: float | None = None,
+    machine: Machine | None = None,
+    begun: int | None = None,
+) -> dict[str, Any]:
+    """Everything that `plan` says, as plain JSON values.
+
+    Args:
+        study: The study.
+        results: Its folder of results; runs in it are the pilot, data in it is counted.
+        device: "cpu" or "gpu": whose speed is assumed where no run was measured.
+        rows: Rows of the whole data set, where the data is not prepared.
+        sd: The standard deviation of a paired difference, where it is known.
+        budget: Device-hours to suggest a design for.
+        machine: What the runs share; None where that is not known.
+        begun: Devices of the runs that are there already.
+
+    Raises:
+        UserError: a budget, and nothing that tells how long a run takes.
+    """
+    grid = expand(study)
+    metric = study.options["metric"]
+    pilot = read_pilot(grid, Path(results) / "runs", metric["name"])
+    data = read_data(study, Path(results) / "data" / "profile.json", rows)
+    prices = set_prices(study, grid, pilot, data, device)
+    noise = _noise(pilot, sd, float(metric["delta"]))
+    seeds = len(study.all_seeds())
+    prospects = foresee(study, prices, noise, seeds)
+    if budget is not None and prices.speed is None:
+        raise UserError(
+            "a budget needs to know how long a run takes: the number of rows is not known",
+            file=study.file,
+            line=study.lines.get("data"),
+            found=f"--budget {budget:g}",
+            allowed="prepared data, finished runs, or the number of rows",
+            write="--rows 100000",
+        )
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "study": study.name,
+        "seeds": grid.seeds,
+        "most_seeds": seeds,
+        "metric": {key: metric[key] for key in ("name", "higher_is_better", "delta")},
+        "arms": [_arm(arm, grid, prices, results) for arm in grid.arms],
+        "left_out": [lost.as_json() for lost in grid.left_out],
+        "total": _total(grid, prices, results),
+        "prices": {
+            "device": device,
+            "origin": prices.origin,
+            "speed": prices.speed,
+            "rows": data.pool if data.counted else None,
+            "all_rows": study.planned_rows(rows),
+            "measured": len(pilot.hours),
+        },
+        "packing": _packing(study, grid, prices, machine, begun),
+        "noise": asdict(noise),
+        "designs": [asdict(prospect) for prospect in prospects],
+        "sequential": study.options["sequential"],
+        "budget": budget,
+        "suggestion": None if budget is None else _suggestion(prospects, noise, budget),
+    }
+
+
+def _packing(
+    study: Study, grid: Grid, prices: Prices, machine: Machine | None, begun: int | None
+) -> dict[str, Any] | None:
+    if machine is None:
+        return None
+    first = grid.arms[0]
+    hours = prices.of(first.settings, first.variant).hours
+    return {**pack(study, grid, machine, begun=begun), "hours": hours}
+
+
+def _noise(pilot: Pilot, sd: float | None, delta: float) -> Noise:
+    if sd is not None:
+        return Noise(sd, STATED)
+    return measure_noise(pilot) or Noise(delta, ASSUMED)
+
+
+def _arm(arm: Arm, grid: Grid, prices: Prices, results: str | Path) -> dict[str, Any]:
+    first = grid.arm_of(arm.variant).name
+    cost = prices.of(arm.settings, arm.variant)
+    own = grid.seeds if arm.seeds is None else arm.seeds
+    folder = Path(results) / "runs" / arm.variant
+    done = [seed for seed in own if (folder / f"seed-{seed}" / "metrics.json").is_file()]
+    same = first if first != arm.name and arm.seeds is None else None
+    return {
+        "arm": arm.name,
+        "kind": arm.kind,
+        "design": list(arm.designs),
+        "stages": list(arm.stages),
+        "variant": arm.variant,
+        "same_as": same,
+        "changed": len(arm.changed),
+        "runs": 0 if same else len(own),
+        "finished": 0 if same else len(done),
+        "hours": cost.hours,
+        "cost_from": cost.origin,
+        "relative": cost.relative,
+    }
+
+
+def _total(grid: Grid, prices: Prices, results: str | Path) -> dict[str, Any]:
+    runs = grid.runs()
+    asked = len(grid.arm_runs())
+    path = Path(results) / "runs"
+    open_runs = [
+        run for run in runs if not (path / run.variant / f"seed-{run.seed}/metrics.json").is_file()
+    ]
+    costs = {arm.variant: prices.of(arm.settings, arm.variant).hours for arm in grid.arms}
+    return {
+        "arms": len(grid.arms),
+        "runs": len(runs),
+        "shared": asked - len(runs),
+        "finished": len(runs) - len(open_runs),
+        "hours": _sum(costs[run.variant] for run in runs),
+        "hours_left": _sum(costs[run.variant] for run in open_runs),
+    }
+
+
+def _suggestion(
+    prospects: Sequence[Prospect], noise: Noise, budget: float
+) -> dict[str, Any] | None:
+    found = suggest(prospects, noise, budget)
+    if found is None:
+        return None
+    prospect, seeds = found
+    own = "" if prospect.asked or prospect.design not in _WITH_REMAINDER else ": {remainder: true}"
+    return {
+        **asdict(prospect),
+        "seeds": seeds,
+        "hours_total": seeds * (prospect.hours or 0.0),
+        "write": f"designs: [staged, {prospect.design}{own}]",
+    }

@@ -1,0 +1,209 @@
+"""A plan as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ablation.study.explain_text import pad, width_of, wrap
+from ablation.words.catalogue import Messages, is_score, load_catalogue
+
+COLUMNS = 100
+MOST_ARMS = 40
+MANY_HOURS = 100  # of one device: from here on, a plan tells how to ask for less
+Said = Mapping[str, Any]
+
+
+def load_texts(language: str) -> Messages:
+    """The texts of a plan in a language."""
+    return Messages(language, load_catalogue(f"plan.{language}"))
+
+
+def render(said: Said, t: Messages) -> str:
+    """The whole plan.
+
+    Args:
+        said: What `plan.plan_study` returned.
+        t: The texts of a language.
+    """
+    parts = [
+        [_heading(said, t)],
+        _arms(said, t),
+        _left_out(said, t),
+        _costs(said, t),
+        packing_lines(said["packing"], t) if said["packing"] else [],
+        _designs(said, t),
+        _suggestion(said, t),
+    ]
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def _heading(said: Said, t: Messages) -> str:
+    total = said["total"]
+    return t(
+        "heading",
+        study=said["study"],
+        arms=total["arms"],
+        seeds=len(said["seeds"]),
+        runs=total["runs"],
+        shared=total["shared"],
+        finished=total["finished"],
+    )
+
+
+def _table(rows: Sequence[Sequence[str]], right: Sequence[int]) -> list[str]:
+    """Lines of a table; the columns named in `right` are set to the right."""
+    widths = [max(map(width_of, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            " " * (width - width_of(text)) + text if place in right else pad(text, width)
+            for place, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append(("  " + "  ".join(cells)).rstrip())
+    return lines
+
+
+def _cost(hours: float | None, relative: float | None, t: Messages) -> str:
+    if hours is not None:
+        return t("hours", value=t.number(hours, 2))
+    return t("none") if relative is None else t("times", value=t.number(relative, 2))
+
+
+def _arms(said: Said, t: Messages) -> list[str]:
+    rows = [[t(f"column.{name}") for name in ("arm", "designs", "changed", "runs", "cost")]]
+    for arm in said["arms"][:MOST_ARMS]:
+        runs = f"{arm['runs']}" if not arm["finished"] else f"{arm['finished']}/{arm['runs']}"
+        cost = _cost(arm["hours"], arm["relative"], t)
+        if arm["same_as"]:
+            runs, cost = t("same_as", arm=arm["same_as"]), ""
+        names = ", ".join(t(f"design.{name}") for name in arm["design"])
+        rows.append([_cut(arm["arm"], 44), names, str(arm["changed"]), runs, cost])
+    lines = _table(rows, (2, 4))
+    rest = len(said["arms"]) - MOST_ARMS
+    return [*lines, "  " + t("more_arms", count=rest)] if rest > 0 else lines
+
+
+def _cut(text: str, columns: int) -> str:
+    return text if len(text) <= columns else text[: columns - 1] + "…"
+
+
+def _left_out(said: Said, t: Messages) -> list[str]:
+    return [
+        line
+        for lost in said["left_out"]
+        for line in _wrapped(t("left_out", arm=lost["arm"], reason=lost["text"][t.language]))
+    ]
+
+
+def _wrapped(text: str) -> list[str]:
+    first, *rest = wrap(text, COLUMNS - 2)
+    return [f"  {first}", *(f"    {line}" for line in rest)]
+
+
+def _costs(said: Said, t: Messages) -> list[str]:
+    total, prices = said["total"], said["prices"]
+    lines = []
+    if total["hours"] is not None:
+        facts = {"hours": t.number(total["hours"], 2), "left": t.number(total["hours_left"], 2)}
+        lines += _wrapped(t("total", unit=t(f"unit.{prices['device']}"), **facts))
+        if prices["all_rows"] and total["hours_left"] > MANY_HOURS:
+            lines += _wrapped(t("fewer_rows", rows=prices["all_rows"] // 10))
+    speed = t.number(prices["speed"], 2) if prices["speed"] else t("none")
+    origin = t(f"cost_from.{prices['origin']}", speed=speed, measured=prices["measured"])
+    lines += _wrapped(origin)
+    if said["sequential"]:
+        looks = ", ".join(map(str, said["sequential"]["looks"]))
+        lines += _wrapped(t("sequential", looks=looks, most=said["most_seeds"]))
+    return lines
+
+
+def packing_lines(said: Said, t: Messages) -> list[str]:
+    """How long all runs take for each way to share the devices, and which way `auto` takes.
+
+    Args:
+        said: What `plan.pack` returned; `hours` is what a run of `current` takes on one device.
+        t: The texts of a language.
+    """
+    kind = said["kind"]
+    lines = _wrapped(t(f"packing.{kind}", devices=said["devices"]))
+    for way in said["ways"]:
+        length = t("times", value=t.number(way["length"], 2))
+        if said["hours"] is not None:
+            length = t("hours", value=t.number(way["length"] * said["hours"], 2))
+        facts = {"devices": way["devices"], "at_once": way["at_once"], "length": length}
+        line = t("packing.one" if way["devices"] == 1 else "packing.several", **facts)
+        if way["memory"] is not None and said["memory"] is not None:
+            sizes = (t.number(size / 1e9, 2) for size in (way["memory"], said["memory"]))
+            line += " " + t("packing.memory", **dict(zip(("need", "there"), sizes, strict=True)))
+        lines.append(f"    {line}")
+    reason = t(f"packing.because.{said['reason']}")
+    lines += _wrapped(t("packing.chosen", devices=said["chosen"], reason=reason))
+    if len(said["ways"]) > 1:
+        share = t.number(100 * said["efficiency"], 2)
+        lines += _wrapped(t("packing.assumed", share=share))
+    return lines
+
+
+def _size(value: float, metric: str, t: Messages) -> str:
+    if is_score(metric):
+        return t("points", value=t.number(100 * value, 2))
+    return t.number(value, 2)
+
+
+def _designs(said: Said, t: Messages) -> list[str]:
+    metric, noise = said["metric"]["name"], said["noise"]
+    names = ("design", "arms", "shared", "cost_per_seed", "comparisons", "detectable")
+    rows = [[t(f"column.{name}") for name in names]]
+    for design in said["designs"]:
+        name = ("* " if design["asked"] else "  ") + t(f"design.{design['design']}")
+        if design["reason"]:
+            needs = t("needs_factors", needed=design["reason"], found=design["factors"])
+            rows.append([name, "–", "–", "–", "–", needs])
+            continue
+        arms = ("≤ " if design["at_most"] else "") + str(design["arms"])
+        cost = _cost(design["hours"], None, t)
+        comparisons = str(design["contrasts"]) if design["contrasts"] else "–"
+        found = _detectable(design, metric, t)
+        rows.append([name, arms, str(design["shared"]), cost, comparisons, found])
+    sd = _size(noise["sd"], metric, t)
+    facts = {"pairs": noise["pairs"], "seeds": noise["seeds"], "sd": sd}
+    title = t("designs", seeds=said["most_seeds"], metric=metric)
+    notes = [t(f"noise.{noise['origin']}", **facts), t("marks")]
+    return [title, *_table(rows, (1, 2, 3, 4)), *(line for n in notes for line in _wrapped(n))]
+
+
+def _detectable(design: Said, metric: str, t: Messages) -> str:
+    if design["design"] == "greedy_path":
+        return t("exploratory")
+    if design["variance"] is None:
+        return t("control")
+    if design["detectable"] is None:
+        return t("one_seed")
+    size = t.number(design["detectable_sd"], 2)
+    if is_score(metric) and design["detectable"] > 1:
+        return t("impossible", sd=size)
+    return t("detectable", value=_size(design["detectable"], metric, t), sd=size)
+
+
+def _suggestion(said: Said, t: Messages) -> list[str]:
+    if said["budget"] is None:
+        return []
+    unit = t(f"unit.{said['prices']['device']}")
+    budget = t.number(said["budget"], 3)
+    found = said["suggestion"]
+    if found is None:
+        return _wrapped(t("suggest.none", budget=budget, unit=unit))
+    text = t(
+        "suggest.design",
+        budget=budget,
+        unit=unit,
+        design=t(f"design.{found['design']}"),
+        seeds=found["seeds"],
+        hours=t.number(found["hours_total"], 2),
+        value=_size(found["detectable"], said["metric"]["name"], t),
+    )
+    lines = _wrapped(text)
+    if not found["asked"]:
+        lines.append("    " + t("suggest.write", line=found["write"]))
+    return [*lines, *_wrapped(t(f"answers.{found['design']}"))]

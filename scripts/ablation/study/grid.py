@@ -1,0 +1,468 @@
+"""The arms of a study and their runs: names come from content, equal arms are one run."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ablation.comparison.resolve import Configuration
+from ablation.designs.designs import (
+    A_A,
+    CONTROL,
+    CURRENT,
+    ENDPOINT,
+    GREEDY_PATH,
+    GRID,
+    STAGE,
+    STAGED,
+    TUNING,
+    Cell,
+    plan_designs,
+    read_designs,
+    space_of,
+)
+from ablation.designs.feasibility import Reason, cannot_run
+from ablation.errors import UserError
+from ablation.study.study import Study
+from ablation.words.catalogue import LANGUAGES
+
+MOST_LISTED = 16  # arms beside the staged path that the plan lists one by one
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One complete effective configuration.
+
+    Attributes:
+        name: `current`, `stage1-<stage>`, ..., `backup`; `only-<stage>`, `without-<stage>`,
+            `cell-<a>+<b>`, `grid-<setting>=<value>`, `a_a`, `matched-<stage>`.
+        stage: The stage that it adds to the arm before it on the staged path; None for the others.
+        changed: The settings whose values are no longer the current ones.
+        settings: Every setting that reaches training.
+        kind: "endpoint", "stage", "only", "without", "cell", "grid" or "control".
+        designs: The designs that it belongs to.
+        stages: The factors that are switched on (stages, "remainder", or a design's own).
+        seeds: Its own seeds where they are not the grid's. Those of an A/A control stand beside
+            the grid's, one for one.
+    """
+
+    name: str
+    stage: str | None
+    changed: tuple[str, ...]
+    settings: dict[str, Any]
+    kind: str = ENDPOINT
+    designs: tuple[str, ...] = (STAGED,)
+    stages: tuple[str, ...] = ()
+    seeds: tuple[int, ...] | None = None
+
+    @cached_property
+    def variant(self) -> str:
+        """The name of its results, from its content alone.
+
+        Two arms with equal settings share it, and no other arm, stage or seed moves it. It tells
+        rank, learning rate and epochs to a person; it is never parsed.
+        """
+        settings = self.settings
+        told = (
+            f"r{settings['lora.r']}-lr{settings['learning_rate']:g}"
+            f"-ep{settings['num_train_epochs']:g}"
+        )
+        return f"{told}-{content_hash(settings)[:8]}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The arm as it is written to grid.json."""
+        own = {} if self.seeds is None else {"seeds": list(self.seeds)}
+        return {
+            "arm": self.name,
+            "kind": self.kind,
+            "stage": self.stage,
+            "design": list(self.designs),
+            "stages": list(self.stages),
+            "variant": self.variant,
+            **own,
+            "changed": list(self.changed),
+            "settings": self.settings,
+        }
+
+
+@dataclass(frozen=True)
+class Run:
+    """An arm's variant with a seed."""
+
+    variant: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An arm that a design asks for and that cannot be run.
+
+    Attributes:
+        name: Its name.
+        stages: The factors that would be switched on.
+        reason: Why it cannot be run.
+        designs: The designs that ask for it.
+    """
+
+    name: str
+    stages: tuple[str, ...]
+    reason: Reason
+    designs: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """It as it is written to grid.json's `left_out`."""
+        return {
+            "arm": self.name,
+            "design": list(self.designs),
+            "stages": list(self.stages),
+            "reason": self.reason.id,
+            "numbers": self.reason.numbers,
+            "text": {language: self.reason.text(language) for language in LANGUAGES},
+        }
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The arms in the order of the study, and the seeds.
+
+    Attributes:
+        study: The study's name.
+        arms: The staged path first, then what other designs add.
+        seeds: The seeds of every arm that has none of its own.
+        designs: What each design comes to: its name, factors and further facts, arms in order.
+        left_out: The arms that cannot run.
+    """
+
+    study: str
+    arms: list[Arm]
+    seeds: list[int]
+    designs: list[dict[str, Any]] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    def arm_runs(self) -> list[tuple[Arm, int, int]]:
+        """Every arm with each of its seeds, and the grid's seed that it stands beside.
+
+        Arm by arm within each seed: a partial grid has whole pairs.
+        """
+        found = []
+        for place, paired in enumerate(self.seeds):
+            for arm in self.arms:
+                own = self.seeds if arm.seeds is None else arm.seeds
+                if place < len(own):
+                    found.append((arm, own[place], paired))
+        return found
+
+    def runs(self) -> list[Run]:
+        """Every run once."""
+        return list(dict.fromkeys(Run(arm.variant, seed) for arm, seed, _ in self.arm_runs()))
+
+    def arm_of(self, variant: str) -> Arm:
+        """The first arm with this variant.
+
+        Raises:
+            UserError: there is none.
+        """
+        for arm in self.arms:
+            if arm.variant == variant:
+                return arm
+        raise UserError(
+            "no arm of the grid has this variant",
+            found=variant,
+            allowed=[arm.variant for arm in self.arms],
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The grid as it is written to grid.json.
+
+        A run whose seed stands beside another one (A/A) names that as its `paired_seed`.
+        """
+        variants = {arm.name: arm.variant for arm in self.arms}
+        return {
+            "study": self.study,
+            "arms": [arm.as_json() for arm in self.arms],
+            "designs": self.designs,
+            "left_out": [arm.as_json() for arm in self.left_out],
+            "seeds": self.seeds,
+            "runs": [
+                {"arm": arm.name, "variant": variants[arm.name], "seed": seed}
+                | ({"paired_seed": paired} if paired != seed else {})
+                for arm, seed, paired in self.arm_runs()
+            ],
+        }
+
+
+def content_hash(settings: dict[str, Any]) -> str:
+    """SHA-256 (hex) of an arm's settings, independent of their order."""
+    text = json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def expand(study: Study, devices: int | None = None, seeds: Sequence[int] | None = None) -> Grid:
+    """The arms of the study's designs: current, each cumulative stage, backup, and the others.
+
+    Args:
+        study: The study.
+        devices: Devices that each run is told to use; None where the number adapts to the arm.
+        seeds: The seeds to run; the study's first ones where None (see `Study.first_seeds`).
+
+    Raises:
+        UserError: an arm of the staged path cannot run: without it the path has no meaning.
+    """
+    chosen = list(study.first_seeds() if seeds is None else seeds)
+    space = space_of(study)
+    model = study.options["model"]["architecture"]
+    arms: list[Arm] = []
+    left: dict[str, LeftOut] = {}
+    designs = []
+    for name, plan in plan_designs(study, space, chosen).items():
+        names = []
+        lost = [LeftOut(*cell, designs=(name,)) for cell in plan.left_out]
+        for cell in plan.cells:
+            reason = cannot_run(cell.settings, model, devices)
+            if reason is None:
+                names.append(_place(cell, space.current, arms))
+            elif cell.kind in (ENDPOINT, STAGE):
+                raise _broken_path(study, cell, reason)
+            else:
+                lost.append(LeftOut(cell.name, cell.stages, reason, (name,)))
+        for out in lost:
+            before = left[out.name].designs if out.name in left else ()
+            left[out.name] = replace(out, designs=(*before, *out.designs))
+        designs.append({"design": name, **plan.facts, "arms": names})
+    return Grid(study.name, arms, chosen, designs, list(left.values()))
+
+
+def _place(cell: Cell, current: Mapping[str, Any], arms: list[Arm]) -> str:
+    """Put the cell among the arms, or find the arm that it already is; the arm's name."""
+    twin = _twin(cell, arms)
+    if twin is not None:
+        arms[arms.index(twin)] = replace(twin, designs=(*twin.designs, cell.design))
+        return twin.name
+    changed = tuple(n for n in cell.settings if cell.settings[n] != current.get(n))
+    arms.append(
+        Arm(
+            cell.name,
+            cell.stage,
+            changed,
+            cell.settings,
+            cell.kind,
+            (cell.design,),
+            cell.stages,
+            cell.seeds,
+        )
+    )
+    return cell.name
+
+
+def _twin(cell: Cell, arms: Sequence[Arm]) -> Arm | None:
+    """The arm of another design with the same factors on, the one of the same name first."""
+    if cell.design == STAGED or cell.kind in (TUNING, CONTROL):
+        return None
+    twins = [
+        arm
+        for arm in arms
+        if arm.kind not in (TUNING, CONTROL)
+        and set(arm.stages) == set(cell.stages)
+        and arm.settings == cell.settings
+    ]
+    return next((arm for arm in twins if arm.name == cell.name), twins[0] if twins else None)
+
+
+def _broken_path(study: Study, cell: Cell, reason: Reason) -> UserError:
+    """An arm of the staged path that cannot run, as the user's mistake."""
+    if reason.id == "batch_not_divisible":
+        return UserError(
+            f"{cell.name} cannot run: {reason.text()}",
+            file="config/config.yaml",
+            found=f"devices_per_run: {reason.numbers['devices']}",
+            allowed="auto, source, or a number that divides every arm's effective batch",
+            write="devices_per_run: auto",
+        )
+    if cell.stage is None:
+        file = study.current.file if cell.name == CURRENT else study.backup.file
+        return UserError(f"{cell.name} cannot run: {reason.text()}", file=file)
+    return UserError(
+        f"stage '{cell.stage}' makes an arm that cannot run: {reason.text()}",
+        file=study.file,
+        line=study.stage_line(cell.stage),
+        found=list(cell.stages),
+        allowed="settings that need each other in one stage",
+    )
+
+
+def load_grid(path: str | Path) -> Grid:
+    """The grid in a grid.json."""
+    data = json.loads(Path(path).read_text(encoding="utf-8"))
+    arms = [
+        Arm(
+            arm["arm"],
+            arm["stage"],
+            tuple(arm["changed"]),
+            arm["settings"],
+            arm["kind"],
+            tuple(arm["design"]),
+            tuple(arm["stages"]),
+            tuple(arm["seeds"]) if "seeds" in arm else None,
+        )
+        for arm in data["arms"]
+    ]
+    left_out = [
+        LeftOut(
+            lost["arm"],
+            tuple(lost["stages"]),
+            Reason(lost["reason"], lost["numbers"]),
+            tuple(lost["design"]),
+        )
+        for lost in data["left_out"]
+    ]
+    return Grid(data["study"], arms, data["seeds"], data["designs"], left_out)
+
+
+def save_grid_csv(grid: Grid, path: str | Path) -> None:
+    """Write the table arm × setting, one row for each arm."""
+    names = list(grid.arms[0].settings)
+    with Path(path).open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["arm", "variant", "stage", "changed", *names])
+        for arm in grid.arms:
+            values = [_cell(arm.settings[name]) for name in names]
+            writer.writerow(
+                [arm.name, arm.variant, arm.stage or "", " ".join(arm.changed), *values]
+            )
+
+
+def _cell(value: object) -> object:
+    return json.dumps(value) if isinstance(value, (list, dict)) else value
+
+
+def describe(study: Study, grid: Grid, devices: int, kind: str) -> str:
+    """The plan in words: what will be trained, what is shared, and what no stage explains.
+
+    Args:
+        study: The study.
+        grid: Its arms and seeds.
+        devices: How many devices a run trains on here.
+        kind: What they are: "GPU" or "CPU process".
+    """
+    several = f"{kind}{'es' if kind.endswith('s') else 's'}"
+    lines = [f"study {study.name}: {len(grid.arms)} arms x {len(grid.seeds)} seeds"]
+    seen: dict[str, str] = {}
+    listed = [arm for arm in grid.arms if STAGED in arm.designs]
+    others = [arm for arm in grid.arms if STAGED not in arm.designs]
+    for arm in [*listed, *others[:MOST_LISTED]]:
+        same = seen.get(arm.variant)
+        seen.setdefault(arm.variant, arm.name)
+        lines.append(f"  {arm.name}: {_told(study, grid, arm, same)}")
+    if len(others) > MOST_LISTED:
+        lines.append(f"  and {len(others) - MOST_LISTED} more; python scripts/plan.py lists them")
+    lines += [f"  left out: {lost.name}: {lost.reason.text()}" for lost in grid.left_out]
+    lines.append(f"  {len(grid.runs())} runs, each on {devices} {several if devices > 1 else kind}")
+    lines += [f"  {text}" for text in _to_be_decided(study)]
+    source = max(int(arm.settings["world_size"]) for arm in grid.arms)
+    if source != devices:
+        lines.append(
+            f"  the source trains on {source} devices: "
+            "gradient accumulation keeps its effective batch"
+        )
+    if study.unstaged():
+        lines.append(f"  no stage names {len(study.unstaged())} of the differences: they are")
+        lines.append("  the remainder between the last stage and backup, measured as one")
+    held = [d.setting for d in study.differences if d.held]
+    held += [d.setting for d in study.silent]
+    if held:
+        lines.append(f"  held equal in all arms: {', '.join(held)}")
+    for side in (study.current, study.backup):
+        lines += [f"  {text}" for text in (*_other_model(study, side), *_unread(side))]
+    return "\n".join(lines)
+
+
+def _other_model(study: Study, side: Configuration) -> list[str]:
+    """Where a side names another model than study.yaml; a folder goes by its last name."""
+    trained, named = study.options["model"].get("path"), side.settings.get("model.name_or_path")
+    if not trained or not named or not named.value:
+        return []
+    if Path(trained).name.lower() == Path(named.value).name.lower():
+        return []
+    where = f"{named.file}:{named.line}" if named.line else side.file
+    return [f"{where}: model {named.value!r}: all arms train study.yaml's, {trained!r}"]
+
+
+def _unread(side: Configuration) -> list[str]:
+    """One line for each block with keys that nothing reads, and each key that no run acts upon."""
+    blocks: dict[tuple[str, str], list[dict]] = {}
+    lines = []
+    for key in side.unknown:
+        if key["note"]:
+            lines.append(f"{key['file']}:{key['line']}: '{key['key']}': {key['note']}")
+        else:
+            blocks.setdefault((key["file"], key["key"].split(".")[0]), []).append(key)
+    for (file, block), keys in blocks.items():
+        told = f"'{keys[0]['key']}'" if len(keys) == 1 else f"{len(keys)} keys of '{block}'"
+        lines.append(f"{file}:{keys[0]['line']}: nothing reads {told}")
+    return lines
+
+
+def _told(study: Study, grid: Grid, arm: Arm, same: str | None) -> str:
+    """What an arm is, in a few words."""
+    if arm.name == A_A:
+        return f"current with seeds {', '.join(map(str, arm.seeds or ()))}"
+    if same:
+        return f"the same as {same}"
+    if STAGED in arm.designs:
+        return ", ".join(_change(study, name) for name in _own_changes(study, arm)) or "as it is"
+    if arm.kind == TUNING:
+        start = next(design["base"] for design in grid.designs if design["design"] == GRID)
+        base = next(one for one in grid.arms if one.name == start)
+        own = [name for name in arm.settings if arm.settings[name] != base.settings[name]]
+        return f"{base.name} with {', '.join(f'{n} {show(arm.settings[n])}' for n in own)}"
+    if arm.kind == CONTROL:
+        rest = set(study.unstaged()).union(*(s.settings for s in study.stages))
+        own = [name for name in arm.changed if name not in rest] or list(arm.changed)
+        return ", ".join(f"{name} {show(arm.settings[name])}" for name in own)
+    return " + ".join(arm.stages) or "as it is"
+
+
+def _to_be_decided(study: Study) -> list[str]:
+    """What results will add to the plan."""
+    found = []
+    sequential, confirm = study.options["sequential"], study.options["confirm"]
+    if sequential:
+        looks = ", ".join(map(str, sequential["looks"]))
+        found.append(f"seeds are added until it is decided: looks at {looks} seeds")
+    if GREEDY_PATH in read_designs(study.options):
+        found.append("the greedy path adds arms, step by step, by their results")
+    if confirm:
+        seeds = ", ".join(map(str, confirm["seeds"]))
+        found.append(f"what is recommended is confirmed with seeds {seeds}")
+    return found
+
+
+def _own_changes(study: Study, arm: Arm) -> list[str]:
+    """The settings that the arm adds to the one before it."""
+    if arm.stage:
+        stage = next(s for s in study.stages if s.name == arm.stage)
+        return [name for name in stage.settings if name in arm.changed]
+    return study.unstaged() if arm.changed else []
+
+
+def _change(study: Study, name: str) -> str:
+    difference = next(d for d in study.differences if d.setting == name)
+    before, after = (show(side.value) for side in (difference.current, difference.backup))
+    return f"{name} {before} -> {after}"
+
+
+def show(value: object) -> str:
+    """A setting's value as a person writes it: 3 rather than 3.0, `not set` for none."""
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(_cell(value))

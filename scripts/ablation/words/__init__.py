@@ -1,0 +1,1 @@
+"""What people read, in each language: one catalogue, and tables for a terminal."""

@@ -1,0 +1,215 @@
+"""Sentences from the report's catalogues, and numbers as each language writes them."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ablation.errors import UserError
+
+LANGUAGES = ("en", "ko")
+CATALOGUES = Path(__file__).resolve().parents[3] / "workflow" / "report" / "messages"
+MINUS = "\N{MINUS SIGN}"
+
+
+def flatten_catalogue(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """The catalogue's texts under dotted keys."""
+    flat: dict[str, str] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat.update(flatten_catalogue(value, f"{name}."))
+        else:
+            flat[name] = str(value).strip()
+    return flat
+
+
+def load_catalogue(language: str, folder: str | Path = CATALOGUES) -> dict[str, str]:
+    """The texts of one language under dotted keys.
+
+    Raises:
+        UserError: there is no catalogue of this language.
+    """
+    path = Path(folder) / f"{language}.yaml"
+    if not path.is_file():
+        known = sorted(file.stem for file in Path(folder).glob("*.yaml"))
+        raise UserError("no catalogue of this language", found=language, allowed=known)
+    return flatten_catalogue(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def localized(text: object, language: str) -> str:
+    """A text of study.yaml in the language asked for, else in English, else as it stands."""
+    if isinstance(text, Mapping):
+        return str(text.get(language) or text.get("en") or next(iter(text.values()), ""))
+    return "" if text is None else str(text)
+
+
+@dataclass(frozen=True)
+class Messages:
+    """A language's texts by key: `messages("none")`, `messages("path.stage", number=1)`."""
+
+    language: str
+    texts: Mapping[str, str]
+
+    def __call__(self, key: str, /, **values: object) -> str:
+        return self.texts[key].format(**values)
+
+    def has(self, key: str) -> bool:
+        """Whether the catalogue has the key."""
+        return key in self.texts
+
+    # Numbers. None is a dash everywhere: what was not measured has no number.
+
+    def number(self, value: float | None, digits: int = 3) -> str:
+        """Significant digits with thousands separated: 0.0123, 1,440, 1.2e-5."""
+        if value is None or not math.isfinite(value):
+            return self("none")
+        if value == 0:
+            return "0"
+        size = abs(value)
+        if size < 1e-3 or size >= 1e9:
+            text = f"{value:.{digits - 1}e}"
+            mantissa, exponent = text.split("e")
+            mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+            text = f"{mantissa}e{int(exponent)}"
+        elif size >= 1000 or float(value).is_integer():
+            text = f"{value:,.0f}"
+        else:
+            text = f"{value:.{max(0, digits - 1 - math.floor(math.log10(size)))}f}"
+        return text.replace("-", MINUS, 1) if value < 0 else text
+
+    def percent(self, share: float | None, digits: int = 1) -> str:
+        """A share as a percentage: 0.123 is "12.3%"."""
+        if share is None or not math.isfinite(share):
+            return self("none")
+        return f"{100 * share:.{digits}f}%".replace("-", MINUS)
+
+    def change(self, share: float | None) -> str:
+        """A relative change with its sign: -0.456 is "−45.6%"."""
+        return self("none") if share is None else f"{signed(100 * share)}%"
+
+    def factor(self, value: float | None) -> str:
+        """A ratio: 2.97 is "2.97×"."""
+        return self("none") if value is None else self("unit.factor", value=f"{value:.2f}")
+
+    def seconds(self, value: float | None) -> str:
+        """A duration in the largest fitting unit."""
+        if value is None or not math.isfinite(value):
+            return self("none")
+        for unit, size in (("hours", 3600), ("minutes", 60)):
+            if value >= 2 * size:
+                return self(f"unit.{unit}", value=f"{value / size:.1f}")
+        return self("unit.seconds", value=f"{value:.1f}" if value < 100 else f"{value:.0f}")
+
+    def memory(self, value: float | None) -> str:
+        """Bytes as GiB (or MiB below one)."""
+        if value is None or not math.isfinite(value):
+            return self("none")
+        return f"{value / 2**30:.2f} GiB" if value >= 2**30 else f"{value / 2**20:.0f} MiB"
+
+    def score(self, value: float | None, metric: str) -> str:
+        """A value of a metric: scores between 0 and 1 in percent, others as they are."""
+        return self.percent(value) if is_score(metric) else self.number(value)
+
+    def difference(self, value: float | None, metric: str) -> str:
+        """A difference of a metric with its sign: scores in percentage points."""
+        if value is None:
+            return self("none")
+        text = change_text(value, metric)
+        return self("unit.points", value=text) if is_score(metric) else text
+
+    def interval(self, low: float | None, high: float | None, metric: str) -> str:
+        """An interval of a difference in brackets; a text where there is none."""
+        if low is None or high is None:
+            return self("no_interval")
+        return f"[{change_text(low, metric)}, {change_text(high, metric)}]"
+
+    def effect(self, estimate: Mapping[str, Any], metric: str) -> str:
+        """A difference with its interval and its number of seeds."""
+        if estimate["estimate"] is None:
+            return self("effect.none")
+        return self(
+            "effect.text",
+            value=self.difference(estimate["estimate"], metric),
+            interval=self.interval(estimate["low"], estimate["high"], metric),
+            n=estimate["n"],
+        )
+
+    def setting(self, name: str) -> str:
+        """A setting's name for a table: its label where there is one, and the name."""
+        key = f"setting.{name}"
+        return f"{self(key)} (`{name}`)" if self.has(key) else f"`{name}`"
+
+    def value(self, value: object) -> str:
+        """A setting's value, short: runs of integers as a range, mappings as pairs."""
+        if value is None:
+            return self("value.none")
+        if value == {} or value == []:
+            return self("value.empty")
+        return f"`{short_value(value)}`"
+
+    def listing(self, items: Sequence[str]) -> str:
+        """Items in one line."""
+        return ", ".join(items) if items else self("none")
+
+
+def is_score(metric: str) -> bool:
+    """Whether a metric lies between 0 and 1 and reads as a percentage."""
+    return "accuracy" in metric or "_f1" in metric
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """A number with its sign, also when it is positive."""
+    return f"{value:+.{digits}f}".replace("-", MINUS)
+
+
+def change_text(value: float, metric: str) -> str:
+    """A difference of a metric with its sign, without a unit: scores in percentage points."""
+    return signed(100 * value) if is_score(metric) else signed(value, 3)
+
+
+def short_value(value: object) -> str:
+    """A value on one line: 2e-5, 28-35, cos_min_ratio=0.025."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return short_float(value)
+    if isinstance(value, list):
+        numbers = all(isinstance(item, int) for item in value)
+        if numbers and len(value) > 2 and value == list(range(value[0], value[-1] + 1)):
+            return f"{value[0]}-{value[-1]}"
+        return ", ".join(short_value(item) for item in value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={short_value(item)}" for key, item in value.items())
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def short_float(value: float) -> str:
+    """A float as people write it in a configuration: 2e-5, 0.01, 256."""
+    text = f"{value:.10g}"
+    if "e" in text:
+        mantissa, exponent = text.split("e")
+        return f"{mantissa}e{int(exponent)}"
+    return text if abs(value) >= 1e-3 or value == 0 else _scientific(value)
+
+
+def _scientific(value: float) -> str:
+    mantissa, exponent = f"{value:.9e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
+def cell(text: str) -> str:
+    """Text that stays in its table cell."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def fence(text: str) -> str:
+    """The marks of a code block that the text cannot close."""
+    return "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
