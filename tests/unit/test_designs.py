@@ -8,7 +8,7 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 
-from ablation.designs.designs import match_compute, plan_design, space_of
+from ablation.designs.designs import match_compute, plan_design
 from ablation.designs.feasibility import Reason, cannot_run
 from ablation.designs.fractional import design_of, resolution
 from ablation.errors import UserError
@@ -529,6 +529,6 @@ def test_a_study_that_decides_nothing_has_no_candidates(study):
 
 
 def test_every_cell_of_the_path_contains_the_one_before(study):
-    space = space_of(study())
+    space = study().space()
     cells = plan_design("staged", space, {}, [1]).cells
     assert all(set(a.stages) <= set(b.stages) for a, b in pairwise(cells))

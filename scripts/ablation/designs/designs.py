@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise, product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ablation.designs.feasibility import Reason
 from ablation.designs.fractional import GENERATORS, fraction_cells
-from ablation.settings.catalogue import MOVES_TOGETHER, SETTINGS, in_arm
+from ablation.settings.catalogue import MOVES_TOGETHER, SETTINGS
 from ablation.settings.quantities import token_bounds
 from ablation.settings.schedules import effective_batch
-
-if TYPE_CHECKING:
-    from ablation.study.study import Study
 
 CURRENT = "current"
 BACKUP = "backup"
@@ -149,30 +146,11 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-def space_of(study: Study) -> Space:
-    """The settings of both sides, and the factors between them.
-
-    A difference without effect is none: every arm has the current value.
-    """
-    here, there = (
-        {name: value.value for name, value in side.settings.items() if in_arm(name)}
-        for side in (study.current, study.backup)
-    )
-    names = sorted({*here, *there})
-    current = {name: here.get(name) for name in names}
-    idle = {difference.setting for difference in study.differences if difference.no_effect}
-    backup = {name: current[name] if name in idle else there.get(name) for name in names}
-    stages = tuple(Factor(stage.name, stage.settings) for stage in study.stages)
-    taken = {name for stage in stages for name in stage.settings}
-    rest = tuple(n for n in names if current[n] != backup[n] and n not in taken)
-    return Space(current, backup, stages, Factor(REMAINDER, rest) if rest else None)
-
-
-def plan_designs(study: Study, space: Space, seeds: Sequence[int]) -> dict[str, Plan]:
+def plan_designs(options: Mapping[str, Any], space: Space, seeds: Sequence[int]) -> dict[str, Plan]:
     """What each design of the study comes to, in the order of the study, staged first."""
     return {
         name: _PLANNERS[name](space, options, seeds)
-        for name, options in read_designs(study.options).items()
+        for name, options in read_designs(options).items()
     }
 
 

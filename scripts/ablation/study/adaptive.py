@@ -23,7 +23,6 @@ from ablation.designs.designs import (
     GRID,
     cell_of,
     read_designs,
-    space_of,
     subsets,
 )
 from ablation.designs.feasibility import cannot_run
@@ -85,7 +84,7 @@ def candidates(study: Study, devices: int | None = None) -> Grid | None:
     asked = read_designs(study.options)
     if GREEDY_PATH not in asked and not study.options["confirm"]:
         return None
-    space = space_of(study)
+    space = study.space()
     factors = space.factors(bool(study.options["confirm"]) or asked[GREEDY_PATH]["remainder"])
     every = [factor.name for factor in space.factors()]
     model = study.options["model"]["architecture"]
@@ -102,7 +101,7 @@ def candidates(study: Study, devices: int | None = None) -> Grid | None:
 def path_factors(study: Study) -> list[str]:
     """The factors of the greedy path, in the order of the study."""
     options = read_designs(study.options)[GREEDY_PATH]
-    return [factor.name for factor in space_of(study).factors(options["remainder"])]
+    return [factor.name for factor in study.space().factors(options["remainder"])]
 
 
 def steps_of_path(study: Study) -> int:

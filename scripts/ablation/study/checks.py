@@ -32,7 +32,7 @@ LOWER_IS_BETTER = ("eval_loss",)
 
 def find_problems(study: Study) -> list[UserError]:
     """Everything that is wrong with it, each with its line."""
-    space = designs.space_of(study)
+    space = study.space()
     return [
         *_metric(study),
         *_data(study),

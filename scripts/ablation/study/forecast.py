@@ -260,7 +260,7 @@ def set_prices(study: Study, grid: Grid, pilot: Pilot, data: Data, device: str) 
 
 def foresee(study: Study, prices: Prices, noise: Noise, seeds: int) -> list[Prospect]:
     """What each design would come to with so many seeds, whether the study asks for it or not."""
-    space = designs.space_of(study)
+    space = study.space()
     asked = designs.read_designs(study.options)
     found = []
     for name in designs.DESIGNS:

@@ -25,7 +25,6 @@ from ablation.designs.designs import (
     Cell,
     plan_designs,
     read_designs,
-    space_of,
 )
 from ablation.designs.feasibility import Reason, cannot_run
 from ablation.errors import UserError
@@ -215,12 +214,12 @@ def expand(study: Study, devices: int | None = None, seeds: Sequence[int] | None
         UserError: an arm of the staged path cannot run: without it the path has no meaning.
     """
     chosen = list(study.first_seeds() if seeds is None else seeds)
-    space = space_of(study)
+    space = study.space()
     model = study.options["model"]["architecture"]
     arms: list[Arm] = []
     left: dict[str, LeftOut] = {}
     designs = []
-    for name, plan in plan_designs(study, space, chosen).items():
+    for name, plan in plan_designs(study.options, space, chosen).items():
         names = []
         lost = [LeftOut(*cell, designs=(name,)) for cell in plan.left_out]
         for cell in plan.cells:

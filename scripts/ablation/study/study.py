@@ -19,7 +19,7 @@ from ablation.comparison.resolve import (
     find_silent,
     resolve_pair,
 )
-from ablation.designs.designs import GREEDY_PATH, REMAINDER, read_designs
+from ablation.designs.designs import GREEDY_PATH, REMAINDER, Factor, Space, read_designs
 from ablation.dialects import DIALECTS
 from ablation.documents.entries import Entry, load_entries
 from ablation.errors import UserError, raise_all
@@ -159,6 +159,24 @@ class Study:
             "file": str(self.file),
             "lines": {key: line for key, line in self.lines.items() if key.startswith("data")},
         }
+
+    def space(self) -> Space:
+        """The settings of both sides, and the factors between them.
+
+        A difference without effect is none: every arm has the current value.
+        """
+        here, there = (
+            {name: value.value for name, value in side.settings.items() if in_arm(name)}
+            for side in (self.current, self.backup)
+        )
+        names = sorted({*here, *there})
+        current = {name: here.get(name) for name in names}
+        idle = {difference.setting for difference in self.differences if difference.no_effect}
+        backup = {name: current[name] if name in idle else there.get(name) for name in names}
+        stages = tuple(Factor(stage.name, stage.settings) for stage in self.stages)
+        taken = {name for stage in stages for name in stage.settings}
+        rest = tuple(n for n in names if current[n] != backup[n] and n not in taken)
+        return Space(current, backup, stages, Factor(REMAINDER, rest) if rest else None)
 
     def require_data(self) -> None:
         """Raise what the user must set before anything can be trained.
