@@ -11,6 +11,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option that writes the golden files anew."""
+    parser.addoption("--rewrite-golden", action="store_true", help="write tests/golden anew")
+
+
 @pytest.fixture
 def root() -> Path:
     """The project's folder."""

@@ -1,0 +1,184 @@
+"""Three finished studies without training, and everything that the analysis writes of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from synthetic import STUDY, Synthetic, build_study, confirm
+
+from ablation.evidence.decisions import choose_confirmation, decide_seeds
+from ablation.evidence.effects import estimate_effects
+from ablation.evidence.health import check_health, health_json
+from ablation.evidence.metrics import collect, load_json, load_table, save_table
+from ablation.evidence.recommended import recommended_arm
+from ablation.files import save_json
+from ablation.report.patch import original_text, recommended_files, unified_patch
+from ablation.report.report import render_report
+from ablation.report.sources import load_sources
+from ablation.study.adaptive import decided_grid, seeds_grid
+from ablation.study.grid import load_grid
+from ablation.study.study import load_study, read_options
+
+ROOT = Path(__file__).resolve().parents[2]
+DEFAULT = ROOT / "config/studies/debian_sections"
+REPORTS = {"report.md": "en", "report.ko.md": "ko"}
+DIGITS = 9  # of every number: what linear algebra of another machine does not move
+EVERY_DESIGN = [
+    "one_at_a_time",
+    "leave_one_out",
+    {"factorial": {"remainder": True}},
+    {"fractional": {"remainder": True}},
+    "greedy_path",
+    {"grid": {"values": {"learning_rate": [1e-4, 8e-4]}}},
+    "a_a",
+    "compute_matched",
+]
+
+
+def default(root: Path) -> Synthetic:
+    """The default study: its first and third stage hurt, the others help."""
+    options = yaml.safe_load((DEFAULT / "study.yaml").read_text(encoding="utf-8"))
+    effects = {
+        "lora_learning_rate": -0.05,
+        "epochs": 0.13,
+        "decay_length_scheduler": -0.035,
+        "remainder": 0.04,
+    }
+    return build_study(
+        root, seeds=(1, 2, 3, 4), effects=effects, study=options, configurations=DEFAULT
+    )
+
+
+def every_design(root: Path) -> Synthetic:
+    """Every design that there is, one interaction, one diverged and one missing run."""
+    effects = {
+        "lora_lr": -0.03,
+        "epochs": 0.09,
+        "regularisation": 0.002,
+        "remainder": 0.05,
+        "lora_lr×epochs": 0.06,
+    }
+    return build_study(
+        root,
+        seeds=(1, 2, 3, 4, 5),
+        effects=effects,
+        noise=0.008,
+        study={**STUDY, "designs": EVERY_DESIGN},
+        diverged=[("stage1-lora_lr", 2)],
+        missing=[("stage2-epochs", 4)],
+    )
+
+
+CONFIRMED_EFFECTS = {"lora_lr": 0.05, "epochs": 0.12, "regularisation": 0.004, "remainder": -0.04}
+
+
+def confirmed(root: Path) -> Synthetic:
+    """A study with looks at 3 and 5 seeds, and fresh seeds for what it recommends."""
+    options = {
+        **STUDY,
+        "sequential": {"looks": [3, 5], "spending": "pocock"},
+        "confirm": {"seeds": [101, 102, 103, 104, 105]},
+    }
+    made = build_study(root, seeds=(1, 2, 3, 4, 5), effects=CONFIRMED_EFFECTS, study=options)
+    study, decisions = load_study(made.study), []
+    for look in (1, 2):
+        grid = seeds_grid(study, decisions)
+        runs = collect(grid.as_json(), made.runs)
+        sequential, metric = study.options["sequential"], study.options["metric"]
+        decisions.append(decide_seeds(grid, runs, study.all_seeds(), sequential, metric, look))
+        if decisions[-1]["stop"]:
+            break
+    grid, facts = decided_grid(study, decisions)
+    save_json({**grid.as_json(), **facts}, made.grid)
+    return made
+
+
+STUDIES: dict[str, Callable[[Path], Synthetic]] = {
+    "default": default,
+    "every_design": every_design,
+    "confirmed": confirmed,
+}
+
+
+def outputs(name: str, root: Path) -> dict[str, str]:
+    """What the analysis writes of a study, by file name, as it stands in the golden files."""
+    made = STUDIES[name](root)
+    _analyze(made)
+    verdict = _confirm(made) if name == "confirmed" else None
+    found = {
+        file: readable(load_json(made.folder / file))
+        for file in ("grid.json", "effects.json", *(["confirmation.json"] if verdict else []))
+    }
+    for file, language in REPORTS.items():
+        found[file] = _report(made, language, verdict)
+    study = load_study(made.study)
+    texts = recommended_files(study, recommended_arm(load_json(made.folder / "effects.json")))
+    found |= {f"recommended/{path.name}": text for path, text in texts.items()}
+    found["recommended/training.patch"] = "".join(
+        unified_patch(path, original_text(path), text, study.folder) for path, text in texts.items()
+    )
+    return {file: text.replace(str(root), "ROOT") for file, text in found.items()}
+
+
+def _analyze(made: Synthetic) -> None:
+    grid = load_json(made.grid)
+    save_table(collect(grid, made.runs), made.folder / "metrics.csv")
+    table = load_table(made.folder / "metrics.csv")
+    save_json(estimate_effects(grid, table, read_options(made.study)), made.folder / "effects.json")
+    warnings = check_health(grid, made.runs, load_json(made.profile))
+    save_json(health_json(warnings), made.folder / "health.json")
+
+
+def _confirm(made: Synthetic) -> Path:
+    effects = load_json(made.folder / "effects.json")
+    decision = choose_confirmation(effects, recommended_arm(effects), load_grid(made.grid))
+    path = made.folder / "confirmation.json"
+    save_json(confirm(made, decision, CONFIRMED_EFFECTS), path)
+    return path
+
+
+def _report(made: Synthetic, language: str, verdict: Path | None) -> str:
+    folder = made.folder
+    sources = load_sources(
+        made.resolved,
+        made.grid,
+        folder / "metrics.csv",
+        folder / "effects.json",
+        made.study,
+        made.profile,
+        folder / "health.json",
+        language,
+        verdict,
+    )
+    return render_report(sources, folder / "figures", folder / "report.md")
+
+
+def readable(content: Any) -> str:
+    """JSON that is short and yet shows in a diff what changed: what holds no object is one line."""
+    return re.sub(r"[ \t]+$", "", _lines(content, 0), flags=re.MULTILINE) + "\n"
+
+
+def _lines(content: Any, depth: int) -> str:
+    if isinstance(content, float):
+        return json.dumps(float(f"{content:.{DIGITS}g}"))
+    here, inner = " " * depth, " " * (depth + 1)
+    if isinstance(content, Mapping):
+        items = [
+            f"{json.dumps(key, ensure_ascii=False)}: {_lines(value, depth + 1)}"
+            for key, value in content.items()
+        ]
+        flat = "{" + ", ".join(items) + "}"
+        if "\n" not in flat and len(flat) < 100:
+            return flat
+        return "{\n" + ",\n".join(inner + item for item in items) + f"\n{here}}}"
+    if isinstance(content, list | tuple):
+        items = [_lines(value, depth + 1) for value in content]
+        if any(isinstance(value, Mapping) for value in content):
+            return "[\n" + ",\n".join(inner + item for item in items) + f"\n{here}]"
+        return "[" + ", ".join(items) + "]"
+    return json.dumps(content, ensure_ascii=False)
