@@ -13,13 +13,14 @@ import sys
 from pathlib import Path
 
 from ablation.cli import run
-from ablation.comparison.findings.texts import LANGUAGES, load_texts
+from ablation.comparison.findings.texts import load_texts
 from ablation.documents.entries import load_entries
 from ablation.errors import UserError
 from ablation.files import save_json, save_text
 from ablation.study.explain import explain_files, explain_study
 from ablation.study.explain_text import render
 from ablation.study.study import load_study, study_file
+from ablation.words.catalogue import LANGUAGES
 
 STUDIES = Path(os.path.relpath(Path(__file__).resolve().parents[1] / "config" / "studies"))
 

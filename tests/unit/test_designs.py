@@ -20,7 +20,6 @@ from ablation.files import save_json
 from ablation.study.adaptive import candidates, seeds_grid, step_arms, steps_of_path
 from ablation.study.grid import describe, expand, load_grid
 from ablation.study.study import load_study
-from ablation.words.catalogue import load_catalogue
 
 
 @pytest.fixture
@@ -313,11 +312,6 @@ def test_an_arm_of_the_staged_path_that_cannot_run_is_the_users_mistake(study):
     with pytest.raises(UserError, match="cannot be split over 3 devices") as caught:
         expand(study(), devices=3)
     assert "write:   devices_per_run: auto" in str(caught.value)
-
-
-def test_both_catalogues_of_plans_have_the_same_keys():
-    for name in ("plan", "health"):
-        assert set(load_catalogue(f"{name}.en")) == set(load_catalogue(f"{name}.ko"))
 
 
 # --- Mistakes ----------------------------------------------------------------------------------

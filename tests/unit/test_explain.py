@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 import yaml
 
-from ablation.comparison.findings.texts import LANGUAGES, load_texts
+from ablation.comparison.findings.texts import load_texts
 from ablation.errors import UserError
 from ablation.settings.quantities import STATED, Plan, compute
 from ablation.study import arithmetic
 from ablation.study.explain import explain_files, explain_study
 from ablation.study.explain_text import WIDTH, render, sparkline, width_of, wrap
 from ablation.study.study import load_study
+from ablation.words.catalogue import LANGUAGES
 
 # --- Output ------------------------------------------------------------------------------------
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import inspect
 import re
-import string
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
-from ablation.comparison.findings.texts import LANGUAGES, load_texts
+from ablation.comparison.findings.texts import TOPICS, load_texts
 from ablation.study import explain
 from ablation.study.study import load_study
-from ablation.words.catalogue import load_catalogue
+from ablation.words.catalogue import LANGUAGES
 
 Explained = dict[str, dict]
 
@@ -154,28 +152,12 @@ def test_without_the_model_nothing_is_said_that_needs_it(account_tax):
 # --- Texts -------------------------------------------------------------------------------------
 
 
-def placeholders(text: str) -> set[str]:
-    return {field for _, field, _, _ in string.Formatter().parse(text) if field}
-
-
-def test_both_languages_have_the_same_texts_with_the_same_values():
-    english, korean = (load_catalogue(f"findings.{language}") for language in LANGUAGES)
-    assert list(english) == list(korean)
-    for key, text in english.items():
-        assert placeholders(text) == placeholders(korean[key]), key
-
-
-def test_every_finding_has_its_texts(root):
-    catalogue = yaml.safe_load(
-        (root / "workflow/report/messages/findings.en.yaml").read_text(encoding="utf-8")
-    )
-    written = set(catalogue["finding"])
-    source = "".join(
-        path.read_text() for path in (root / "scripts/ablation/comparison/findings").glob("*.py")
-    )
-    assert {name for name in written if f'"{name}"' not in source} == set()
-    yielded = set(re.findall(r'pair\.find\(\s*"([a-z_0-9]+)"', source))
-    assert yielded <= written
+def test_every_text_belongs_to_a_finding_and_every_finding_has_one():
+    for topic in TOPICS:
+        source = Path(topic.__file__).read_text()
+        checks = source[: source.index("TEXTS")]
+        assert {name for name in topic.TEXTS if f'"{name}"' not in checks} == set()
+        assert set(re.findall(r'pair\.find\(\s*"([a-z_0-9]+)"', checks)) <= set(topic.TEXTS)
 
 
 def test_every_quantity_that_is_shown_has_a_label():

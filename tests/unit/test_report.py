@@ -3,7 +3,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-import string
 import subprocess
 import sys
 import time
@@ -12,7 +11,6 @@ from pathlib import Path
 import pytest
 from synthetic import STUDY, Synthetic, build_study
 
-from ablation.errors import UserError
 from ablation.evidence.effects import estimate_effects
 from ablation.evidence.health import check_health, health_json
 from ablation.evidence.metrics import collect, load_json, load_table, save_table
@@ -22,7 +20,7 @@ from ablation.report.report import render_report
 from ablation.report.sources import GROUPS, load_sources
 from ablation.study.explain import explain_study
 from ablation.study.study import load_study, read_options
-from ablation.words.catalogue import LANGUAGES, Messages, load_catalogue, localized, short_value
+from ablation.words.catalogue import LANGUAGES, Messages, load_catalogue, short_value
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "workflow" / "report" / "report.md.j2"
@@ -82,47 +80,20 @@ def section(text: str, heading: str) -> str:
 # --- Catalogues ---
 
 
-def fields(text: str) -> set[str]:
-    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
-
-
-def test_both_catalogues_have_the_same_keys_and_placeholders():
-    english, korean = (load_catalogue(language) for language in LANGUAGES)
-    assert set(english) == set(korean)
-    for key, text in english.items():
-        assert fields(text) == fields(korean[key]), key
-
-
 def test_every_key_of_the_catalogue_is_used_and_every_used_one_is_there():
     library = ROOT / "scripts" / "ablation"
-    files = [library / "messages.py", *library.glob("reporting/*.py"), TEMPLATE]
+    files = [*library.glob("words/*.py"), *library.glob("report/**/*.py"), TEMPLATE]
     code = "\n".join(file.read_text() for file in files)
     literals = set(re.findall(r"""["']([\w.]+)["']""", code))
     starts = tuple(re.findall(r"""f?["']([\w.]+\.)["'{]""", code))
-    keys = set(load_catalogue("en"))
+    keys = set(load_catalogue("report", "en"))
     called = set(re.findall(r"""\b(?:t|self|messages)\(\s*["']([\w.]+)["']""", code))
     assert {key for key in called if not key.endswith(".")} <= keys
     assert {key for key in keys if key not in literals and not key.startswith(starts)} == set()
 
 
 def test_there_is_a_title_for_every_group_of_settings():
-    assert {f"group.{group}" for group in GROUPS} <= set(load_catalogue("en"))
-
-
-def test_korean_sentences_put_no_changing_particle_behind_a_value():
-    for key, text in load_catalogue("ko").items():
-        assert not re.search(r"\}`?(은|는|이|가|을|를|과|으로)(?![가-힣])", text), key
-
-
-def test_an_unknown_language_is_an_error():
-    with pytest.raises(UserError, match="no catalogue"):
-        load_catalogue("xx")
-
-
-def test_a_text_falls_back_to_english():
-    assert localized({"en": "a", "ko": "b"}, "ko") == "b"
-    assert localized({"en": "a"}, "ko") == "a"
-    assert localized("plain", "ko") == "plain"
+    assert {f"group.{group}" for group in GROUPS} <= set(load_catalogue("report", "en"))
 
 
 # --- Numbers ---
@@ -147,7 +118,7 @@ def test_values_read_as_people_write_them(value, text):
 
 
 def test_numbers_are_formatted_in_one_place_for_both_languages():
-    en, ko = (Messages(language, load_catalogue(language)) for language in LANGUAGES)
+    en, ko = (Messages(language, load_catalogue("report", language)) for language in LANGUAGES)
     assert en.difference(0.123, "eval_accuracy") == "+12.3 points"
     assert ko.difference(-0.123, "eval_accuracy") == "−12.3%p"
     assert en.difference(-0.5, "eval_loss") == "−0.500"

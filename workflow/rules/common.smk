@@ -47,10 +47,9 @@ LAYERS = [
 LIBRARY = {}
 code = hashlib.sha256()
 for layer in LAYERS:
-    for file in sorted(
-        (SCRIPTS / "ablation" / layer).glob("**/*.py" if layer else "*.py")
-    ):
-        code.update(file.read_bytes())
+    for file in sorted((SCRIPTS / "ablation" / layer).glob("**/*" if layer else "*")):
+        if file.suffix in (".py", ".yaml"):
+            code.update(file.read_bytes())
     LIBRARY[layer] = code.hexdigest()[:16]
 
 # However it is written: a study of another path is prepared again, and trained again.
@@ -256,11 +255,6 @@ def get_study_files(wildcards):
     """What the user wrote: study.yaml, both configurations and the files that they include."""
     files = [str(STUDY.file), *STUDY.current.files, *STUDY.backup.files]
     return list(dict.fromkeys(files))
-
-
-def get_messages(wildcards):
-    """The texts of the report and of what it takes up, in all languages."""
-    return sorted(map(str, (BASE / "workflow/report/messages").glob("*.yaml")))
 
 
 def get_data_file(wildcards):

@@ -123,7 +123,6 @@ rule render_report:
         effects="results/{study}/effects.json",
         profile="results/{study}/data/profile.json",
         template=BASE / "workflow/report/report.md.j2",
-        messages=get_messages,
     output:
         report(
             "results/{study}/{report}.md",

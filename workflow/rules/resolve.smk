@@ -82,7 +82,6 @@ rule explain:
     input:
         get_study_files,
         profile="results/{study}/data/profile.json",
-        messages=get_messages,
     output:
         "results/{study}/resolved/findings.json",
     log:

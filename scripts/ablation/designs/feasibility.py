@@ -22,7 +22,7 @@ class Reason:
     """Why something is left out.
 
     Attributes:
-        id: Names its text: `cannot.<id>` in plan.<language>.yaml.
+        id: Names its text: `plan.cannot.<id>` of the catalogue.
         numbers: What the text shows.
     """
 
@@ -31,7 +31,7 @@ class Reason:
 
     def text(self, language: str = "en") -> str:
         """The reason in words."""
-        return load_catalogue(f"plan.{language}")[f"cannot.{self.id}"].format(**self.numbers)
+        return load_catalogue("plan", language)[f"cannot.{self.id}"].format(**self.numbers)
 
 
 def cannot_run(

@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 
 from ablation.comparison.findings.finding import INFO, PROBLEM, SEVERITIES, WARNING
-from ablation.comparison.findings.texts import LANGUAGES, Texts
 from ablation.evidence.metrics import DIVERGED, run_folder
 from ablation.settings.catalogue import SYSTEMS, acts_on
 from ablation.settings.schedules import warmup_steps
-from ablation.words.catalogue import Messages, load_catalogue
+from ablation.words.catalogue import LANGUAGES, Messages, load_catalogue
 
 SCHEMA_VERSION = 1
 # From here on the first loss is not that of a fresh head, which guesses: ln(labels).
@@ -63,7 +62,7 @@ class HealthWarning:
     numbers: dict[str, Any]
     size: float = 0.0
 
-    def as_json(self, texts: Mapping[str, Texts]) -> dict[str, Any]:
+    def as_json(self, texts: Mapping[str, Messages]) -> dict[str, Any]:
         """It as it is written to health.json, with its texts in all languages."""
         found = asdict(self)
         del found["size"]
@@ -366,17 +365,17 @@ def _merged(found: Sequence[HealthWarning]) -> list[HealthWarning]:
 # --- In words ----------------------------------------------------------------------------------
 
 
-def load_texts(language: str) -> Texts:
+def load_texts(language: str) -> Messages:
     """The texts of warnings in a language."""
-    return Texts(Messages(language, load_catalogue(f"health.{language}")))
+    return Messages(language, load_catalogue("health", language))
 
 
-def tell(warning: HealthWarning, texts: Texts, part: str = "text") -> str:
+def tell(warning: HealthWarning, texts: Messages, part: str = "text") -> str:
     """The `title` or `text` of a warning, with its numbers."""
     return texts(f"{warning.id}.{part}", **warning.numbers)
 
 
-def health_line(warning: HealthWarning, texts: Texts) -> str:
+def health_line(warning: HealthWarning, texts: Messages) -> str:
     """A warning on one line, for a terminal."""
     severity = texts(f"severity.{warning.severity}")
     seeds = ", ".join(map(str, warning.seeds))

@@ -214,7 +214,7 @@ def load_sources(
         load_json(profile) if profile and Path(profile).is_file() else None,
         _load_if_there(folder / "findings.json"),
         _load_if_there(health),
-        Messages(language, load_catalogue(language)),
+        Messages(language, load_catalogue("report", language)),
         _load_if_there(confirmation),
     )
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ablation.comparison.findings import find_findings
 from ablation.comparison.findings.finding import BACKUP, CURRENT, SIDES, Finding, Pair, Place
-from ablation.comparison.findings.texts import LANGUAGES, Texts, load_texts, localized
+from ablation.comparison.findings.texts import load_texts, localized
 from ablation.comparison.resolve import Configuration, find_differences, resolve_pair
 from ablation.documents.entries import load_entries
 from ablation.errors import UserError
@@ -23,6 +23,7 @@ from ablation.settings.quantities import Plan, Quantities, compute, rate_curve, 
 from ablation.study import arithmetic
 from ablation.study.grid import expand
 from ablation.study.study import Study
+from ablation.words.catalogue import LANGUAGES, Messages
 
 SCHEMA_VERSION = 1
 CURVE_POINTS = 60
@@ -232,7 +233,7 @@ def _shown(pair: Pair) -> list[str]:
     return [name for name in UNITS if all(name in pair.quantities[s].values for s in SIDES)]
 
 
-def _quantity(pair: Pair, name: str, texts: Mapping[str, Texts]) -> dict[str, Any]:
+def _quantity(pair: Pair, name: str, texts: Mapping[str, Messages]) -> dict[str, Any]:
     low, high = ratio(pair.quantities[CURRENT], pair.quantities[BACKUP], name)
     return {
         "name": name,
@@ -254,7 +255,7 @@ def _curve(quantities: Quantities) -> dict[str, list[float]]:
     return {"share": (at / span).tolist(), "rate": rates[at].tolist()}
 
 
-def _finding(finding: Finding, texts: Mapping[str, Texts]) -> dict[str, Any]:
+def _finding(finding: Finding, texts: Mapping[str, Messages]) -> dict[str, Any]:
     found = asdict(finding)
     found["settings"], found["places"] = list(found["settings"]), list(found["places"])
     for part in ("title", "text"):

@@ -8,10 +8,10 @@ from pathlib import PurePath
 from typing import Any
 
 from ablation.comparison.findings.finding import SEVERITIES, SIDES
-from ablation.comparison.findings.texts import Texts
+from ablation.comparison.findings.texts import bounds_text
 from ablation.dialects.defaults import NO_SUCH_STEP
 from ablation.settings.catalogue import BOOKKEEPING
-from ablation.words.catalogue import localized
+from ablation.words.catalogue import Messages, localized
 
 WIDTH = 100
 NAME, SIDE, CLASS = 29, 29, 10
@@ -20,7 +20,7 @@ BARS = " ▁▂▃▄▅▆▇█"
 Said = Mapping[str, Any]
 
 
-def render(said: Said, texts: Texts, every: bool = False) -> str:
+def render(said: Said, texts: Messages, every: bool = False) -> str:
     """The whole explanation.
 
     Args:
@@ -96,7 +96,7 @@ def _row(cells: Sequence[tuple[str, int]]) -> list[str]:
 # --- Heading -----------------------------------------------------------------------------------
 
 
-def _heading(said: Said, texts: Texts) -> list[str]:
+def _heading(said: Said, texts: Messages) -> list[str]:
     files = {side: PurePath(said["files"][side]) for side in SIDES}
     name = said["study"] or f"{files['current'].name}, {files['backup'].name}"
     facts = {f"{side}_dialect": said["dialects"][side] for side in SIDES}
@@ -108,7 +108,7 @@ def _heading(said: Said, texts: Texts) -> list[str]:
     return [part for line in lines for part in wrap(line, WIDTH)]
 
 
-def _data(said: Said, texts: Texts) -> str:
+def _data(said: Said, texts: Messages) -> str:
     data = said["data"]
     key = f"explain.labels_from_{data['num_labels_from']}"
     key = key if data["num_labels_from"] else "explain.labels_unknown"
@@ -123,7 +123,7 @@ def _data(said: Said, texts: Texts) -> str:
     return texts("explain.nominal", hint=hint, labels=labels)
 
 
-def _model(facts: Said, texts: Texts) -> str:
+def _model(facts: Said, texts: Messages) -> str:
     if facts["missing"]:
         key = "explain.layers_only" if facts["layers"] else "explain.no_model"
         return texts(key, missing=", ".join(facts["missing"]), layers=facts["layers"])
@@ -139,7 +139,7 @@ def _model(facts: Said, texts: Texts) -> str:
 # --- Differences -------------------------------------------------------------------------------
 
 
-def _differences(said: Said, texts: Texts, every: bool) -> list[str]:
+def _differences(said: Said, texts: Messages, every: bool) -> list[str]:
     rows = said["differences"]
     if not rows:
         return [texts("explain.no_differences")]
@@ -162,7 +162,7 @@ def _differences(said: Said, texts: Texts, every: bool) -> list[str]:
     return lines
 
 
-def _difference(difference: Said, texts: Texts) -> list[str]:
+def _difference(difference: Said, texts: Messages) -> list[str]:
     name, lines = difference["setting"], []
     if width_of(name) >= NAME:
         lines, name = [f"  {name}"], ""
@@ -171,12 +171,12 @@ def _difference(difference: Said, texts: Texts) -> list[str]:
     return lines + _row([*cells, (texts(f"class.{difference['class']}"), CLASS)])
 
 
-def _cell(found: Said, texts: Texts) -> str:
+def _cell(found: Said, texts: Messages) -> str:
     """A value and where it comes from."""
     return f"{texts.as_value(found['value'])} ({_origin(found, texts)})"
 
 
-def _origin(found: Said, texts: Texts) -> str:
+def _origin(found: Said, texts: Messages) -> str:
     if found["line"] is not None:
         others = [str(other["line"]) for other in found.get("also") or ()]
         lines = ", ".join([str(found["line"]), *others])
@@ -189,7 +189,7 @@ def _origin(found: Said, texts: Texts) -> str:
 # --- Findings ----------------------------------------------------------------------------------
 
 
-def _findings(said: Said, texts: Texts) -> list[str]:
+def _findings(said: Said, texts: Messages) -> list[str]:
     found = said["findings"]
     if not found:
         return [texts("explain.no_findings")]
@@ -200,8 +200,8 @@ def _findings(said: Said, texts: Texts) -> list[str]:
     return lines
 
 
-def _finding(finding: Said, texts: Texts) -> list[str]:
-    language = texts.messages.language
+def _finding(finding: Said, texts: Messages) -> list[str]:
+    language = texts.language
     mark = texts(f"severity.{finding['severity']}")
     first = f"  {mark}  "
     lines = _indented(finding["title"][language], first, " " * width_of(first))
@@ -211,7 +211,7 @@ def _finding(finding: Said, texts: Texts) -> list[str]:
     return lines + _indented(tail, "      ", "      ")
 
 
-def places(found: Sequence[Said], texts: Texts) -> str:
+def places(found: Sequence[Said], texts: Messages) -> str:
     """The lines of each file, and the libraries whose defaults count."""
     lines: dict[str, set[int]] = {}
     for place in found:
@@ -235,7 +235,7 @@ def _ranges(numbers: Sequence[int]) -> str:
     )
 
 
-def _default(library: str, texts: Texts) -> str:
+def _default(library: str, texts: Messages) -> str:
     if library == NO_SUCH_STEP:
         return texts("explain.default_absent")
     return texts("explain.default", library=library.removeprefix("transformers."))
@@ -244,7 +244,7 @@ def _default(library: str, texts: Texts) -> str:
 # --- Claims ------------------------------------------------------------------------------------
 
 
-def _claims(said: Said, texts: Texts) -> list[str]:
+def _claims(said: Said, texts: Messages) -> list[str]:
     if not said["claims"]:
         return []
     lines = [texts("explain.claims")]
@@ -253,15 +253,15 @@ def _claims(said: Said, texts: Texts) -> list[str]:
     return lines
 
 
-def _claim(claim: Said, texts: Texts) -> list[str]:
+def _claim(claim: Said, texts: Messages) -> list[str]:
     verdict = f"  {texts('verdict.' + claim['verdict'])}  "
-    text = localized(claim["text"] or claim["id"], texts.messages.language)
+    text = localized(claim["text"] or claim["id"], texts.language)
     lines = _indented(text, verdict, " " * width_of(verdict))
     unit = {"factor": "times", "relative_reduction": "percent"}.get(claim["unit"], "number")
     facts = {
         "quantity": claim["quantity"],
-        "claimed": texts.bounds(claim["low"], claim["high"], unit),
-        "computed": texts.bounds(claim["interval_low"], claim["interval_high"], unit),
+        "claimed": bounds_text(texts, claim["low"], claim["high"], unit),
+        "computed": bounds_text(texts, claim["interval_low"], claim["interval_high"], unit),
     }
     detail = texts("explain.claim", **facts)
     if claim["reference"]:
@@ -275,7 +275,7 @@ def _claim(claim: Said, texts: Texts) -> list[str]:
 # --- Quantities --------------------------------------------------------------------------------
 
 
-def _quantities(said: Said, texts: Texts) -> list[str]:
+def _quantities(said: Said, texts: Messages) -> list[str]:
     lines = [texts("explain.quantities"), ""]
     heads = [("", LABEL), (texts("explain.current"), AMOUNT), (texts("explain.backup"), AMOUNT)]
     lines += _row([*heads, (texts("explain.ratio"), AMOUNT)])
@@ -289,15 +289,15 @@ def _quantities(said: Said, texts: Texts) -> list[str]:
     return lines
 
 
-def _quantity(quantity: Said, texts: Texts) -> list[str]:
-    language, show = texts.messages.language, getattr(texts, f"as_{quantity['unit']}")
+def _quantity(quantity: Said, texts: Messages) -> list[str]:
+    language, show = texts.language, getattr(texts, f"as_{quantity['unit']}")
     cells = [(quantity["label"][language], LABEL)]
     for side in SIDES:
         value = show(quantity[side])
         if side in quantity["at_most"] and quantity[side] is not None:
             value = texts("explain.at_most", value=value)
         cells.append((value, AMOUNT))
-    ratio = texts.bounds(quantity["ratio_low"], quantity["ratio_high"], "times")
+    ratio = bounds_text(texts, quantity["ratio_low"], quantity["ratio_high"], "times")
     formula = quantity["formula"][language]
     return _row([*cells, (ratio, AMOUNT)]) + ([f"      = {formula}"] if formula else [])
 

@@ -16,7 +16,7 @@ Said = Mapping[str, Any]
 
 def load_texts(language: str) -> Messages:
     """The texts of a plan in a language."""
-    return Messages(language, load_catalogue(f"plan.{language}"))
+    return Messages(language, load_catalogue("plan", language))
 
 
 def render(said: Said, t: Messages) -> str:

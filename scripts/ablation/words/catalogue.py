@@ -1,12 +1,18 @@
-"""Sentences from the report's catalogues, and numbers as each language writes them."""
+"""The catalogue: sentences in each language, and numbers as that language writes them.
+
+`<language>.yaml` beside this file has a section for each thing that speaks: `report`, `explain`,
+`health`, `plan`. To add a language, write its file and name it in `LANGUAGES`.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import re
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +21,8 @@ import yaml
 from ablation.errors import UserError
 
 LANGUAGES = ("en", "ko")
-CATALOGUES = Path(__file__).resolve().parents[3] / "workflow" / "report" / "messages"
+SECTIONS = ("report", "explain", "health", "plan")
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -31,17 +38,21 @@ def flatten_catalogue(tree: Mapping[str, Any], prefix: str = "") -> dict[str, st
     return flat
 
 
-def load_catalogue(language: str, folder: str | Path = CATALOGUES) -> dict[str, str]:
-    """The texts of one language under dotted keys.
+def load_catalogue(section: str, language: str) -> Mapping[str, str]:
+    """The texts of one section in one language, under dotted keys.
 
     Raises:
         UserError: there is no catalogue of this language.
     """
-    path = Path(folder) / f"{language}.yaml"
-    if not path.is_file():
-        known = sorted(file.stem for file in Path(folder).glob("*.yaml"))
-        raise UserError("no catalogue of this language", found=language, allowed=known)
-    return flatten_catalogue(yaml.safe_load(path.read_text(encoding="utf-8")))
+    if language not in LANGUAGES:
+        raise UserError("no catalogue of this language", found=language, allowed=LANGUAGES)
+    return flatten_catalogue(_read(language)[section])
+
+
+@cache
+def _read(language: str) -> Mapping[str, Any]:
+    path = Path(__file__).with_name(f"{language}.yaml")
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
 
 
 def localized(text: object, language: str) -> str:
@@ -51,15 +62,30 @@ def localized(text: object, language: str) -> str:
     return "" if text is None else str(text)
 
 
+class _Formatter(string.Formatter):
+    """Puts values in by the name of a method of `Messages`: {x:times} is `as_times(x)`."""
+
+    def __init__(self, messages: Messages) -> None:
+        self.messages = messages
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        shown = getattr(self.messages, f"as_{format_spec}", None) if format_spec else None
+        return shown(value) if shown else super().format_field(value, format_spec)
+
+
 @dataclass(frozen=True)
 class Messages:
-    """A language's texts by key: `messages("none")`, `messages("path.stage", number=1)`."""
+    """A language's texts by key: `messages("none")`, `messages("path.stage", number=1)`.
+
+    A text may name how a value is shown: `{rows:number}`, `{factor:times}`, `{share:percent}`,
+    `{size:memory}`, `{setting:value}`, `{side:side}`, `{names:names}`: the methods `as_...` below.
+    """
 
     language: str
     texts: Mapping[str, str]
 
     def __call__(self, key: str, /, **values: object) -> str:
-        return self.texts[key].format(**values)
+        return _Formatter(self).vformat(self.texts[key], (), values)
 
     def has(self, key: str) -> bool:
         """Whether the catalogue has the key."""
@@ -97,7 +123,7 @@ class Messages:
 
     def factor(self, value: float | None) -> str:
         """A ratio: 2.97 is "2.97×"."""
-        return self("none") if value is None else self("unit.factor", value=f"{value:.2f}")
+        return self("none") if value is None else self("unit.times", value=f"{value:.2f}")
 
     def seconds(self, value: float | None) -> str:
         """A duration in the largest fitting unit."""
@@ -158,6 +184,60 @@ class Messages:
     def listing(self, items: Sequence[str]) -> str:
         """Items in one line."""
         return ", ".join(items) if items else self("none")
+
+    # How a text asks for a value: {x:number}, {x:times}, ...
+
+    def as_number(self, value: float | None) -> str:
+        """Three significant digits, whole numbers whole, without zeros at the end."""
+        text = self.number(value)
+        return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+
+    def as_times(self, value: float | None) -> str:
+        """A ratio."""
+        return self("none") if value is None else self("unit.times", value=self.as_number(value))
+
+    def as_percent(self, value: float | None) -> str:
+        """A share, small ones with two significant digits."""
+        if value is None:
+            return self("none")
+        small = 0 < abs(value) < 0.01
+        return f"{100 * value:.2g}%" if small else self.percent(value)
+
+    def as_memory(self, value: float | None) -> str:
+        """Bytes as GiB or MiB."""
+        return self("none") if value is None else self.memory(value)
+
+    def as_value(self, value: object) -> str:
+        """A setting's value as one writes it."""
+        if value is None:
+            return self("value.none")
+        if value in ({}, []):
+            return self("value.empty")
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return ", ".join(value)
+        if isinstance(value, float) and not value.is_integer():
+            value = float(f"{value:.6g}")
+        return short_value(value)
+
+    def as_side(self, value: str) -> str:
+        """A side's name."""
+        return self(f"side.{value}")
+
+    def as_sides(self, value: list[str]) -> str:
+        """Names of sides."""
+        return ", ".join(map(self.as_side, value))
+
+    def as_names(self, value: list[str]) -> str:
+        """Names in one line."""
+        return ", ".join(value)
+
+    def as_lines(self, value: list[str]) -> str:
+        """Sentences in one line."""
+        return "; ".join(value)
+
+    def as_file(self, value: str) -> str:
+        """The name of a file without its folder."""
+        return value.rsplit("/", 1)[-1]
 
 
 def is_score(metric: str) -> bool:

@@ -1,8 +1,7 @@
 """Facts about two configurations that need no training: a small function each.
 
 To add one: write a function that takes a `Pair` and yields a `Finding` in the module of its topic,
-name it in that module's `CHECKS`, and give it a title and a text in
-`workflow/report/messages/findings.en.yaml` and `findings.ko.yaml`.
+name it in that module's `CHECKS`, and give it a title and a text in its `TEXTS`, in each language.
 """
 
 from __future__ import annotations

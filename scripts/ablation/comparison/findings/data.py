@@ -13,6 +13,7 @@ from ablation.comparison.findings.finding import (
     WARNING,
     Finding,
     Pair,
+    Texts,
     pairwise_evidence,
 )
 from ablation.dialects.reader import DERIVED
@@ -223,3 +224,257 @@ CHECKS = (
     unchanged_by_stages,
     pickles,
 )
+
+# Title and text of each finding by language; numbers are put in by format specifications, see
+# `texts.py`.
+TEXTS: Texts = {
+    "data_amount": {
+        "en": (
+            "They train on different amounts of data: extract_ratio {current_share:value} "
+            "against {backup_share:value}",
+            "An epoch of the backup has {rows_factor:times} the rows of the current one. With "
+            "{current_epochs:value} and {backup_epochs:value} epochs the backup makes "
+            "{passes_factor:times} the sample passes; by the epochs alone it would be "
+            "{epochs_factor:times}. A comparison that leaves this out credits other settings "
+            "with what more data does.",
+        ),
+        "ko": (
+            "학습 데이터의 양이 다르다: extract_ratio {current_share:value} 대 "
+            "{backup_share:value}",
+            "백업의 한 에포크는 현재의 {rows_factor:times} 행을 본다. 에포크가 "
+            "{current_epochs:value} 대 {backup_epochs:value}이므로 백업의 누적 샘플 수는 "
+            "{passes_factor:times}이다. 에포크만 보면 {epochs_factor:times}로 보인다. 이 차이를 "
+            "빼고 비교하면 더 많은 데이터가 낸 효과를 다른 설정의 공으로 돌리게 된다.",
+        ),
+    },
+    "sample_passes": {
+        "en": (
+            "{passes_factor:times} the sample passes",
+            "{current_epochs:value} against {backup_epochs:value} epochs over the same share of "
+            "the rows: {passes_factor:times} the sample passes in {steps_factor:times} the steps.",
+        ),
+        "ko": (
+            "누적 샘플 수가 {passes_factor:times}이다",
+            "같은 비율의 행을 {current_epochs:value} 에포크 대 {backup_epochs:value} 에포크 동안 "
+            "본다. 누적 샘플 수는 {passes_factor:times}, 스텝 수는 {steps_factor:times}이다.",
+        ),
+    },
+    "effective_batch_equal": {
+        "en": (
+            "The effective batch is the same: {current_batch:number}",
+            "{current_micro} × {current_accumulation} × {current_devices} = {backup_micro} × "
+            "{backup_accumulation} × {backup_devices} = {current_batch:number} rows a step. "
+            "Micro-batch and accumulation change memory and speed, not what is learned (up to "
+            "rounding and padding).",
+        ),
+        "ko": (
+            "유효 배치는 같다: {current_batch:number}",
+            "{current_micro} × {current_accumulation} × {current_devices} = {backup_micro} × "
+            "{backup_accumulation} × {backup_devices} = 스텝당 {current_batch:number}행. "
+            "마이크로 배치와 누적은 메모리와 속도를 바꿀 뿐, 반올림과 패딩을 빼면 학습 내용은 "
+            "바꾸지 않는다.",
+        ),
+    },
+    "effective_batch_differs": {
+        "en": (
+            "The effective batch differs: {current_batch:number} against {backup_batch:number}",
+            "{current_micro} × {current_accumulation} × {current_devices} = "
+            "{current_batch:number} rows a step, against {backup_micro} × {backup_accumulation} "
+            "× {backup_devices} = {backup_batch:number}. At the same epochs that is "
+            "{factor:times} the rows a step, and that many times fewer steps.",
+        ),
+        "ko": (
+            "유효 배치가 다르다: {current_batch:number} 대 {backup_batch:number}",
+            "스텝당 {current_micro} × {current_accumulation} × {current_devices} = "
+            "{current_batch:number}행 대 {backup_micro} × {backup_accumulation} × "
+            "{backup_devices} = {backup_batch:number}행. 에포크가 같다면 스텝당 행이 "
+            "{factor:times}이고 스텝 수는 그만큼 줄어든다.",
+        ),
+    },
+    "devices_assumed": {
+        "en": (
+            "{side:side}: the number of devices is assumed to be {devices}",
+            "The file does not say it; effective batch, steps and memory rest on it.",
+        ),
+        "ko": (
+            "{side:side} 설정의 장치 수는 {devices}개로 가정했다",
+            "파일에 적혀 있지 않다. 유효 배치, 스텝 수, 메모리가 이 가정에 달려 있다.",
+        ),
+    },
+    "class_filter": {
+        "en": (
+            "They learn other classes: max_classes {current_limit:value} against "
+            "{backup_limit:value}",
+            "The side with a limit drops the rows of all rarer classes, which makes its task "
+            "easier. An accuracy over the classes that are left cannot be compared with one over "
+            "all of them.",
+        ),
+        "ko": (
+            "배우는 클래스가 다르다: max_classes {current_limit:value} 대 {backup_limit:value}",
+            "제한이 있는 쪽은 드문 클래스의 행을 모두 버리므로 과제가 더 쉬워진다. 남은 "
+            "클래스만의 정확도와 전체 클래스의 정확도는 비교할 수 없다.",
+        ),
+    },
+    "class_filter_idle": {
+        "en": (
+            "max_classes drops nothing: the data has {classes} classes",
+            "{current_limit:value} against {backup_limit:value} makes no difference on this data.",
+        ),
+        "ko": (
+            "max_classes가 버리는 것이 없다: 데이터의 클래스는 {classes}개이다",
+            "{current_limit:value} 대 {backup_limit:value}의 차이는 이 데이터에서 아무 영향이 "
+            "없다.",
+        ),
+    },
+    "split_differs": {
+        "en": (
+            "They are evaluated on other rows",
+            "{settings:names} differ: accuracies of the two cannot be compared. Here one split "
+            "serves all arms.",
+        ),
+        "ko": (
+            "서로 다른 행으로 평가한다",
+            "다음이 달라 두 정확도를 비교할 수 없다: {settings:names}. 여기서는 모든 arm이 "
+            "하나의 분할을 쓴다.",
+        ),
+    },
+    "split_unknown": {
+        "en": (
+            "{side:side} does not say how it splits its rows",
+            "{file:file} has none of {settings:names}. If its test rows are others, the "
+            "accuracies of the two cannot be compared, whatever the settings do.",
+        ),
+        "ko": (
+            "{side:side} 설정에는 데이터를 나누는 방법이 적혀 있지 않다",
+            "{file:file}에 다음 설정이 없다: {settings:names}. 테스트 행이 다르다면 설정이 "
+            "무엇이든 두 정확도는 비교할 수 없다.",
+        ),
+    },
+    "split_unknown_held": {
+        "en": (
+            "{side:side} does not say how it splits its rows; one split serves all arms here",
+            "{file:file} has none of {settings:names}. The gap that was seen may come from other "
+            "test rows: it has to be measured again on the same ones before it is explained.",
+        ),
+        "ko": (
+            "{side:side} 설정에는 데이터를 나누는 방법이 적혀 있지 않다. 여기서는 하나의 분할을 "
+            "함께 쓴다",
+            "{file:file}에 다음 설정이 없다: {settings:names}. 관찰된 격차는 테스트 행이 달라서 "
+            "생겼을 수도 있다. 원인을 따지기 전에 같은 행에서 다시 측정해야 한다.",
+        ),
+    },
+    "model_differs": {
+        "en": (
+            "They start from different models",
+            "{current_model} against {backup_model}. No other difference can be told apart from "
+            "this one.",
+        ),
+        "ko": (
+            "출발하는 모델이 다르다",
+            "{current_model} 대 {backup_model}. 다른 어떤 차이도 이 차이와 구별할 수 없다.",
+        ),
+    },
+    "selection_on_one_side": {
+        "en": (
+            "Only {side:side} chooses its best checkpoint",
+            "{side:side} keeps the checkpoint with the best {metric}, {other:side} its last "
+            "weights. The choice favours {side:side}; compare final with final and best with "
+            "best.",
+        ),
+        "ko": (
+            "가장 좋은 체크포인트를 고르는 쪽은 {side:side}뿐이다",
+            "{side:side} 설정은 {metric} 기준으로 가장 좋은 체크포인트를, {other:side} 설정은 "
+            "마지막 가중치를 쓴다. 이 선택은 {side:side} 쪽에 유리하다. 마지막은 마지막끼리, "
+            "최고는 최고끼리 비교해야 한다.",
+        ),
+    },
+    "max_length_unknown": {
+        "en": (
+            "max_length {current_limit} against {backup_limit} matters only for texts over "
+            "{shorter} tokens",
+            "The limit is {factor:times} as long; texts of at most {shorter} tokens are the same "
+            "under both. How many are longer is known once the data is prepared.",
+        ),
+        "ko": (
+            "max_length의 차이 ({current_limit} 대 {backup_limit})는 {shorter}토큰을 넘는 "
+            "글에서만 의미가 있다",
+            "한도는 {factor:times}이지만 {shorter}토큰 이하의 글은 양쪽에서 똑같다. 얼마나 많은 "
+            "글이 그보다 긴지는 데이터를 준비하면 알 수 있다.",
+        ),
+    },
+    "max_length_idle": {
+        "en": (
+            "No text reaches the limit: max_length makes no difference",
+            "The longest text has {longest:number} tokens, so {current_limit} and {backup_limit} "
+            "cut nothing. What differs is padding, where rows are padded to the limit.",
+        ),
+        "ko": (
+            "한도에 닿는 글이 없다: max_length의 차이는 의미가 없다",
+            "가장 긴 글이 {longest:number}토큰이므로 {current_limit} 한도든 {backup_limit} "
+            "한도든 아무것도 자르지 않는다. 한도까지 패딩하는 쪽에서 패딩만 달라진다.",
+        ),
+    },
+    "max_length_truncates": {
+        "en": (
+            "max_length cuts {current_truncated:percent} of the rows in current, "
+            "{backup_truncated:percent} in backup",
+            "The limit is {factor:times} as long, and the texts have {tokens_factor:times} the "
+            "tokens: the longest has {longest:number}.",
+        ),
+        "ko": (
+            "max_length로 잘리는 행: 현재 {current_truncated:percent}, 백업 "
+            "{backup_truncated:percent}",
+            "한도는 {factor:times}이지만 실제 토큰은 {tokens_factor:times}이다. 가장 긴 글은 "
+            "{longest:number}토큰이다.",
+        ),
+    },
+    "padding_to_limit": {
+        "en": (
+            "{side:side} pads every row to {limit} tokens",
+            "Padding costs compute and teaches nothing. How much of it is real text is known "
+            "once the data is prepared.",
+        ),
+        "ko": (
+            "{side:side} 설정은 모든 행을 {limit}토큰까지 패딩한다",
+            "패딩은 연산만 쓰고 아무것도 가르치지 않는다. 그중 실제 글이 얼마인지는 데이터를 "
+            "준비하면 알 수 있다.",
+        ),
+    },
+    "padding_wasted": {
+        "en": (
+            "{side:side} pads every row to {limit} tokens, {wasted:percent} of it padding",
+            "A row has {real:number} real tokens on average: {real_share:percent} of what is "
+            "computed. Pad to the longest of the batch instead; results stay the same.",
+        ),
+        "ko": (
+            "{side:side} 설정은 모든 행을 {limit}토큰까지 패딩하며, 그중 패딩이 "
+            "{wasted:percent}이다",
+            "한 행의 실제 토큰은 평균 {real:number}개로 계산량의 {real_share:percent}이다. "
+            "배치에서 가장 긴 글에 맞춰 패딩하면 결과는 그대로이고 연산만 줄어든다.",
+        ),
+    },
+    "differences_in_no_stage": {
+        "en": (
+            "{count} differences are in no stage",
+            "No stage takes over {settings:names}. Together they are the remainder between the "
+            "last stage and the backup; what they do is not told apart.",
+        ),
+        "ko": (
+            "어느 단계에도 없는 차이가 {count}개 있다",
+            "어느 단계도 넘겨받지 않는 설정: {settings:names}. 이들은 마지막 단계와 백업 사이의 "
+            "나머지로 함께 측정되며, 각각의 효과는 구별되지 않는다.",
+        ),
+    },
+    "pickle_as_data": {
+        "en": (
+            "{side:side} reads its data from a pickle",
+            "{path}: reading a pickle can run any code. Here it is refused unless "
+            "data.allow_pickle says so; write Parquet instead.",
+        ),
+        "ko": (
+            "{side:side} 설정은 데이터를 피클에서 읽는다",
+            "{path}: 피클을 읽으면 어떤 코드든 실행될 수 있다. 여기서는 data.allow_pickle로 "
+            "허용하지 않는 한 거부한다. Parquet으로 저장하는 편이 좋다.",
+        ),
+    },
+}

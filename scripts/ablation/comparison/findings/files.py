@@ -12,6 +12,7 @@ from ablation.comparison.findings.finding import (
     Finding,
     Pair,
     Place,
+    Texts,
 )
 from ablation.dialects.reader import EXPLICIT
 from ablation.settings.catalogue import UNTRAINED, in_arm
@@ -133,3 +134,125 @@ CHECKS = (
     unread_keys,
     not_run_here,
 )
+
+# Title and text of each finding by language; numbers are put in by format specifications, see
+# `texts.py`.
+TEXTS: Texts = {
+    "two_precisions": {
+        "en": (
+            "{side:side}: bf16 and fp16 together are refused",
+            "transformers and DeepSpeed stop. Keep one.",
+        ),
+        "ko": (
+            "{side:side}: bf16과 fp16은 함께 쓸 수 없다",
+            "transformers와 DeepSpeed가 멈춘다. 하나만 남겨야 한다.",
+        ),
+    },
+    "best_needs_same_strategy": {
+        "en": (
+            "{side:side}: load_best_model_at_end is refused",
+            "Trainer wants eval_strategy ({evaluated}) and save_strategy ({saved}) to be the same.",
+        ),
+        "ko": (
+            "{side:side}: load_best_model_at_end가 거부된다",
+            "Trainer는 eval_strategy({evaluated})와 save_strategy({saved})가 같기를 요구한다.",
+        ),
+    },
+    "best_needs_multiple": {
+        "en": (
+            "{side:side}: load_best_model_at_end is refused",
+            "save_steps ({saved}) has to be a multiple of eval_steps ({evaluated}).",
+        ),
+        "ko": (
+            "{side:side}: load_best_model_at_end가 거부된다",
+            "save_steps({saved})는 eval_steps({evaluated})의 배수여야 한다.",
+        ),
+    },
+    "epochs_idle": {
+        "en": (
+            "{side:side}: max_steps {steps} makes num_train_epochs mean nothing",
+            "{epochs:value} epochs are written, {steps} steps are trained.",
+        ),
+        "ko": (
+            "{side:side}: max_steps: {steps} 때문에 num_train_epochs는 의미가 없다",
+            "{epochs:value} 에포크라고 적혀 있지만 {steps}스텝을 학습한다.",
+        ),
+    },
+    "remote_code": {
+        "en": (
+            "trust_remote_code is on",
+            "True of {sides:sides}: Python code that comes with the model runs with the user's "
+            "rights. Families that transformers knows do not need it.",
+        ),
+        "ko": (
+            "trust_remote_code가 켜져 있다",
+            "해당: {sides:sides}. 모델에 딸린 Python 코드가 사용자 권한으로 실행된다. "
+            "transformers가 아는 모델에는 필요 없다.",
+        ),
+    },
+    "remote_code_refused": {
+        "en": (
+            "trust_remote_code is on in the files; here it stays off",
+            "True of {sides:sides}. Families that transformers knows do not need it; "
+            "model.allow_remote_code in study.yaml would turn it on.",
+        ),
+        "ko": (
+            "파일에는 trust_remote_code가 켜져 있지만 여기서는 끈다",
+            "해당: {sides:sides}. transformers가 아는 모델에는 필요 없다. study.yaml의 "
+            "model.allow_remote_code로 켤 수 있다.",
+        ),
+    },
+    "written_twice": {
+        "en": (
+            "{side:side} writes {settings:names} in two places",
+            "They agree. A change has to be made in all of them, or transformers refuses the "
+            "configuration.",
+        ),
+        "ko": (
+            "{side:side} 설정은 같은 값을 두 곳에 적는다: {settings:names}",
+            "지금은 서로 같다. 바꿀 때는 모두 바꾸지 않으면 transformers가 설정을 거부한다.",
+        ),
+    },
+    "numbers_as_text": {
+        "en": (
+            "{side:side}: YAML 1.1 reads {settings:names} as text",
+            "A number such as 1e-5 needs a dot and a sign (1.0e-5) for PyYAML to see a number. "
+            "Here it is read as the number it is.",
+        ),
+        "ko": (
+            "{side:side}: YAML 1.1이 문자열로 읽는 숫자가 있다: {settings:names}",
+            "PyYAML이 1e-5 같은 값을 숫자로 읽으려면 점과 부호가 필요하다 (1.0e-5). 여기서는 "
+            "뜻대로 숫자로 읽는다.",
+        ),
+    },
+    "differences_idle": {
+        "en": (
+            "Some differences do nothing",
+            "{settings:names}: without effect on either side, as other settings stand.",
+        ),
+        "ko": (
+            "아무 일도 하지 않는 차이가 있다",
+            "{settings:names}: 다른 설정의 값 때문에 양쪽 모두에서 효과가 없다.",
+        ),
+    },
+    "keys_unread": {
+        "en": (
+            "{side:side}: nothing reads {count} keys",
+            "In {blocks:names}.",
+        ),
+        "ko": (
+            "{side:side}: 아무도 읽지 않는 키가 {count}개 있다",
+            "위치: {blocks:names}.",
+        ),
+    },
+    "not_run_here": {
+        "en": (
+            "{side:side} asks for what runs here do not do",
+            "{notes:lines}",
+        ),
+        "ko": (
+            "{side:side} 설정에는 여기서 실행하지 않는 것이 있다",
+            "{notes:lines}",
+        ),
+    },
+}

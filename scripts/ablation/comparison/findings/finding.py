@@ -20,6 +20,9 @@ CURRENT = "current"
 BACKUP = "backup"
 SIDES = (CURRENT, BACKUP)
 
+# The texts of a topic: finding id to language to title and text.
+Texts = Mapping[str, Mapping[str, tuple[str, str]]]
+
 
 @dataclass(frozen=True)
 class Place:
@@ -45,7 +48,7 @@ class Finding:
     """A fact about two configurations that needs no training.
 
     Attributes:
-        id: Names its texts: `finding.<id>.title` and `finding.<id>.text` in findings.<lang>.yaml.
+        id: Names its title and text among the `TEXTS` of its topic.
         severity: "problem" (the comparison cannot mean what it seems to), "warning" (a reader
             would be misled) or "info".
         evidence: The numbers and names that the texts show.

@@ -10,6 +10,7 @@ from ablation.comparison.findings.finding import (
     WARNING,
     Finding,
     Pair,
+    Texts,
     pairwise_evidence,
 )
 from ablation.settings.architecture import adapted_layers, count_trainable
@@ -145,3 +146,164 @@ CHECKS = (
     uncounted,
     assumed_family,
 )
+
+# Title and text of each finding by language; numbers are put in by format specifications, see
+# `texts.py`.
+TEXTS: Texts = {
+    "lora_scale_same": {
+        "en": (
+            "The LoRA scale is the same: {current_scale:value}",
+            "alpha / r is {current_alpha:value} / {current_r} = {current_scale:value} and "
+            "{backup_alpha:value} / {backup_r} = {backup_scale:value}. A larger alpha at the "
+            "same ratio scales nothing up; it is no cause of its own.",
+        ),
+        "ko": (
+            "LoRA 스케일은 같다: {current_scale:value}",
+            "alpha / r은 {current_alpha:value} / {current_r} = {current_scale:value}, "
+            "{backup_alpha:value} / {backup_r} = {backup_scale:value}이다. 비율이 같으면 alpha가 "
+            "커져도 아무것도 커지지 않는다. alpha는 따로 원인이 될 수 없다.",
+        ),
+    },
+    "lora_scale_differs": {
+        "en": (
+            "The LoRA scale differs: {current_scale:value} against {backup_scale:value}",
+            "{current_alpha:value} with rank {current_r} against {backup_alpha:value} with rank "
+            "{backup_r}: the adapters' output is multiplied by {factor:times}, whatever the rank "
+            "does. Rank at the same alpha and rank at the same scale are two questions.",
+        ),
+        "ko": (
+            "LoRA 스케일이 다르다: {current_scale:value} 대 {backup_scale:value}",
+            "rank {current_r}에 {current_alpha:value}, rank {backup_r}에 {backup_alpha:value}. "
+            "rank의 효과와 별개로 어댑터의 출력이 {factor:times}로 바뀐다. alpha를 고정한 rank와 "
+            "스케일을 고정한 rank는 서로 다른 질문이다.",
+        ),
+    },
+    "trainable_parameters": {
+        "en": (
+            "{factor:times} the trained weights, not {rank_factor:times}",
+            "{backup_total:number} against {current_total:number}. The rank is "
+            "{rank_factor:times}, in {backup_layers:value} layers against {current_layers:value} "
+            "and in the modules that each side names: {backup_lora:number} against "
+            "{current_lora:number} LoRA weights ({lora_factor:times}), and the head of "
+            "{head:number} weights ({labels} classes) stays.",
+        ),
+        "ko": (
+            "학습되는 가중치는 {rank_factor:times}가 아니라 {factor:times}이다",
+            "{backup_total:number} 대 {current_total:number}. rank는 {rank_factor:times}이고, "
+            "어댑터가 붙는 레이어는 {backup_layers:value}개 대 {current_layers:value}개이며 "
+            "모듈은 각 설정이 정한 대로이다. 따라서 LoRA 가중치는 {backup_lora:number} 대 "
+            "{current_lora:number} ({lora_factor:times})이고, 헤드의 {head:number}개 (클래스 "
+            "{labels}개)는 그대로이다.",
+        ),
+    },
+    "lora_parameters": {
+        "en": (
+            "{lora_factor:times} the LoRA weights, not {rank_factor:times}",
+            "{backup_lora:number} against {current_lora:number}: the rank is "
+            "{rank_factor:times}, in {backup_layers:value} layers against {current_layers:value} "
+            "and in the modules that each side names. The head comes on top; its number of "
+            "classes is not known.",
+        ),
+        "ko": (
+            "LoRA 가중치는 {rank_factor:times}가 아니라 {lora_factor:times}이다",
+            "{backup_lora:number} 대 {current_lora:number}. rank는 {rank_factor:times}이고, "
+            "어댑터가 붙는 레이어는 {backup_layers:value}개 대 {current_layers:value}개이며 "
+            "모듈은 각 설정이 정한 대로이다. 클래스 수를 몰라 헤드는 뺐다.",
+        ),
+    },
+    "layers_backup_inside": {
+        "en": (
+            "The backup's {backup_count} layers are among the current {current_count}",
+            "{backup_layers:value} lie inside {current_layers:value}. What the current side has "
+            "more are adapters in {only_current:value}; in the others both train.",
+        ),
+        "ko": (
+            "백업의 레이어 {backup_count}개는 현재의 {current_count}개 안에 있다",
+            "백업 {backup_layers:value}, 현재 {current_layers:value}. 현재 설정에만 어댑터가 "
+            "있는 레이어는 {only_current:value}이고, 나머지 레이어는 양쪽 모두 학습한다.",
+        ),
+    },
+    "layers_current_inside": {
+        "en": (
+            "The current {current_count} layers are among the backup's {backup_count}",
+            "{current_layers:value} lie inside {backup_layers:value}. The backup has "
+            "{only_backup:value} on top.",
+        ),
+        "ko": (
+            "현재의 레이어 {current_count}개는 백업의 {backup_count}개 안에 있다",
+            "현재 {current_layers:value}, 백업 {backup_layers:value}. 백업에만 있는 레이어: "
+            "{only_backup:value}.",
+        ),
+    },
+    "layers_apart": {
+        "en": (
+            "The adapted layers differ on both sides",
+            "Only current: {only_current:value}. Only backup: {only_backup:value}.",
+        ),
+        "ko": (
+            "어댑터가 붙는 레이어가 서로 다르다",
+            "현재에만: {only_current:value}. 백업에만: {only_backup:value}.",
+        ),
+    },
+    "negative_layers": {
+        "en": (
+            "{side:side} counts layers from the end; peft does not",
+            "peft compares an index with the layer's number: a negative one matches none, and "
+            "with negative ones alone it stops with NoMatchingPeftModuleError. The loop of "
+            "{file:file} must have counted them itself. In a Trainer configuration write "
+            "{layers:value}.",
+        ),
+        "ko": (
+            "{side:side} 설정은 레이어를 뒤에서부터 세지만 peft는 그렇게 세지 않는다",
+            "peft는 번호를 레이어 번호와 그대로 비교하므로 음수는 어떤 레이어와도 맞지 않고, "
+            "음수만 있으면 NoMatchingPeftModuleError로 멈춘다. {file:file}을 쓰는 학습 코드가 "
+            "직접 바꿔 셌을 것이다. Trainer 설정에는 {layers:value}라고 적어야 한다.",
+        ),
+    },
+    "negative_layers_uncounted": {
+        "en": (
+            "{side:side} counts layers from the end; peft does not",
+            "peft compares an index with the layer's number: a negative one matches none, and "
+            "with negative ones alone it stops with NoMatchingPeftModuleError. With --layers or "
+            "--model-config they are counted here.",
+        ),
+        "ko": (
+            "{side:side} 설정은 레이어를 뒤에서부터 세지만 peft는 그렇게 세지 않는다",
+            "peft는 번호를 레이어 번호와 그대로 비교하므로 음수는 어떤 레이어와도 맞지 않고, "
+            "음수만 있으면 NoMatchingPeftModuleError로 멈춘다. --layers나 --model-config를 주면 "
+            "여기서 바꿔 센다.",
+        ),
+    },
+    "bias_idle": {
+        "en": (
+            "lora.bias: {value} trains nothing",
+            "The attention layers of this {family} model have no biases, so there is none to "
+            "train.",
+        ),
+        "ko": (
+            "lora.bias: {value} 설정으로 학습되는 것이 없다",
+            "이 {family} 모델의 어텐션 레이어에는 편향이 없어 학습할 것이 없다.",
+        ),
+    },
+    "modules_uncounted": {
+        "en": (
+            "{side:side}: not every trained module is counted",
+            "{modules:names} are trained, too, and missing in the number of trained weights.",
+        ),
+        "ko": (
+            "{side:side}: 학습되는 모듈 일부는 세지 못했다",
+            "다음 모듈도 학습되지만 학습 가중치 수에는 빠져 있다: {modules:names}.",
+        ),
+    },
+    "family_assumed": {
+        "en": (
+            "Layers of {family} are taken to be like Llama's",
+            "The numbers of weights, FLOPs and bytes are exact for llama, mistral, qwen2 and "
+            "qwen3 only.",
+        ),
+        "ko": (
+            "{family}의 레이어는 Llama와 같다고 가정했다",
+            "가중치, FLOPs, 바이트는 llama, mistral, qwen2, qwen3에서만 정확하다.",
+        ),
+    },
+}

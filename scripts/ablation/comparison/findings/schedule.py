@@ -13,6 +13,7 @@ from ablation.comparison.findings.finding import (
     WARNING,
     Finding,
     Pair,
+    Texts,
     pairwise_evidence,
 )
 from ablation.dialects.reader import DEFAULT
@@ -216,3 +217,208 @@ CHECKS = (
     idle_first_step,
     twin,
 )
+
+# Title and text of each finding by language; numbers are put in by format specifications, see
+# `texts.py`.
+TEXTS: Texts = {
+    "learning_rate_sum": {
+        "en": (
+            "Over the whole run the backup's learning rate adds up to {sum_factor:times}",
+            "Its peak is {peak_factor:times} and its mean {mean_factor:times} that of the "
+            "current one, over {steps_factor:times} the steps: the sum, which bounds how far "
+            "weights travel, is {sum_factor:times}. A peak alone does not say which run learns "
+            "more, or faster.",
+        ),
+        "ko": (
+            "학습 전체로 보면 백업의 학습률 합은 {sum_factor:times}이다",
+            "최댓값은 현재의 {peak_factor:times}, 평균은 {mean_factor:times}이지만 스텝이 "
+            "{steps_factor:times}이다. 가중치가 움직일 수 있는 거리를 정하는 합은 "
+            "{sum_factor:times}이다. 최댓값만으로는 어느 쪽이 더 많이, 더 빨리 배우는지 알 수 "
+            "없다.",
+        ),
+    },
+    "scheduler_absent": {
+        "en": (
+            "{side:side} names no scheduler: that is {type} decay to zero, not a constant rate",
+            "Without lr_scheduler_type, {library} takes {type}: up to {peak:number} over the "
+            "warmup ({warmup:percent} of the steps), then down to 0; the last step runs at "
+            "{end:percent} of the peak.",
+        ),
+        "ko": (
+            "{side:side} 설정에는 스케줄러가 없다: 상수가 아니라 0까지 줄어든다 ({type})",
+            "lr_scheduler_type이 없으면 {library}의 기본값은 {type}이다. warmup (스텝의 "
+            "{warmup:percent}) 동안 {peak:number}까지 올랐다가 0으로 내려가며, 마지막 스텝은 "
+            "최댓값의 {end:percent}이다.",
+        ),
+    },
+    "scheduler_absent_constant": {
+        "en": (
+            "{side:side} names no scheduler: its rate is constant",
+            "A loop that drives DeepSpeed has no scheduler of its own.",
+        ),
+        "ko": (
+            "{side:side} 설정에는 스케줄러가 없다: 학습률은 상수이다",
+            "DeepSpeed를 직접 돌리는 학습 코드에는 따로 정해진 스케줄러가 없다.",
+        ),
+    },
+    "schedules_differ": {
+        "en": (
+            "Schedules: {current_type} against {backup_type}",
+            "Peak {current_peak:number} against {backup_peak:number}. The last step runs at "
+            "{current_end:percent} of the peak against {backup_end:percent} (backup: "
+            "{backup_last:number}); the mean is {current_mean:percent} against "
+            "{backup_mean:percent} of the peak.",
+        ),
+        "ko": (
+            "스케줄: {current_type} 대 {backup_type}",
+            "최댓값은 {current_peak:number} 대 {backup_peak:number}. 마지막 스텝은 최댓값의 "
+            "{current_end:percent} 대 {backup_end:percent} (백업 {backup_last:number}), 평균은 "
+            "최댓값의 {current_mean:percent} 대 {backup_mean:percent}이다.",
+        ),
+    },
+    "weight_decay_ratio": {
+        "en": (
+            "Weight decay: {coefficient_factor:times} as a coefficient, {sum_factor:times} over "
+            "the run",
+            "AdamW shrinks a weight by rate × decay in each step. {current_coefficient:value} "
+            "against {backup_coefficient:value} is only the coefficient; summed over all steps "
+            "the backup decays {sum_factor:times} as much. How much that is depends on the "
+            "number of rows.",
+        ),
+        "ko": (
+            "weight decay: 계수로는 {coefficient_factor:times}, 학습 전체로는 {sum_factor:times}",
+            "AdamW는 스텝마다 가중치를 학습률 × decay만큼 줄인다. {current_coefficient:value} 대 "
+            "{backup_coefficient:value}라는 비교는 계수일 뿐이고, 모든 스텝을 더하면 백업의 "
+            "감쇠가 {sum_factor:times}이다. 실제 크기는 행 수에 달려 있다.",
+        ),
+    },
+    "weight_decay_too_small": {
+        "en": (
+            "Weight decay is too small to matter on either side",
+            "Over the whole run it shrinks a weight by {current_shrinkage:percent} (current, "
+            "{current_coefficient:value}) and {backup_shrinkage:percent} (backup, "
+            "{backup_coefficient:value}). The coefficient is {coefficient_factor:times}, the "
+            "total {sum_factor:times}; both are below {small:percent}, so neither regularises.",
+        ),
+        "ko": (
+            "weight decay는 양쪽 모두 의미가 없을 만큼 작다",
+            "학습 전체에서 가중치를 줄이는 비율은 현재 {current_shrinkage:percent} (계수 "
+            "{current_coefficient:value}), 백업 {backup_shrinkage:percent} (계수 "
+            "{backup_coefficient:value})이다. 계수는 {coefficient_factor:times}, 합은 "
+            "{sum_factor:times}이고, 둘 다 {small:percent} 미만이어서 어느 쪽도 정규화 효과가 "
+            "없다.",
+        ),
+    },
+    "weight_decay_total": {
+        "en": (
+            "Total weight decay: {current_shrinkage:percent} against {backup_shrinkage:percent}",
+            "The coefficient is {coefficient_factor:times}, but rate × decay summed over all "
+            "steps is {sum_factor:times}.",
+        ),
+        "ko": (
+            "weight decay의 총 감쇠: {current_shrinkage:percent} 대 {backup_shrinkage:percent}",
+            "계수는 {coefficient_factor:times}이지만 학습률 × decay를 모든 스텝에 걸쳐 더하면 "
+            "{sum_factor:times}이다.",
+        ),
+    },
+    "decay_covers_biases": {
+        "en": (
+            "Weight decay covers other weights",
+            "Trainer's own optimizer spares biases and norms; one that DeepSpeed makes "
+            "({current_implementation} against {backup_implementation}) decays every trained "
+            "weight, biases included.",
+        ),
+        "ko": (
+            "weight decay가 적용되는 가중치가 다르다",
+            "Trainer의 옵티마이저는 편향과 norm을 빼지만, DeepSpeed가 만드는 옵티마이저는 "
+            "({current_implementation} 대 {backup_implementation}) 편향까지 학습되는 모든 "
+            "가중치를 줄인다.",
+        ),
+    },
+    "decay_covers_the_same": {
+        "en": (
+            "Weight decay covers the same weights, whoever makes the optimizer",
+            "Trainer spares biases and norms, DeepSpeed's optimizer does not; but neither is "
+            "trained here, only adapter matrices and the head.",
+        ),
+        "ko": (
+            "누가 옵티마이저를 만들든 weight decay가 적용되는 가중치는 같다",
+            "Trainer는 편향과 norm을 빼고 DeepSpeed의 옵티마이저는 빼지 않는다. 하지만 여기서는 "
+            "어댑터 행렬과 헤드만 학습되므로 차이가 없다.",
+        ),
+    },
+    "warmup_units": {
+        "en": (
+            "Warmup in other units: {current_warmup:value} against {backup_warmup:value}",
+            "Below 1 it is a share of all steps, else a number of steps; a share grows with the "
+            "run, a number does not.",
+        ),
+        "ko": (
+            "warmup의 단위가 다르다: {current_warmup:value} 대 {backup_warmup:value}",
+            "1보다 작으면 전체 스텝의 비율, 아니면 스텝 수이다. 비율은 학습이 길어지면 함께 늘고 "
+            "스텝 수는 그대로이다.",
+        ),
+    },
+    "warmup_share_same": {
+        "en": (
+            "The same warmup share is {factor:times} the warmup steps",
+            "{current_warmup:percent} of all steps on both sides, but the runs are not equally "
+            "long. If epochs or rows change, decide whether the share or the number of steps "
+            "stays.",
+        ),
+        "ko": (
+            "warmup 비율은 같지만 warmup 스텝은 {factor:times}이다",
+            "양쪽 모두 전체 스텝의 {current_warmup:percent}이지만 학습 길이가 다르다. 에포크나 "
+            "행 수를 바꿀 때는 비율과 스텝 수 중 무엇을 유지할지 정해야 한다.",
+        ),
+    },
+    "warmup_types": {
+        "en": (
+            "Warmup rises in other shapes: {current_kind} against {backup_kind}",
+            "DeepSpeed's schedulers rise by the logarithm unless warmup_type is linear; "
+            "transformers always linearly.",
+        ),
+        "ko": (
+            "warmup의 모양이 다르다: {current_kind} 대 {backup_kind}",
+            "DeepSpeed 스케줄러는 warmup_type이 linear가 아니면 로그로 오르고, transformers는 "
+            "항상 선형이다.",
+        ),
+    },
+    "schedule_in_steps": {
+        "en": (
+            "{side:side}: {type} has its length in steps",
+            "Its cycle does not stretch with the run; at other epochs, rows or batch it ends "
+            "elsewhere.",
+        ),
+        "ko": (
+            "{side:side}: {type}의 길이는 스텝 수로 정해진다",
+            "주기가 학습 길이에 맞춰 늘어나지 않는다. 에포크, 행 수, 배치를 바꾸면 끝나는 곳이 "
+            "달라진다.",
+        ),
+    },
+    "first_step_idle": {
+        "en": (
+            "The first step runs at a learning rate of 0",
+            "True of {sides:sides}: warmup starts below its first value. In {last_side:side} the "
+            "first rate above zero is {second:number}, in the second step.",
+        ),
+        "ko": (
+            "첫 스텝의 학습률은 0이다",
+            "해당: {sides:sides}. warmup은 첫 값보다 아래에서 시작한다. {last_side:side} "
+            "설정에서 0보다 큰 첫 학습률은 두 번째 스텝의 {second:number}이다.",
+        ),
+    },
+    "scheduler_twin": {
+        "en": (
+            "Trainer's nearest to {type} is {twin}",
+            "lr_scheduler_type: {twin}, lr_scheduler_kwargs: {kwargs:value}. Over {steps:number} "
+            "steps it stays within {deviation:percent} of the peak of {side:side}'s curve.",
+        ),
+        "ko": (
+            "Trainer에서 가장 가까운 스케줄: {type} ≈ {twin}",
+            "lr_scheduler_type: {twin}, lr_scheduler_kwargs: {kwargs:value}. "
+            "{steps:number}스텝에서 {side:side} 곡선과의 차이는 최댓값의 {deviation:percent} "
+            "이내이다.",
+        ),
+    },
+}

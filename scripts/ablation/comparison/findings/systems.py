@@ -11,6 +11,7 @@ from ablation.comparison.findings.finding import (
     WARNING,
     Finding,
     Pair,
+    Texts,
     pairwise_evidence,
 )
 from ablation.settings.architecture import (
@@ -179,3 +180,146 @@ CHECKS = (
     idle_param_offload,
     optimizers,
 )
+
+# Title and text of each finding by language; numbers are put in by format specifications, see
+# `texts.py`.
+TEXTS: Texts = {
+    "compute": {
+        "en": (
+            "A run of the backup computes {low:times}",
+            "{passes:times} the sample passes, times the tokens a row, times {layers:times} the "
+            "layer forwards a token ({backup_forwards:number} against "
+            "{current_forwards:number}). By epochs alone it would be {epochs:times}.",
+        ),
+        "ko": (
+            "백업의 학습 연산량은 {low:times}이다",
+            "누적 샘플 수 {passes:times} × 행당 토큰 × 토큰당 레이어 순전파 {layers:times} "
+            "({backup_forwards:number} 대 {current_forwards:number}). 에포크만 보면 "
+            "{epochs:times}로 보인다.",
+        ),
+    },
+    "compute_from": {
+        "en": (
+            "A run of the backup computes at least {low:times}",
+            "{passes:times} the sample passes × at least {tokens_low:times} the tokens a row "
+            "(limit {backup_limit} against {current_limit}) × {layers:times} the layer forwards "
+            "a token ({backup_forwards:number} against {current_forwards:number}). By epochs "
+            "alone it would be {epochs:times}.",
+        ),
+        "ko": (
+            "백업의 학습 연산량은 {low:times} 이상이다",
+            "누적 샘플 수 {passes:times} × 행당 토큰 {tokens_low:times} 이상 (한도 "
+            "{backup_limit} 대 {current_limit}) × 토큰당 레이어 순전파 {layers:times} "
+            "({backup_forwards:number} 대 {current_forwards:number}). 에포크만 보면 "
+            "{epochs:times}로 보인다.",
+        ),
+    },
+    "compute_between": {
+        "en": (
+            "A run of the backup computes {low:times} to {high:times}",
+            "{passes:times} the sample passes, times the tokens a row, times {layers:times} the "
+            "layer forwards a token ({backup_forwards:number} against "
+            "{current_forwards:number}). By epochs alone it would be {epochs:times}.",
+        ),
+        "ko": (
+            "백업의 학습 연산량은 {low:times}에서 {high:times} 사이이다",
+            "누적 샘플 수 {passes:times} × 행당 토큰 × 토큰당 레이어 순전파 {layers:times} "
+            "({backup_forwards:number} 대 {current_forwards:number}). 에포크만 보면 "
+            "{epochs:times}로 보인다.",
+        ),
+    },
+    "checkpointing_through_frozen": {
+        "en": (
+            "{side:side}: gradient_checkpointing trains through {frozen} frozen layers",
+            "To checkpoint, transformers makes the embedding's output require a gradient, so all "
+            "{layers} layers are recomputed and back-propagated: (2 + {rho:number}) × {layers} = "
+            "{on:number} layer forwards a token. Without checkpointing it is {layers} + "
+            "{reached} = {off:number}, so it costs {factor:times}; with the hook removed "
+            "{unhooked:number} ({unhooked_factor:times}). Memory is what it buys.",
+        ),
+        "ko": (
+            "{side:side}: gradient_checkpointing 때문에 고정된 레이어 {frozen}개까지 역전파한다",
+            "체크포인팅을 켜면 transformers가 임베딩 출력에 기울기를 요구하므로 레이어 "
+            "{layers}개 전부를 다시 계산하고 역전파한다: 토큰당 레이어 순전파 (2 + {rho:number}) "
+            "× {layers} = {on:number}. 끄면 {layers} + {reached} = {off:number}이므로 비용이 "
+            "{factor:times}이고, 훅만 없애면 {unhooked:number} ({unhooked_factor:times})이다. 그 "
+            "대가로 얻는 것은 메모리이다.",
+        ),
+    },
+    "deepspeed_checkpointing_idle": {
+        "en": (
+            "{side:side}: DeepSpeed's activation_checkpointing has no effect",
+            "{keys:names} configure deepspeed.checkpointing, which a model has to call itself; "
+            "no Hugging Face model does. What counts is gradient_checkpointing: {instead:value} "
+            "here.",
+        ),
+        "ko": (
+            "{side:side}: DeepSpeed의 activation_checkpointing은 효과가 없다",
+            "이 키들은 모델이 직접 호출해야 하는 deepspeed.checkpointing을 설정하는데, Hugging "
+            "Face 모델은 이를 호출하지 않는다: {keys:names}. 실제로 작동하는 설정은 "
+            "gradient_checkpointing이며 여기서는 {instead:value}이다.",
+        ),
+    },
+    "memory_estimate": {
+        "en": (
+            "Memory of a GPU: about {current_gpu:memory} against {backup_gpu:memory}",
+            "Mostly weights ({current_weights:memory}); activations {current_activations:memory} "
+            "against {backup_activations:memory} ({activations_factor:times}) with texts as long "
+            "as max_length. An estimate, without the CUDA context.",
+        ),
+        "ko": (
+            "GPU 메모리 추정: {current_gpu:memory} 대 {backup_gpu:memory}",
+            "대부분은 가중치 ({current_weights:memory})이다. 모든 글이 max_length만큼 길 때 "
+            "활성값은 {current_activations:memory} 대 {backup_activations:memory} "
+            "({activations_factor:times})이다. CUDA 컨텍스트를 뺀 추정치이다.",
+        ),
+    },
+    "offload_moves_little": {
+        "en": (
+            "{side:side}: offloading the optimizer frees {moved:memory}",
+            "Only {trained:number} weights are trained: 12 bytes each, shared by {world} "
+            "devices, are {moved:memory}, {share:percent} of a GPU's memory here. The other side "
+            "keeps {other_optimizer:memory} on the GPU.",
+        ),
+        "ko": (
+            "{side:side}: 옵티마이저 오프로드가 비우는 메모리는 {moved:memory}뿐이다",
+            "학습되는 가중치가 {trained:number}개뿐이다. 가중치당 12바이트를 장치 {world}개가 "
+            "나누면 {moved:memory}, GPU 메모리의 {share:percent}이다. 다른 쪽이 GPU에 두는 양은 "
+            "{other_optimizer:memory}이다.",
+        ),
+    },
+    "bucket_too_large": {
+        "en": (
+            "The reduce bucket takes {bytes:memory} of each GPU for {trained:number} gradients",
+            "True of {sides:sides}: ZeRO 1 and 2 reserve reduce_bucket_size elements on each "
+            "GPU, however little is trained.",
+        ),
+        "ko": (
+            "기울기 {trained:number}개를 위해 GPU마다 reduce 버킷을 {bytes:memory} 잡는다",
+            "해당: {sides:sides}. ZeRO 1과 2는 학습되는 양과 상관없이 GPU마다 "
+            "reduce_bucket_size만큼의 원소를 잡아 둔다.",
+        ),
+    },
+    "param_offload_idle": {
+        "en": (
+            "{side:side}: offload_param works with ZeRO 3 only",
+            "The stage is {stage}, so device {device} does nothing.",
+        ),
+        "ko": (
+            "{side:side}: offload_param은 ZeRO 3에서만 작동한다",
+            "ZeRO 단계가 {stage}이므로 장치 {device}는 아무 일도 하지 않는다.",
+        ),
+    },
+    "optimizer_the_same": {
+        "en": (
+            "The same optimizer in two implementations",
+            "{optim} as {current_implementation} and as {backup_implementation}: the same "
+            "algorithm, other rounding and speed.",
+        ),
+        "ko": (
+            "같은 옵티마이저의 두 구현이다",
+            "{optim}의 {current_implementation} 구현과 {backup_implementation} 구현이다. "
+            "알고리즘은 같고 반올림과 속도만 다르다.",
+        ),
+    },
+}

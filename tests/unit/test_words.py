@@ -1,0 +1,50 @@
+"""The catalogue: every language says the same, and numbers are written in one place."""
+
+from __future__ import annotations
+
+import re
+import string
+
+import pytest
+
+from ablation.comparison.findings.texts import load_texts
+from ablation.errors import UserError
+from ablation.words.catalogue import LANGUAGES, SECTIONS, load_catalogue, localized
+
+
+def fields(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def all_texts(language: str) -> dict[str, str]:
+    """Every text of a language, those of findings included."""
+    found = {f"explain.{key}": text for key, text in load_texts(language).texts.items()}
+    for section in SECTIONS:
+        texts = load_catalogue(section, language)
+        found |= {f"{section}.{key}": text for key, text in texts.items()}
+    return found
+
+
+@pytest.mark.parametrize("language", [x for x in LANGUAGES if x != "en"])
+def test_a_language_has_the_same_texts_as_english_with_the_same_values(language):
+    english, other = all_texts("en"), all_texts(language)
+    assert set(english) == set(other)
+    for key, text in english.items():
+        assert fields(text) == fields(other[key]), key
+        assert other[key].strip() or not text.strip(), key
+
+
+def test_korean_sentences_put_no_changing_particle_behind_a_value():
+    for key, text in load_catalogue("report", "ko").items():
+        assert not re.search(r"\}`?(은|는|이|가|을|를|과|으로)(?![가-힣])", text), key
+
+
+def test_an_unknown_language_is_an_error():
+    with pytest.raises(UserError, match="no catalogue"):
+        load_catalogue("report", "xx")
+
+
+def test_a_text_falls_back_to_english():
+    assert localized({"en": "a", "ko": "b"}, "ko") == "b"
+    assert localized({"en": "a"}, "ko") == "a"
+    assert localized("plain", "ko") == "plain"
