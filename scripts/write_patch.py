@@ -10,10 +10,11 @@ import argparse
 from pathlib import Path
 
 from ablation.cli import run
+from ablation.documents.source import read_text
 from ablation.evidence.metrics import load_json
 from ablation.evidence.recommended import recommended_arm
 from ablation.files import save_text
-from ablation.report.patch import original_text, recommended_files, unified_patch
+from ablation.report.patch import recommended_files, unified_patch
 from ablation.study.study import load_study
 
 
@@ -38,7 +39,7 @@ def main(args: argparse.Namespace) -> None:
     output = Path(args.output_config)
     for number, (path, text) in enumerate(files.items()):
         save_text(text, output if number == 0 else output.with_name(path.name))
-    diffs = [unified_patch(p, original_text(p), text, study.folder) for p, text in files.items()]
+    diffs = [unified_patch(p, read_text(p), text, study.folder) for p, text in files.items()]
     save_text("".join(diffs), args.output_patch)
 
 

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from ablation.comparison.resolve import resolve_file
 from ablation.documents.edit import Document
 from ablation.documents.entries import load_entries
+from ablation.documents.source import read_text
 from ablation.documents.style import Style, write_number, write_scalar
 from ablation.errors import UserError
 from ablation.report.patch import (
     Target,
     current_target,
-    original_text,
     patch_name,
     patched_files,
     recommended_files,
@@ -137,7 +137,7 @@ def test_git_apply_turns_the_current_file_into_the_recommended_one(arm, arms, tm
 
 @pytest.mark.skipif(shutil.which("patch") is None, reason="needs the program patch")
 def test_the_program_patch_applies_it_from_the_root(study, tmp_path):
-    old = original_text(current_target(study).path)
+    old = read_text(current_target(study).path)
     new = recommended_text(study, "backup")
     path = tmp_path / "a b" / "training.yml"
     path.parent.mkdir()
@@ -154,7 +154,7 @@ def test_the_program_patch_applies_it_from_the_root(study, tmp_path):
 
 
 def test_each_stage_touches_only_its_own_lines(study):
-    old = original_text(current_target(study).path)
+    old = read_text(current_target(study).path)
     changes = {arm.name: recommended_text(study, arm.name) for arm in expand(study).arms}
     assert changes["current"] == old
     assert changed_lines(old, changes["stage1-lora_learning_rate"]) == [40, 41, 66]
@@ -176,7 +176,7 @@ def test_each_stage_touches_only_its_own_lines(study):
 def test_a_batch_that_is_written_twice_changes_in_both_blocks(study):
     target = current_target(study)
     wanted = {"per_device_train_batch_size": 16, "gradient_accumulation_steps": 2}
-    old = original_text(target.path)
+    old = read_text(target.path)
     assert changed_lines(old, patched_text(target, wanted)) == [63, 65, 93, 94]
 
 
@@ -197,7 +197,7 @@ def test_the_backup_file_takes_the_current_values_through_its_anchors(study):
         "deepspeed.zero_optimization.offload_optimizer.pin_memory": False,
         "dataloader_num_workers": 8,
     }
-    old = original_text(target.path)
+    old = read_text(target.path)
     new = patched_text(target, wanted)
     assert changed_lines(old, new) == [13, 17, 24, 30, 31, 38, 39, 53, 118, 129, 130, 135]
     assert "learning_rate: &lr 2.0e-5" in added(old, new)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ablation.documents.entries import Entry, load_entries
+from ablation.documents.tree import parse, plain
 from ablation.errors import UserError
 
 MERGED = """\
@@ -125,3 +126,26 @@ def test_a_duplicate_key_names_both_lines(load):
     with pytest.raises(UserError, match="stands twice, first in line 1") as error:
         load("a: 1\nb: 2\na: 3\n")
     assert error.value.line == 3
+
+
+def test_an_anchor_that_stands_twice_names_both_lines(load):
+    with pytest.raises(UserError, match="'&x' stands twice, first in line 1") as error:
+        load("a: &x 1\nb: &x 2\n")
+    assert error.value.line == 2
+
+
+REPEATED = "a: &a {b: 1e-5, c: [on, '2']}\nd: *a\ne: {<<: *a, b: ~}\n"
+
+
+@pytest.mark.parametrize("text", [MERGED, REPEATED])
+def test_what_is_read_and_what_is_edited_are_the_same_values(load, text):
+    assert plain(parse(text, "file.yml")) == load(text).plain()
+
+
+def test_configurations_have_one_parser(root: Path):
+    """The catalogues of texts are the project's own files, and no configurations."""
+    library = root / "scripts/ablation"
+    readers = {
+        path.parent.name for path in library.rglob("*.py") if "\nimport yaml" in path.read_text()
+    }
+    assert readers <= {"documents", "words"}

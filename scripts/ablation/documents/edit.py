@@ -7,10 +7,19 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from ablation.documents.style import Raw, Style, write_block, write_flow, write_key, write_scalar
-from ablation.documents.tree import Node, Use, find, merged, parse, plain, sources, walk, written
+from ablation.documents.tree import (
+    BOM,
+    Node,
+    Use,
+    find,
+    merged,
+    parse,
+    plain,
+    sources,
+    walk,
+    written,
+)
 from ablation.errors import UserError
-
-BOM = "\ufeff"
 
 
 class Document:
@@ -118,7 +127,7 @@ class Document:
     # What repeats what
 
     def _parse(self) -> Node:
-        return parse(self.body, tabs=self.file.endswith(".json"))
+        return parse(self.body, self.file)
 
     def _hops(self, path: str) -> list[tuple[Use, Node, Use | None]]:
         """For each key of a path the use, the mapping that has it, and the merge that brings it."""

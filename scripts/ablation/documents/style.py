@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 
-import yaml
+from ablation.documents.scalars import is_text
 
 _WORD = re.compile(r"[A-Za-z_][\w./-]*")
 _WORDS = re.compile(r"[A-Za-z_][\w./,-]*")
@@ -62,7 +62,7 @@ def write_text(value: str, quote: str, json_only: bool = False) -> str:
     """Text in the given quotes, or in double ones where it would not be read as this text."""
     if quote == "'" and not json_only and value.isprintable():
         return "'" + value.replace("'", "''") + "'"
-    safe = _WORD.fullmatch(value) and yaml.safe_load(value) == value
+    safe = _WORD.fullmatch(value) and is_text(value)
     if not quote and safe and not json_only:
         return value
     return json.dumps(value, ensure_ascii=False)
@@ -88,7 +88,7 @@ def write_scalar(value: object, style: Style, old: str = "") -> str:
     if isinstance(value, (int, float)):
         return write_number(value, old)
     quote = style.quote
-    if old and isinstance(yaml.safe_load(old), str):
+    if old and (old[0] in "\"'" or is_text(old)):
         quote = old[0] if old[0] in "\"'" else ""
         if not quote and "," in old and _WORDS.fullmatch(str(value)) and not style.json:
             return str(value)  # q_proj,v_proj

@@ -1,4 +1,8 @@
-"""YAML as nodes that know their place in the text: what is written where, and what repeats it."""
+"""A configuration as nodes that know their place in the text: what is written where, and repeated.
+
+YAML and JSON have this one parser. What follows reads the nodes (`entries`), changes the text
+beneath them (`edit`), or cuts lines out of it (`excerpt`).
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,24 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from ablation.documents.entries import MAX_VALUES
+from ablation.documents.scalars import (
+    MERGE_TAG,
+    NotAScalar,
+    is_known,
+    read_scalar,
+    resolve_tag,
+)
+from ablation.errors import UserError, shorten
 
-MERGE = "<<"
+BOM = "\ufeff"
+MAX_VALUES = 50_000
+MAX_DEPTH = 64
+_COLLECTION_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("map", "seq")}
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s*)*")
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Node:
     """One value of the text.
 
@@ -23,8 +37,13 @@ class Node:
         kind: "scalar", "list" or "mapping".
         start: The index at which it begins, behind its anchor and tag.
         end: The index behind its last character; blank lines that follow are not part of it.
-        text: A scalar's value, unquoted.
+        line: The line (from 1) on which it begins, its anchor and tag included.
+        column: The column (from 0) of the same place.
+        text: A scalar's text, unquoted.
+        value: What a scalar means.
         quote: How a scalar is written: `"`, `'`, `|`, `>`, or "" for plain.
+        read_as_number: Whether a scalar is a number that YAML 1.1 reads as text (`1e-5`).
+        merge: Whether it is the key `<<`.
         flow: Whether a collection is written in brackets.
         anchor: Its anchor's name.
         children: What stands below it.
@@ -34,15 +53,20 @@ class Node:
     kind: str
     start: int
     end: int
+    line: int = 1
+    column: int = 0
     text: str = ""
+    value: object = None
     quote: str = ""
+    read_as_number: bool = False
+    merge: bool = False
     flow: bool = False
     anchor: str | None = None
     children: list[Use] = field(default_factory=list)
     home: Use | None = None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Use:
     """A place at which a value stands: written there, or repeated through an alias.
 
@@ -63,58 +87,150 @@ class Use:
     @property
     def merge(self) -> bool:
         """Whether it merges its value into the mapping it stands in."""
-        return self.key is not None and self.key.text == MERGE and not self.key.quote
+        return self.key is not None and self.key.merge
 
 
 class _Parser:
-    """Builds nodes out of a parser's events."""
+    """Builds nodes out of a parser's events, within limits of depth and number."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, file: str) -> None:
         self.text = text
-        self.events = yaml.parse(text, Loader=_Loader)
+        self.file = file
+        self.events = self._limited(yaml.parse(text, Loader=_Loader))
         self.anchors: dict[str, Node] = {}
+        self.open: set[int] = set()
 
-    def root(self) -> Node:
+    def _limited(self, events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
+        depth = 0
+        for count, event in enumerate(events):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if depth > MAX_DEPTH or count > 2 * MAX_VALUES:
+                problem = (
+                    "nested too deeply" if depth > MAX_DEPTH else "more values than it may have"
+                )
+                raise UserError(
+                    f"not a configuration: {problem}",
+                    file=self.file,
+                    line=event.start_mark.line + 1,
+                    allowed=f"at most {MAX_DEPTH} levels and {MAX_VALUES:,} values",
+                )
+            yield event
+
+    def fail(self, problem: str, line: int, **facts: object) -> UserError:
+        return UserError(problem, file=self.file, line=line, **facts)
+
+    def root(self) -> Node | None:
+        """The only document of the text; None if it is empty."""
+        found: Node | None = None
         for event in self.events:
-            if isinstance(event, yaml.MappingStartEvent):
-                return self.node(event)
-        raise AssertionError("the text was read as a mapping before")
+            if isinstance(event, yaml.DocumentStartEvent):
+                if found is not None:
+                    line = event.start_mark.line + 1
+                    problem = "not YAML: but found another document"
+                    raise self.fail(problem, line, found=self.text.split("\n")[line - 1])
+            elif isinstance(event, yaml.NodeEvent):
+                found = self.use(None, event).node
+        return found
 
     def use(self, key: Node | None, event: yaml.Event) -> Use:
         start = event.start_mark.index
         if isinstance(event, yaml.AliasEvent):
-            return Use(key, self.anchors[event.anchor], start, event.end_mark.index, True)
+            return Use(key, self._anchored(event), start, event.end_mark.index, True)
         node = self.node(event)
         use = Use(key, node, start, node.end, False)
         node.home = use
         return use
 
+    def _anchored(self, event: yaml.AliasEvent) -> Node:
+        node = self.anchors.get(event.anchor)
+        if node is None:
+            line = event.start_mark.line + 1
+            raise self.fail(
+                f"the alias '*{event.anchor}' has no anchor '&{event.anchor}' above it",
+                line,
+                found=self.text.split("\n")[line - 1],
+            )
+        if id(node) in self.open:
+            raise self.fail("an alias stands inside the value that it repeats", node.line)
+        return node
+
     def node(self, event: yaml.Event) -> Node:
-        start = event.start_mark.index
+        mark = event.start_mark
+        start = mark.index
         if event.anchor or event.tag:
             start = _PROPERTIES.match(self.text, start, event.end_mark.index + 1).end()
         if isinstance(event, yaml.ScalarEvent):
-            end = max(start, event.start_mark.index + len(self._written(event).rstrip()))
-            node = Node("scalar", start, end, event.value, event.style or "")
+            node = self._scalar(event, start)
         else:
             kind = "mapping" if isinstance(event, yaml.MappingStartEvent) else "list"
-            node = Node(kind, start, start, flow=bool(event.flow_style))
-        node.anchor = event.anchor
-        if event.anchor:
-            self.anchors[event.anchor] = node
+            self._check_tag(event.tag, mark.line + 1)
+            node = Node(kind, start, start, mark.line + 1, mark.column, flow=bool(event.flow_style))
+        self._name(node, event.anchor)
+        self.open.add(id(node))
         if node.kind == "mapping":
             self._fill_mapping(node)
         elif node.kind == "list":
             self._fill_list(node)
+        self.open.discard(id(node))
         return node
 
-    def _written(self, event: yaml.Event) -> str:
-        return self.text[event.start_mark.index : event.end_mark.index]
+    def _name(self, node: Node, anchor: str | None) -> None:
+        if anchor in self.anchors:
+            first = self.anchors[anchor].line
+            raise self.fail(
+                f"the anchor '&{anchor}' stands twice, first in line {first}", node.line
+            )
+        node.anchor = anchor
+        if anchor is not None:
+            self.anchors[anchor] = node
+
+    def _check_tag(self, tag: str | None, line: int) -> None:
+        if tag not in (None, "!", *_COLLECTION_TAGS):
+            raise self._unsafe(tag, line)
+
+    def _unsafe(self, tag: str, line: int) -> UserError:
+        return self.fail(
+            "a tag would build an object out of the file",
+            line,
+            found=tag,
+            allowed="plain YAML: text, numbers, lists and mappings",
+        )
+
+    def _scalar(self, event: yaml.ScalarEvent, start: int) -> Node:
+        mark, written = event.start_mark, self.text[event.start_mark.index : event.end_mark.index]
+        end = max(start, mark.index + len(written.rstrip()))
+        node = Node("scalar", start, end, mark.line + 1, mark.column)
+        node.text, node.quote = event.value, event.style or ""
+        tag = resolve_tag(event.value, event.tag, event.implicit)
+        if not is_known(tag):
+            raise self._unsafe(tag, node.line)
+        node.merge = tag == MERGE_TAG
+        try:
+            node.value, node.read_as_number = read_scalar(node.text, tag, not node.quote)
+        except NotAScalar as problem:
+            raise self.fail(str(problem), node.line, found=shorten(node.text)) from None
+        return node
 
     def _fill_mapping(self, node: Node) -> None:
+        lines: dict[str, int] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             key = self.use(None, event).node
-            node.children.append(self.use(key, next(self.events)))
+            if key.kind != "scalar":
+                raise self.fail("a key is a list or a mapping", key.line, allowed="a name")
+            if key.text in lines and not key.merge:
+                raise self.fail(
+                    f"the key '{key.text}' stands twice, first in line {lines[key.text]}",
+                    key.line,
+                    allowed="each key once: only one of the two values would be used",
+                )
+            lines[key.text] = key.line
+            use = self.use(key, next(self.events))
+            node.children.append(use)
+            if key.merge and any(source.kind != "mapping" for source in merged(use)):
+                raise self.fail("'<<' merges something that is not a mapping", use.node.line)
         self._close(node, event)
         if node.children and not node.flow:
             node.start = node.children[0].key.start
@@ -131,14 +247,74 @@ class _Parser:
             node.end = node.children[-1].end
 
 
-def parse(text: str, tabs: bool = False) -> Node:
+def parse(text: str, file: str) -> Node:
     """The mapping that a text is, aliases followed to the nodes they repeat.
 
+    Nothing of it is executed: tags that build objects are refused.
+
     Args:
-        text: YAML or JSON that `load_entries` reads.
-        tabs: Whether tabs are blanks, as in JSON.
+        text: YAML or JSON, without a byte order mark.
+        file: Its name, for messages; one that ends in `.json` may be indented with tabs.
+
+    Raises:
+        UserError: it is empty, no YAML, no mapping, or more than a configuration may be; a key
+            stands twice in a mapping; an alias stands inside what it repeats.
     """
-    return _Parser(text.replace("\t", " ") if tabs else text).root()
+    if file.endswith(".json"):
+        text = "\n".join(_spaces_for_tabs(line) for line in text.split("\n"))
+    node = _parse(text, file)
+    if node is None:
+        raise UserError(
+            "the file is empty", file=file, line=1, allowed="a mapping of keys to values"
+        )
+    if node.kind != "mapping":
+        raise UserError(
+            "not a configuration",
+            file=file,
+            line=node.line,
+            found=text.strip().split("\n")[0],
+            allowed="a mapping of keys to values, as in `learning_rate: 2.0e-5`",
+        )
+    return node
+
+
+def _parse(text: str, file: str) -> Node | None:
+    try:
+        return _Parser(text, file).root()
+    except yaml.MarkedYAMLError as error:
+        raise _syntax_error(file, text, error) from None
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        raise UserError(
+            "a character that YAML does not allow",
+            file=file,
+            line=line,
+            found=f"U+{ord(error.character):04X}" if isinstance(error.character, str) else None,
+        ) from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise UserError("not YAML", file=file, line=1, found=str(error).split("\n")[0]) from None
+
+
+def _spaces_for_tabs(line: str) -> str:
+    body = line.lstrip("\t ")
+    return line[: len(line) - len(body)].replace("\t", " ") + body
+
+
+def _syntax_error(file: str, text: str, error: yaml.MarkedYAMLError) -> UserError:
+    mark = error.problem_mark or error.context_mark
+    line = mark.line + 1 if mark else 1
+    lines = text.split("\n")
+    found = lines[line - 1] if line <= len(lines) else ""
+    problem = error.problem or "not YAML"
+    write = None
+    if "\t" in found[: len(found) - len(found.lstrip())] or "'\\t'" in problem:
+        problem = "a tab stands in the indentation; YAML allows only spaces"
+        write = _spaces_for_tabs(found.replace("\t", "  "))
+    elif "nesting depth" in problem:
+        problem = "not a configuration: nested too deeply"
+    else:
+        problem = f"not YAML: {problem}"
+    return UserError(problem, file=file, line=line, found=found.strip("\n"), write=write)
 
 
 def find(mapping: Node, key: str) -> tuple[Use, Node, Use | None] | None:
@@ -218,17 +394,9 @@ def written(root: Node) -> Iterator[tuple[str, Use]]:
 
 
 def plain(node: Node) -> object:
-    """The value of a node: scalars with numbers as people mean them, lists and dicts."""
+    """The value of a node: scalars, lists and dicts."""
     if node.kind == "mapping":
         return {key: plain(find(node, key)[0].node) for key in keys(node)}
     if node.kind == "list":
         return [plain(use.node) for use in node.children]
-    if node.quote:
-        return node.text
-    value = yaml.safe_load(node.text) if node.text else None
-    if isinstance(value, str) and value[0] in "+-.0123456789":
-        try:
-            return float(value)  # 1e-5, which YAML 1.1 reads as text
-        except ValueError:
-            return value
-    return value
+    return node.value

@@ -15,7 +15,8 @@ from ablation.dialects import DIALECTS
 from ablation.dialects.places import ORDER, PLACES, Place, Places
 from ablation.dialects.reader import EXPLICIT, Reader
 from ablation.documents.edit import Document
-from ablation.documents.entries import Entry, load_entries, read_text
+from ablation.documents.entries import Entry, load_entries
+from ablation.documents.source import read_text
 from ablation.documents.tree import Node
 from ablation.errors import UserError, raise_all, shorten
 from ablation.settings.catalogue import DEEPSPEED_SCHEDULERS, SETTINGS
@@ -126,7 +127,7 @@ def patched_files(target: Target, wanted: Mapping[str, object]) -> dict[Path, st
             cannot be changed without changing another.
     """
     side = before = target.resolve()
-    texts = {path: original_text(path) for path in map(Path, before.files)}
+    texts = {path: read_text(path) for path in map(Path, before.files)}
     for _ in range(PASSES):
         wrong = [name for name, value in wanted.items() if _value(side, name) != value]
         if not wrong:
@@ -146,12 +147,6 @@ def patched_files(target: Target, wanted: Mapping[str, object]) -> dict[Path, st
             )
     _check(target, before, side, wanted)
     return texts
-
-
-def original_text(path: Path) -> str:
-    """The whole text of a configuration, its line endings and byte order mark included."""
-    read_text(path)
-    return path.read_bytes().decode("utf-8")
 
 
 def _value(side: Configuration, name: str) -> object:
