@@ -1,4 +1,4 @@
-# make setup   the environment in .venv
+# make setup   the environment in .venv, with the command `ablation`
 # make demo    the default study, end to end, without a GPU
 # make test    the whole test suite
 # make bench   what the cached path saves, measured against plain Trainer + DeepSpeed
@@ -12,9 +12,10 @@ RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
 setup: $(VENV)/installed
 
-$(VENV)/installed: requirements.lock
+$(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --requirement requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 demo: setup

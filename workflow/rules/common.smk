@@ -16,6 +16,7 @@ from ablation import report as reporting
 from ablation.report import incomplete
 from ablation.designs.designs import FACTORIAL, GREEDY_PATH, read_designs
 from ablation.errors import UserError
+from ablation.project import PACKAGE
 from ablation.settings.quantities import cut_of
 from ablation.study.grid import describe
 from ablation.study.grid import expand as expand_arms
@@ -47,7 +48,7 @@ LAYERS = [
 LIBRARY = {}
 code = hashlib.sha256()
 for layer in LAYERS:
-    for file in sorted((SCRIPTS / "ablation" / layer).glob("**/*" if layer else "*")):
+    for file in sorted((PACKAGE / layer).glob("**/*" if layer else "*")):
         if file.suffix in (".py", ".yaml"):
             code.update(file.read_bytes())
     LIBRARY[layer] = code.hexdigest()[:16]

@@ -11,6 +11,7 @@ import jinja2
 
 from ablation.evidence.health import health_rows, read_health
 from ablation.evidence.outcomes import FINAL_SUFFIX
+from ablation.project import REPORT
 from ablation.report import FIGURES, INTERACTIONS
 from ablation.report.advice import (
     cause_rows,
@@ -35,7 +36,7 @@ from ablation.settings.catalogue import NO_OP, in_arm
 from ablation.study.claim import CONTRASTS
 from ablation.words.catalogue import cell, is_score, localized, signed
 
-TEMPLATE = Path(__file__).resolve().parents[3] / "workflow" / "report" / "report.md.j2"
+TEMPLATE = REPORT / "report.md.j2"
 
 
 def render_report(sources: Sources, figures: str | Path, output: str | Path) -> str:

@@ -23,11 +23,11 @@ from ablation.designs.designs import GREEDY_PATH, REMAINDER, Factor, Space, read
 from ablation.dialects import DIALECTS
 from ablation.documents.entries import Entry, load_entries
 from ablation.errors import UserError, raise_all
+from ablation.project import SCHEMAS
 from ablation.settings.catalogue import MOVES_TOGETHER, SETTINGS, in_arm
 from ablation.study.checks import LOWER_IS_BETTER, find_problems
 from ablation.study.claim import CONTRASTS
 
-SCHEMAS = Path(__file__).resolve().parents[3] / "workflow" / "schemas"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 # JSON Schema counts 1.0 as an integer, but a seed of 1.0 names another folder than one of 1.
 _VALIDATOR = jsonschema.validators.extend(

@@ -28,6 +28,7 @@ from ablation.frozen.top import (
     prune_last_layer,
     whole_size,
 )
+from ablation.project import SCHEMAS
 from ablation.settings.quantities import engine_dtype
 from ablation.training import intent as plan
 from ablation.training.effective import compare, planned_effective, read_effective
@@ -357,7 +358,7 @@ def validate_metrics(metrics: dict[str, Any]) -> None:
     """Check metrics.json against its schema; a mismatch is a bug of ours."""
     import jsonschema
 
-    schema = Path(__file__).parents[3] / "workflow" / "schemas" / "metrics.schema.json"
+    schema = SCHEMAS / "metrics.schema.json"
     jsonschema.validate(metrics, json.loads(schema.read_text()))
 
 

@@ -1,7 +1,7 @@
 """The catalogue: sentences in each language, and numbers as that language writes them.
 
 `<language>.yaml` beside this file has a section for each thing that speaks: `report`, `explain`,
-`health`, `plan`. To add a language, write its file and name it in `LANGUAGES`.
+`health`, `plan`, `command`. To add a language, write its file and name it in `LANGUAGES`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import yaml
 from ablation.errors import UserError
 
 LANGUAGES = ("en", "ko")
-SECTIONS = ("report", "explain", "health", "plan")
+SECTIONS = ("report", "explain", "health", "plan", "command")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MINUS = "\N{MINUS SIGN}"
 

@@ -1,0 +1,93 @@
+"""`ablation explain`: what two configurations do, before any GPU is used."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ablation.command import revisions
+from ablation.command.markdown import render_comment
+from ablation.command.studies import find_study
+from ablation.command.words import Parser
+from ablation.comparison.findings.finding import PROBLEM
+from ablation.comparison.findings.texts import load_texts
+from ablation.documents.entries import load_entries
+from ablation.errors import UserError
+from ablation.files import save_json, save_text
+from ablation.study.explain import explain_files, explain_study
+from ablation.study.explain_text import render
+from ablation.study.study import load_study
+from ablation.words.catalogue import Messages
+
+FOUND_A_PROBLEM = 3
+
+
+def add_arguments(parser: Parser) -> None:
+    """The arguments of `ablation explain`."""
+    parser.option("what", nargs="+", metavar="STUDY | CURRENT BACKUP")
+    parser.option("--git", nargs=2, metavar=("OLD", "NEW"))
+    parser.option("--json", action="store_true")
+    parser.option("--markdown", action="store_true")
+    parser.option("--check", action="store_true")
+    parser.option("--output")
+    parser.option("--all", action="store_true")
+    parser.option("--rows", type=parser.count)
+    parser.option("--profile")
+    parser.option("--without-data", action="store_true")
+    parser.option("--model-config")
+    parser.option("--layers", type=parser.count)
+    parser.option("--world-size", type=parser.count)
+
+
+def main(args: argparse.Namespace, t: Messages) -> int:
+    """Print or write the explanation; 3 where `--check` is given and there is a problem."""
+    if len(args.what) > (1 if args.git else 2):
+        allowed = t("explain.one_file" if args.git else "explain.two_files")
+        raise UserError(t("explain.too_much"), found=args.what, allowed=allowed)
+    said, text = _explain(args, t)
+    if args.output:
+        save_json(said, args.output) if args.json else save_text(text, args.output)
+    elif args.json:
+        print(json.dumps(said, indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        sys.stdout.write(text)
+    problem = any(finding["severity"] == PROBLEM for finding in said["findings"])
+    return FOUND_A_PROBLEM if args.check and problem else 0
+
+
+def _explain(args: argparse.Namespace, t: Messages) -> tuple[dict[str, Any], str]:
+    """The explanation as data, and as the text that was asked for."""
+    with tempfile.TemporaryDirectory(prefix="ablation-") as folder:
+        names = {"current": "", "backup": ""}
+        if args.git:
+            files = revisions.export(args.git, args.what[0], Path(folder), t)
+            names = {"current": args.git[1], "backup": args.git[0]}
+            said = explain_bare(args, files)
+        elif len(args.what) == 2:
+            said = explain_bare(args, args.what)
+        else:
+            said = _explain_study(args)
+        texts = load_texts(args.lang)
+        if args.markdown:
+            return said, render_comment(said, names, texts, t)
+        return said, render(said, texts, args.all)
+
+
+def _explain_study(args: argparse.Namespace) -> dict[str, Any]:
+    study = load_study(find_study(args.what[0]))
+    profile = Path(args.profile or f"results/{study.name}/data/profile.json")
+    if args.profile and not profile.is_file():
+        raise UserError("the profile does not exist", file=profile)
+    return explain_study(study, None if args.without_data else profile, args.rows)
+
+
+def explain_bare(args: argparse.Namespace, files: list[str]) -> dict[str, Any]:
+    """What two files do: the current one, then the backup."""
+    facts = load_entries(args.model_config).plain() if args.model_config else {}
+    if args.layers:
+        facts.setdefault("num_hidden_layers", args.layers)
+    return explain_files(files[0], files[1], facts, args.rows, args.world_size)

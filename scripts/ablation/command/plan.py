@@ -1,0 +1,63 @@
+"""`ablation plan`: what a study will run, cost and be able to find, before anything runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from ablation.command.studies import find_study
+from ablation.command.words import Parser
+from ablation.machine.gpus import cpu_cores, devices_in_use, visible_gpus
+from ablation.study.forecast import plan_study
+from ablation.study.forecast_text import load_texts, render
+from ablation.study.grid import expand
+from ablation.study.packing import CPU, GPU, Machine
+from ablation.study.study import load_study
+from ablation.words.catalogue import Messages
+
+
+def add_arguments(parser: Parser) -> None:
+    """The arguments of `ablation plan`."""
+    parser.option("study")
+    parser.option("--json", action="store_true")
+    parser.option("--budget", type=parser.amount, metavar="HOURS")
+    parser.option("--rows", type=parser.count)
+    parser.option("--sd", type=parser.amount)
+    parser.option("--device", choices=(CPU, GPU))
+    parser.option("--devices", type=parser.count)
+    parser.option("--device-gb", type=parser.amount)
+    parser.option("--results", default="results")
+
+
+def main(args: argparse.Namespace, t: Messages) -> int:
+    """Print the plan."""
+    study = load_study(find_study(args.study))
+    results = Path(args.results) / study.name
+    machine = find_machine(args)
+    said = plan_study(
+        study,
+        results,
+        device=machine.kind,
+        rows=args.rows,
+        sd=args.sd,
+        budget=args.budget,
+        machine=machine,
+        begun=devices_in_use(results / "runs", (arm.variant for arm in expand(study).arms)),
+    )
+    if args.json:
+        print(json.dumps(said, indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        sys.stdout.write(render(said, load_texts(t.language)))
+    return 0
+
+
+def find_machine(args: argparse.Namespace) -> Machine:
+    """The machine that the plan is for: this one, where the command line says nothing else."""
+    gpus = visible_gpus()
+    kind = args.device or (GPU if gpus else CPU)
+    here = len(gpus) if kind == GPU else cpu_cores()
+    memory = min((gpu.memory for gpu in gpus if gpu.memory), default=None)
+    told = int(args.device_gb * 1e9) if args.device_gb else memory
+    return Machine(kind, args.devices or max(1, here), told if kind == GPU else None)

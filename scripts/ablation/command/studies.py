@@ -1,0 +1,29 @@
+"""The studies that a command line can name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ablation.project import STUDIES
+from ablation.study.study import study_file
+
+OWN = Path("config") / "studies"  # those of the folder one works in
+
+
+def find_study(name: str) -> Path:
+    """The study.yaml that a name, a folder or a path stands for.
+
+    A name is a folder of config/studies/ here, or one of the studies that come with the project.
+
+    Raises:
+        UserError: there is no such study.
+    """
+    path = Path(name)
+    if path.is_dir() and (path / "study.yaml").is_file():
+        return path / "study.yaml"
+    if path.is_file():
+        return path
+    own = OWN / name / "study.yaml"
+    shipped = Path(os.path.relpath(STUDIES))
+    return own if own.is_file() else study_file(name, shipped if STUDIES.is_dir() else OWN)
