@@ -11,7 +11,7 @@ import argparse
 import logging
 
 from ablation.cli import run
-from ablation.designs.designs import BACKWARD, FORWARD
+from ablation.designs.greedy_path import BACKWARD, FORWARD
 from ablation.evidence.decisions import choose_step
 from ablation.evidence.metrics import collect, load_json
 from ablation.files import save_json

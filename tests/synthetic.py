@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ablation.designs.designs import GREEDY_PATH, read_designs
+from ablation.designs import read_designs
+from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.evidence.confirmation import estimate_confirmation
 from ablation.evidence.decisions import choose_step
 from ablation.evidence.metrics import collect

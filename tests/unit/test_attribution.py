@@ -5,7 +5,7 @@ from itertools import combinations, permutations
 import numpy as np
 import pytest
 
-from ablation.designs import fractional
+from ablation.designs import fractions
 from ablation.evidence import attribution
 
 
@@ -78,30 +78,30 @@ SIZES = {4: 8, 5: 16, 6: 16, 7: 16, 8: 16}
 
 @pytest.mark.parametrize("k", list(SIZES))
 def test_a_fraction_has_both_endpoints_and_resolution_four(k):
-    design = fractional.design_matrix(k)
+    design = fractions.design_matrix(k)
     rows = [tuple(row) for row in design.tolist()]
     assert len(set(rows)) == len(rows) == SIZES[k]
     assert (1,) * k in rows and (-1,) * k in rows
-    assert fractional.resolution(design) == 4
+    assert fractions.resolution(design) == 4
     assert np.array_equal(design.T @ design, len(design) * np.eye(k))
 
 
 def test_the_cells_name_what_is_switched_on():
     names = ["a", "b", "c", "d", "e"]
-    found = fractional.fraction_cells(names)
+    found = fractions.fraction_cells(names)
     assert frozenset() in found and frozenset(names) in found
-    assert np.array_equal(fractional.design_of(found, names), fractional.design_matrix(5))
+    assert np.array_equal(fractions.design_of(found, names), fractions.design_matrix(5))
 
 
 def test_the_aliases_of_four_factors_in_eight_cells():
-    chains = fractional.alias_chains(fractional.design_matrix(4))
-    told = [fractional.chain_name(chain, "ABCD") for chain in chains]
+    chains = fractions.alias_chains(fractions.design_matrix(4))
+    told = [fractions.chain_name(chain, "ABCD") for chain in chains]
     assert told == ["A", "B", "C", "D", "A×B + C×D", "A×C + B×D", "A×D + B×C"]
 
 
 @pytest.mark.parametrize("k", list(SIZES))
 def test_every_pair_stands_in_one_chain_and_no_main_effect_does(k):
-    chains = fractional.alias_chains(fractional.design_matrix(k))
+    chains = fractions.alias_chains(fractions.design_matrix(k))
     words = [word for chain in chains for _, word in chain]
     assert sorted(words) == sorted([(i,) for i in range(k)] + list(combinations(range(k), 2)))
     assert all(len(chain) == 1 for chain in chains if len(chain[0][1]) == 1)
@@ -110,17 +110,17 @@ def test_every_pair_stands_in_one_chain_and_no_main_effect_does(k):
 def test_the_sign_of_an_alias_is_computed():
     design = np.array([[-1, -1, 1], [1, -1, -1], [-1, 1, -1], [1, 1, 1]])
     flipped = design * [1, 1, -1]
-    assert fractional.alias_chains(flipped)[2] == [(1, (2,)), (-1, (0, 1))]
-    assert fractional.chain_name([(1, (2,)), (-1, (0, 1))], "ABC") == "C - A×B"
+    assert fractions.alias_chains(flipped)[2] == [(1, (2,)), (-1, (0, 1))]
+    assert fractions.chain_name([(1, (2,)), (-1, (0, 1))], "ABC") == "C - A×B"
 
 
 @pytest.mark.parametrize("k", list(SIZES))
 def test_effects_are_those_of_least_squares(k):
-    design = fractional.design_matrix(k)
-    chains = fractional.alias_chains(design)
+    design = fractions.design_matrix(k)
+    chains = fractions.alias_chains(design)
     values = np.random.default_rng(k).normal(size=(4, len(design)))
-    found = fractional.chain_effects(values, design, chains)
-    columns = [np.ones(len(design)), *(fractional.column(design, c[0][1]) for c in chains)]
+    found = fractions.chain_effects(values, design, chains)
+    columns = [np.ones(len(design)), *(fractions.column(design, c[0][1]) for c in chains)]
     matrix = np.array(columns, dtype=float).T
     for row, effects in zip(values, found, strict=True):
         solved = np.linalg.lstsq(matrix, row, rcond=None)[0]
@@ -128,10 +128,10 @@ def test_effects_are_those_of_least_squares(k):
 
 
 def test_a_planted_main_effect_is_found_and_an_interaction_falls_on_its_chain():
-    design = fractional.design_matrix(7)
+    design = fractions.design_matrix(7)
     values = (0.3 * (design[:, 2] > 0) + 0.1 * design[:, 0] * design[:, 1] / 2)[None, :]
-    chains = fractional.alias_chains(design)
-    found = fractional.chain_effects(values, design, chains)[0]
+    chains = fractions.alias_chains(design)
+    found = fractions.chain_effects(values, design, chains)[0]
     by_chain = {chain[0][1]: effect for chain, effect in zip(chains, found, strict=True)}
     assert by_chain[(2,)] == pytest.approx(0.3)
     own = next(c for c in chains if (1, (0, 1)) in c)

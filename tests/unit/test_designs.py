@@ -8,9 +8,10 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 
-from ablation.designs.designs import match_compute, plan_design
+from ablation.designs.compute_matched import match_compute
 from ablation.designs.feasibility import Reason, cannot_run
-from ablation.designs.fractional import design_of, resolution
+from ablation.designs.fractions import design_of, resolution
+from ablation.designs.staged import staged_plan
 from ablation.errors import UserError
 from ablation.evidence import sequential
 from ablation.evidence.decisions import Planned, decide_seeds, improvements, planned_contrasts
@@ -524,5 +525,5 @@ def test_a_study_that_decides_nothing_has_no_candidates(study):
 
 def test_every_cell_of_the_path_contains_the_one_before(study):
     space = study().space()
-    cells = plan_design("staged", space, {}, [1]).cells
+    cells = staged_plan(space, {}, [1]).cells
     assert all(set(a.stages) <= set(b.stages) for a, b in pairwise(cells))

@@ -14,7 +14,9 @@ sys.path.insert(0, str(SCRIPTS.resolve()))
 from ablation.study import adaptive
 from ablation import report as reporting
 from ablation.report import incomplete
-from ablation.designs.designs import FACTORIAL, GREEDY_PATH, read_designs
+from ablation.designs.factorial import FACTORIAL
+from ablation.designs.greedy_path import GREEDY_PATH
+from ablation.designs import read_designs
 from ablation.errors import UserError
 from ablation.project import PACKAGE
 from ablation.settings.quantities import cut_of

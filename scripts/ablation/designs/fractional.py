@@ -1,119 +1,63 @@
-"""Fractional factorial designs of resolution IV whose cells include both endpoints.
-
-A design of k factors is an array (cells, k) of -1 (as in current) and +1 (as in backup). The
-generators are data; everything else, the aliases too, is computed from the cells.
-"""
+"""A fraction of the combinations, resolution IV, with both ends."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import combinations
+from collections.abc import Iterator, Sequence
 
-import numpy as np
+from ablation.designs.design import (
+    Asked,
+    Design,
+    Options,
+    Plan,
+    Problem,
+    Space,
+    cells_of,
+    names_of,
+)
+from ablation.designs.factors import OPTIONS, counted, factor_facts, factor_problems, factors_of
+from ablation.designs.fractions import GENERATORS, fraction_cells
 
-# Each generator has three letters, so that all factors off and all factors on are both cells
-# (a product of three signs is their common sign).
-GENERATORS: dict[int, dict[str, str]] = {
-    4: {"D": "ABC"},
-    5: {"E": "ABC"},
-    6: {"E": "ABC", "F": "BCD"},
-    7: {"E": "ABC", "F": "BCD", "G": "ACD"},
-    8: {"E": "BCD", "F": "ACD", "G": "ABC", "H": "ABD"},
-}
-LETTERS = "ABCDEFGH"
-Word = tuple[int, ...]
-
-
-def design_matrix(k: int) -> np.ndarray:
-    """The cells of the fraction for k factors (4 to 8), rows in standard order."""
-    generators = GENERATORS[k]
-    basic = k - len(generators)
-    codes = np.arange(2**basic)[:, None] >> np.arange(basic)[None, :]
-    columns = list((2 * (codes & 1) - 1).T)
-    for letter in LETTERS[basic:k]:
-        sources = [columns[LETTERS.index(name)] for name in generators[letter]]
-        columns.append(np.prod(sources, axis=0))
-    return np.array(columns).T
+FRACTIONAL = "fractional"
+FEWEST, MOST = min(GENERATORS), max(GENERATORS)
 
 
-def fraction_cells(factors: Sequence[str]) -> list[frozenset[str]]:
-    """The sets of factors that are switched on in each cell of the fraction."""
-    design = design_matrix(len(factors))
-    return [
-        frozenset(name for name, level in zip(factors, row, strict=True) if level > 0)
-        for row in design
-    ]
+def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
+    factors = factors_of(space, options)
+    names = names_of(factors)
+    sets = sorted(fraction_cells(names), key=lambda on: (len(on), [n in on for n in names][::-1]))
+    generators = [f"{letter}={word}" for letter, word in GENERATORS[len(names)].items()]
+    facts = {**factor_facts(factors), "generators": generators}
+    return Plan(cells_of(space, factors, sets, FRACTIONAL), facts)
 
 
-def design_of(cells: Iterable[frozenset[str]], factors: Sequence[str]) -> np.ndarray:
-    """The array of -1 and +1 of sets of factors that are switched on."""
-    return np.array([[1 if name in cell else -1 for name in factors] for cell in cells])
+def _problems(space: Space, options: Options, asked: Asked) -> Iterator[Problem]:
+    wrong = list(factor_problems(space, options))
+    yield from wrong
+    factors = factors_of(space, options) if not wrong else ()
+    if not wrong and len(factors) not in GENERATORS:
+        yield Problem(
+            key="",
+            problem=f"a fraction has {FEWEST} to {MOST} factors",
+            found=counted(factors),
+            allowed=f"{FEWEST} to {MOST} factors",
+            write=_instead(space, options, len(factors)),
+        )
 
 
-def column(design: np.ndarray, word: Word) -> np.ndarray:
-    """The signs of an effect: the product of its factors' columns."""
-    return np.prod(design[:, list(word)], axis=1)
+def _instead(space: Space, options: Options, count: int) -> str:
+    may_grow = space.remainder and not options["remainder"] and not options["factors"]
+    if may_grow and count + 1 == FEWEST:
+        return "- fractional: {remainder: true}"
+    return "- factorial" if count < FEWEST else "- leave_one_out"
 
 
-def defining_words(design: np.ndarray) -> list[Word]:
-    """The products of factors that are constant over the cells, shortest first."""
-    k = design.shape[1]
-    words = [word for size in range(1, k + 1) for word in combinations(range(k), size)]
-    return [word for word in words if abs(int(column(design, word).sum())) == len(design)]
-
-
-def resolution(design: np.ndarray) -> int | None:
-    """Letters of the shortest defining word: at IV no two-factor interaction blurs a main effect.
-
-    None for a full factorial.
-    """
-    words = defining_words(design)
-    return len(words[0]) if words else None
-
-
-def alias_chains(design: np.ndarray, order: int = 2) -> list[list[tuple[int, Word]]]:
-    """Effects of up to `order` factors, in groups that the cells cannot tell apart.
-
-    Each member is a sign (against the first of its chain) and a word.
-    """
-    k = design.shape[1]
-    words = [word for size in range(1, order + 1) for word in combinations(range(k), size)]
-    chains: dict[bytes, list[tuple[int, Word]]] = {}
-    for word in words:
-        signs = column(design, word).astype(np.int8)
-        if abs(int(signs.sum())) == len(design):
-            continue  # constant: it cannot be told from the mean
-        plus, minus = signs.tobytes(), (-signs).tobytes()
-        if minus in chains:
-            chains[minus].append((-1, word))
-        else:
-            chains.setdefault(plus, []).append((1, word))
-    return list(chains.values())
-
-
-def chain_effects(
-    cells: np.ndarray, design: np.ndarray, chains: Sequence[Sequence[tuple[int, Word]]]
-) -> np.ndarray:
-    """Effects (seeds, chains): the mean of the cells at plus, minus the mean of those at minus.
-
-    That is twice the coefficient of least squares on the columns, as they are orthogonal (Box,
-    Hunter and Hunter 2005, Statistics for Experimenters, chapter 6). Its variance is
-    4 sigma^2 / N with N cells, for a seed.
-
-    Args:
-        cells: Array (seeds, cells), in the order of the design's rows.
-        design: Array (cells, factors).
-        chains: What to estimate; a chain gives the sum of its members' effects.
-    """
-    signs = np.array([column(design, chain[0][1]) for chain in chains])
-    return 2.0 * cells @ signs.T / len(design)
-
-
-def chain_name(chain: Sequence[tuple[int, Word]], factors: Sequence[str]) -> str:
-    """A chain as it is printed: "epochs×lr + decay×length"."""
-    name = ""
-    for sign, word in chain:
-        if name:
-            name += " + " if sign > 0 else " - "
-        name += "×".join(factors[i] for i in word)
-    return name
+DESIGN = Design(
+    name=FRACTIONAL,
+    plan=_plan,
+    description="A fraction of the combinations, resolution IV, with both ends: "
+    f"{FEWEST} to {MOST} factors in 8 or 16 arms.",
+    options=OPTIONS,
+    counts=range(FEWEST, MOST + 1),
+    factors=factors_of,
+    problems=_problems,
+)

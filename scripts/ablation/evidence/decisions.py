@@ -9,16 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from ablation.designs.designs import (
-    BACKUP,
-    CURRENT,
-    FACTORIAL,
-    FRACTIONAL,
-    LEAVE_ONE_OUT,
-    ONE_AT_A_TIME,
-    REMAINDER,
-    STAGED,
-)
+from ablation.designs.design import BACKUP, CURRENT, REMAINDER
+from ablation.designs.factorial import FACTORIAL
+from ablation.designs.fractional import FRACTIONAL
+from ablation.designs.leave_one_out import LEAVE_ONE_OUT
+from ablation.designs.one_at_a_time import ONE_AT_A_TIME
+from ablation.designs.staged import STAGED
 from ablation.evidence import attribution, sequential
 from ablation.evidence.outcomes import long_table, quantities
 from ablation.evidence.statistics import wide_table

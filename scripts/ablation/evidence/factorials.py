@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablation.designs import fractional
+from ablation.designs import fractions
 from ablation.evidence import attribution, claims, inference, statistics
 from ablation.evidence.contrasts import cells_of, facts_of
 from ablation.evidence.families import Evidence, Series
@@ -48,7 +48,7 @@ class FactorTable:
             names = [f"shapley:{name}" for name in self.factors]
         else:
             chains = [[(1, (i,))] for i in range(len(self.factors))]
-            found = fractional.chain_effects(self.values, self.matrix, chains)
+            found = fractions.chain_effects(self.values, self.matrix, chains)
             names = [f"main:{name}" for name in self.factors]
         return self._columns(names, found)
 
@@ -65,18 +65,18 @@ class FactorTable:
             names = [f"interaction:{BETWEEN.join(pair)}" for pair in pairs]
             return self._columns(names, attribution.shapley_interactions(self.values))
         chains = self.chains()
-        names = [f"chain:{fractional.chain_name(c, self.factors)}" for c in chains]
-        effects = fractional.chain_effects(self.values, self.matrix, chains)
+        names = [f"chain:{fractions.chain_name(c, self.factors)}" for c in chains]
+        effects = fractions.chain_effects(self.values, self.matrix, chains)
         return self._columns(names, 2 * effects)
 
     @property
     def matrix(self) -> np.ndarray:
         """The cells as -1 and +1."""
-        return fractional.design_of(self.cells, self.factors)
+        return fractions.design_of(self.cells, self.factors)
 
-    def chains(self) -> list[list[tuple[int, fractional.Word]]]:
+    def chains(self) -> list[list[tuple[int, fractions.Word]]]:
         """The alias chains of two-factor interactions."""
-        every = fractional.alias_chains(self.matrix)
+        every = fractions.alias_chains(self.matrix)
         return [chain for chain in every if len(chain[0][1]) == 2]
 
     def _columns(self, names: Sequence[str], values: np.ndarray) -> list[Series]:
@@ -102,7 +102,7 @@ def tables_of(
         if facts is None:
             continue
         factors = tuple(facts["factors"])
-        every = attribution.all_cells if design == FACTORIAL else fractional.fraction_cells
+        every = attribution.all_cells if design == FACTORIAL else fractions.fraction_cells
         wanted, arms = every(factors), cells_of(grid, design)
         lacking = tuple(cell for cell in wanted if cell not in arms)
         have = [cell for cell in wanted if cell in arms]
@@ -180,12 +180,12 @@ def _fractional(
     found = {**_table(table), "effects": [], "chains": []}
     if table.lacking:
         return found
-    words = fractional.defining_words(table.matrix)
+    words = fractions.defining_words(table.matrix)
     main = _effects(table.series(), primary, metric)
     chains = _effects(table.secondary(), secondary, metric)
     return {
         **found,
-        "resolution": fractional.resolution(table.matrix),
+        "resolution": fractions.resolution(table.matrix),
         "defining_words": [BETWEEN.join(table.factors[i] for i in word) for word in words],
         "effects": [
             {"factor": name, "aliases": aliases, **one}
@@ -200,12 +200,12 @@ def _fractional(
 
 def _main_aliases(table: FactorTable) -> list[list[str]]:
     """What each main effect is confounded with, up to three factors: none of two, by design."""
-    chains = fractional.alias_chains(table.matrix, order=3)
+    chains = fractions.alias_chains(table.matrix, order=3)
     own = {chain[0][1]: chain[1:] for chain in chains}
     return [_members(own.get((i,), []), table.factors) for i in range(len(table.factors))]
 
 
-def _members(chain: Sequence[tuple[int, fractional.Word]], factors: Sequence[str]) -> list[str]:
+def _members(chain: Sequence[tuple[int, fractions.Word]], factors: Sequence[str]) -> list[str]:
     return [
         ("" if sign > 0 else "-") + BETWEEN.join(factors[i] for i in word) for sign, word in chain
     ]

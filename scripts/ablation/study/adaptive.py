@@ -11,21 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ablation.designs.designs import (
-    A_A,
-    BACKUP,
-    CELL,
-    COMPUTE_MATCHED,
-    CURRENT,
-    ENDPOINT,
-    FORWARD,
-    GREEDY_PATH,
-    GRID,
-    cell_of,
-    read_designs,
-    subsets,
-)
+from ablation.designs import read_designs
+from ablation.designs.a_a import A_A
+from ablation.designs.compute_matched import COMPUTE_MATCHED
+from ablation.designs.design import BACKUP, CELL, CURRENT, ENDPOINT, cell_of, subsets
 from ablation.designs.feasibility import cannot_run
+from ablation.designs.greedy_path import FORWARD, GREEDY_PATH
+from ablation.designs.grid import GRID
 from ablation.study.grid import Arm, Grid, expand
 from ablation.study.study import Study
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import codecs
 import difflib
-from collections.abc import Collection, Iterator, Sequence
-from math import prod
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from ablation.designs import designs
-from ablation.designs.fractional import GENERATORS
+from ablation import designs
+from ablation.designs import greedy_path
+from ablation.designs.a_a import A_A, other_seeds
+from ablation.designs.design import Asked, Space
 from ablation.errors import UserError
 from ablation.settings.catalogue import SETTINGS
 from ablation.study.arithmetic import is_arithmetic
@@ -23,10 +24,8 @@ from ablation.study.claim import (
 )
 
 if TYPE_CHECKING:
-    from ablation.designs.designs import Space
     from ablation.study.study import Study
 
-MOST_CELLS = 1000
 LOWER_IS_BETTER = ("eval_loss",)
 
 
@@ -40,7 +39,6 @@ def find_problems(study: Study) -> list[UserError]:
         *_repeated(study),
         *_designs(study, space),
         *_sequential(study),
-        *_seeds(study),
         *_confirm(study, space),
     ]
 
@@ -190,114 +188,11 @@ def _repeated(study: Study) -> Iterator[UserError]:
 
 
 def _designs(study: Study, space: Space) -> Iterator[UserError]:
-    asked, keys = designs.read_designs(study.options), _keys(study)
-    for name in (designs.FACTORIAL, designs.FRACTIONAL):
-        if name in asked:
-            key, options = keys[name], asked[name]
-            wrong = list(_factors(study, space, f"{key}.factors", options["factors"]))
-            yield from wrong or _factor_count(study, space, key, name, options)
-    if designs.GREEDY_PATH in asked:
-        key, options = keys[designs.GREEDY_PATH], asked[designs.GREEDY_PATH]
-        yield from _greedy(study, key, space.factors(options["remainder"]))
-    if designs.GRID in asked:
-        yield from _grid(study, space, keys[designs.GRID], asked[designs.GRID])
-
-
-def _factors(
-    study: Study, space: Space, key: str, factors: dict[str, list[str]]
-) -> Iterator[UserError]:
-    """What is wrong with the factors that a design names itself."""
-    differing = [n for n in space.current if space.current[n] != space.backup[n]]
-    stages = {stage.name: stage for stage in space.stages}
-    taken: dict[str, str] = {}
-    for name, settings in factors.items():
-        own = designs.moved_together(settings, space)
-        if name == designs.REMAINDER:
-            text = "a factor cannot have this name: it means what no factor names"
-            yield _problem(study, f"{key}.{name}", text, name, write="the_rest: …")
-        elif name in stages and set(own) != set(stages[name].settings):
-            text = "a factor has a stage's name and other settings"
-            allowed = f"another name, or the stage's settings: {', '.join(stages[name].settings)}"
-            yield _problem(study, f"{key}.{name}", text, list(own), allowed)
-        for place, setting in enumerate(settings):
-            where = f"{key}.{name}.{place}"
-            if setting not in differing:
-                yield _unknown(
-                    study, where, "a factor names what differs nowhere", setting, differing
-                )
-            elif setting in taken:
-                text = "a setting stands in two factors"
-                yield _problem(study, where, text, f"{setting}, already in '{taken[setting]}'")
-            taken.setdefault(setting, name)
-
-
-def _unknown(
-    study: Study, key: str, problem: str, found: str, allowed: Collection[str], colon: bool = False
-) -> UserError:
-    near = difflib.get_close_matches(found, allowed, n=1)
-    start, end = ("", ": …") if colon else ("- ", "")
-    write = f"{start}{near[0]}{end}" if near else None
-    return _problem(study, key, problem, found, list(allowed), write)
-
-
-def _factor_count(
-    study: Study, space: Space, key: str, name: str, options: dict[str, Any]
-) -> Iterator[UserError]:
-    factors = [factor.name for factor in designs.factors_of(space, options)]
-    count = len(factors)
-    found = f"{count}: {', '.join(factors)}"
-    if name == designs.FACTORIAL and not 2 <= count <= designs.MOST_FACTORIAL:
-        text = f"a factorial has 2 to {designs.MOST_FACTORIAL} factors"
-        write = "- fractional" if count in GENERATORS else "- leave_one_out"
-        yield _problem(study, key, text, found, f"2 to {designs.MOST_FACTORIAL} factors", write)
-    if name == designs.FRACTIONAL and count not in GENERATORS:
-        text = f"a fraction has {min(GENERATORS)} to {max(GENERATORS)} factors"
-        write = "- factorial" if count < min(GENERATORS) else "- leave_one_out"
-        may_grow = space.remainder and not options["remainder"] and not options["factors"]
-        if may_grow and count + 1 == min(GENERATORS):
-            write = "- fractional: {remainder: true}"
-        allowed = f"{min(GENERATORS)} to {max(GENERATORS)} factors"
-        yield _problem(study, key, text, found, allowed, write)
-
-
-def _greedy(study: Study, key: str, factors: Sequence[designs.Factor]) -> Iterator[UserError]:
-    count = len(factors)
-    if not 2 <= count <= designs.MOST_GREEDY:
-        text = f"a greedy path has 2 to {designs.MOST_GREEDY} factors"
-        found = f"{count}: {', '.join(factor.name for factor in factors)}"
-        yield _problem(study, key, text, found, write="- leave_one_out")
-    if study.options["sequential"]:
-        text = "a greedy path needs all seeds at each step, and `sequential` adds them later"
-        allowed = "one of the two"
-        yield _problem(study, key, text, "greedy_path and sequential", allowed, "sequential: null")
-
-
-def _grid(study: Study, space: Space, key: str, options: dict[str, Any]) -> Iterator[UserError]:
-    bases = [designs.CURRENT, designs.BACKUP, *(stage.name for stage in space.stages)]
-    if options["base"] not in bases:
-        near = difflib.get_close_matches(options["base"], bases, n=1) or bases[:1]
-        text = "a grid stands on an arm that is not there"
-        yield _problem(study, f"{key}.base", text, options["base"], bases, f"base: {near[0]}")
-    for name, values in options["values"].items():
-        if name not in space.current:
-            where, text = f"{key}.values.{name}", "a grid names what no arm has"
-            yield _unknown(study, where, text, name, list(space.current), colon=True)
-            continue
-        for place, value in enumerate(values):
-            yield from _value(study, f"{key}.values.{name}.{place}", name, value)
-    count = prod(map(len, options["values"].values()))
-    if count > MOST_CELLS:
-        text = "the grid has more cells than can be meant"
-        yield _problem(study, key, text, f"{count:,} cells", f"at most {MOST_CELLS:,}")
-
-
-def _value(study: Study, key: str, name: str, value: Any) -> Iterator[UserError]:
-    if name not in SETTINGS:
-        return
-    try:
-        SETTINGS[name].read(value)
-    except UserError as error:
-        yield _problem(study, key, error.problem, error.found, error.allowed)
+    keys = _keys(study)
+    asked = Asked(seeds=study.all_seeds(), sequential=bool(study.options["sequential"]))
+    for name, problem in designs.find_problems(study.options, space, asked):
+        key = f"{keys[name]}.{problem.key}".rstrip(".")
+        yield _problem(study, key, problem.problem, problem.found, problem.allowed, problem.write)
 
 
 def _sequential(study: Study) -> Iterator[UserError]:
@@ -317,31 +212,14 @@ def _sequential(study: Study) -> Iterator[UserError]:
         yield _problem(study, "seeds", text, f"{len(seeds)} seeds", allowed, write)
 
 
-def _seeds(study: Study) -> Iterator[UserError]:
-    """The A/A control's seeds: as many as the study's, and others."""
-    asked = designs.read_designs(study.options)
-    if designs.A_A not in asked or not asked[designs.A_A]["seeds"]:
-        return
-    own, seeds = asked[designs.A_A]["seeds"], study.all_seeds()
-    key = f"{_keys(study)[designs.A_A]}.seeds"
-    free = list(range(max(seeds) + 1, max(seeds) + 1 + len(seeds)))
-    if set(own) & set(seeds):
-        text = "the A/A control has seeds of the study: it would be compared with itself"
-        found = sorted(set(own) & set(seeds))
-        yield _problem(study, key, text, found, "seeds that are not in `seeds`", f"seeds: {free}")
-    elif len(own) != len(seeds):
-        text = "the A/A control needs one other seed for each of the study's"
-        yield _problem(study, key, text, f"{len(own)} seeds", f"{len(seeds)}", f"seeds: {free}")
-
-
 def _confirm(study: Study, space: Space) -> Iterator[UserError]:
     confirm = study.options["confirm"]
     if not confirm:
         return
     asked = designs.read_designs(study.options)
     used = set(study.all_seeds())
-    if designs.A_A in asked:
-        used |= set(designs.other_seeds(study.all_seeds(), asked[designs.A_A]))
+    if A_A in asked:
+        used |= set(other_seeds(study.all_seeds(), asked[A_A]))
     shared = sorted(used & set(confirm["seeds"]))
     if shared:
         first = max(used) + 1
@@ -349,6 +227,6 @@ def _confirm(study: Study, space: Space) -> Iterator[UserError]:
         text = "a confirmation needs fresh seeds: these chose what it confirms"
         write = f"confirm: {{seeds: {fresh}}}"
         yield _problem(study, "confirm.seeds", text, shared, "seeds that nothing else uses", write)
-    if len(space.factors()) > designs.MOST_GREEDY:
-        text = f"a confirmation is made for at most {designs.MOST_GREEDY} stages and remainder"
+    if len(space.factors()) > greedy_path.MOST:
+        text = f"a confirmation is made for at most {greedy_path.MOST} stages and remainder"
         yield _problem(study, "confirm", text, f"{len(space.factors())} of them")

@@ -15,9 +15,17 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from ablation.designs import designs
+from ablation.designs import DESIGNS, read_designs
+from ablation.designs.a_a import A_A
+from ablation.designs.design import Cell, Space
+from ablation.designs.factorial import FACTORIAL
 from ablation.designs.feasibility import cannot_run
-from ablation.designs.fractional import GENERATORS
+from ablation.designs.fractional import FRACTIONAL
+from ablation.designs.greedy_path import GREEDY_PATH
+from ablation.designs.grid import GRID
+from ablation.designs.leave_one_out import LEAVE_ONE_OUT
+from ablation.designs.one_at_a_time import ONE_AT_A_TIME
+from ablation.designs.staged import STAGED
 from ablation.errors import UserError
 from ablation.settings import schedules
 from ablation.settings.architecture import Architecture, read_architecture, run_forwards
@@ -38,7 +46,7 @@ MEASURED, FROM_SPEED, GUESSED, RELATIVE = "measured", "measured_speed", "assumed
 PILOT, STATED, ASSUMED = "pilot", "stated", "assumed"
 MOST_SEEDS = 200
 ROUNDING = 1e-12  # a spread below it is one of binary fractions
-_WITH_REMAINDER = (designs.FACTORIAL, designs.FRACTIONAL)
+_WITH_REMAINDER = (FACTORIAL, FRACTIONAL)
 
 
 @dataclass(frozen=True)
@@ -261,19 +269,18 @@ def set_prices(study: Study, grid: Grid, pilot: Pilot, data: Data, device: str) 
 def foresee(study: Study, prices: Prices, noise: Noise, seeds: int) -> list[Prospect]:
     """What each design would come to with so many seeds, whether the study asks for it or not."""
     space = study.space()
-    asked = designs.read_designs(study.options)
+    asked = read_designs(study.options)
     found = []
-    for name in designs.DESIGNS:
-        if name in (designs.GRID, designs.A_A, designs.COMPUTE_MATCHED) and name not in asked:
-            continue
-        options = asked.get(name, {"remainder": True})
-        found.append(_foresee(study, space, name, options, name in asked, prices, noise, seeds))
+    for name, design in DESIGNS.items():
+        if name in asked or design.suggested:
+            options = {**design.defaults(), **asked.get(name, {"remainder": True})}
+            found.append(_foresee(study, space, name, options, name in asked, prices, noise, seeds))
     return found
 
 
 def _foresee(
     study: Study,
-    space: designs.Space,
+    space: Space,
     name: str,
     options: Mapping[str, Any],
     asked: bool,
@@ -281,23 +288,22 @@ def _foresee(
     noise: Noise,
     seeds: int,
 ) -> Prospect:
-    options = {**designs.DEFAULTS.get(name, {}), **options}
-    count = _factor_count(space, name, options)
+    count = len(DESIGNS[name].factors(space, options))
     reason = _impossible(name, count)
     if reason:
         return Prospect(name, asked, count, 0, 0, False, None, 0, None, None, None, reason)
     cells = _cells(study, space, name, options)
-    path = _cells(study, space, designs.STAGED, {})
+    path = _cells(study, space, STAGED, {})
     keys = {_key(cell.settings): cell.settings for cell in cells}
     every = {_key(cell.settings): cell.settings for cell in path} | keys
     hours = _sum(prices.of(settings, variant_of(settings)).hours for settings in every.values())
     shared = len(keys.keys() & {_key(cell.settings) for cell in path})
     contrasts, variance = _estimates(name, count, len(keys), options)
     arms = len(keys)
-    if name == designs.GREEDY_PATH:
+    if name == GREEDY_PATH:
         arms = min(arms, 2 + len(options["directions"]) * (count * (count + 1) // 2 - 1))
         hours = hours and hours * min(1.0, arms / len(keys))
-    if name == designs.A_A:
+    if name == A_A:
         arms, shared = 1, 0
         hours = hours and hours + (prices.of(space.current, variant_of(space.current)).hours or 0)
     prospect = Prospect(
@@ -306,7 +312,7 @@ def _foresee(
         count,
         arms,
         shared,
-        name == designs.GREEDY_PATH,
+        name == GREEDY_PATH,
         hours,
         contrasts,
         variance,
@@ -316,34 +322,18 @@ def _foresee(
     return with_seeds(prospect, noise, seeds)
 
 
-def _cells(
-    study: Study, space: designs.Space, name: str, options: Mapping[str, Any]
-) -> list[designs.Cell]:
+def _cells(study: Study, space: Space, name: str, options: Mapping[str, Any]) -> list[Cell]:
     """The cells of a design that can run; of a greedy path all that it may come to."""
-    if name == designs.GREEDY_PATH:
-        name, options = designs.FACTORIAL, {**options, "factors": {}}
     model = study.options["model"]["architecture"]
-    cells = designs.plan_design(name, space, options, study.first_seeds()).cells
+    design = DESIGNS[name]
+    cells = (design.may_come_to or design.plan)(space, options, study.first_seeds()).cells
     return [cell for cell in cells if cannot_run(cell.settings, model) is None]
-
-
-def _factor_count(space: designs.Space, name: str, options: Mapping[str, Any]) -> int:
-    if name in (designs.FACTORIAL, designs.FRACTIONAL):
-        return len(designs.factors_of(space, options))
-    if name == designs.GREEDY_PATH:
-        return len(space.factors(options["remainder"]))
-    return len(space.factors())
 
 
 def _impossible(name: str, count: int) -> str | None:
     """The text of why a design does not fit this number of factors; None where it does."""
-    limits = {
-        designs.FACTORIAL: (2, designs.MOST_FACTORIAL),
-        designs.FRACTIONAL: (min(GENERATORS), max(GENERATORS)),
-        designs.GREEDY_PATH: (2, designs.MOST_GREEDY),
-    }
-    low, high = limits.get(name, (1, 10**6))
-    return None if low <= count <= high else f"{low}-{high}"
+    counts = DESIGNS[name].counts
+    return None if count in counts else f"{min(counts)}-{max(counts)}"
 
 
 def _estimates(
@@ -353,15 +343,15 @@ def _estimates(
 
     Exploratory designs (a greedy path) and controls have none.
     """
-    if name == designs.STAGED:
+    if name == STAGED:
         return count + 1, power.of_contrast()
-    if name in (designs.ONE_AT_A_TIME, designs.LEAVE_ONE_OUT):
+    if name in (ONE_AT_A_TIME, LEAVE_ONE_OUT):
         return count, power.of_contrast()
-    if name == designs.FACTORIAL:
+    if name == FACTORIAL:
         return count, power.of_shapley(count)
-    if name == designs.FRACTIONAL:
+    if name == FRACTIONAL:
         return count, power.of_main_effect(cells)
-    if name == designs.GRID:
+    if name == GRID:
         return cells, power.of_contrast()
     return 0, None
 
@@ -401,7 +391,7 @@ def suggest(
     """
     best: tuple[Prospect, int] | None = None
     for prospect in prospects:
-        if not prospect.hours or prospect.variance is None or prospect.design == designs.GRID:
+        if not prospect.hours or prospect.variance is None or prospect.design == GRID:
             continue
         seeds = min(MOST_SEEDS, int(budget / prospect.hours + 1e-9))
         found = with_seeds(prospect, noise, seeds)

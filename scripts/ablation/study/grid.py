@@ -12,21 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ablation.comparison.resolve import Configuration
-from ablation.designs.designs import (
-    A_A,
-    CONTROL,
-    CURRENT,
-    ENDPOINT,
-    GREEDY_PATH,
-    GRID,
-    STAGE,
-    STAGED,
-    TUNING,
-    Cell,
-    plan_designs,
-    read_designs,
-)
+from ablation.designs import plan_designs, read_designs
+from ablation.designs.a_a import A_A
+from ablation.designs.design import CONTROL, CURRENT, ENDPOINT, STAGE, TUNING, Cell
 from ablation.designs.feasibility import Reason, cannot_run
+from ablation.designs.greedy_path import GREEDY_PATH
+from ablation.designs.grid import GRID
+from ablation.designs.staged import STAGED
 from ablation.errors import UserError
 from ablation.study.study import Study
 from ablation.words.catalogue import LANGUAGES

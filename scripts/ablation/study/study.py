@@ -19,7 +19,9 @@ from ablation.comparison.resolve import (
     find_silent,
     resolve_pair,
 )
-from ablation.designs.designs import GREEDY_PATH, REMAINDER, Factor, Space, read_designs
+from ablation.designs import extend_schema, read_designs
+from ablation.designs.design import REMAINDER, Factor, Space
+from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.dialects import DIALECTS
 from ablation.documents.entries import Entry, load_entries
 from ablation.errors import UserError, raise_all
@@ -368,7 +370,7 @@ def check_options(config: dict[str, Any], file: str = "config/config.yaml") -> N
 
 def _checked(root: Entry, path: Path) -> dict[str, Any]:
     """study.yaml as plain values with the schema's defaults, or all that is wrong with it."""
-    schema = json.loads((SCHEMAS / "study.schema.json").read_text())
+    schema = study_schema()
     options = root.plain()
     errors = sorted(
         _VALIDATOR(schema).iter_errors(options), key=lambda error: list(map(str, error.path))
@@ -380,6 +382,13 @@ def _checked(root: Entry, path: Path) -> dict[str, Any]:
     metric = filled["metric"]
     metric.setdefault("higher_is_better", metric["name"] not in LOWER_IS_BETTER)
     return filled
+
+
+def study_schema() -> dict[str, Any]:
+    """The JSON Schema of study.yaml, with the designs that there are."""
+    schema = json.loads((SCHEMAS / "study.schema.json").read_text())
+    extend_schema(schema)
+    return schema
 
 
 def _filled(value: Any, schema: Mapping[str, Any]) -> Any:

@@ -1,0 +1,99 @@
+"""Control for steps that alter tokens or optimizer steps: the arm before, with their compute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from ablation.designs.design import CONTROL, REMAINDER, Cell, Design, Options, Plan, Space
+from ablation.designs.feasibility import Reason
+from ablation.designs.staged import staged_plan
+from ablation.settings.quantities import token_bounds
+from ablation.settings.schedules import effective_batch
+
+COMPUTE_MATCHED = "compute_matched"
+
+
+def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
+    """For each step of the staged path, the arm before it with the compute of the arm behind it.
+
+    Step minus control is the step's effect at equal compute, control minus the arm before is what
+    compute alone does; the two add up to the step's whole effect.
+    """
+    path = staged_plan(space, {}, seeds).cells
+    cells, left_out, controls = [], [], []
+    for before, arm in pairwise(path):
+        step = arm.stage or REMAINDER
+        name = f"matched-{step}"
+        found = match_compute(before.settings, arm.settings, options["match"])
+        if isinstance(found, Reason):
+            left_out.append((name, before.stages, found))
+        elif found:
+            settings = {**before.settings, **found}
+            cells.append(Cell(name, CONTROL, COMPUTE_MATCHED, before.stages, settings))
+            controls.append(
+                {
+                    "step": step,
+                    "arm": arm.name,
+                    "before": before.name,
+                    "control": name,
+                    "set": found,
+                }
+            )
+    facts = {"match": options["match"], "controls": controls}
+    return Plan(cells, facts, left_out)
+
+
+def match_compute(
+    before: Mapping[str, Any], arm: Mapping[str, Any], match: str
+) -> dict[str, Any] | Reason:
+    """The duration with which `before` takes as many optimizer steps or tokens as `arm`.
+
+    Computed from settings alone, so that an arm's name never depends on the data: epochs times
+    extracted share over effective batch are steps, and times tokens of a row they are tokens.
+
+    Args:
+        before: The settings that keep all but their duration.
+        arm: The settings whose compute is matched.
+        match: "steps" or "tokens".
+
+    Returns:
+        The setting to change; empty where both take as much already; a reason where settings
+        alone don't tell.
+    """
+    tokens = 1.0
+    if match == "tokens":
+        low, high = token_bounds(before, arm)
+        if low is None or low != high:
+            limits = [int(before["max_length"]), int(arm["max_length"])]
+            return Reason("tokens_depend_on_texts", {"limits": limits})
+        tokens = low
+    limited = [int(side.get("max_steps", -1)) > 0 for side in (before, arm)]
+    batches = effective_batch(before) / effective_batch(arm)
+    if all(limited):
+        per_step = 1.0 if match == "steps" else tokens / batches
+        steps = max(1, round(int(arm["max_steps"]) * per_step))
+        return {} if steps == int(before["max_steps"]) else {"max_steps": steps}
+    if any(limited) or before.get("data.max_classes") != arm.get("data.max_classes"):
+        return Reason("rows_not_known")
+    share = float(arm["data.extract_ratio"]) / float(before["data.extract_ratio"])
+    factor = share * (batches if match == "steps" else tokens)
+    epochs = float(f"{float(arm['num_train_epochs']) * factor:.12g}")
+    return {} if epochs == float(before["num_train_epochs"]) else {"num_train_epochs": epochs}
+
+
+DESIGN = Design(
+    name=COMPUTE_MATCHED,
+    plan=_plan,
+    description="Control for steps that alter tokens or optimizer steps: the arm before with the "
+    "compute of the arm behind.",
+    options={
+        "match": {
+            "enum": ["tokens", "steps"],
+            "default": "tokens",
+            "description": "What is made equal.",
+        }
+    },
+    suggested=False,
+)

@@ -1,0 +1,55 @@
+"""All combinations of the factors: Shapley values and interactions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ablation.designs.design import (
+    Asked,
+    Design,
+    Options,
+    Plan,
+    Problem,
+    Space,
+    cells_of,
+    names_of,
+    subsets,
+)
+from ablation.designs.factors import OPTIONS, counted, factor_facts, factor_problems, factors_of
+from ablation.designs.fractions import GENERATORS
+
+FACTORIAL = "factorial"
+MOST = 6  # 64 cells; the analysis reads no larger table
+
+
+def factorial_plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
+    """Every set of the factors."""
+    factors = factors_of(space, options)
+    cells = cells_of(space, factors, list(subsets(names_of(factors))), FACTORIAL)
+    return Plan(cells, factor_facts(factors))
+
+
+def _problems(space: Space, options: Options, asked: Asked) -> Iterator[Problem]:
+    wrong = list(factor_problems(space, options))
+    yield from wrong
+    factors = factors_of(space, options) if not wrong else ()
+    if not wrong and len(factors) not in DESIGN.counts:
+        yield Problem(
+            key="",
+            problem=f"a factorial has 2 to {MOST} factors",
+            found=counted(factors),
+            allowed=f"2 to {MOST} factors",
+            write="- fractional" if len(factors) in GENERATORS else "- leave_one_out",
+        )
+
+
+DESIGN = Design(
+    name=FACTORIAL,
+    plan=factorial_plan,
+    description="All combinations of the factors: Shapley values and interactions, "
+    f"up to {MOST} factors.",
+    options=OPTIONS,
+    counts=range(2, MOST + 1),
+    factors=factors_of,
+    problems=_problems,
+)

@@ -1,0 +1,82 @@
+"""From one end to the other, each time by the factor that gains most (Fawcett and Hoos 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ablation.designs.design import (
+    Asked,
+    Design,
+    Factor,
+    Options,
+    Plan,
+    Problem,
+    Space,
+    cells_of,
+    names_of,
+)
+from ablation.designs.factorial import factorial_plan
+from ablation.designs.factors import counted
+
+GREEDY_PATH = "greedy_path"
+MOST = 8  # 256 cells that the path may come to
+FORWARD, BACKWARD = "forward", "backward"
+
+
+def _factors(space: Space, options: Options) -> tuple[Factor, ...]:
+    return space.factors(options["remainder"])
+
+
+def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
+    """Both ends: what lies between is decided by results (see `evidence.decisions`)."""
+    factors = _factors(space, options)
+    names = names_of(factors)
+    cells = cells_of(space, factors, [(), names], GREEDY_PATH)
+    return Plan(cells, {"factors": names, "directions": list(options["directions"])})
+
+
+def _all_sets(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
+    return factorial_plan(space, {**options, "factors": {}}, seeds)
+
+
+def _problems(space: Space, options: Options, asked: Asked) -> Iterator[Problem]:
+    factors = _factors(space, options)
+    if len(factors) not in DESIGN.counts:
+        text = f"a greedy path has 2 to {MOST} factors"
+        yield Problem(key="", problem=text, found=counted(factors), write="- leave_one_out")
+    if asked.sequential:
+        yield Problem(
+            key="",
+            problem="a greedy path needs all seeds at each step, and `sequential` adds them later",
+            found="greedy_path and sequential",
+            allowed="one of the two",
+            write="sequential: null",
+        )
+
+
+DESIGN = Design(
+    name=GREEDY_PATH,
+    plan=_plan,
+    description="From one end to the other, each time by the factor that gains most "
+    f"(exploratory); 2 to {MOST} factors.",
+    options={
+        "directions": {
+            "type": "array",
+            "items": {"enum": [FORWARD, BACKWARD], "description": "From current, or from backup."},
+            "minItems": 1,
+            "uniqueItems": True,
+            "default": [FORWARD, BACKWARD],
+            "description": "From current (forward), from backup, or both: a factor whose step "
+            "differs between them interacts.",
+        },
+        "remainder": {
+            "type": "boolean",
+            "default": True,
+            "description": "Whether what no stage names is a factor, too.",
+        },
+    },
+    counts=range(2, MOST + 1),
+    factors=_factors,
+    problems=_problems,
+    may_come_to=_all_sets,
+)

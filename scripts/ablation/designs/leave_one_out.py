@@ -1,0 +1,19 @@
+"""Each factor left out of the backup: what the others do without it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ablation.designs.design import Design, Options, Plan, Space, cells_of, names_of
+
+LEAVE_ONE_OUT = "leave_one_out"
+
+
+def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
+    factors = space.factors()
+    names = names_of(factors)
+    sets = [names, *([n for n in names if n != name] for name in names)]
+    return Plan(cells_of(space, factors, sets, LEAVE_ONE_OUT), {"factors": names})
+
+
+DESIGN = Design(name=LEAVE_ONE_OUT, plan=_plan)

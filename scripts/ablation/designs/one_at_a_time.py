@@ -1,0 +1,18 @@
+"""Each factor alone, on top of current: what it does by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ablation.designs.design import Design, Options, Plan, Space, cells_of, names_of
+
+ONE_AT_A_TIME = "one_at_a_time"
+
+
+def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
+    factors = space.factors()
+    sets = [(), *((name,) for name in names_of(factors))]
+    return Plan(cells_of(space, factors, sets, ONE_AT_A_TIME), {"factors": names_of(factors)})
+
+
+DESIGN = Design(name=ONE_AT_A_TIME, plan=_plan)
