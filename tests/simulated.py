@@ -6,15 +6,17 @@ the path share an arm, as in a true study; what the seeds have in common cancels
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
+from scipy import special, stats
 
-from ablation.evidence import families, inference, sequential
+from ablation.evidence import families, inference, sequential, twoway
 from ablation.evidence.claims import MULTIPLES, Impact, judge_impact
 from ablation.evidence.families import Evidence, Series
+from ablation.evidence.moderated import prior_freedom
 
 GAP = "gap"
 
@@ -114,4 +116,153 @@ def compare_looks(differences: np.ndarray, plan: sequential.Plan) -> Staged:
         tuple(d.status for d in decisions),
         tuple(fixed_status(column, plan) for column in columns),
         sum(last) / (plan.looks[-1] * len(last)),
+    )
+
+
+# --- Many studies at once ----------------------------------------------------------------------
+# The product's formulas over arrays (studies, seeds, arms); a test holds them together.
+
+Noise = Callable[[np.random.Generator, tuple[int, int, int]], np.ndarray]
+UNIT = sqrt(0.5)  # of a run, so that a difference of two has an SD of 1
+
+
+def _one_arm_noisier(rng: np.random.Generator, shape: tuple[int, int, int]) -> np.ndarray:
+    noise = rng.normal(0, UNIT, shape)
+    noise[:, :, shape[2] // 2] *= 5
+    return noise
+
+
+def _one_in_ten_diverges(rng: np.random.Generator, shape: tuple[int, int, int]) -> np.ndarray:
+    return np.where(rng.random(shape) < 0.1, -20.0, rng.normal(0, UNIT, shape))
+
+
+NOISES: dict[str, Noise] = {
+    "normal": lambda rng, shape: rng.normal(0, UNIT, shape),
+    "one arm 5x": _one_arm_noisier,
+    "skewed": lambda rng, shape: (rng.exponential(1, shape) - 1) * UNIT,
+    "accuracy of 450 rows": lambda rng, shape: rng.binomial(450, 0.6, shape) / 450,
+    "one in ten diverges": _one_in_ten_diverges,
+}
+
+
+def sure(alpha: float, studies: int) -> float:
+    """The most that an error of alpha may show in so many studies (99.9 % of such simulations)."""
+    return float(stats.binom.ppf(0.999, studies, alpha) / studies)
+
+
+def path_weights(arms: int) -> np.ndarray:
+    """The family of a staged path: its steps, the gap, and the totals that are no step."""
+    ends = [(i, i + 1) for i in range(arms - 1)] + [(0, arms - 1)]
+    ends += [(0, i) for i in range(2, arms - 1)]
+    weights = np.zeros((len(ends), arms))
+    for row, (low, high) in enumerate(ends):
+        weights[row, low], weights[row, high] = -1.0, 1.0
+    return weights
+
+
+def two_sided(t: np.ndarray, freedom: float) -> np.ndarray:
+    """The p values of t statistics."""
+    return 2 * special.stdtr(freedom, -np.abs(t))
+
+
+def moderated_p(
+    tables: np.ndarray, weights: np.ndarray, prior: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """p values and means (studies, contrasts); `prior` in place of d0, 0 for the plain t test."""
+    n, arms = tables.shape[1:]
+    prior = prior_freedom(arms) if prior is None else prior
+    left = tables - tables.mean(axis=1, keepdims=True) - tables.mean(axis=2, keepdims=True)
+    left += tables.mean(axis=(1, 2), keepdims=True)
+    pooled = (left**2).sum(axis=(1, 2)) / ((arms - 1) * (n - 1))
+    values = tables @ weights.T
+    squares = (weights**2).sum(axis=1)
+    own = (n - 1) * values.var(axis=1, ddof=1)
+    variance = (prior * pooled[:, None] * squares + own) / (prior + n - 1)
+    means = values.mean(axis=1)
+    t = means / np.sqrt(np.maximum(variance, 1e-24) / n)  # no spread and no mean: t is 0
+    return two_sided(np.where(np.abs(means) < 1e-12, 0.0, t), prior + n - 1), means
+
+
+def holm_rejects(p: np.ndarray, alpha: float = inference.ALPHA) -> np.ndarray:
+    """Which contrasts of each study Holm's procedure calls effects."""
+    order = np.argsort(p, axis=1)
+    steps = np.take_along_axis(p, order, axis=1) * np.arange(p.shape[1], 0, -1)
+    found = np.empty_like(p)
+    np.put_along_axis(found, order, np.maximum.accumulate(steps, axis=1), axis=1)
+    return found <= alpha
+
+
+def false_effects(
+    noise: Noise, n: int, studies: int, prior: float | None = None, arms: int = 5
+) -> float:
+    """The share of studies with any effect where there is none."""
+    tables = noise(np.random.default_rng(n), (studies, n, arms))
+    return float(holm_rejects(moderated_p(tables, path_weights(arms), prior)[0]).any(axis=1).mean())
+
+
+def power(effect: float, n: int, studies: int, *, alone: bool = False, steps: str = "one") -> float:
+    """How often a step of so many SD is found among five arms: one real step, or all of them."""
+    levels = effect * (np.arange(5) >= 2) if steps == "one" else effect * np.arange(5)
+    tables = levels + NOISES["normal"](np.random.default_rng(n), (studies, n, 5))
+    rejected = holm_rejects(moderated_p(tables, path_weights(5), 0 if alone else None)[0])
+    return float(rejected[:, 1].mean() if steps == "one" else rejected[:, :4].mean())
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Rows that two arms get right or wrong, out of a population of rows and seeds.
+
+    As they are, intervals over seeds alone cover new rows as often as with trained models.
+
+    Attributes:
+        difficulty: SD of what a row is to both arms, in units of the noise of one answer.
+        taste: SD of what a row is to each arm alone: what makes new rows another sample.
+        seed: SD of what a seed does to an arm.
+    """
+
+    difficulty: float = 2.0
+    taste: float = 1.0
+    seed: float = 0.1
+
+    def draw(self, rng: np.random.Generator, n: int, rows: int) -> np.ndarray:
+        """Improvements (seeds, rows) of one arm over the other: -1, 0 or 1; the truth is 0."""
+        difficulty = rng.normal(0, self.difficulty, rows)
+        right = [
+            rng.standard_normal((n, rows), dtype=np.float32)
+            + difficulty
+            + rng.normal(0, self.taste, rows)
+            + rng.normal(0, self.seed, (n, 1))
+            > 0
+            for _ in range(2)
+        ]
+        return right[1].astype(np.float32) - right[0]
+
+
+def row_coverage(
+    n: int, rows: int, studies: int, outcomes: Outcomes | None = None
+) -> dict[str, float]:
+    """How often 95 % intervals cover the truth on new rows and new seeds.
+
+    "floored" is the product's; "two_way" has no floor; "seeds_only" takes the rows for given.
+    """
+    rng, drawn = np.random.default_rng(n * 7919 + rows), outcomes or Outcomes()
+    hits = dict.fromkeys(("floored", "two_way", "seeds_only"), 0)
+    for _ in range(studies):
+        values = drawn.draw(rng, n, rows)
+        squares, mean = twoway.mean_squares(values), float(values.mean())
+        error = twoway.error_of(squares)
+        plain = _without_floor(squares)
+        alone = twoway.Error(variance=squares.seeds / (n * rows), freedom=n - 1, shares={})
+        for name, one in (("floored", error), ("two_way", plain), ("seeds_only", alone)):
+            low, high = one.interval(mean, 0.95)
+            hits[name] += low <= 0 <= high
+    return {name: count / studies for name, count in hits.items()}
+
+
+def _without_floor(squares: twoway.Squares) -> twoway.Error:
+    total = max(squares.seeds + squares.rows - squares.error, 1e-12)
+    apart = squares.seeds**2 / (squares.n - 1) + squares.rows**2 / (squares.size - 1)
+    apart += squares.error**2 / ((squares.n - 1) * (squares.size - 1))
+    return twoway.Error(
+        variance=total / (squares.n * squares.size), freedom=total**2 / apart, shares={}
     )

@@ -5,18 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import simulated
-from scipy import stats
-from simulated import Plan
+from simulated import Plan, sure
 
 from ablation.evidence import sequential
 from ablation.evidence.statistics import t_interval
 
 SEEDS = (3, 5, 8, 12)
-
-
-def sure(alpha: float, studies: int) -> float:
-    """The most that an error of alpha may show in so many studies (99.9 % of such simulations)."""
-    return float(stats.binom.ppf(0.999, studies, alpha) / studies)
 
 
 @pytest.mark.parametrize("n", SEEDS)
