@@ -158,6 +158,8 @@ class Design:
         factors: Its factors.
         problems: What is wrong with its options, beyond their schema.
         suggested: Whether a plan tells what it would come to where the study does not ask for it.
+        answers: What question its arms answer, a sentence in each language; empty for controls
+            and for what only explores.
         may_come_to: The design whose cells are all that this one can come to, where results decide.
     """
 
@@ -170,6 +172,7 @@ class Design:
     factors: Callable[[Space, Options], tuple[Factor, ...]] = all_factors
     problems: Checker = no_problems
     suggested: bool = True
+    answers: Mapping[str, str] = field(default_factory=dict)
     may_come_to: Planner | None = None
 
     def defaults(self) -> dict[str, Any]:

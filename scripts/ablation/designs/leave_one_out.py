@@ -16,4 +16,11 @@ def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
     return Plan(cells_of(space, factors, sets, LEAVE_ONE_OUT), {"factors": names})
 
 
-DESIGN = Design(name=LEAVE_ONE_OUT, plan=_plan)
+DESIGN = Design(
+    name=LEAVE_ONE_OUT,
+    plan=_plan,
+    answers={
+        "en": "It answers what is lost when the backup goes without a stage.",
+        "ko": "백업에서 한 단계를 빼면 무엇을 잃는지 답합니다.",
+    },
+)

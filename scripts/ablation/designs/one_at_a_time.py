@@ -15,4 +15,11 @@ def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
     return Plan(cells_of(space, factors, sets, ONE_AT_A_TIME), {"factors": names_of(factors)})
 
 
-DESIGN = Design(name=ONE_AT_A_TIME, plan=_plan)
+DESIGN = Design(
+    name=ONE_AT_A_TIME,
+    plan=_plan,
+    answers={
+        "en": "It answers what each stage does alone on the current configuration.",
+        "ko": "각 단계가 현재 설정에서 혼자 무엇을 하는지 답합니다.",
+    },
+)

@@ -33,4 +33,11 @@ def staged_plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
     return Plan(cells, {"factors": every})
 
 
-DESIGN = Design(name=STAGED, plan=staged_plan)
+DESIGN = Design(
+    name=STAGED,
+    plan=staged_plan,
+    answers={
+        "en": "It answers what each stage adds to the ones before it.",
+        "ko": "각 단계가 앞 단계들에 무엇을 더하는지 답합니다.",
+    },
+)

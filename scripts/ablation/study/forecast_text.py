@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ablation.designs import DESIGNS
 from ablation.study.explain_text import pad, width_of, wrap
-from ablation.words.catalogue import Messages, is_score, load_catalogue
+from ablation.words.catalogue import Messages, is_score, load_catalogue, localized
 
 COLUMNS = 100
 MOST_ARMS = 40
@@ -77,7 +78,7 @@ def _arms(said: Said, t: Messages) -> list[str]:
         cost = _cost(arm["hours"], arm["relative"], t)
         if arm["same_as"]:
             runs, cost = t("same_as", arm=arm["same_as"]), ""
-        names = ", ".join(t(f"design.{name}") for name in arm["design"])
+        names = ", ".join(arm["design"])
         rows.append([_cut(arm["arm"], 44), names, str(arm["changed"]), runs, cost])
     lines = _table(rows, (2, 4))
     rest = len(said["arms"]) - MOST_ARMS
@@ -156,7 +157,7 @@ def _designs(said: Said, t: Messages) -> list[str]:
     names = ("design", "arms", "shared", "cost_per_seed", "comparisons", "detectable")
     rows = [[t(f"column.{name}") for name in names]]
     for design in said["designs"]:
-        name = ("* " if design["asked"] else "  ") + t(f"design.{design['design']}")
+        name = ("* " if design["asked"] else "  ") + design["design"]
         if design["reason"]:
             needs = t("needs_factors", needed=design["reason"], found=design["factors"])
             rows.append([name, "–", "–", "–", "–", needs])
@@ -198,7 +199,7 @@ def _suggestion(said: Said, t: Messages) -> list[str]:
         "suggest.design",
         budget=budget,
         unit=unit,
-        design=t(f"design.{found['design']}"),
+        design=found["design"],
         seeds=found["seeds"],
         hours=t.number(found["hours_total"], 2),
         value=_size(found["detectable"], said["metric"]["name"], t),
@@ -206,4 +207,4 @@ def _suggestion(said: Said, t: Messages) -> list[str]:
     lines = _wrapped(text)
     if not found["asked"]:
         lines.append("    " + t("suggest.write", line=found["write"]))
-    return [*lines, *_wrapped(t(f"answers.{found['design']}"))]
+    return [*lines, *_wrapped(localized(DESIGNS[found["design"]].answers, t.language))]
