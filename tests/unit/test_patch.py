@@ -371,7 +371,7 @@ def test_a_new_key_stands_behind_its_neighbours_in_their_quotes(tmp_path):
 
 def test_a_missing_block_is_added_with_the_key(tmp_path):
     new = patch(tmp_path, KEDRO, loss__use_class_weights=True, loss__class_weight_max=10.0)
-    assert new == KEDRO + "  loss:\n    class_weight_max: 10\n    use_class_weights: true\n"
+    assert new == KEDRO + "  loss:\n    use_class_weights: true\n    class_weight_max: 10\n"
 
 
 def test_a_block_without_a_value_is_filled(tmp_path):

@@ -1,8 +1,9 @@
 """The dialects a configuration may be written in, and how one is recognised.
 
 A dialect is a module with `NAME`, `SIGNATURE` (keys of which each one gives it away), `DEFAULTS`
-(what an absent key means there, by the library that decides) and `read`. The flat Trainer arguments
-come last: the other dialects contain them.
+(what an absent key means there, by the library that decides), `read`, and `KEYS`: the way back into
+a user's file, made of the tables that `read` goes through. The flat Trainer arguments come last:
+the other dialects contain them.
 """
 
 from __future__ import annotations

@@ -19,6 +19,17 @@ from ablation.dialects.blocks import (
     read_optim,
     read_trainer,
 )
+from ablation.dialects.keys import (
+    Key,
+    Keys,
+    Settings,
+    Warmup,
+    by_setting,
+    deepspeed_keys,
+    optimizer_name,
+    trainer_keys,
+    under,
+)
 from ablation.dialects.reader import Reader
 from ablation.errors import UserError
 from ablation.settings.catalogue import HF_SCHEDULERS, words
@@ -239,3 +250,27 @@ def _read_memory(reader: Reader) -> None:
     size = reader.root.at("val_set_size")
     if size is not None and not (isinstance(size.plain(), (int, float)) and size.plain() >= 1):
         reader.take("val_set_size", "split.val_size")
+
+
+def _pads_to_the_limit(value: object, settings: Settings) -> object:
+    return value == "max_length"
+
+
+_OWN = (
+    *under("", _RENAMED),
+    *under("", _LORA),
+    Key("lora_target_modules", "lora.target_modules"),
+    Key("lr_scheduler", "lr_scheduler_type"),
+    Key("optimizer", "optim", write=optimizer_name),
+    Key("pad_to_sequence_len", "padding", write=_pads_to_the_limit),
+)
+_NAMED_ANEW = {key.setting for key in _OWN}
+KEYS = Keys(
+    by_setting(
+        _OWN,
+        [key for key in trainer_keys("") if key.setting not in _NAMED_ANEW],
+        deepspeed_keys("deepspeed", follows=True),
+    ),
+    deepspeed="deepspeed",
+    warmup=Warmup("warmup_ratio", "warmup_steps"),
+)

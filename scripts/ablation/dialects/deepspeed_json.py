@@ -5,6 +5,7 @@ from __future__ import annotations
 from ablation.dialects import defaults
 from ablation.dialects.blocks import read_deepspeed
 from ablation.dialects.deepspeed_native import DEFAULTS as NATIVE_DEFAULTS
+from ablation.dialects.keys import Keys, by_setting, deepspeed_keys
 from ablation.dialects.reader import Reader
 
 NAME = "deepspeed_json"
@@ -21,3 +22,6 @@ def read(reader: Reader) -> None:
         defaults.DEEPSPEED,
         "a DeepSpeed file does not say how long it trains",
     )
+
+
+KEYS = Keys(by_setting(deepspeed_keys("")), deepspeed="")

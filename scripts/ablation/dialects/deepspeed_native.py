@@ -10,6 +10,15 @@ from ablation.dialects.blocks import (
     read_lora,
     read_padding,
 )
+from ablation.dialects.keys import (
+    Key,
+    Keys,
+    Warmup,
+    by_setting,
+    deepspeed_keys,
+    lora_keys,
+    take_keys,
+)
 from ablation.dialects.reader import Reader
 
 NAME = "deepspeed_native"
@@ -21,6 +30,23 @@ DEFAULTS = (
     (defaults.NO_SUCH_STEP, defaults.PIPELINE_DEFAULTS),
 )
 
+_KEYS = (
+    Key("training.epochs", "num_train_epochs"),
+    Key("training.seed", "seed"),
+    Key("data.max_length", "max_length"),
+    Key("data.padding", "padding", read_padding),
+    Key("data.truncation", "truncation"),
+    Key("data.extract_ratio", "data.extract_ratio"),
+    Key("model.name", "model.name_or_path"),
+    Key("model.torch_dtype", "model.dtype", read_dtype),
+    Key("model.dtype", "model.dtype", read_dtype),
+    Key("model.trust_remote_code", "model.trust_remote_code"),
+    Key("model.gradient_checkpointing", "gradient_checkpointing"),
+    Key("hardware.num_gpus", "world_size"),
+    Key("hardware.num_workers", "dataloader_num_workers"),
+    Key("hardware.pin_memory", "dataloader_pin_memory"),
+)
+
 
 def read(reader: Reader) -> None:
     """Read the whole file into the reader's settings."""
@@ -29,21 +55,9 @@ def read(reader: Reader) -> None:
     read_lora(reader, "lora")
     reader.include("deepspeed")
     read_deepspeed(reader, "deepspeed")
-    reader.take("training.epochs", "num_train_epochs")
-    reader.take("training.seed", "seed")
+    take_keys(reader, _KEYS)
     _read_warmup(reader)
-    for key in ("max_length", "padding", "truncation"):
-        reader.take(f"data.{key}", key, read_padding if key == "padding" else None)
-    reader.take("data.extract_ratio", "data.extract_ratio")
-    reader.take("model.name", "model.name_or_path")
-    for key in ("torch_dtype", "dtype"):
-        reader.take(f"model.{key}", "model.dtype", read_dtype)
-    reader.take("model.trust_remote_code", "model.trust_remote_code")
-    reader.take("model.gradient_checkpointing", "gradient_checkpointing")
     reader.untrained("training.early_stopping_patience")
-    reader.take("hardware.num_gpus", "world_size")
-    reader.take("hardware.num_workers", "dataloader_num_workers")
-    reader.take("hardware.pin_memory", "dataloader_pin_memory")
     reader.ignore(
         "run_id",
         "cache_dir",
@@ -68,3 +82,10 @@ def _read_warmup(reader: Reader) -> None:
     else:
         reader.ignore("training.warmup_ratio")
         reader.take("training.warmup_steps", "warmup_steps")
+
+
+KEYS = Keys(
+    by_setting(lora_keys("lora"), deepspeed_keys("deepspeed"), _KEYS),
+    deepspeed="deepspeed",
+    warmup=Warmup("training.warmup_ratio", "training.warmup_steps", "training.warmup_enabled"),
+)

@@ -15,6 +15,17 @@ from ablation.dialects.blocks import (
     read_trainer,
     refuse_full,
 )
+from ablation.dialects.keys import (
+    Key,
+    Keys,
+    Warmup,
+    by_setting,
+    deepspeed_keys,
+    lora_keys,
+    take_keys,
+    trainer_keys,
+    under,
+)
 from ablation.dialects.reader import Reader
 
 NAME = "hf_trainer"
@@ -46,7 +57,14 @@ FLAT_LORA = {
     "use_rslora": "lora.use_rslora",
     "use_dora": "lora.use_dora",
 }
-_DEVICES = ("world_size", "num_gpus", "num_processes")
+_KEYS = (
+    Key("max_length", "max_length"),
+    Key("max_seq_length", "max_length"),
+    Key("truncation", "truncation"),
+    Key("padding", "padding", read_padding),
+    *(Key(key, "world_size") for key in ("world_size", "num_gpus", "num_processes")),
+)
+_DTYPE = (Key("torch_dtype", "model.dtype"), Key("dtype", "model.dtype"))
 
 
 def read(reader: Reader) -> None:
@@ -60,11 +78,20 @@ def read(reader: Reader) -> None:
     refuse_full(reader, "use_lora")
     read_lora_keys(reader, FLAT_LORA)
     read_model(reader)
-    for key in ("max_length", "max_seq_length"):
-        reader.take(key, "max_length")
-    reader.take("truncation", "truncation")
-    reader.take("padding", "padding", read_padding)
-    for key in _DEVICES:
-        reader.take(key, "world_size")
+    take_keys(reader, _KEYS)
     for key in ("dataset", "dataset_name", "dataset_config", "packing", "max_samples"):
         reader.untrained(key)
+
+
+KEYS = Keys(
+    by_setting(
+        trainer_keys(""),
+        deepspeed_keys("deepspeed", follows=True),
+        *(lora_keys(block) for block in _BLOCKS),
+        under("", FLAT_LORA),
+        _DTYPE,
+        _KEYS,
+    ),
+    deepspeed="deepspeed",
+    warmup=Warmup("warmup_ratio", "warmup_steps"),
+)

@@ -11,6 +11,17 @@ from ablation.dialects.blocks import (
     read_trainer,
     refuse_full,
 )
+from ablation.dialects.keys import (
+    Key,
+    Keys,
+    Warmup,
+    by_setting,
+    deepspeed_keys,
+    lora_keys,
+    take_keys,
+    trainer_keys,
+    under,
+)
 from ablation.dialects.reader import Reader
 
 NAME = "kedro"
@@ -33,7 +44,20 @@ _SPLIT = {
     "stratify_extract": "split.stratify_extract",
 }
 _SERIALIZATION = ("text_columns", "separator", "key_value_separator", "include_column_names")
-_TOKENIZATION = ("max_length", "truncation", "padding")
+_LOSS = ("use_class_weights", "class_weight_alpha", "class_weight_min", "class_weight_max")
+_KEYS = (
+    *under("split", _SPLIT),
+    *under("train.serialization", {name: f"serialization.{name}" for name in _SERIALIZATION}),
+    *under("train.tokenization", {"max_length": "max_length", "truncation": "truncation"}),
+    Key("train.tokenization.padding", "padding", read_padding),
+    *under("train.loss", {name: f"loss.{name}" for name in _LOSS}),
+    Key("train.model.name_or_path", "model.name_or_path"),
+    Key("train.model.torch_dtype", "model.dtype", read_dtype),
+    Key("train.model.dtype", "model.dtype", read_dtype),
+    Key("train.model.trust_remote_code", "model.trust_remote_code"),
+    Key("train.deepspeed.num_gpus", "world_size"),
+)
+_CHECKPOINTING = Key("train.model.gradient_checkpointing", "gradient_checkpointing")
 _BLOCKS = (
     "split",
     "train.serialization",
@@ -43,7 +67,6 @@ _BLOCKS = (
     "train.lora",
     "train.deepspeed",
 )
-_LOSS = ("use_class_weights", "class_weight_alpha", "class_weight_min", "class_weight_max")
 
 
 def read(reader: Reader) -> None:
@@ -51,22 +74,10 @@ def read(reader: Reader) -> None:
     for block in _BLOCKS:
         reader.block(block)
     refuse_full(reader, "train.lora.enable")
-    for key, setting in _SPLIT.items():
-        reader.take(f"split.{key}", setting)
-    for key in _SERIALIZATION:
-        reader.take(f"train.serialization.{key}", f"serialization.{key}")
-    for key in _TOKENIZATION:
-        reader.take(f"train.tokenization.{key}", key, read_padding if key == "padding" else None)
-    for key in _LOSS:
-        reader.take(f"train.loss.{key}", f"loss.{key}")
-    reader.take("train.model.name_or_path", "model.name_or_path")
-    for key in ("torch_dtype", "dtype"):
-        reader.take(f"train.model.{key}", "model.dtype", read_dtype)
-    reader.take("train.model.trust_remote_code", "model.trust_remote_code")
+    take_keys(reader, _KEYS)
     read_trainer(reader, "train.training_args")
-    reader.take("train.model.gradient_checkpointing", "gradient_checkpointing")
+    take_keys(reader, [_CHECKPOINTING])
     read_lora(reader, "train.lora.config")
-    reader.take("train.deepspeed.num_gpus", "world_size")
     reader.include("train.deepspeed.config")
     read_deepspeed(reader, "train.deepspeed.config")
     reader.ignore(
@@ -82,3 +93,16 @@ def read(reader: Reader) -> None:
         "train.training_script",
         "train.metrics",
     )
+
+
+KEYS = Keys(
+    by_setting(
+        trainer_keys("train.training_args"),
+        deepspeed_keys("train.deepspeed.config", follows=True),
+        lora_keys("train.lora.config"),
+        [_CHECKPOINTING],
+        _KEYS,
+    ),
+    deepspeed="train.deepspeed.config",
+    warmup=Warmup("train.training_args.warmup_ratio", "train.training_args.warmup_steps"),
+)

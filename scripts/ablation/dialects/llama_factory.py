@@ -10,6 +10,17 @@ from __future__ import annotations
 
 from ablation.dialects import defaults
 from ablation.dialects.blocks import read_lora_keys, read_model, read_trainer
+from ablation.dialects.keys import (
+    Key,
+    Keys,
+    Settings,
+    Warmup,
+    by_setting,
+    deepspeed_keys,
+    take_keys,
+    trainer_keys,
+    under,
+)
 from ablation.dialects.reader import Reader
 from ablation.settings.catalogue import words
 
@@ -52,8 +63,7 @@ def read(reader: Reader) -> None:
     read_trainer(reader, "")
     read_model(reader)
     read_lora_keys(reader, _LORA)
-    reader.take("lora_target", "lora.target_modules", _targets)
-    reader.take("additional_target", "lora.modules_to_save", _names)
+    take_keys(reader, _OWN)
     rank = reader.first("lora.r")
     reader.derive(
         "lora.lora_alpha",
@@ -61,7 +71,6 @@ def read(reader: Reader) -> None:
         "lora_rank",
         "lora_alpha is not written: twice the rank",
     )
-    reader.take("cutoff_len", "max_length")
     _read_checkpointing(reader)
     _read_precision(reader)
     _read_validation_size(reader)
@@ -100,15 +109,14 @@ def _names(value: object) -> object:
 
 
 def _read_checkpointing(reader: Reader) -> None:
-    key = "disable_gradient_checkpointing"
-    reader.take(key, "gradient_checkpointing", _inverted)
-    if reader.root.at(key) is None and reader.says("gradient_checkpointing", False):
+    take_keys(reader, [_SWITCH])
+    if reader.root.at(_SWITCH.key) is None and reader.says("gradient_checkpointing", False):
         written = reader.settings.pop("gradient_checkpointing")[0]
         reader.derive(
             "gradient_checkpointing",
             True,
             written.key,
-            f"only `{key}: true` turns it off in LLaMA-Factory",
+            f"only `{_SWITCH.key}: true` turns it off in LLaMA-Factory",
         )
 
 
@@ -134,3 +142,36 @@ def _read_validation_size(reader: Reader) -> None:
     plain = size.plain() if size else None
     if size is not None and not (isinstance(plain, (int, float)) and plain >= 1):
         reader.take("val_size", "split.val_size")
+
+
+def _joined(value: object, settings: Settings) -> object:
+    """Names in one text with commas between them, as LLaMA-Factory's own examples have them."""
+    if value == "all-linear":
+        return "all"
+    return ",".join(value) if isinstance(value, list) else value
+
+
+_OWN = (
+    Key("lora_target", "lora.target_modules", _targets, _joined),
+    Key("additional_target", "lora.modules_to_save", _names, _joined),
+    Key("cutoff_len", "max_length"),
+)
+_SWITCH = Key(
+    "disable_gradient_checkpointing",
+    "gradient_checkpointing",
+    _inverted,
+    lambda value, settings: not value,
+)
+KEYS = Keys(
+    {
+        **by_setting(
+            trainer_keys(""),
+            deepspeed_keys("deepspeed", follows=True),
+            under("", _LORA),
+            _OWN,
+        ),
+        _SWITCH.setting: (_SWITCH,),
+    },
+    deepspeed="deepspeed",
+    warmup=Warmup("warmup_ratio", "warmup_steps"),
+)

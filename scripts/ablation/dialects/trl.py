@@ -11,6 +11,15 @@ from __future__ import annotations
 
 from ablation.dialects import defaults
 from ablation.dialects.blocks import read_deepspeed, read_lora_keys, read_model, read_trainer
+from ablation.dialects.keys import (
+    Key,
+    Keys,
+    Warmup,
+    by_setting,
+    deepspeed_keys,
+    trainer_keys,
+    under,
+)
 from ablation.dialects.reader import Reader
 from ablation.errors import UserError
 from ablation.settings.catalogue import words
@@ -137,3 +146,18 @@ def _read_accelerate(reader: Reader, prefix: str) -> None:
         if reader.raw(f"{prefix}mixed_precision") == name:
             reader.take(f"{prefix}mixed_precision", name, lambda value: True)
     reader.ignore(*(f"{prefix}{key}" for key in _LAUNCH_IGNORED))
+
+
+_OWN = (
+    Key("dtype", "model.dtype"),
+    Key("torch_dtype", "model.dtype"),
+    Key("max_length", "max_length"),
+    Key("max_seq_length", "max_length"),
+    Key("num_processes", "world_size"),
+)
+KEYS = Keys(
+    by_setting(trainer_keys(""), deepspeed_keys("deepspeed", follows=True), under("", _LORA), _OWN),
+    deepspeed="deepspeed",
+    warmup=Warmup("warmup_ratio", "warmup_steps"),
+    elsewhere=("deepspeed_config", "accelerate_config"),
+)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ablation.comparison.resolve import Configuration, resolve_file, resolve_pair
 from ablation.dialects import DIALECTS
-from ablation.dialects.places import ORDER, PLACES, Place, Places
+from ablation.dialects.keys import ORDER, Key, Keys
 from ablation.dialects.reader import EXPLICIT, Reader
 from ablation.documents.edit import Document
 from ablation.documents.entries import Entry, load_entries
@@ -181,7 +181,7 @@ def _check(
     target: Target, before: Configuration, after: Configuration, wanted: Mapping[str, object]
 ) -> None:
     """Refuse a text that does anything but what is wanted."""
-    places = places_of(before.dialect)
+    places = _keys_of(before.dialect)
     silent = [n for n, v in wanted.items() if _value(after, n) != v and not places.of(n)]
     problems = []
     if silent:
@@ -214,9 +214,8 @@ def _mismatch(
     )
 
 
-def places_of(dialect: str) -> Places:
-    """Where a dialect writes each setting."""
-    return getattr(DIALECTS[dialect], "PLACES", None) or PLACES.get(dialect) or Places({})
+def _keys_of(dialect: str) -> Keys:
+    return DIALECTS[dialect].KEYS
 
 
 def _group(key: str) -> str:
@@ -299,7 +298,7 @@ class _Change:
         wanted: Mapping[str, object],
     ) -> None:
         module = DIALECTS[side.dialect]
-        self.places = places_of(side.dialect)
+        self.places = _keys_of(side.dialect)
         self.side = side
         self.wanted = {n: v.value for n, v in side.settings.items()} | dict(wanted)
         self.defaults: dict[str, object] = {}
@@ -355,14 +354,14 @@ class _Change:
         for place in chosen:
             self._write(place, value, same)
 
-    def _new_place(self, places: Sequence[Place]) -> list[Place]:
+    def _new_place(self, places: Sequence[Key]) -> list[Key]:
         """Where to add a setting: where the file has most of the keys that stand together."""
         leading = [place for place in places if not place.follows] or list(places)
         known = [place for group in self.places.settings.values() for place in group]
         groups = Counter(_group(p.key) for p in known if self.doc.get(p.key) is not None)
         return sorted(leading, key=lambda place: -groups[_group(place.key)])[:1]
 
-    def _other_names(self, name: str) -> list[Place]:
+    def _other_names(self, name: str) -> list[Key]:
         """Keys that say the setting in this file and that the dialect's table does not have.
 
         One that says it in another form (`cpu_offload: true`) is taken out instead.
@@ -378,9 +377,9 @@ class _Change:
             if plain != value.value and not (isinstance(plain, list) and plain):
                 self.doc.remove(key)
                 found.remove(key)
-        return [Place(key) for key in found]
+        return [Key(key, name) for key in found]
 
-    def _write(self, place: Place, value: object, same: set[str]) -> None:
+    def _write(self, place: Key, value: object, same: set[str]) -> None:
         written = place.write(value, self.wanted)
         if isinstance(written, dict):
             self._mapping(place.key, written)
