@@ -83,6 +83,8 @@ def test_the_wheel_alone_explains_without_torch_or_snakemake(installed, account_
     study = run(installed / "ablation", "explain", ".", "--lang", "ko", cwd=account_tax)
     assert study.returncode == 0, study.stderr
     assert "학습률" in study.stdout
+    begun = run(installed / "ablation", "init", *files, cwd=account_tax)
+    assert begun.returncode == 0, begun.stderr
 
 
 def test_what_needs_more_names_the_command_that_brings_it(installed, account_tax):

@@ -1,0 +1,176 @@
+"""`ablation init` writes a study that can be planned at once, from what one has at hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ablation.command.main import DONE, MISTAKE, main
+from ablation.study.grid import expand
+from ablation.study.study import load_study
+from ablation.words.catalogue import LANGUAGES
+
+CURRENT = """\
+output_dir: out
+learning_rate: 5.0e-4
+num_train_epochs: 2
+per_device_train_batch_size: 8
+gradient_accumulation_steps: 2
+lr_scheduler_type: linear
+weight_decay: 0.0
+gradient_checkpointing: true
+lora_r: 4
+lora_alpha: 8
+lora_target_modules: [q_proj, v_proj]
+"""
+BACKUP = """\
+output_dir: out
+learning_rate: 1.0e-3
+num_train_epochs: 4
+per_device_train_batch_size: 16
+gradient_accumulation_steps: 1
+lr_scheduler_type: cosine
+weight_decay: 0.05
+gradient_checkpointing: false
+lora_r: 16
+lora_alpha: 32
+lora_target_modules: [q_proj, k_proj, v_proj, o_proj]
+"""
+MODEL = {
+    "model_type": "llama",
+    "num_hidden_layers": 2,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_attention_heads": 4,
+    "vocab_size": 1000,
+    "torch_dtype": "float32",
+}
+ROWS = 'id,headline,topic\n1,"Bank sinks, stocks follow",money\n2,Late goal wins cup,sport\n'
+STUDY = Path("config/studies/news/study.yaml")
+ALL = ["--data", "news.csv", "--label", "topic", "--model", "models/tiny"]
+
+
+@pytest.fixture(autouse=True)
+def desk(tmp_path, monkeypatch) -> Path:
+    """A folder with two flat files, headlines, and a model's config.json."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "none"))
+    Path("current.yml").write_text(CURRENT)
+    Path("backup.yml").write_text(BACKUP)
+    Path("news.csv").write_text(ROWS)
+    Path("models/tiny").mkdir(parents=True)
+    Path("models/tiny/config.json").write_text(json.dumps(MODEL))
+    return tmp_path
+
+
+def init(*arguments: str) -> int:
+    return main(["init", "current.yml", "backup.yml", *arguments])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_it_writes_is_planned_at_once(language, capsys):
+    assert init(*ALL, "--lang", language) == DONE
+    told = capsys.readouterr().out
+    assert [f"ablation {step} news" in told for step in ("explain", "plan", "run")] == [True] * 3
+    assert main(["plan", "news"]) == DONE
+    study = load_study(STUDY)
+    assert study.unstaged() == []
+    assert study.data_options()["label_column"] == "topic"
+    assert study.options["model"]["architecture"]["dtype"] == "float32"
+
+
+def test_each_stage_has_one_cause_and_systems_stand_apart():
+    assert init(*ALL) == DONE
+    stages = {stage.name: set(stage.settings) for stage in load_study(STUDY).stages}
+    batch = {"per_device_train_batch_size", "gradient_accumulation_steps"}
+    assert stages == {
+        "lora_rank": {"lora.r", "lora.lora_alpha"},
+        "lora_layers": {"lora.target_modules"},
+        "learning_rate": {"learning_rate"},
+        "scheduler": {"lr_scheduler_type"},
+        "epochs": {"num_train_epochs"},
+        "weight_decay": {"weight_decay"},
+        "systems": {"gradient_checkpointing", *batch},
+    }
+    assert [arm.stage for arm in expand(load_study(STUDY)).arms if arm.stage] == list(stages)
+
+
+def test_another_effective_batch_is_a_cause_of_its_own():
+    Path("backup.yml").write_text(BACKUP.replace("accumulation_steps: 1", "accumulation_steps: 4"))
+    assert init(*ALL) == DONE
+    stages = {stage.name: stage.settings for stage in load_study(STUDY).stages}
+    assert len(stages["batch"]) == 2
+
+
+def test_ids_are_no_text_and_a_comma_within_quotes_is_no_column():
+    assert init(*ALL) == DONE
+    assert load_study(STUDY).data_options()["serialization"]["text_columns"] == ["headline"]
+    assert load_study(STUDY).options["data"]["rows"] == 2
+
+
+def test_without_options_it_takes_what_it_finds_and_says_what_is_missing(capsys):
+    assert init("--json") == DONE
+    told = json.loads(capsys.readouterr().out)
+    assert told["label_column"] == "topic"
+    assert told["missing"] == ["--model"]
+    assert init("--force") == DONE
+    text = capsys.readouterr().out
+    assert "found: the rows in news.csv" in text
+    assert "missing: the model's config.json" in text
+    assert "--model FOLDER --name news --force" in text
+
+
+def test_a_downloaded_model_is_found_by_its_name(desk, monkeypatch, capsys):
+    monkeypatch.setenv("HF_HOME", str(desk / "hf"))
+    snapshot = desk / "hf/hub/models--org--small/snapshots/abc"
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text(json.dumps(MODEL))
+    for file, text in (("current.yml", CURRENT), ("backup.yml", BACKUP)):
+        Path(file).write_text(f"{text}model_name_or_path: org/small\n")
+    assert init("--data", "news.csv", "--label", "topic") == DONE
+    assert "found: the model is org/small" in capsys.readouterr().out
+    assert load_study(STUDY).options["model"]["path"] == "org/small"
+
+
+def test_a_study_that_is_there_is_not_replaced(capsys):
+    assert init(*ALL) == DONE
+    STUDY.write_text("mine")
+    assert init(*ALL) == MISTAKE
+    assert "--force" in capsys.readouterr().err
+    assert STUDY.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--data", "news.csv", "--label", "topics"], "--label topic"),
+        (["--data", "none.csv"], "the rows' file does not exist"),
+        (["--data", "current.yml"], "no format that can be read"),
+        (["--data", "ragged.csv"], "the rows cannot be read"),
+        (["--name", "a/b"], "--name news"),
+    ],
+)
+def test_a_mistake_is_a_message_with_what_to_write(arguments, told, capsys):
+    Path("ragged.csv").write_text("a,topic\n1,2,3\n")
+    assert init(*arguments) == MISTAKE
+    assert told in capsys.readouterr().err
+    assert not Path("config").exists()
+
+
+def test_two_files_that_do_the_same_make_no_study(capsys):
+    Path("backup.yml").write_text(CURRENT)
+    assert init(*ALL) == MISTAKE
+    assert "nothing to find out" in capsys.readouterr().err
+
+
+def test_rows_from_korean_windows_and_json_lines_are_read():
+    Path("news.csv").write_bytes("제목,topic\n주가 급락,경제\n".encode("cp949"))
+    assert init(*ALL) == DONE
+    data = load_study(STUDY).options["data"]
+    assert (data["encoding"], data["serialization"]["text_columns"]) == ("cp949", ["제목"])
+    Path("news.jsonl").write_text('{"headline": "Goal", "topic": "sport"}\n' * 3)
+    Path("news.csv").unlink()
+    assert init("--label", "topic", "--model", "models/tiny", "--force") == DONE
+    assert load_study(STUDY).options["data"]["rows"] == 3
