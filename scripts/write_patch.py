@@ -10,11 +10,10 @@ import argparse
 from pathlib import Path
 
 from ablation.cli import run
-from ablation.documents.source import read_text
 from ablation.evidence.metrics import load_json
 from ablation.evidence.recommended import recommended_arm
 from ablation.files import save_text
-from ablation.report.patch import recommended_files, unified_patch
+from ablation.report.patch import patch_text, recommended_rewrite
 from ablation.study.study import load_study
 
 
@@ -35,12 +34,12 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     study = load_study(args.study)
-    files = recommended_files(study, args.arm or recommended_arm(load_json(args.effects)))
+    arm = args.arm or recommended_arm(load_json(args.effects))
+    found = recommended_rewrite(study, arm)
     output = Path(args.output_config)
-    for number, (path, text) in enumerate(files.items()):
+    for number, (path, text) in enumerate(found.after.items()):
         save_text(text, output if number == 0 else output.with_name(path.name))
-    diffs = [unified_patch(p, read_text(p), text, study.folder) for p, text in files.items()]
-    save_text("".join(diffs), args.output_patch)
+    save_text(patch_text(found, study.folder), args.output_patch)
 
 
 if __name__ == "__main__":

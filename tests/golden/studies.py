@@ -11,14 +11,13 @@ from typing import Any
 import yaml
 from synthetic import STUDY, Synthetic, build_study, confirm
 
-from ablation.documents.source import read_text
 from ablation.evidence.decisions import choose_confirmation, decide_seeds
 from ablation.evidence.effects import estimate_effects
 from ablation.evidence.health import check_health, health_json
 from ablation.evidence.metrics import collect, load_json, load_table, save_table
 from ablation.evidence.recommended import recommended_arm
 from ablation.files import save_json
-from ablation.report.patch import recommended_files, unified_patch
+from ablation.report.patch import patch_text, recommended_rewrite
 from ablation.report.report import render_report
 from ablation.report.sources import load_sources
 from ablation.study.adaptive import decided_grid, seeds_grid
@@ -118,11 +117,10 @@ def outputs(name: str, root: Path) -> dict[str, str]:
     for file, language in REPORTS.items():
         found[file] = _report(made, language, verdict)
     study = load_study(made.study)
-    texts = recommended_files(study, recommended_arm(load_json(made.folder / "effects.json")))
-    found |= {f"recommended/{path.name}": text for path, text in texts.items()}
-    found["recommended/training.patch"] = "".join(
-        unified_patch(path, read_text(path), text, study.folder) for path, text in texts.items()
-    )
+    arm = recommended_arm(load_json(made.folder / "effects.json"))
+    rewrite = recommended_rewrite(study, arm)
+    found |= {f"recommended/{path.name}": text for path, text in rewrite.after.items()}
+    found["recommended/training.patch"] = patch_text(rewrite, study.folder)
     return {file: text.replace(str(root), "ROOT") for file, text in found.items()}
 
 

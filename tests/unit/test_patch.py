@@ -11,17 +11,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ablation.comparison.resolve import resolve_file
+from ablation.comparison.rewrite import Target, rewrite
+from ablation.dialects import DIALECTS
+from ablation.dialects.keys import ORDER
+from ablation.dialects.reader import Reader
+from ablation.dialects.writer import Change
 from ablation.documents.edit import Document
 from ablation.documents.entries import load_entries
+from ablation.documents.files import Files
 from ablation.documents.source import read_text
 from ablation.documents.style import Style, write_number, write_scalar
 from ablation.errors import UserError
 from ablation.report.patch import (
-    Target,
     current_target,
     patch_name,
-    patched_files,
-    recommended_files,
+    recommended_rewrite,
     unified_patch,
 )
 from ablation.study.grid import expand
@@ -95,17 +99,29 @@ def write(folder: Path, text: str, name: str = "training.yml") -> Target:
 
 
 def patched_text(target: Target, wanted: dict[str, object]) -> str:
-    return patched_files(target, wanted)[target.path]
+    return rewrite(target, wanted).after[target.path]
 
 
 def recommended_text(study, arm: str) -> str:
-    return next(iter(recommended_files(study, arm).values()))
+    return next(iter(recommended_rewrite(study, arm).after.values()))
 
 
 def patch(folder: Path, text: str, name: str = "training.yml", **wanted: object) -> str:
     """The patched text; setting names with `__` for a dot."""
     target = write(folder, text, name)
     return patched_text(target, {key.replace("__", "."): value for key, value in wanted.items()})
+
+
+def replayed(target: Target, changes: tuple[Change, ...]) -> dict[Path, str]:
+    """The texts after the changes, done one by one to the texts as they are."""
+    side = target.resolve()
+    reader = Reader(load_entries(target.path), str(target.path))
+    DIALECTS[side.dialect].read(reader)
+    texts = {path: read_text(path) for path in map(Path, side.files)}
+    files = Files(texts, reader.root, reader.read_keys, ORDER)
+    for change in changes:
+        files.apply(change.operation)
+    return files.texts
 
 
 def values(target: Target) -> dict[str, object]:
@@ -707,7 +723,8 @@ def test_a_deepspeed_file_is_changed_in_its_own_dialect(tmp_path):
 def test_a_value_in_an_included_file_is_changed_there(tmp_path):
     (tmp_path / "ds.json").write_text(DS)
     target = write(tmp_path, HF)
-    files = patched_files(target, {**WARM_COSINE, "max_grad_norm": 0.5, "learning_rate": 1e-5})
+    wanted = {**WARM_COSINE, "max_grad_norm": 0.5, "learning_rate": 1e-5}
+    files = rewrite(target, wanted).after
     assert list(files) == [target.path, tmp_path / "ds.json"]
     main, included = files.values()
     assert main.startswith(HF[: HF.index("5.0e-5")]) and "max_grad_norm: 0.5\n" in main
@@ -777,7 +794,9 @@ def test_any_arm_is_reached_from_any_other_and_comments_stay(tmp_path, text, cha
     for arm, after in pairwise([*chain, chain[0]]):
         target = write(tmp_path, text)
         before = values(target)
-        text = patched_text(target, arm)
+        found = rewrite(target, arm)
+        assert replayed(target, found.changes) == found.after
+        text = found.after[target.path]
         assert values(write(tmp_path, text)) == before | arm
         assert patched_text(write(tmp_path, text), arm) == text
         assert "# in tokens" in text or "# rank" in text

@@ -1,0 +1,185 @@
+"""A user's configuration changed into an arm: the changes that do it, and the texts they make."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablation.comparison.resolve import Configuration, resolve_file, resolve_pair
+from ablation.dialects import DIALECTS
+from ablation.dialects.keys import ORDER
+from ablation.dialects.reader import Reader
+from ablation.dialects.writer import BESIDE, Change, Writer
+from ablation.documents.entries import load_entries
+from ablation.documents.files import Files
+from ablation.documents.source import read_text
+from ablation.errors import UserError, raise_all, shorten
+
+PASSES = 4  # taking out a block may uncover a default, which is then written
+
+
+@dataclass(frozen=True)
+class Target:
+    """The file to change and how it is resolved.
+
+    Attributes:
+        path: The user's configuration.
+        architecture: Facts of the model, as `resolve_file` wants them.
+        dialect: The dialect's name; recognised by its keys when None.
+        world_size: Devices where no file says.
+        other: The other side, which says what this one leaves open.
+        other_dialect: Its dialect.
+    """
+
+    path: Path
+    architecture: Mapping[str, object]
+    dialect: str | None = None
+    world_size: int | None = None
+    other: Path | None = None
+    other_dialect: str | None = None
+
+    def resolve(self, texts: Mapping[Path, str] | None = None) -> Configuration:
+        """The settings of the file, or of texts in its and its included files' places."""
+        if texts is None:
+            return self._resolved(self.path)
+        with _laid_out(texts) as folder:
+            return self._resolved(folder / self.path.name)
+
+    def _resolved(self, path: Path) -> Configuration:
+        if self.other is None:
+            return resolve_file(path, self.architecture, self.dialect, self.world_size)
+        dialects = (self.dialect, self.other_dialect)
+        return resolve_pair(path, self.other, self.architecture, dialects, self.world_size)[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rewrite:
+    """A configuration changed.
+
+    Attributes:
+        before: The text of the file and of those that it includes, by path; the file first.
+        after: The texts that they shall have.
+        changes: What was done to them, in order: these changes, applied to the texts of before,
+            are the texts of after.
+    """
+
+    before: Mapping[Path, str]
+    after: Mapping[Path, str]
+    changes: tuple[Change, ...]
+
+
+def rewrite(target: Target, wanted: Mapping[str, object]) -> Rewrite:
+    """A configuration with the values changed that differ from the wanted ones.
+
+    What is returned was resolved: each wanted setting has its value, every other one its old.
+    A value that is written in several places is changed in all of them.
+
+    Args:
+        target: The file.
+        wanted: Setting to value; settings that are not named stay as they are.
+
+    Raises:
+        UserError: the dialect cannot say one of the settings, or the file is such that a value
+            cannot be changed without changing another.
+    """
+    side = before = target.resolve()
+    changes: list[Change] = []
+    before_texts = texts = {path: read_text(path) for path in map(Path, before.files)}
+    for _ in range(PASSES):
+        wrong = [name for name, value in wanted.items() if _value(side, name) != value]
+        if not wrong:
+            break
+        files = _opened(target, texts, side.dialect)
+        writer = Writer(files, DIALECTS[side.dialect], side.settings, wanted)
+        changes += writer.write(wrong)
+        if files.texts == texts:
+            break
+        texts = files.texts
+        side = _resolve_changed(target, texts)
+        if side.dialect != before.dialect:
+            raise UserError(
+                "changed to the arm's values, the file would be taken for another dialect",
+                file=target.path,
+                found=side.dialect,
+                allowed=f"a study.yaml that names the dialect of the file: {before.dialect}",
+                write=f"dialects: {{current: {before.dialect}}}",
+            )
+    _check(target, before, side, wanted)
+    return Rewrite(before=before_texts, after=texts, changes=tuple(changes))
+
+
+def _opened(target: Target, texts: Mapping[Path, str], dialect: str) -> Files:
+    """The files as one tree that knows which keys the dialect reads."""
+    with _laid_out(texts) as folder:
+        path = folder / target.path.name
+        reader = Reader(load_entries(path), str(path))
+        DIALECTS[dialect].read(reader)
+    return Files(texts, reader.root, reader.read_keys, ORDER)
+
+
+def _value(side: Configuration, name: str) -> object:
+    value = side.settings.get(name)
+    return value.value if value is not None else None
+
+
+def _resolve_changed(target: Target, texts: Mapping[Path, str]) -> Configuration:
+    try:
+        return target.resolve(texts)
+    except UserError as error:
+        name = Path(error.file).name if error.file else target.path.name
+        raise UserError(
+            f"changed to the arm's values, the file would be refused: {error.problem}",
+            file=next((path for path in texts if path.name == name), target.path),
+            line=error.line,
+            found=error.found,
+            allowed=error.allowed,
+        ) from None
+
+
+@contextmanager
+def _laid_out(texts: Mapping[Path, str]) -> Iterator[Path]:
+    """A folder with these files side by side, for as long as they are looked at."""
+    with tempfile.TemporaryDirectory(prefix="patch-") as folder:
+        for path, text in texts.items():
+            (Path(folder) / path.name).write_bytes(text.encode())
+        yield Path(folder)
+
+
+def _check(
+    target: Target, before: Configuration, after: Configuration, wanted: Mapping[str, object]
+) -> None:
+    """Refuse a text that does anything but what is wanted."""
+    keys = DIALECTS[before.dialect].KEYS
+    silent = [n for n, v in wanted.items() if _value(after, n) != v and not keys.of(n)]
+    problems = []
+    if silent:
+        pairs = [f"{n}: {shorten(_value(after, n))} -> {shorten(wanted[n])}" for n in silent]
+        problems.append(
+            UserError(
+                f"a file of the dialect {before.dialect} cannot say what the arm changes:"
+                + "".join(f"\n    {pair}" for pair in pairs),
+                file=target.path,
+                allowed="an arm without these changes, or a configuration of another dialect",
+            )
+        )
+    expected = {name: value.value for name, value in before.settings.items()} | dict(wanted)
+    for name in sorted({*expected, *after.settings}):
+        value = _value(after, name)
+        if name not in silent and name not in BESIDE and value != expected.get(name):
+            problems.append(_mismatch(target, after, name, value, expected.get(name)))
+    raise_all(problems)
+
+
+def _mismatch(
+    target: Target, after: Configuration, name: str, value: object, expected: object
+) -> UserError:
+    place = after.settings.get(name)
+    return UserError(
+        f"the file cannot be changed so that {name} is {shorten(expected)}",
+        file=target.path,
+        line=place.line if place else None,
+        found=f"{name} stays {shorten(value)}",
+    )
