@@ -26,7 +26,7 @@ class UserError(Exception):
         file: str | Path | None = None,
         line: int | None = None,
         found: object = None,
-        allowed: object = None,
+        allowed: str | Iterable[object] | None = None,
         write: str | None = None,
     ) -> None:
         self.problem = problem

@@ -54,6 +54,17 @@ def test_python_files_are_clean(root):
         assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_the_library_has_the_types_that_it_says(root):
+    result = subprocess.run(
+        [sys.executable, "-m", "mypy", "--no-error-summary"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 def test_snakemake_files_are_formatted(root):
     files = ["Snakefile", *map(str, (root / "workflow/rules").glob("*.smk"))]
     result = subprocess.run(

@@ -6,7 +6,7 @@ factors; the same cell in two designs is one arm. `study.grid.expand` makes arms
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
@@ -113,7 +113,7 @@ class Problem:
     key: str
     problem: str
     found: object
-    allowed: object = None
+    allowed: str | Iterable[object] | None = None
     write: str | None = None
 
 

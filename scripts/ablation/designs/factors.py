@@ -16,7 +16,7 @@ from ablation.designs.design import (
     names_of,
 )
 
-OPTIONS = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "remainder": {
         "type": "boolean",
         "default": False,

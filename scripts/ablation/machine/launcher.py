@@ -186,7 +186,7 @@ def watch_supervisor() -> None:
 class Job:
     """A running job: its launcher, its mark, and the last lines that it printed."""
 
-    launcher: subprocess.Popen
+    launcher: subprocess.Popen[bytes]
     mark: str
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
     started: bool = False  # whether the launcher has had a child
@@ -200,14 +200,24 @@ class Job:
         return not self.started or any(state not in "ZX" for state in states)
 
 
+class Stop(threading.Event):
+    """Set when the job shall end; `number` is the signal that asked for it, 0 before."""
+
+    number = 0
+
+    def by(self, number: int) -> None:
+        """Ask for the end on behalf of a signal."""
+        self.number = number
+        self.set()
+
+
 @contextlib.contextmanager
-def stop_signals() -> Iterator[threading.Event]:
-    """Event that SIGINT and SIGTERM set while the context lasts; it holds the signal's number."""
-    stop = threading.Event()
+def stop_signals() -> Iterator[Stop]:
+    """What SIGINT and SIGTERM set while the context lasts."""
+    stop = Stop()
 
     def note(number: int, frame: object) -> None:
-        stop.number = number
-        stop.set()
+        stop.by(number)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -247,8 +257,7 @@ def run_supervised(
             while job.running() and not stop.is_set():
                 if workflow is not None and not workflow.alive():
                     print("snakemake is gone: the job stops", file=sys.stderr, flush=True)
-                    stop.number = signal.SIGTERM
-                    stop.set()
+                    stop.by(signal.SIGTERM)
                 stop.wait(POLL_SECONDS)
         finally:
             kill_job(mark)
@@ -275,7 +284,7 @@ def start_job(command: list[str], environment: dict[str, str], mark: str) -> Job
     return Job(launcher, mark)
 
 
-def start_guard(mark: str, port: int, locks: Sequence[int] = ()) -> subprocess.Popen:
+def start_guard(mark: str, port: int, locks: Sequence[int] = ()) -> subprocess.Popen[bytes]:
     """A process that kills the job when this one is gone; it doesn't bear the job's mark."""
     code = "import sys; from ablation.machine.launcher import guard; guard(*sys.argv[1:])"
     environment = dict(os.environ, PYTHONPATH=str(Path(__file__).parents[2]))
@@ -300,7 +309,7 @@ def guard(supervisor_text: str, mark: str, port_text: str) -> None:
 
 def pass_on(job: Job) -> None:
     """Copy the job's output to ours, and keep its end."""
-    for raw in job.launcher.stdout:
+    for raw in job.launcher.stdout or ():
         line = raw.decode(errors="replace").rstrip("\n")
         job.tail.append(line)
         print(line, flush=True)

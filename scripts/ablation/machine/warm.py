@@ -31,6 +31,7 @@ from ablation.machine.launcher import (
     SUPERVISOR,
     TAIL_LINES,
     Process,
+    Stop,
     free_port,
     remove_shared_memory,
     stop_signals,
@@ -124,7 +125,7 @@ def find_worker(folder: Path, environment: dict[str, str], log: Path) -> socket.
 
 def start_worker(
     folder: Path, name: str, environment: dict[str, str], log: Path
-) -> subprocess.Popen:
+) -> subprocess.Popen[bytes]:
     """The server in a session of its own, bound to the workflow that we belong to."""
     workflow = workflow_process()
     own = {k: v for k, v in environment.items() if k not in (JOB, SUPERVISOR, STARTED)}
@@ -222,7 +223,7 @@ def run_warm(
 
 
 def follow(
-    channel: socket.socket, stop: threading.Event, workflow: Process | None
+    channel: socket.socket, stop: Stop, workflow: Process | None
 ) -> tuple[Process | None, int]:
     """The run's process and its exit code, when it has ended or we have ended it."""
     channel.settimeout(POLL_SECONDS)
@@ -230,8 +231,7 @@ def follow(
     buffer = b""
     while True:
         if workflow is not None and not workflow.alive():
-            stop.number = signal.SIGTERM
-            stop.set()
+            stop.by(signal.SIGTERM)
         if stop.is_set():
             channel.close()
             kill_session(child)

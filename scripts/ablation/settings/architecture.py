@@ -361,7 +361,7 @@ def estimate_memory(
 
 
 def _part(name: str, place: str, *, count: int, width: int, shares: int) -> MemoryPart:
-    facts = {"count": count, "width": width, "shares": shares}
+    facts: dict[str, float] = {"count": count, "width": width, "shares": shares}
     return MemoryPart(name, math.ceil(count * width / shares), place, facts)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from ablation.errors import UserError, shorten
 
@@ -182,7 +183,7 @@ def _read_ints(setting: Setting, value: object) -> list[int]:
     return sorted(numbers)
 
 
-def _read_mapping(setting: Setting, value: object) -> dict:
+def _read_mapping(setting: Setting, value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise setting._error(value)
     if not all(item is None or isinstance(item, (str, int, float)) for item in value.values()):
