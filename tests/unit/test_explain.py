@@ -17,9 +17,10 @@ from ablation.errors import UserError
 from ablation.settings.quantities import STATED, Plan, compute
 from ablation.study import arithmetic
 from ablation.study.explain import explain_files, explain_study
-from ablation.study.explain_text import WIDTH, render, sparkline, width_of, wrap
+from ablation.study.explain_text import WIDTH, render, sparkline
 from ablation.study.study import load_study
 from ablation.words.catalogue import LANGUAGES
+from ablation.words.terminal import width_of, wrap
 
 # --- Output ------------------------------------------------------------------------------------
 

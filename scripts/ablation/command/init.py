@@ -19,6 +19,7 @@ from ablation.comparison.resolve import Configuration, resolve_pair
 from ablation.errors import UserError
 from ablation.files import save_text
 from ablation.study.grid import expand
+from ablation.study.names import NAME
 from ablation.study.proposal import propose_stages
 from ablation.study.study import load_study
 from ablation.words.catalogue import Messages
@@ -61,7 +62,7 @@ def study_name(args: argparse.Namespace, t: Messages) -> str:
     """The study's name: what is asked for, else that of the rows' file, else "study"."""
     stem = Path(args.data).name.partition(".")[0] if args.data else ""
     name = args.name or re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-") or "study"
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+    if not NAME.fullmatch(name):
         allowed = t("init.name_allowed")
         raise UserError(t("init.bad_name"), found=name, allowed=allowed, write="--name news")
     return name

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ablation.project import STUDIES
-from ablation.study.study import study_file
+from ablation.study.names import study_file
 
 OWN = Path("config") / "studies"  # those of the folder one works in
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -12,6 +11,7 @@ from ablation.comparison.findings.texts import bounds_text
 from ablation.dialects.defaults import NO_SUCH_STEP
 from ablation.settings.catalogue import BOOKKEEPING
 from ablation.words.catalogue import Messages, localized
+from ablation.words.terminal import pad, width_of, wrap
 
 WIDTH = 100
 NAME, SIDE, CLASS = 29, 29, 10
@@ -38,40 +38,7 @@ def render(said: Said, texts: Messages, every: bool = False) -> str:
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
-# --- Text that knows how wide it is ------------------------------------------------------------
-
-
-def width_of(text: str) -> int:
-    """Columns that a text takes: two for each Korean letter."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
-
-
-def pad(text: str, columns: int) -> str:
-    """The text with blanks up to a width."""
-    return text + " " * max(0, columns - width_of(text))
-
-
-def wrap(text: str, columns: int) -> list[str]:
-    """Lines of at most so many columns, broken at blanks; words that are longer are cut."""
-    lines: list[str] = []
-    for word in text.split():
-        while width_of(word) > columns:
-            lines.append(_head(word, columns))
-            word = word[len(lines[-1]) :]
-        if lines and width_of(lines[-1]) + 1 + width_of(word) <= columns:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return lines or [""]
-
-
-def _head(word: str, columns: int) -> str:
-    used = 0
-    for at, letter in enumerate(word):
-        used += width_of(letter)
-        if used > columns:
-            return word[:at]
-    return word
+# --- Lines --------------------------------------------------------------------------------------
 
 
 def _indented(text: str, first: str, rest: str) -> list[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ablation.designs import DESIGNS
-from ablation.study.explain_text import pad, width_of, wrap
 from ablation.words.catalogue import Messages, is_score, load_catalogue, localized
+from ablation.words.terminal import cut, table, wrap
 
 COLUMNS = 100
 MOST_ARMS = 40
@@ -52,19 +52,6 @@ def _heading(said: Said, t: Messages) -> str:
     )
 
 
-def _table(rows: Sequence[Sequence[str]], right: Sequence[int]) -> list[str]:
-    """Lines of a table; the columns named in `right` are set to the right."""
-    widths = [max(map(width_of, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [
-            " " * (width - width_of(text)) + text if place in right else pad(text, width)
-            for place, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append(("  " + "  ".join(cells)).rstrip())
-    return lines
-
-
 def _cost(hours: float | None, relative: float | None, t: Messages) -> str:
     if hours is not None:
         return t("hours", value=t.number(hours, 2))
@@ -79,14 +66,10 @@ def _arms(said: Said, t: Messages) -> list[str]:
         if arm["same_as"]:
             runs, cost = t("same_as", arm=arm["same_as"]), ""
         names = ", ".join(arm["design"])
-        rows.append([_cut(arm["arm"], 44), names, str(arm["changed"]), runs, cost])
-    lines = _table(rows, (2, 4))
+        rows.append([cut(arm["arm"], 44), names, str(arm["changed"]), runs, cost])
+    lines = table(rows, (2, 4))
     rest = len(said["arms"]) - MOST_ARMS
     return [*lines, "  " + t("more_arms", count=rest)] if rest > 0 else lines
-
-
-def _cut(text: str, columns: int) -> str:
-    return text if len(text) <= columns else text[: columns - 1] + "…"
 
 
 def _left_out(said: Said, t: Messages) -> list[str]:
@@ -171,7 +154,7 @@ def _designs(said: Said, t: Messages) -> list[str]:
     facts = {"pairs": noise["pairs"], "seeds": noise["seeds"], "sd": sd}
     title = t("designs", seeds=said["most_seeds"], metric=metric)
     notes = [t(f"noise.{noise['origin']}", **facts), t("marks")]
-    return [title, *_table(rows, (1, 2, 3, 4)), *(line for n in notes for line in _wrapped(n))]
+    return [title, *table(rows, (1, 2, 3, 4)), *(line for n in notes for line in _wrapped(n))]
 
 
 def _detectable(design: Said, metric: str, t: Messages) -> str:

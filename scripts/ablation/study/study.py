@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,6 @@ from ablation.settings.catalogue import MOVES_TOGETHER, SETTINGS, in_arm
 from ablation.study.checks import LOWER_IS_BETTER, find_problems
 from ablation.study.claim import CONTRASTS
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 # JSON Schema counts 1.0 as an integer, but a seed of 1.0 names another folder than one of 1.
 _VALIDATOR = jsonschema.validators.extend(
     jsonschema.Draft202012Validator,
@@ -247,35 +245,6 @@ _TEXT = {
     "key_value_separator": ":",
     "include_column_names": True,
 }
-
-
-def study_file(name: str, studies: str | Path) -> Path:
-    """The study.yaml of a study by its name.
-
-    Raises:
-        UserError: the name is not a folder's name, or there is no such study.
-    """
-    studies = Path(studies)
-    known = sorted(path.parent.name for path in studies.glob("*/study.yaml"))
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise UserError(
-            "the study's name cannot be used: results/<study>/ is named after it",
-            file="config/config.yaml",
-            found=f"study: {name}",
-            allowed=f"letters, digits, '_', '-' and '.'; here: {', '.join(known)}",
-            write=f"study: {known[0]}" if known else None,
-        )
-    file = studies / name / "study.yaml"
-    if not file.exists():
-        near = difflib.get_close_matches(name, known, n=1) or known[:1]
-        raise UserError(
-            "there is no such study",
-            file=file,
-            found=name,
-            allowed=known,
-            write=f"study: {near[0]}" if near else None,
-        )
-    return file
 
 
 def load_study(path: str | Path) -> Study:

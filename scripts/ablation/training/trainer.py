@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from transformers import PrinterCallback, Trainer, TrainerCallback
 
+from ablation.machine.progress import step_line
 from ablation.training.network import skip_frozen_layers, trainable_state
 from ablation.training.quality import quality_scores
 from ablation.training.request import COMPLETE
@@ -185,7 +186,7 @@ class Recorder(TrainerCallback):
         """Say now and then how far the run is."""
         if time.monotonic() - self.last_told > TELL_SECONDS:
             self.last_told = time.monotonic()
-            log.info("step %d of %d, loss %s", line["step"], state.max_steps, line["loss"])
+            log.info(step_line(line["step"], state.max_steps, line["loss"]))
 
     def on_evaluate(self, args, state, control, metrics=None, model=None, **kwargs):
         """Keep the weights if the epoch is the best so far; the first of equals wins."""

@@ -1,0 +1,119 @@
+"""Effects of the runs that are there so far: a look, not a result.
+
+It imports neither pandas nor scipy.stats: whoever asks how far a study is waits for it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from scipy.special import stdtrit
+
+from ablation.project import SCHEMAS
+
+GAP, TOTAL = "gap", "all_stages"
+_CONFIDENCE = 0.95
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """The figure that decides which arm is better.
+
+    Attributes:
+        name: Its name in metrics.json.
+        higher_is_better: Its direction.
+        delta: The smallest effect that matters.
+    """
+
+    name: str
+    higher_is_better: bool
+    delta: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Glance:
+    """One contrast over the seeds that both arms have.
+
+    Attributes:
+        arm: The arm.
+        reference: The arm that it is compared with.
+        estimate: Mean improvement, positive where the arm is better; None without a seed.
+        low: Lower end of the 95 % t interval; None below two seeds, or without any spread.
+        high: Its upper end.
+        seeds: Number of seeds.
+    """
+
+    arm: str
+    reference: str
+    estimate: float | None
+    low: float | None
+    high: float | None
+    seeds: int
+
+
+def read_metric(study: Path) -> Metric:
+    """The metric of a study.yaml; the schema's defaults where the file does not say."""
+    own = (yaml.load(study.read_text(encoding="utf-8"), Loader=_Loader) or {}).get("metric") or {}
+    schema = json.loads((SCHEMAS / "study.schema.json").read_text(encoding="utf-8"))
+    known = schema["properties"]["metric"]["properties"]
+    name = own.get("name", known["name"]["default"])
+    delta = own.get("delta", known["delta"]["default"])
+    higher = own.get("higher_is_better", not name.endswith("loss"))
+    return Metric(name=name, higher_is_better=bool(higher), delta=float(delta))
+
+
+def value_of(metrics: Mapping[str, Any], metric: Metric) -> float | None:
+    """A run's value, from the weights that its arm selects.
+
+    A run that diverged counts as 0 where the metric is a score, as in the report.
+    """
+    if metrics.get("status") == "diverged":
+        return 0.0 if metric.higher_is_better else None
+    quality = metrics.get("quality") or {}
+    value = (quality.get(quality.get("selected")) or {}).get(metric.name)
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+
+def staged_pairs(grid: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Arm and reference of each step of the staged path, then of the whole gap."""
+    path = next(d["arms"] for d in grid["designs"] if d["design"] == "staged")
+    steps = list(zip(path[1:], path, strict=False))
+    return [*steps, (path[-1], path[0])] if len(path) > 2 else steps
+
+
+def look(
+    pairs: Iterable[tuple[str, str]], values: Mapping[str, Mapping[int, float]], metric: Metric
+) -> list[Glance]:
+    """Each contrast as far as it is measured.
+
+    Args:
+        pairs: Arm and reference.
+        values: The metric by arm and seed.
+        metric: The metric; estimates are improvements in it.
+    """
+    found = []
+    for arm, reference in pairs:
+        own, other = values.get(arm, {}), values.get(reference, {})
+        seeds = sorted(own.keys() & other.keys())
+        sign = 1.0 if metric.higher_is_better else -1.0
+        differences = [sign * (own[seed] - other[seed]) for seed in seeds]
+        found.append(_glance(arm, reference, differences))
+    return found
+
+
+def _glance(arm: str, reference: str, differences: Sequence[float]) -> Glance:
+    n = len(differences)
+    mean = statistics.fmean(differences) if n else None
+    low = high = None
+    if mean is not None and n > 1 and (sd := statistics.stdev(differences)) > 1e-12:
+        half = float(stdtrit(n - 1, (1 + _CONFIDENCE) / 2)) * sd / math.sqrt(n)
+        low, high = mean - half, mean + half
+    return Glance(arm=arm, reference=reference, estimate=mean, low=low, high=high, seeds=n)
