@@ -408,7 +408,8 @@ def opponent_seconds(
     folder: Path, job: dict[str, Any], checkpointing: bool, threads: int = THREADS
 ) -> dict[str, float]:
     """Wall time of an opponent's job, and of its steps."""
-    from ablation.machine.launcher import free_port, job_environment, remove_shared_memory
+    from ablation.machine.launcher import job_environment
+    from ablation.machine.process import free_port, remove_shared_memory
 
     folder.mkdir(parents=True)
     (folder / "job.json").write_text(json.dumps(job))

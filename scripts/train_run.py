@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 from ablation.cli import run
-from ablation.machine.launcher import LaunchError, launch
+from ablation.machine.launcher import launch
+from ablation.machine.process import LaunchError
 from ablation.training.request import make_request, save_request
 
 

@@ -13,8 +13,8 @@ import pytest
 from ablation.machine import launcher as launch
 from ablation.machine import leases as devices
 from ablation.machine.gpus import Gpu, visible_gpus
-from ablation.machine.launcher import LaunchError
 from ablation.machine.leases import lease, lease_folder
+from ablation.machine.process import LaunchError
 
 SCRIPTS = Path(launch.__file__).parents[2]
 HOLDER = """
@@ -28,7 +28,7 @@ with lease(int(sys.argv[1])) as gpus:
 SUPERVISED = """
 import os
 from ablation.machine.leases import lease
-from ablation.machine.launcher import run_supervised
+from ablation.machine.process import run_supervised
 with lease(1) as gpus:
     job = ["sh", "-c", "echo started; exec sleep 60"]
     run_supervised(job, dict(os.environ), 29500, gpus.files)

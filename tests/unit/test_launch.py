@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from ablation.machine import launcher as launch
+from ablation.machine import process as processes
 from ablation.machine import warm
 
 SCRIPTS = Path(launch.__file__).parents[2]
@@ -40,7 +41,7 @@ LAUNCHER = """
 """
 SUPERVISOR = """
     import sys
-    from ablation.machine.launcher import run_supervised
+    from ablation.machine.process import run_supervised
     import os
     command = [sys.executable, sys.argv[1], "2", sys.argv[2]]
     print(run_supervised(command, dict(os.environ), int(sys.argv[2])), flush=True)
@@ -63,9 +64,9 @@ def scripts(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def port():
     """A job's port; what the test leaves in memory under it is removed."""
-    number = launch.free_port()
+    number = processes.free_port()
     yield str(number)
-    launch.remove_shared_memory(number)
+    processes.remove_shared_memory(number)
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def tagged(tag: str, name: str = "") -> list[int]:
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):
             marked = f"TEST_TAG={tag}".encode() in (entry / "environ").read_bytes()
-            command = launch.command_line(int(entry.name))
+            command = processes.command_line(int(entry.name))
             if marked and (not name or any(Path(word).name == name for word in command[:2])):
                 found.append(int(entry.name))
     return found
@@ -138,7 +139,7 @@ def test_the_job_ends_with_its_supervisor(scripts, tag, port, neighbour, number)
 @pytest.mark.parametrize("depth", ["2", "1"])
 def test_the_job_ends_with_any_of_its_launchers(scripts, tag, port, depth):
     process = start([scripts["supervisor"], scripts["launcher"], port], tag)
-    [victim] = [pid for pid in tagged(tag, "launcher") if launch.command_line(pid)[2] == depth]
+    [victim] = [pid for pid in tagged(tag, "launcher") if processes.command_line(pid)[2] == depth]
     os.kill(victim, signal.SIGKILL)
     assert process.stdout.readline() == "(-9, ['everybody is up'])\n"
     assert seconds_until_gone(tag, port) < 2
@@ -153,12 +154,12 @@ def test_the_job_ends_when_snakemake_is_killed_and_its_shell_lives_on(scripts, t
 
 def test_an_orphaned_rank_ends_itself(tag, port):
     supervisor = subprocess.Popen(["sleep", "60"])
-    code = "from ablation.machine.launcher import *; watch_supervisor(); print('up', flush=True)"
+    code = "from ablation.machine.process import *; watch_supervisor(); print('up', flush=True)"
     environment = dict(os.environ, TEST_TAG=tag, PYTHONPATH=str(SCRIPTS))
     environment["MASTER_PORT"] = port
     left = Path(f"/dev/shm/deepspeed_allreduce_buffer_{os.getuid()}_127.0.0.1_{port}_0")
     left.touch()
-    environment[launch.SUPERVISOR] = str(launch.Process.of(supervisor.pid))
+    environment[processes.SUPERVISOR] = str(processes.Process.of(supervisor.pid))
     rank = subprocess.Popen(
         [sys.executable, "-c", f"{code}; time.sleep(60)"],
         env=environment,
@@ -173,17 +174,17 @@ def test_an_orphaned_rank_ends_itself(tag, port):
 
 
 def test_a_process_is_not_taken_for_a_later_one_with_its_number():
-    here = launch.Process.current()
-    assert launch.Process.parse(str(here)) == here
+    here = processes.Process.current()
+    assert processes.Process.parse(str(here)) == here
     assert here.alive()
-    assert not launch.Process(here.pid, "1").alive()
+    assert not processes.Process(here.pid, "1").alive()
 
 
 def test_a_shell_that_mentions_snakemake_is_not_snakemake():
-    assert launch.runs_snakemake(["python", "/env/bin/snakemake", "--cores", "1"])
-    assert launch.runs_snakemake(["python3.12", "-m", "snakemake", "--snakefile", "Snakefile"])
-    assert not launch.runs_snakemake(["bash", "-c", "cd /home/snakemake; python train_run.py"])
-    assert not launch.runs_snakemake(["python", "/home/snakemake/scripts/train_run.py"])
+    assert processes.runs_snakemake(["python", "/env/bin/snakemake", "--cores", "1"])
+    assert processes.runs_snakemake(["python3.12", "-m", "snakemake", "--snakefile", "Snakefile"])
+    assert not processes.runs_snakemake(["bash", "-c", "cd /home/snakemake; python train_run.py"])
+    assert not processes.runs_snakemake(["python", "/home/snakemake/scripts/train_run.py"])
 
 
 def test_visible_devices_are_named_to_the_launcher():

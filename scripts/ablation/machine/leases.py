@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablation.machine.gpus import Gpu, visible_gpus
-from ablation.machine.launcher import LaunchError, workflow_process
+from ablation.machine.process import LaunchError, workflow_process
 
 FOLDER = "ABLATION_LEASES"  # another folder than the user's cache
 # Inside an allocation the scheduler has handed out the GPUs, and numbers them from 0 in each.

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ablation.machine.launcher import (
+from ablation.machine.process import (
     JOB,
     MASTER,
     POLL_SECONDS,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ablation.cli import run
 from ablation.errors import RunError
-from ablation.machine.launcher import watch_supervisor
+from ablation.machine.process import watch_supervisor
 
 watch_supervisor()  # before the slow imports: an orphan must not live on
 

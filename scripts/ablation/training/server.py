@@ -25,7 +25,7 @@ from typing import Any
 
 from ablation.cli import run
 from ablation.errors import RunError
-from ablation.machine.launcher import Process, remove_shared_memory, watch_supervisor
+from ablation.machine.process import Process, remove_shared_memory, watch_supervisor
 from ablation.machine.warm import IDLE_SECONDS, bind, kill_session, receive_request, remove
 
 PRELOADED = (

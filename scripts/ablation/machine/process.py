@@ -1,0 +1,313 @@
+"""Processes of a job; nothing of it outlives its supervisor.
+
+Three watches make that sure, whatever is killed:
+- the supervisor (`run_supervised`) ends the job when it is told to stop, when the workflow that
+  started it is gone, and when the launcher ends;
+- a guard process ends the job when the supervisor itself is gone;
+- each rank ends itself when the supervisor or the launcher is gone (`watch_supervisor`).
+Processes of a job are found by an environment variable that they all inherit. Whoever ends a job
+also removes its shared memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+JOB = "ABLATION_JOB"  # in the environment of every process of a job: the job's own mark
+SUPERVISOR = "ABLATION_SUPERVISOR"  # "pid:start time" of the process that supervises the job
+STARTED = "ABLATION_STARTED"
+SHARED_MEMORY = Path("/dev/shm")
+MASTER = "127.0.0.1"  # address of each job's first rank
+POLL_SECONDS = 0.3
+TAIL_LINES = 20
+
+
+class LaunchError(Exception):
+    """The job ended without a result; the message ends with the last lines it printed."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process, told apart by its start time from a later one with the same number."""
+
+    pid: int
+    start: str
+
+    def alive(self) -> bool:
+        """Whether this very process still runs; a zombie doesn't."""
+        found = read_stat(self.pid)
+        return found is not None and found[0] == self.start and found[2] not in "ZX"
+
+    def __str__(self) -> str:
+        return f"{self.pid}:{self.start}"
+
+    @classmethod
+    def current(cls) -> Process:
+        """This process."""
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> Process:
+        """The process that has this number now."""
+        found = read_stat(pid)
+        return cls(pid, found[0] if found else "gone")
+
+    @classmethod
+    def parse(cls, text: str) -> Process:
+        """Inverse of `str`."""
+        pid, _, start = text.partition(":")
+        return cls(int(pid), start)
+
+
+def read_stat(pid: int) -> tuple[str, int, str] | None:
+    """Start time, parent and state of a process from /proc, or None if there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()  # the name before may hold spaces and brackets
+    return fields[19], int(fields[1]), fields[0]
+
+
+def workflow_process(pid: int | None = None) -> Process | None:
+    """Nearest ancestor that runs snakemake, or None when the script was started by hand."""
+    pid = os.getpid() if pid is None else pid
+    while (found := read_stat(pid)) and found[1] > 1:
+        pid = found[1]
+        if runs_snakemake(command_line(pid)):
+            return Process.of(pid)
+    return None
+
+
+def command_line(pid: int) -> list[str]:
+    """Arguments of a process; empty if it is gone."""
+    try:
+        raw = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return []
+    return raw.decode(errors="replace").rstrip("\0").split("\0")
+
+
+def runs_snakemake(arguments: list[str]) -> bool:
+    """Whether the arguments start snakemake itself, not a shell that mentions it."""
+    head = arguments[:4]
+    by_script = any(Path(argument).name == "snakemake" for argument in head[:2])
+    by_module = any(
+        first == "-m" and second.split(".")[0] == "snakemake" for first, second in pairwise(head)
+    )
+    return by_script or by_module
+
+
+def job_processes(mark: str) -> list[int]:
+    """Numbers of the processes of a job, found by the mark in their environment."""
+    wanted = f"{JOB}={mark}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return found
+
+
+def child_states(pid: int) -> list[str]:
+    """States of a process's children, as in /proc; a zombie has "Z"."""
+    stats = (read_stat(int(path.name)) for path in Path("/proc").glob("[0-9]*"))
+    return [found[2] for found in stats if found and found[1] == pid]
+
+
+def kill_job(mark: str, patience: float = 2.0) -> None:
+    """Kill every process of a job, and look again for those just started, until none is left."""
+    deadline = time.monotonic() + patience
+    while (pids := job_processes(mark)) and time.monotonic() < deadline:
+        for pid in pids:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def remove_shared_memory(port: int) -> None:
+    """Remove what a job's ranks shared; call it when they are gone.
+
+    DeepSpeed's operator for communication on the CPU (ops/csrc/cpu/comm/shm.cpp) makes a file of
+    66 MB for each rank, named after the user, the address and the port, and leaves it in memory.
+
+    Args:
+        port: The job's MASTER_PORT.
+    """
+    name = f"deepspeed_allreduce_buffer_{os.getuid()}_{MASTER}_{port}_[0-9]*"
+    for path in SHARED_MEMORY.glob(name):
+        path.unlink(missing_ok=True)
+
+
+def watch_supervisor() -> None:
+    """Let this process end when its supervisor or its parent is gone: for ranks, before imports."""
+    text = os.environ.get(SUPERVISOR)
+    if not text:
+        return
+    above = [Process.parse(text), Process.of(os.getppid())]
+
+    def watch() -> None:
+        while all(process.alive() for process in above):
+            time.sleep(POLL_SECONDS)
+        if port := os.environ.get("MASTER_PORT"):
+            remove_shared_memory(int(port))  # a warm worker may be gone with the supervisor
+        os._exit(1)
+
+    if not all(process.alive() for process in above):
+        os._exit(1)
+    threading.Thread(target=watch, daemon=True, name="supervisor-watch").start()
+
+
+@dataclass
+class Job:
+    """A running job: its launcher, its mark, and the last lines that it printed."""
+
+    launcher: subprocess.Popen[bytes]
+    mark: str
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+    started: bool = False  # whether the launcher has had a child
+
+    def running(self) -> bool:
+        """Whether the launcher runs and isn't merely shutting down, which takes it seconds."""
+        if self.launcher.poll() is not None:
+            return False
+        states = child_states(self.launcher.pid)
+        self.started = self.started or bool(states)
+        return not self.started or any(state not in "ZX" for state in states)
+
+
+class Stop(threading.Event):
+    """Set when the job shall end; `number` is the signal that asked for it, 0 before."""
+
+    number = 0
+
+    def by(self, number: int) -> None:
+        """Ask for the end on behalf of a signal."""
+        self.number = number
+        self.set()
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[Stop]:
+    """What SIGINT and SIGTERM set while the context lasts."""
+    stop = Stop()
+
+    def note(number: int, frame: object) -> None:
+        stop.by(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run_supervised(
+    command: list[str], environment: dict[str, str], port: int, locks: Sequence[int] = ()
+) -> tuple[int, list[str]]:
+    """Exit code of a command and its last lines, once nothing of it is left.
+
+    Its output is passed on to ours as it comes. SIGINT and SIGTERM, and the end of the workflow
+    that started us, end the job within a moment; then we exit ourselves, with 128 + the signal.
+
+    Args:
+        command: What starts the job.
+        environment: Its environment.
+        port: The job's MASTER_PORT, which its shared memory is named after.
+        locks: Descriptors of a lease: the guard keeps it until the job is gone.
+    """
+    workflow = workflow_process()
+    mark = secrets.token_hex(16)
+    marked = environment | {
+        JOB: mark,
+        SUPERVISOR: str(Process.current()),
+        STARTED: str(time.time()),
+    }
+    with stop_signals() as stop:
+        guard = start_guard(mark, port, locks)
+        try:
+            job = start_job(command, marked, mark)
+            reader = threading.Thread(target=pass_on, args=(job,), daemon=True)
+            reader.start()
+            while job.running() and not stop.is_set():
+                if workflow is not None and not workflow.alive():
+                    print("snakemake is gone: the job stops", file=sys.stderr, flush=True)
+                    stop.by(signal.SIGTERM)
+                stop.wait(POLL_SECONDS)
+        finally:
+            kill_job(mark)
+            remove_shared_memory(port)
+            guard.kill()
+            guard.wait()
+        job.launcher.wait()
+        if stop.is_set():
+            sys.exit(128 + stop.number)
+        reader.join(timeout=2)
+        return job.launcher.returncode, list(job.tail)
+
+
+def start_job(command: list[str], environment: dict[str, str], mark: str) -> Job:
+    """The command in a session of its own, so that Ctrl-C reaches the supervisor alone."""
+    launcher = subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    return Job(launcher, mark)
+
+
+def start_guard(mark: str, port: int, locks: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+    """A process that kills the job when this one is gone; it doesn't bear the job's mark."""
+    code = "import sys; from ablation.machine.process import guard; guard(*sys.argv[1:])"
+    environment = dict(os.environ, PYTHONPATH=str(Path(__file__).parents[2]))
+    environment.pop(JOB, None)
+    return subprocess.Popen(
+        [sys.executable, "-S", "-c", code, str(Process.current()), mark, str(port)],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        pass_fds=tuple(locks),
+    )
+
+
+def guard(supervisor_text: str, mark: str, port_text: str) -> None:
+    """Wait for the end of the supervisor, then remove what is left of its job."""
+    supervisor = Process.parse(supervisor_text)
+    while supervisor.alive():
+        time.sleep(POLL_SECONDS)
+    kill_job(mark)
+    remove_shared_memory(int(port_text))
+
+
+def pass_on(job: Job) -> None:
+    """Copy the job's output to ours, and keep its end."""
+    for raw in job.launcher.stdout or ():
+        line = raw.decode(errors="replace").rstrip("\n")
+        job.tail.append(line)
+        print(line, flush=True)
+
+
+def free_port() -> int:
+    """A TCP port that nobody on this machine uses now."""
+    with socket.socket() as probe:
+        probe.bind((MASTER, 0))
+        return probe.getsockname()[1]
