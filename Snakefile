@@ -56,4 +56,4 @@ onstart:
 
 onerror:
     # A failed run never blocks the report: it is rendered from the runs that are there.
-    render_partial_report()
+    render_partial()

@@ -13,8 +13,10 @@ import argparse
 from pathlib import Path
 
 from ablation.cli import run
+from ablation.files import save_text
 from ablation.report.report import render_report
 from ablation.report.sources import load_sources
+from ablation.results import Results, remove_partial
 from ablation.words.catalogue import LANGUAGES
 
 
@@ -49,7 +51,8 @@ def main(args: argparse.Namespace) -> None:
         args.confirmation,
     )
     text = render_report(sources, args.figures, args.output)
-    Path(args.output).write_text(text, encoding="utf-8")
+    save_text(text, args.output)
+    remove_partial(Results(Path(args.output).parent))
 
 
 if __name__ == "__main__":

@@ -3,61 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import shutil
 import subprocess
-import sys
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
+from faked import FakedStudy
 
 pytestmark = pytest.mark.dag
-ROOT = Path(__file__).resolve().parents[2]
-FAKE = Path(__file__).with_name("fake_python.py")
-SHIM = """#!/bin/sh
-case "$1" in
-  *prepare_model.py|*prepare_data.py|*cache_prefix.py|*train_run.py) exec {python} -S {fake} "$@" ;;
-  *) exec {python} "$@" ;;
-esac
-"""
 
 
 @pytest.fixture
-def study(tmp_path: Path):
+def study(faked: FakedStudy):
     """A function that makes a study with these keys and runs Snakemake on it."""
-    folder = Path(shutil.copytree(ROOT / "config/studies/account_tax", tmp_path / "account_tax"))
-    file = folder / "study.yaml"
-    original = re.sub(r"path: null .*", "path: rows.csv", file.read_text())
-    (folder / "rows.csv").write_text("text,acct_code\na,1\nb,2\n")
-    shims = tmp_path / "bin"
-    shims.mkdir()
-    (shims / "python").write_text(SHIM.format(python=sys.executable, fake=FAKE))
-    (shims / "python").chmod(0o755)
 
     def run(
         keys: str, planted: dict, *arguments: str, seeds: str = "[1, 2, 3]"
     ) -> subprocess.CompletedProcess:
-        file.write_text(original.replace("seeds: [1, 2, 3]", f"seeds: {seeds}") + keys)
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-        command += ["--directory", str(tmp_path), "--cores", "2", *arguments]
-        command += ["--config", f"studies={tmp_path}", "study=account_tax", "devices_per_run=1"]
-        paths = f"{shims}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-        environment = {**os.environ, "PATH": paths, "PLANTED": json.dumps(planted)}
-        result = subprocess.run(
-            command, capture_output=True, text=True, env=environment, check=False
-        )
+        faked.write(keys, seeds)
+        result = faked.call(planted, *arguments)
         assert result.returncode == 0, result.stdout + result.stderr
         return result
 
-    run.results = tmp_path / "results/account_tax"
+    run.results, run.trained = faked.results, faked.trained
     return run
-
-
-def runs_on_disk(results: Path) -> set[tuple[str, int]]:
-    files = results.glob("runs/*/seed-*/metrics.json")
-    return {(f.parent.parent.name, int(f.parent.name.removeprefix("seed-"))) for f in files}
 
 
 def runs_of(grid: dict) -> set[tuple[str, int]]:
@@ -69,7 +37,7 @@ def test_seeds_are_added_until_all_is_decided_and_only_for_what_is_not(study):
     planted = {"noise": 0.003, "lora_learning_rate": 0.3, "epochs": 0.02}
     study(keys, planted, "results/account_tax/metrics.csv")
     grid = json.loads((study.results / "decided/grid.json").read_text())
-    assert runs_on_disk(study.results) == runs_of(grid)
+    assert study.trained() == runs_of(grid)
     looks = grid["sequential"]
     assert [look["stop"] for look in looks] == [False] * (len(looks) - 1) + [True]
     assert looks[0]["seeds"] == [4, 5]
@@ -97,7 +65,7 @@ def test_a_greedy_path_is_walked_both_ways_and_trains_what_it_looks_at(study):
     planted = {"noise": 0.001, "epochs": 0.2, "lora_learning_rate": 0.1, "remainder": -0.1}
     study(keys, planted, "results/account_tax/metrics.csv", seeds="[1]")
     grid = json.loads((study.results / "decided/grid.json").read_text())
-    assert runs_on_disk(study.results) == runs_of(grid)
+    assert study.trained() == runs_of(grid)
     facts = next(d for d in grid["designs"] if d["design"] == "greedy_path")
     forward = [step["factor"] for step in facts["paths"]["forward"]]
     assert forward == ["epochs", "lora_learning_rate", "decay_length_scheduler", "remainder"]
@@ -119,7 +87,7 @@ def test_the_recommended_arm_is_confirmed_on_fresh_seeds(study):
     grid = json.loads((study.results / "confirmation/grid.json").read_text())
     assert [arm["arm"] for arm in grid["arms"]] == ["current", "recommended", "backup"]
     assert grid["seeds"] == [101, 102]
-    assert runs_of(grid) <= runs_on_disk(study.results)
+    assert runs_of(grid) <= study.trained()
     rows = (study.results / "confirmation/metrics.csv").read_text().splitlines()
     assert len(rows) == 1 + 3 * 2
     verdict = json.loads((study.results / "confirmation/verdict.json").read_text())
@@ -136,4 +104,4 @@ def test_nothing_recommended_is_nothing_confirmed(study):
     assert decision["stages"] == [] and decision["reason"] == "nothing_recommended"
     verdict = json.loads((study.results / "confirmation/verdict.json").read_text())
     assert verdict["status"] == "nothing_to_confirm"
-    assert not any(seed > 100 for _, seed in runs_on_disk(study.results))
+    assert not any(seed > 100 for _, seed in study.trained())

@@ -13,10 +13,11 @@ from test_report import analyse, render, section
 
 from ablation.evidence.metrics import load_json
 from ablation.files import save_json
-from ablation.report import incomplete
+from ablation.report.incomplete import render_partial
+from ablation.results import Results
+from ablation.study.study import load_study
 from ablation.words.catalogue import LANGUAGES
 
-ROOT = Path(__file__).resolve().parents[2]
 SEEDS = (1, 2, 3, 4, 5)
 # Epochs help twice as much once the learning rate is right: an interaction of 6 points.
 EFFECTS = {
@@ -298,7 +299,6 @@ def test_a_partial_report_tells_the_confirmation_too(made_plain):
     verdict = {"status": "nothing_to_confirm", "reason": "nothing_recommended", "few_seeds": False}
     path = made_plain.folder / "confirmation/verdict.json"
     save_json(verdict, path)
-    written = incomplete.render(
-        made_plain.study, ROOT / "scripts", made_plain.folder, {"report": "en"}
-    )
+    written = render_partial(load_study(made_plain.study), Results(made_plain.folder))
+    assert written[0].parent == made_plain.folder / "partial"
     assert "Nothing was run again: no arm is recommended." in written[0].read_text()

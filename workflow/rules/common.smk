@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +14,6 @@ sys.path.insert(0, str(SCRIPTS.resolve()))
 
 from ablation.study import adaptive
 from ablation import report as reporting
-from ablation.report import incomplete
 from ablation.designs.factorial import FACTORIAL
 from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.designs import read_designs
@@ -137,8 +137,12 @@ def get_final_output():
         f"results/{STUDY.name}/grid.csv",
         *(f"results/{STUDY.name}/recommended/{name}" for name in RECOMMENDED),
         *get_confirmation(),
-        # What is planned is trained at once; what results decide waits for them.
-        *(metrics_of(GRID) if STUDY.adaptive else []),
+        # Each run by itself: Snakemake makes a missing file only for somebody who asks for it, and
+        # a report that is there asks no more.
+        *metrics_of(GRID),
+        # What results decide waits for them.
+        *[get_metrics] * STUDY.adaptive,
+        *[get_confirmation_metrics] * bool(STUDY.options["confirm"]),
     ]
 
 
@@ -331,6 +335,8 @@ def require_data():
         sys.exit(f"error: {error}")
 
 
-def render_partial_report():
-    """Render the report from the runs that are there, after one has failed."""
-    incomplete.render(STUDY.file, SCRIPTS, Path("results") / STUDY.name, LANGUAGES)
+def render_partial():
+    """Render the report of the runs that are there, after one has failed."""
+    command = [sys.executable, SCRIPTS / "render_partial.py", "--study", STUDY.file]
+    command += ["--results", Path("results") / STUDY.name, "--devices", str(TOLD or 0)]
+    subprocess.run(command, check=False)

@@ -1,54 +1,83 @@
-"""A report of what there is, when some runs have failed."""
+"""A report of the runs that are there, while others are missing: in partial/, until all are."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from ablation.evidence.effects import estimate_effects
+from ablation.evidence.failures import find_failed
+from ablation.evidence.health import check_health, health_json
+from ablation.evidence.metrics import collect, load_json, load_table, save_table
+from ablation.files import save_json, save_text
+from ablation.report.figures import draw_all
+from ablation.report.report import render_report
+from ablation.report.sources import load_sources
+from ablation.results import Results, remove_partial
+from ablation.study.adaptive import seeds_grid
+from ablation.study.study import Study
+from ablation.words.catalogue import LANGUAGES
 
 
-def render(study: Path, scripts: Path, results: Path, languages: Mapping[str, str]) -> list[Path]:
-    """The reports that could be rendered from the runs that are there.
-
-    Snakemake stops before the rules that need every run. The same scripts then run here, on what
-    is there; their outputs are older than the missing runs will be, so nothing has to be undone.
+def render_partial(study: Study, results: Results, devices: int | None = None) -> list[Path]:
+    """The reports of the runs that are there; none before the study is planned and prepared.
 
     Args:
-        study: study.yaml.
-        scripts: The folder of the scripts.
-        results: The study's results.
-        languages: The language of each report, by its name without ending.
+        study: The study.
+        results: Its results.
+        devices: As in `expand`.
     """
-    metrics, effects, health = (results / n for n in ("metrics.csv", "effects.json", "health.json"))
-    decided = results / "decided/grid.json"
-    grid = decided if decided.exists() else results / "grid.json"
-    runs, figures, profile = (results / n for n in ("runs", "figures", "data/profile.json"))
-    if not (grid.exists() and profile.exists()):
+    if not (results.planned_grid.is_file() and results.profile.is_file()):
         return []
-    common = ["--grid", grid, "--metrics", metrics]
-    drawn = [*common, "--effects", effects, "--runs", runs, "--profile", profile]
-    steps: list[tuple[str, list]] = [
-        ("collect_metrics", ["--grid", grid, "--runs", runs, "--output", metrics]),
-        ("estimate_effects", ["--study", study, *common, "--output", effects]),
-        ("draw_figures", [*drawn, "--output-dir", figures]),
-    ]
-    verdict = results / "confirmation/verdict.json"
-    confirmed = ["--confirmation", verdict] if verdict.exists() else []
-    watched = ["--grid", grid, "--runs", runs, "--profile", profile]
-    steps.append(("check_health", [*watched, "--output", health]))
-    reports = {results / f"{name}.md": language for name, language in languages.items()}
-    for report, language in reports.items():
-        arguments = ["--study", study, "--resolved", results / "resolved", *common]
-        arguments += ["--effects", effects, "--profile", profile]
-        arguments += ["--health", health, "--figures", figures, *confirmed]
-        arguments += ["--language", language, "--output", report]
-        steps.append(("render_report", arguments))
-    for script, arguments in steps:
-        command = [sys.executable, str(scripts / f"{script}.py"), *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            print(f"{script} failed: {done.stderr.strip()}", file=sys.stderr)
-            return []
-    print(f"rendered what there is: {', '.join(map(str, reports))}", file=sys.stderr)
-    return list(reports)
+    remove_partial(results)
+    try:
+        return _render_all(study, results.partial(), devices)
+    except BaseException:
+        remove_partial(results)  # nothing half written
+        raise
+
+
+def _render_all(study: Study, results: Results, devices: int | None) -> list[Path]:
+    grid = _grid_so_far(study, results, devices)
+    profile = load_json(results.profile)
+    save_table(collect(grid, results.runs), results.metrics)
+    table = load_table(results.metrics)
+    effects = estimate_effects(grid, table, study.options)
+    save_json(grid, results.partial_grid)
+    save_json(effects, results.effects)
+    draw_all(grid, table, effects, results.runs, profile, results.figures)
+    save_json(health_json(check_health(grid, results.runs, profile)), results.health)
+    return [_render(study, results, language) for language in LANGUAGES]
+
+
+def _grid_so_far(study: Study, results: Results, devices: int | None) -> dict[str, Any]:
+    """The grid as far as results have decided on it."""
+    sequential = study.options["sequential"]
+    if sequential:
+        looks = [results.look(number + 1) for number in range(len(sequential["looks"]) - 1)]
+        missing = next((place for place, look in enumerate(looks) if not look.is_file()), None)
+        decisions = [load_json(look) for look in looks[:missing]]
+        return seeds_grid(study, decisions, devices).as_json()
+    decided = study.adaptive and results.decided_grid.is_file()
+    return load_json(results.decided_grid if decided else results.planned_grid)
+
+
+def _render(study: Study, part: Results, language: str) -> Path:
+    grids = [part.partial_grid, part.candidates, part.confirmation_grid]
+    sources = load_sources(
+        part.resolved,
+        grids[0],
+        part.metrics,
+        part.effects,
+        study.file,
+        part.profile,
+        part.health,
+        language,
+        part.verdict,
+    )
+    failed = find_failed([load_json(path) for path in grids if path.is_file()], part)
+    output = part.report(language)
+    whole = replace(sources, partial=True, failed=failed)
+    save_text(render_report(whole, part.figures, output), output)
+    return output

@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 
+from ablation.evidence.failures import FailedRun
 from ablation.evidence.health import health_rows, read_health
 from ablation.evidence.outcomes import FINAL_SUFFIX
 from ablation.project import REPORT
@@ -34,7 +35,7 @@ from ablation.report.sources import SIDES, Sources
 from ablation.report.steadiness import steadiness_block
 from ablation.settings.catalogue import NO_OP, in_arm
 from ablation.study.claim import CONTRASTS
-from ablation.words.catalogue import cell, is_score, localized, signed
+from ablation.words.catalogue import cell, code, is_score, localized, signed
 
 TEMPLATE = REPORT / "report.md.j2"
 
@@ -63,7 +64,7 @@ def report_context(sources: Sources, figures: str | Path, output: str | Path) ->
         "title": localized(sources.study.get("title"), language),
         "date": sources.measured_at or t("not_measured"),
         "purpose": localized(sources.study.get("purpose"), language),
-        "summary": summary_lines(sources),
+        "summary": [*partial_lines(sources), *summary_lines(sources)],
         "files": {side: sources.file_name(side) for side in SIDES},
         "differences": [difference_row(sources, d) for d in sources.trained],
         "difference_notes": difference_notes(sources),
@@ -348,17 +349,39 @@ def mean_text(sources: Sources, summary: Mapping[str, Any], metric: str) -> str:
 
 
 def absent_lines(sources: Sources) -> list[str]:
-    """The runs that are missing or diverged, by arm."""
-    t, lines = sources.messages, []
+    """The runs that failed, and those that are missing or diverged, by arm."""
+    t = sources.messages
+    lines = [_failed_line(sources, run) for run in sources.failed]
+    told = {(run.variant, run.seed) for run in sources.failed}
+    variants = {arm["arm"]: arm["variant"] for arm in sources.grid["arms"]}
     for kind in ("missing", "diverged"):
         seeds: dict[str, list[str]] = {}
         for run in sources.effects[kind]:
+            if (variants[run["arm"]], run["seed"]) in told:
+                continue
             seeds.setdefault(run["arm"], []).append(str(run["seed"]))
         lines += [
             t(f"absent.{kind}", arm=sources.arm_title(arm), seeds=t.listing(numbers))
             for arm, numbers in seeds.items()
         ]
     return lines
+
+
+def _failed_line(sources: Sources, run: FailedRun) -> str:
+    """A run that failed, with the reason in its log and where that is."""
+    t = sources.messages
+    reason = code(run.reason) if run.reason else t("absent.no_reason")
+    arm = sources.arm_title(run.arm)
+    return t("absent.failed", arm=arm, seed=run.seed, reason=reason, log=run.log)
+
+
+def partial_lines(sources: Sources) -> list[str]:
+    """That the report is partial, where it is one."""
+    if not sources.partial:
+        return []
+    status = sources.runs.drop_duplicates(["variant", "seed"])["status"]
+    done = int(status.ne("missing").sum())
+    return [sources.messages("summary.partial", done=done, planned=len(status))]
 
 
 def health_lines(sources: Sources) -> list[dict[str, str]]:

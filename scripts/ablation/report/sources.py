@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ablation.errors import UserError
+from ablation.evidence.failures import FailedRun
 from ablation.evidence.metrics import COMPLETED, load_json, load_table
 from ablation.settings.catalogue import NO_OP, SETTINGS, group_of, in_arm
 from ablation.study.study import read_options
@@ -54,6 +55,8 @@ class Sources:
         health: health.json: warnings about the runs; empty where it was not made.
         messages: The catalogue.
         confirmation: confirmation/verdict.json: what fresh seeds say; empty where none were run.
+        partial: Whether it is the report of the runs that are there, while others are missing.
+        failed: The runs that were started and have not finished.
     """
 
     study: Mapping[str, Any]
@@ -68,6 +71,8 @@ class Sources:
     health: Mapping[str, Any]
     messages: Messages
     confirmation: Mapping[str, Any] = field(default_factory=dict)
+    partial: bool = False
+    failed: Sequence[FailedRun] = ()
 
     @property
     def metric(self) -> str:

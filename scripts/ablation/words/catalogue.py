@@ -290,6 +290,11 @@ def cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
+def code(text: str) -> str:
+    """Text of a file as code within a line, which nothing in it can end."""
+    return f"`{' '.join(text.split()).replace('`', chr(39))}`"
+
+
 def fence(text: str) -> str:
     """The marks of a code block that the text cannot close."""
     return "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))

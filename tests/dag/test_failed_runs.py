@@ -1,0 +1,118 @@
+"""A failed run: the report tells of it, and the next call trains it, and only it."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+from faked import FakedStudy
+
+pytestmark = pytest.mark.dag
+PLANTED = {"noise": 0.003, "lora_learning_rate": 0.3, "epochs": 0.2}
+LOG = "results/account_tax/logs/train_run/"
+
+
+def started(result: subprocess.CompletedProcess) -> dict[str, int]:
+    """How many jobs of each rule were started."""
+    text = result.stdout + result.stderr
+    names = re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):$", text, re.MULTILINE)
+    return {name: names.count(name) for name in sorted(set(names))}
+
+
+def nothing_to_do(result: subprocess.CompletedProcess) -> bool:
+    return "Nothing to be done" in result.stdout + result.stderr
+
+
+def test_the_next_call_trains_what_failed_and_only_that(faked: FakedStudy):
+    faked.write(seeds="[1, 2]")
+    failed = faked.call(PLANTED, "--keep-going", failing=["stage2-epochs/2"])
+    assert failed.returncode != 0 and len(faked.trained()) == 9
+    partial = faked.results / "partial"
+    for report, told in (("report.md", "9 of 10"), ("report.ko.md", "10개 중 9개")):
+        text = (partial / report).read_text()
+        assert told in text and f"`{LOG}" in text
+        assert "`RuntimeError: the disk of the run is <full> | 'no' room`" in text
+        assert "(figures/waterfall.svg)" in text and (partial / "figures/waterfall.svg").is_file()
+    contrasts = json.loads((partial / "effects.json").read_text())["contrasts"]
+    pairs = {one["id"]: one["improvement"]["n"] for one in contrasts}
+    assert pairs["stage:lora_learning_rate"] == 2 and pairs["stage:epochs"] == 1
+    outputs = ("report.md", "report.ko.md", "metrics.csv", "effects.json", "health.json", "figures")
+    assert not any((faked.results / name).exists() for name in outputs)
+
+    mended = faked.call(PLANTED)
+    assert mended.returncode == 0, mended.stderr
+    assert started(mended)["train_run"] == 1 and started(mended)["render_report"] == 2
+    assert len(faked.trained()) == 10
+    assert not partial.exists() and "partial" not in (faked.results / "report.md").read_text()
+    assert nothing_to_do(faked.call(PLANTED))
+
+    next(faked.results.glob("runs/*/seed-2/metrics.json")).unlink()
+    again = faked.call(PLANTED, "-n")
+    assert started(again)["train_run"] == 1
+
+
+def test_an_interrupted_study_goes_on_where_it_was(faked: FakedStudy):
+    faked.write(seeds="[1, 2]")
+    interrupted = subprocess.Popen(
+        faked.command(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=faked.environment(PLANTED, seconds=1),
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while len(faked.trained()) < 2:
+        assert time.monotonic() < deadline and interrupted.poll() is None
+        time.sleep(0.05)
+    interrupted.send_signal(signal.SIGINT)
+    said = interrupted.communicate(timeout=120)[0]
+    assert interrupted.returncode != 0 and "Traceback" not in said
+    done = said.count("(Rule: train_run)")  # what ends after the signal counts as interrupted
+    assert 2 <= done < 10 and not (faked.results / "report.md").exists()
+    again = faked.call(PLANTED)
+    assert again.returncode == 0, again.stderr
+    assert started(again)["train_run"] == 10 - done and len(faked.trained()) == 10
+
+
+def test_a_later_look_goes_on_with_the_run_that_failed(faked: FakedStudy):
+    faked.write("\nsequential: {looks: [3, 4], spending: pocock}\n")
+    open_still = {"noise": 0.006, "lora_learning_rate": 0.3}
+    failed = faked.call(open_still, "--keep-going", failing=["*/4"])
+    assert failed.returncode != 0 and {seed for _, seed in faked.trained()} == {1, 2, 3}
+    lost = started(failed)["train_run"] - 15
+    told = (faked.results / "partial/report.md").read_text()
+    assert f"15 of {15 + lost} planned runs" in told and told.count("seed 4: failed.") == lost
+    again = faked.call(open_still)
+    assert again.returncode == 0, again.stderr
+    assert started(again)["train_run"] == lost > 0
+    assert len(faked.trained()) == 15 + lost and (faked.results / "report.md").is_file()
+
+
+def test_a_greedy_path_goes_on_with_the_step_that_failed(faked: FakedStudy):
+    faked.write("\ndesigns: [{greedy_path: {directions: [forward]}}]\n", seeds="[1]")
+    failed = faked.call(PLANTED, failing=["only-remainder/1"])
+    assert failed.returncode != 0
+    assert "only-remainder, seed 1: failed." in (faked.results / "partial/report.md").read_text()
+    before = len(faked.trained())
+    again = faked.call(PLANTED)
+    assert again.returncode == 0, again.stderr
+    grid = json.loads((faked.results / "decided/grid.json").read_text())
+    assert started(again)["train_run"] == len(faked.trained()) - before
+    assert len(faked.trained()) == len({run["variant"] for run in grid["runs"]})
+
+
+def test_a_confirmation_goes_on_with_the_run_that_failed(faked: FakedStudy):
+    faked.write("\nconfirm: {seeds: [101, 102]}\n", seeds="[1, 2]")
+    failed = faked.call(PLANTED, "--keep-going", failing=["backup/102"])
+    assert failed.returncode != 0
+    assert "seed 102: failed." in (faked.results / "partial/report.md").read_text()
+    again = faked.call(PLANTED)
+    assert again.returncode == 0, again.stderr
+    assert started(again)["train_run"] == 1
+    assert (faked.results / "confirmation/verdict.json").is_file()
+    assert (faked.results / "report.md").is_file() and not (faked.results / "partial").exists()
