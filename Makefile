@@ -1,6 +1,7 @@
 # make setup   the environment in .venv, with the command `ablation`
 # make demo    the default study, end to end, without a GPU
 # make test    the whole test suite
+# make gpu-check   what a GPU does with this product, in one table; DRY=1 tries the program without
 # make bench   what the cached path saves, measured against plain Trainer + DeepSpeed
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV := .venv
 # Rules call `python`; it must be the one of the environment.
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
-.PHONY: setup demo test bench
+.PHONY: setup demo test bench gpu-check
 
 setup: $(VENV)/installed
 
@@ -28,3 +29,6 @@ test: setup
 bench: setup
 	$(RUN) snakemake --cores all results/debian_sections/model/model.json --config study=debian_sections
 	$(RUN) python benchmarks/bench.py
+
+gpu-check: setup
+	$(RUN) python tests/gpu/check.py $(if $(DRY),--dry)
