@@ -24,7 +24,6 @@ import simulated
 from simulated import Plan
 
 from ablation.evidence import sequential
-from ablation.evidence.statistics import t_interval
 
 SEEDS = (3, 5, 8, 12)
 LOOKS = ((3, 5, 8), (3, 5, 8, 12), sequential.LOOKS)
@@ -55,7 +54,7 @@ def coverage(studies: int) -> Iterator[Row]:
         found = []
         for n in SEEDS:
             draws = noise(np.random.default_rng(n), (4 * studies, n))
-            ends = np.array([t_interval(row) for row in draws])
+            ends = np.array([simulated.t_interval(row) for row in draws])
             found.append(f"n={n} {np.mean((ends[:, 0] <= 0) & (ends[:, 1] >= 0)):.3f}")
         yield f"95 % interval covers: {name}", "  ".join(found)
 

@@ -12,7 +12,7 @@ import argparse
 
 from ablation.cli import run
 from ablation.evidence.decisions import choose_confirmation
-from ablation.evidence.metrics import load_json
+from ablation.evidence.effects import load_effects
 from ablation.evidence.recommended import recommended_arm
 from ablation.files import save_json
 from ablation.study.adaptive import candidates, confirmation_grid
@@ -32,7 +32,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    study, effects = load_study(args.study), load_json(args.effects)
+    study, effects = load_study(args.study), load_effects(args.effects)
     decision = choose_confirmation(effects, recommended_arm(effects), load_grid(args.grid))
     grid = confirmation_grid(study, candidates(study, args.devices or None), decision)
     save_json(decision, args.decision)

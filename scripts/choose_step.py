@@ -40,7 +40,7 @@ def main(args: argparse.Namespace) -> None:
     previous = [load_json(path) for path in args.previous]
     base, found = step_arms(study, among, args.direction, previous)
     grid = Grid(study.name, [base, *found.values()], study.first_seeds())
-    runs = collect(grid.as_json(), args.runs)
+    runs = collect(grid, args.runs)
     metric = study.options["metric"]
     decision = choose_step(base, found, runs, metric, args.direction, args.step)
     save_json(decision, args.output)

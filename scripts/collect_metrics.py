@@ -10,7 +10,8 @@ import argparse
 import logging
 
 from ablation.cli import run
-from ablation.evidence.metrics import collect, load_json, save_table
+from ablation.evidence.metrics import collect, save_table
+from ablation.study.grid import load_grid
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Collect and write."""
-    table = collect(load_json(args.grid), args.runs)
+    table = collect(load_grid(args.grid), args.runs)
     save_table(table, args.output)
     counts = table["status"].value_counts().to_dict()
     logger.info("%d rows: %s", len(table), ", ".join(f"{n} {s}" for s, n in counts.items()))

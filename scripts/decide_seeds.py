@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     study = load_study(args.study)
     grid = seeds_grid(study, [load_json(path) for path in args.previous], args.devices or None)
-    runs = collect(grid.as_json(), args.runs)
+    runs = collect(grid, args.runs)
     options, metric = study.options["sequential"], study.options["metric"]
     decision = decide_seeds(grid, runs, study.all_seeds(), options, metric, args.look)
     save_json(decision, args.output)

@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 from ablation.cli import run
+from ablation.evidence.effects import load_effects
 from ablation.evidence.metrics import load_json, load_table
 from ablation.report.figures import draw_all
 
@@ -34,7 +35,7 @@ def main(args: argparse.Namespace) -> None:
     draw_all(
         load_json(args.grid),
         load_table(args.metrics),
-        load_json(args.effects),
+        load_effects(args.effects),
         args.runs,
         profile,
         args.output_dir,

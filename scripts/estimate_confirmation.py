@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 
 from ablation.cli import run
-from ablation.evidence.confirmation import estimate_confirmation
-from ablation.evidence.metrics import load_json, load_table
-from ablation.files import save_json
+from ablation.evidence.confirmation import estimate_confirmation, save_confirmation
+from ablation.evidence.metrics import load_table
+from ablation.study.grid import load_grid
 from ablation.study.study import load_study
 
 
@@ -28,8 +28,8 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     metric = load_study(args.study).options["metric"]
-    found = estimate_confirmation(load_json(args.grid), load_table(args.metrics), metric)
-    save_json(found, args.output)
+    found = estimate_confirmation(load_grid(args.grid), load_table(args.metrics), metric)
+    save_confirmation(found, args.output)
 
 
 if __name__ == "__main__":

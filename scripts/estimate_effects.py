@@ -8,12 +8,12 @@
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
 
 from ablation.cli import run
-from ablation.evidence.effects import estimate_effects
-from ablation.evidence.metrics import load_json, load_table
+from ablation.evidence.effects import save_effects
+from ablation.evidence.estimate import estimate_effects
+from ablation.evidence.metrics import load_table
+from ablation.study.grid import load_grid
 from ablation.study.study import read_options
 
 
@@ -30,10 +30,9 @@ def parse_args() -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     """Estimate and write."""
     effects = estimate_effects(
-        load_json(args.grid), load_table(args.metrics), read_options(args.study)
+        load_grid(args.grid), load_table(args.metrics), read_options(args.study)
     )
-    text = json.dumps(effects, ensure_ascii=False, indent=1, allow_nan=False)
-    Path(args.output).write_text(text + "\n", encoding="utf-8")
+    save_effects(effects, args.output)
 
 
 if __name__ == "__main__":

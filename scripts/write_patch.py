@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 from ablation.cli import run
-from ablation.evidence.metrics import load_json
+from ablation.evidence.effects import load_effects
 from ablation.evidence.recommended import recommended_arm
 from ablation.files import save_text
 from ablation.report.patch import patch_text, recommended_rewrite
@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     study = load_study(args.study)
-    arm = args.arm or recommended_arm(load_json(args.effects))
+    arm = args.arm or recommended_arm(load_effects(args.effects))
     found = recommended_rewrite(study, arm)
     output = Path(args.output_config)
     for number, (path, text) in enumerate(found.after.items()):

@@ -13,10 +13,11 @@ from math import sqrt
 import numpy as np
 from scipy import special, stats
 
-from ablation.evidence import families, inference, sequential, twoway
+from ablation.evidence import family, inference, sequential, twoway
 from ablation.evidence.claims import MULTIPLES, Impact, judge_impact
-from ablation.evidence.families import Evidence, Series
+from ablation.evidence.family import Evidence, Series
 from ablation.evidence.moderated import prior_freedom
+from ablation.evidence.spread import spread_of
 
 GAP = "gap"
 
@@ -56,7 +57,7 @@ def names(columns: int) -> list[str]:
 def series_of(differences: np.ndarray) -> list[Series]:
     """The planned contrasts of a study."""
     return [
-        Series(name, dict(enumerate(column.tolist())), True)
+        Series(id=name, values=dict(enumerate(column.tolist())), planned=True)
         for name, column in zip(names(differences.shape[1]), differences.T, strict=True)
     ]
 
@@ -66,7 +67,7 @@ def weigh(
 ) -> dict[str, tuple[Series, Evidence]]:
     """Each contrast with its evidence, through the code that the product runs."""
     series = series_of(differences)
-    evidence = families.weigh(series, delta, plan)
+    evidence = family.weigh(series, delta, plan)
     return {one.id: (one, evidence[one.id]) for one in series}
 
 
@@ -80,12 +81,20 @@ def impacts(differences: np.ndarray, delta: float = 0.1) -> dict[str, Impact]:
 
 def fixed_status(values: np.ndarray, plan: sequential.Plan) -> str:
     """The verdict that a plan's most seeds would give without looks: Bonferroni, 90 % interval."""
-    p = inference.t_test(values)
-    if p is not None and p <= plan.alpha / plan.families:
-        return sequential.SUPERIOR if values.mean() > 0 else sequential.INFERIOR
-    equivalence = inference.tost(values, float(plan.delta or 0.0)).p
-    equal = equivalence is not None and equivalence <= 0.05
+    spread, mean = spread_of(values), float(values.mean())
+    if spread is None:
+        return sequential.UNDECIDED
+    if spread.p(mean) <= plan.alpha / plan.families:
+        return sequential.SUPERIOR if mean > 0 else sequential.INFERIOR
+    equal = spread.equivalence_p(mean, float(plan.delta or 0.0)) <= 0.05
     return sequential.EQUIVALENT if equal else sequential.UNDECIDED
+
+
+def t_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
+    """The t interval of a mean, through the code that the product runs."""
+    spread = spread_of(values)
+    assert spread is not None
+    return spread.interval(float(np.mean(values)), confidence)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import yaml
 
 from ablation.designs import read_designs
 from ablation.designs.greedy_path import GREEDY_PATH
-from ablation.evidence.confirmation import estimate_confirmation
+from ablation.evidence.confirmation import Confirmation, estimate_confirmation
 from ablation.evidence.decisions import choose_step
 from ablation.evidence.metrics import collect
 from ablation.settings.schedules import learning_rates, steps_per_epoch, total_steps
@@ -279,7 +279,7 @@ def _walk(made: Synthetic, effects: Mapping[str, float], noise: float) -> None:
         for step in range(1, steps_of_path(study) + 1):
             base, found = step_arms(study, among, direction, path)
             here = Grid(study.name, [base, *found.values()], study.first_seeds())
-            runs = collect(here.as_json(), made.runs)
+            runs = collect(here, made.runs)
             metric = study.options["metric"]
             path.append(choose_step(base, found, runs, metric, direction, step))
         decisions += path
@@ -289,11 +289,11 @@ def _walk(made: Synthetic, effects: Mapping[str, float], noise: float) -> None:
 
 def confirm(
     made: Synthetic, decision: Mapping[str, Any], effects: Mapping[str, float], noise: float = 0.006
-) -> dict[str, Any]:
+) -> Confirmation:
     """The verdict of fresh seeds, on runs that are made here as those of the study were."""
     study = load_study(made.study)
-    grid = confirmation_grid(study, candidates(study), decision).as_json()
-    _write_runs(made, grid, effects, noise, set(), set())
+    grid = confirmation_grid(study, candidates(study), decision)
+    _write_runs(made, grid.as_json(), effects, noise, set(), set())
     return estimate_confirmation(grid, collect(grid, made.runs), study.options["metric"])
 
 

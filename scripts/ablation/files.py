@@ -5,6 +5,24 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
+
+from ablation.errors import UserError
+
+
+def load_json(path: str | Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        UserError: the file is not there or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError("the file is not there", file=path) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        line = getattr(error, "lineno", None)
+        raise UserError(f"the file is not JSON ({error})", file=path, line=line) from None
 
 
 def save_json(data: object, path: str | Path) -> None:

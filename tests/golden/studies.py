@@ -11,8 +11,10 @@ from typing import Any
 import yaml
 from synthetic import STUDY, Synthetic, build_study, confirm
 
+from ablation.evidence.confirmation import save_confirmation
 from ablation.evidence.decisions import choose_confirmation, decide_seeds
-from ablation.evidence.effects import estimate_effects
+from ablation.evidence.effects import load_effects, save_effects
+from ablation.evidence.estimate import estimate_effects
 from ablation.evidence.health import check_health, health_json
 from ablation.evidence.metrics import collect, load_json, load_table, save_table
 from ablation.evidence.recommended import recommended_arm
@@ -88,7 +90,7 @@ def confirmed(root: Path) -> Synthetic:
     study, decisions = load_study(made.study), []
     for look in (1, 2):
         grid = seeds_grid(study, decisions)
-        runs = collect(grid.as_json(), made.runs)
+        runs = collect(grid, made.runs)
         sequential, metric = study.options["sequential"], study.options["metric"]
         decisions.append(decide_seeds(grid, runs, study.all_seeds(), sequential, metric, look))
         if decisions[-1]["stop"]:
@@ -117,7 +119,7 @@ def outputs(name: str, root: Path) -> dict[str, str]:
     for file, language in REPORTS.items():
         found[file] = _report(made, language, verdict)
     study = load_study(made.study)
-    arm = recommended_arm(load_json(made.folder / "effects.json"))
+    arm = recommended_arm(load_effects(made.folder / "effects.json"))
     rewrite = recommended_rewrite(study, arm)
     found |= {f"recommended/{path.name}": text for path, text in rewrite.after.items()}
     found["recommended/training.patch"] = patch_text(rewrite, study.folder)
@@ -125,19 +127,20 @@ def outputs(name: str, root: Path) -> dict[str, str]:
 
 
 def _analyze(made: Synthetic) -> None:
-    grid = load_json(made.grid)
+    grid = load_grid(made.grid)
     save_table(collect(grid, made.runs), made.folder / "metrics.csv")
     table = load_table(made.folder / "metrics.csv")
-    save_json(estimate_effects(grid, table, read_options(made.study)), made.folder / "effects.json")
-    warnings = check_health(grid, made.runs, load_json(made.profile))
+    effects = estimate_effects(grid, table, read_options(made.study))
+    save_effects(effects, made.folder / "effects.json")
+    warnings = check_health(load_json(made.grid), made.runs, load_json(made.profile))
     save_json(health_json(warnings), made.folder / "health.json")
 
 
 def _confirm(made: Synthetic) -> Path:
-    effects = load_json(made.folder / "effects.json")
+    effects = load_effects(made.folder / "effects.json")
     decision = choose_confirmation(effects, recommended_arm(effects), load_grid(made.grid))
     path = made.folder / "confirmation.json"
-    save_json(confirm(made, decision, CONFIRMED_EFFECTS), path)
+    save_confirmation(confirm(made, decision, CONFIRMED_EFFECTS), path)
     return path
 
 

@@ -44,9 +44,9 @@ def test_an_interval_reaches_every_level_between_its_ends():
 
 
 def test_a_study_may_set_its_own_thresholds_if_they_rise():
-    assert level_of(0.04, DELTA, multiples_of({"impact_multiples": {"high": 3}})) == "HIGH"
+    assert level_of(0.04, DELTA, multiples_of({"high": 3})) == "HIGH"
     with pytest.raises(UserError, match="rise from low to high"):
-        multiples_of({"impact_multiples": {"high": 1.5}})
+        multiples_of({"high": 1.5})
 
 
 def test_an_effect_away_from_zero_has_a_level_and_a_direction():

@@ -14,9 +14,11 @@ from ablation.designs.fractions import design_of, resolution
 from ablation.designs.staged import staged_plan
 from ablation.errors import UserError
 from ablation.evidence import sequential
-from ablation.evidence.decisions import Planned, decide_seeds, improvements, planned_contrasts
-from ablation.evidence.effects import estimate_effects
+from ablation.evidence.contrast import Contrast, planned_contrasts, values_of
+from ablation.evidence.decisions import decide_seeds
+from ablation.evidence.estimate import estimate_effects
 from ablation.evidence.metrics import collect
+from ablation.evidence.spread import spread_of
 from ablation.files import save_json
 from ablation.study.adaptive import candidates, seeds_grid, step_arms, steps_of_path
 from ablation.study.grid import describe, expand, load_grid
@@ -459,7 +461,7 @@ def test_a_decision_names_what_it_is_waiting_for(study, tmp_path):
     for arm, own in zip(grid.arms, values, strict=True):
         for seed, value in zip(grid.seeds, own, strict=True):
             fake_run(tmp_path / arm.variant / f"seed-{seed}" / "metrics.json", value)
-    runs = collect(grid.as_json(), tmp_path)
+    runs = collect(grid, tmp_path)
     options, metric = loaded.options["sequential"], loaded.options["metric"]
     decision = decide_seeds(grid, runs, loaded.all_seeds(), options, metric, 1)
     assert (decision["stop"], decision["reason"]) == (False, "continue")
@@ -483,24 +485,25 @@ def test_the_family_of_a_decision_is_the_one_of_the_effects(study, tmp_path):
         for place, seed in enumerate(grid.seeds if arm.seeds is None else arm.seeds):
             value = random.Random(10 * number + place).gauss(0.4 + len(arm.stages) / 50, 0.01)
             fake_run(tmp_path / arm.variant / f"seed-{seed}" / "metrics.json", value)
-    runs = collect(grid.as_json(), tmp_path)
+    runs = collect(grid, tmp_path)
     options, metric = loaded.options["sequential"], loaded.options["metric"]
     decision = decide_seeds(grid, runs, loaded.all_seeds(), options, metric, 1)
-    effects = estimate_effects(grid.as_json(), runs, loaded.options | {"claims": {}})
-    assert {c["id"] for c in decision["contrasts"]} == set(effects["family"]["members"])
-    assert decision["family"] == effects["sequential"]["families"]
-    here, there = (
-        {c["id"]: (c["status"], c["reason"]) for c in found["contrasts"]}
-        for found in (decision, effects["sequential"])
-    )
+    effects = estimate_effects(grid, runs, loaded.options | {"claims": {}})
+    assert {c["id"] for c in decision["contrasts"]} == set(effects.family.members)
+    assert decision["family"] == effects.sequential.families
+    here = {c["id"]: (c["status"], c["reason"]) for c in decision["contrasts"]}
+    decided = {c.id: c.decision for c in effects.sequential.contrasts}
+    there = {name: (one.status, one.reason) for name, one in decided.items()}
     assert here == there
 
 
 def test_equal_differences_of_counts_have_no_spread():
     counts = {"arm": [501, 507, 511], "reference": [498, 504, 508]}
     table = pd.DataFrame(counts, index=[1, 2, 3]) / 1001
-    found = improvements(table, Planned("gap", "staged", {"arm": 1.0, "reference": -1.0}))
-    assert len(set(found.values())) == 1 and found[1] == pytest.approx(3 / 1001)
+    weights = {"arm": 1.0, "reference": -1.0}
+    gap = Contrast(id="gap", role="gap", factor=None, design="staged", weights=weights)
+    found = values_of([gap], table)["gap"]
+    assert found[1] == pytest.approx(3 / 1001) and spread_of(list(found.values())) is None
 
 
 def test_a_greedy_path_has_all_sets_of_factors_to_choose_from(study):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import copy
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -9,143 +9,145 @@ import pytest
 from synthetic import STUDY, build_study
 
 from ablation.errors import UserError
-from ablation.evidence.effects import estimate_effects
-from ablation.evidence.metrics import collect, load_json
+from ablation.evidence.effects import Effect, Effects, load_effects, save_effects
+from ablation.evidence.estimate import estimate_effects
+from ablation.evidence.metrics import collect
 from ablation.evidence.outcomes import long_table, quantities
+from ablation.evidence.stability import Divergences
+from ablation.study.grid import load_grid
 
 ALL = ("current", "stage1-lora_lr", "stage2-epochs", "stage3-regularisation", "backup")
 
 
-def effects_of(root: Path, study=STUDY, **kwargs) -> dict:
+def effects_of(root: Path, study=STUDY, **kwargs) -> Effects:
     made = build_study(root, study=study, **kwargs)
-    grid = load_json(made.grid)
+    grid = load_grid(made.grid)
     found = estimate_effects(grid, collect(grid, made.runs), study)
-    json.dumps(found, allow_nan=False)
+    save_effects(found, root / "effects.json")
+    assert load_effects(root / "effects.json") == found
     return found
 
 
-def by_id(effects: dict) -> dict[str, dict]:
-    return {contrast["id"]: contrast for contrast in effects["contrasts"]}
+def by_id(effects: Effects) -> dict[str, Effect]:
+    return effects.by_id
 
 
 @pytest.fixture(scope="module")
-def complete(tmp_path_factory) -> dict:
+def complete(tmp_path_factory) -> Effects:
     return effects_of(tmp_path_factory.mktemp("complete"), seeds=(1, 2, 3, 4))
 
 
 def test_planted_effects_are_found_within_their_intervals(complete):
     found = by_id(complete)
     for name, planted in (("stage:lora_lr", -0.08), ("stage:epochs", 0.19)):
-        improvement = found[name]["improvement"]
-        assert improvement["low"] - 0.01 <= planted <= improvement["high"] + 0.01
-        assert improvement["n"] == 4
-    assert found["stage:lora_lr"]["impact"]["direction"] == "hurts"
-    assert found["stage:epochs"]["impact"]["level"] == "HIGH"
+        improvement = found[name].improvement
+        assert improvement.low - 0.01 <= planted <= improvement.high + 0.01
+        assert improvement.n == 4
+    assert found["stage:lora_lr"].impact.direction == "hurts"
+    assert found["stage:epochs"].impact.level == "HIGH"
 
 
 def test_the_steps_of_the_path_add_up_to_the_gap(complete):
     found = by_id(complete)
-    steps = [c for c in complete["contrasts"] if c["kind"] in ("stage", "remainder")]
-    total = sum(step["improvement"]["estimate"] for step in steps)
-    assert total == pytest.approx(found["gap"]["improvement"]["estimate"], abs=1e-12)
-    assert sum(step["share"]["estimate"] for step in steps) == pytest.approx(1.0)
+    steps = complete.path
+    total = sum(step.improvement.estimate for step in steps)
+    assert total == pytest.approx(found["gap"].improvement.estimate, abs=1e-12)
+    assert sum(step.share.estimate for step in steps) == pytest.approx(1.0)
 
 
 def test_every_difference_belongs_to_exactly_one_step(complete):
-    steps = [c for c in complete["contrasts"] if c["kind"] in ("stage", "remainder")]
-    settings = [name for step in steps for name in step["settings"]]
-    assert sorted(settings) == sorted(by_id(complete)["gap"]["settings"])
+    steps = complete.path
+    settings = [name for step in steps for name in step.settings]
+    assert sorted(settings) == sorted(by_id(complete)["gap"].settings)
     assert len(settings) == len(set(settings))
 
 
 def test_causes_are_ranked_by_size_whatever_the_sign(complete):
-    assert complete["ranking"][:2] == ["stage:epochs", "stage:lora_lr"]
+    assert complete.ranking[:2] == ("stage:epochs", "stage:lora_lr")
 
 
 def test_a_claim_of_high_impact_is_refuted_when_the_stage_hurts(complete):
-    verdicts = {claim["setting"]: claim["verdict"] for claim in complete["claims"]["impact"]}
+    verdicts = {claim.setting: claim.verdict for claim in complete.claims.impact}
     assert verdicts["lora.r"] == "refuted"
     assert verdicts["num_train_epochs"] == "confirmed"
 
 
 def test_claims_in_numbers_carry_estimate_interval_and_n(complete):
-    claims = {claim["id"]: claim for claim in complete["claims"]["statements"]}
+    claims = {claim.id: claim for claim in complete.claims.statements}
     accuracy = claims["accuracy"]
-    assert accuracy["verdict"] == "confirmed"
-    assert accuracy["interval_low"] < accuracy["estimate"] < accuracy["interval_high"]
-    assert accuracy["n"] == 4
-    assert claims["time"]["estimate"] == pytest.approx(3.0, rel=0.1)
+    assert accuracy.verdict == "confirmed"
+    assert accuracy.interval_low < accuracy.estimate < accuracy.interval_high
+    assert accuracy.n == 4
+    assert claims["time"].estimate == pytest.approx(3.0, rel=0.1)
 
 
 def test_a_contrast_uses_the_seeds_both_arms_have(tmp_path):
     missing = [("stage2-epochs", 1), ("backup", 3)]
     found = effects_of(tmp_path, missing=missing)
     contrasts = by_id(found)
-    assert contrasts["stage:epochs"]["improvement"]["seeds"] == [2, 3]
-    assert contrasts["stage:lora_lr"]["improvement"]["seeds"] == [1, 2, 3]
-    assert contrasts["gap"]["improvement"]["seeds"] == [1, 2]
-    assert {(run["arm"], run["seed"]) for run in found["missing"]} == set(missing)
+    assert contrasts["stage:epochs"].improvement.seeds == (2, 3)
+    assert contrasts["stage:lora_lr"].improvement.seeds == (1, 2, 3)
+    assert contrasts["gap"].improvement.seeds == (1, 2)
+    assert {(run.arm, run.seed) for run in found.missing} == set(missing)
 
 
 def test_a_diverged_run_is_the_worst_outcome_and_is_named(tmp_path):
     found = effects_of(tmp_path, diverged=[("stage1-lora_lr", 2)])
-    arm = next(arm for arm in found["arms"] if arm["arm"] == "stage1-lora_lr")
-    assert arm["diverged"] == [2]
-    assert arm["means"]["eval_accuracy"]["values"]["2"] == 0.0
-    others = [a["means"]["eval_loss"]["values"].values() for a in found["arms"]]
-    assert arm["means"]["eval_loss"]["values"]["2"] == max(v for values in others for v in values)
-    assert "2" not in arm["means"]["train_runtime"]["values"]
-    assert [run["seed"] for run in found["diverged"]] == [2]
+    arm = next(arm for arm in found.arms if arm.arm == "stage1-lora_lr")
+    assert arm.diverged == (2,)
+    assert arm.means["eval_accuracy"].values[2] == 0.0
+    others = [a.means["eval_loss"].values.values() for a in found.arms]
+    assert arm.means["eval_loss"].values[2] == max(v for values in others for v in values)
+    assert 2 not in arm.means["train_runtime"].values
+    assert [run.seed for run in found.diverged] == [2]
 
 
 def test_one_seed_gives_estimates_without_intervals_and_no_level(tmp_path):
     gap = by_id(effects_of(tmp_path, seeds=(1,)))["gap"]
-    assert gap["improvement"]["no_interval"] == "one_seed"
-    assert gap["impact"]["level"] == "undecided"
+    assert gap.improvement.no_interval == "one_seed"
+    assert gap.impact.level == "undecided"
 
 
 def test_no_run_at_all_still_gives_effects(tmp_path):
     runs = [(arm, seed) for arm in ALL for seed in (1, 2, 3)]
     found = effects_of(tmp_path, missing=runs)
-    assert len(found["missing"]) == 15
-    assert by_id(found)["gap"]["improvement"]["n"] == 0
+    assert len(found.missing) == 15
+    assert by_id(found)["gap"].improvement.n == 0
 
 
 def test_noise_makes_no_share_of_the_gap(tmp_path):
     nothing = dict.fromkeys(("lora_lr", "epochs", "regularisation", "remainder"), 0.0)
     found = effects_of(tmp_path, effects=nothing, noise=0.05)
-    assert all(contrast["share"] is None for contrast in found["contrasts"])
+    assert all(contrast.share is None for contrast in found.contrasts)
 
 
 def test_arms_with_one_variant_differ_by_exactly_zero(tmp_path):
     study = copy.deepcopy(STUDY)
     made = build_study(tmp_path, study=study)
-    grid = load_json(made.grid)
-    arms = {arm["arm"]: arm for arm in grid["arms"]}
-    last, backup = arms["stage3-regularisation"], arms["backup"]
-    last["variant"], last["changed"] = backup["variant"], backup["changed"]
-    for run in grid["runs"]:
-        run["variant"] = arms[run["arm"]]["variant"]
+    grid = load_grid(made.grid)
+    backup = grid.arms[-1]
+    twin = replace(grid.arms[-2], settings=backup.settings, changed=backup.changed)
+    grid = replace(grid, arms=[*grid.arms[:-2], twin, backup])
     found = estimate_effects(grid, collect(grid, made.runs), study)
     remainder = by_id(found)["remainder"]
-    assert remainder["one_run"] and remainder["improvement"]["high"] == 0.0
-    assert remainder["impact"]["level"] == "NONE"
-    assert "remainder" not in found["ranking"]
+    assert remainder.one_run and remainder.improvement.high == 0.0
+    assert remainder.impact.level == "NONE"
+    assert "remainder" not in found.ranking
 
 
 def test_lower_is_better_is_an_argument(tmp_path):
     metric = {"name": "eval_loss", "higher_is_better": False, "delta": 0.05}
     study = {**STUDY, "metric": metric, "claims": {}}
     epochs = by_id(effects_of(tmp_path, study=study))["stage:epochs"]
-    assert epochs["quantities"]["eval_loss"]["estimate"] < 0
-    assert epochs["improvement"]["estimate"] > 0
-    assert epochs["impact"]["direction"] == "helps"
+    assert epochs.pair.quantities["eval_loss"].estimate < 0
+    assert epochs.improvement.estimate > 0
+    assert epochs.impact.direction == "helps"
 
 
 def test_final_weights_are_compared_beside_the_selected_ones(complete):
-    gap = by_id(complete)["gap"]["quantities"]
-    assert gap["eval_accuracy.final"]["estimate"] == pytest.approx(
-        gap["eval_accuracy"]["estimate"] + 0.004
+    gap = by_id(complete)["gap"].pair.quantities
+    assert gap["eval_accuracy.final"].estimate == pytest.approx(
+        gap["eval_accuracy"].estimate + 0.004
     )
 
 
@@ -174,9 +176,9 @@ def test_the_spread_between_seeds_is_compared_as_a_ratio(tmp_path):
         "unit": "relative_reduction",
     }
     study["claims"]["statements"] = [{**spread, "low": 0.5, "high": 0.7}]
-    claim = effects_of(tmp_path, study=study)["claims"]["statements"][0]
-    assert claim["interval_low"] < claim["estimate"] < claim["interval_high"] < 1
-    assert claim["verdict"] == "undecided" and claim["seeds_to_decide"] > 3
+    claim = effects_of(tmp_path, study=study).claims.statements[0]
+    assert claim.interval_low < claim.estimate < claim.interval_high < 1
+    assert claim.verdict == "undecided" and claim.seeds_to_decide > 3
 
 
 def test_a_column_that_no_run_has_gives_no_values():
@@ -191,7 +193,7 @@ def test_a_claim_about_one_setting_of_the_remainder_gets_no_verdict(tmp_path):
         {"setting": "data.extract_ratio", "impact": "LOW"},
         {"setting": "lora.bias", "impact": "LOW"},
     ]
-    verdicts = [claim["verdict"] for claim in effects_of(tmp_path, study=study)["claims"]["impact"]]
+    verdicts = [claim.verdict for claim in effects_of(tmp_path, study=study).claims.impact]
     assert verdicts == ["not_separated", "no_difference"]
 
 
@@ -200,54 +202,53 @@ def test_a_diverged_run_loses_its_pair_and_counts_in_stability(tmp_path):
     study = {**STUDY, "metric": metric, "claims": {}}
     found = by_id(effects_of(tmp_path, study=study, diverged=[("stage2-epochs", 2)]))
     step = found["stage:epochs"]
-    odds = step["probability_of_improvement"]
-    assert (odds["wins"], odds["losses"], odds["ties"]) == (2, 1, 0)
-    assert step["stability"]["divergences"] == {"arm": 1, "reference": 0, "n": 3, "p": 1.0}
-    assert step["stability"]["verdict"] != "steadier"
+    odds = step.odds
+    assert (odds.wins, odds.losses, odds.ties) == (2, 1, 0)
+    assert step.pair.stability.divergences == Divergences(1, 0, 3, 1.0)
+    assert step.pair.stability.verdict != "steadier"
 
 
 def test_every_planned_effect_carries_its_corrected_evidence(complete):
-    assert complete["schema_version"] == 2
-    assert complete["family"]["members"] == [
+    assert complete.schema_version == 3
+    assert complete.family.members == (
         "stage:lora_lr",
         "stage:epochs",
         "stage:regularisation",
         "remainder",
         "gap",
-    ]
-    for name in complete["family"]["members"]:
+    )
+    assert complete.family.sign_flip_floor == 0.125
+    for name in complete.family.members:
         one = by_id(complete)[name]
-        family, own = one["family"], one["improvement"]
-        assert family["p"] <= family["p_adjusted"] <= min(1.0, 5 * family["p"])
-        assert family["floor"] == 0.125 and "4 seeds cannot" in family["floor_in_words"]
-        ends = one["simultaneous"]
-        assert ends["low"] < own["low"] < own["high"] < ends["high"]
-        assert one["tost"]["equivalent"] == (one["impact"]["equivalent"])
+        found, own = one.evidence, one.improvement
+        assert found.p <= found.p_adjusted <= min(1.0, 5 * found.p)
+        assert found.low < own.low < own.high < found.high
+        assert found.equivalent == one.impact.equivalent
 
 
 def test_what_is_sure_alone_may_be_undecided_in_the_family(tmp_path):
     found = by_id(effects_of(tmp_path, seeds=(1, 2), effects={"epochs": 0.19}))
     step = found["stage:epochs"]
-    assert step["impact"]["level"] == "undecided"
-    assert step["impact"]["seeds_to_decide"] == 3
+    assert step.impact.level == "undecided"
+    assert step.impact.seeds_to_decide == 3
 
 
 def test_ties_with_looks_are_told_alike_everywhere(tmp_path):
     """A metric at its ceiling has no interval; arms that computed the same are surely equal."""
     study = copy.deepcopy(STUDY) | {"sequential": {"looks": [3, 5]}}
     made = build_study(tmp_path, study=study, seeds=(1, 2, 3))
-    grid = load_json(made.grid)
+    grid = load_grid(made.grid)
     runs = collect(grid, made.runs)
     runs["quality.selected.eval_accuracy"] = 1.0
     for arm in ("stage1-lora_lr", "stage2-epochs"):
         for column in ("quality.selected.eval_loss", "optimisation.final_loss"):
             runs.loc[runs["arm"] == arm, column] = 0.5
     found = estimate_effects(grid, runs, study)
-    status = {one["id"]: one["status"] for one in found["sequential"]["contrasts"]}
+    status = {one.id: one.decision.status for one in found.sequential.contrasts}
     for name, level, word in (
         ("stage:epochs", "NONE", "equivalent"),
         ("stage:regularisation", "undecided", "undecided"),
     ):
         one = by_id(found)[name]
-        assert (one["impact"]["level"], status[name]) == (level, word)
-        assert one["tost"]["equivalent"] == (word == "equivalent")
+        assert (one.impact.level, status[name]) == (level, word)
+        assert one.evidence.equivalent == (word == "equivalent")

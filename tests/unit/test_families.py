@@ -1,17 +1,25 @@
 from __future__ import annotations
 
 import copy
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from synthetic import STUDY, build_study
 
-from ablation.evidence import families, sequential
-from ablation.evidence.decisions import planned_contrasts
-from ablation.evidence.effects import estimate_effects
-from ablation.evidence.families import Series, weigh
-from ablation.evidence.metrics import collect, load_json
+from ablation.evidence import family, sequential
+from ablation.evidence.contrast import (
+    CHAIN,
+    GREEDY_DIFFERENCE,
+    INTERACTION,
+    MAIN,
+    SHAPLEY,
+    planned_contrasts,
+)
+from ablation.evidence.effects import Effects
+from ablation.evidence.estimate import estimate_effects
+from ablation.evidence.family import Series, weigh
+from ablation.evidence.metrics import collect
 from ablation.study.grid import load_grid
 
 DESIGNS = [
@@ -27,7 +35,7 @@ PLANTED = {"lora_lr": -0.08, "epochs": 0.19, "regularisation": 0.004, "remainder
 
 
 def series(name: str, *values: float, planned: bool = True, identical: bool = False) -> Series:
-    return Series(name, dict(enumerate(values)), planned, identical)
+    return Series(id=name, values=dict(enumerate(values)), planned=planned, identical=identical)
 
 
 def test_the_family_is_what_was_planned_and_the_others_say_that_they_are_alone():
@@ -63,7 +71,7 @@ def test_no_seed_and_one_seed_conclude_nothing():
 def test_with_looks_the_boundary_decides_and_the_interval_is_the_repeated_one():
     plan = sequential.Plan((3, 5), delta=0.1, families=2)
     found = weigh([series("a", *[1.0, 1.01, 0.99] * 2), series("b", 1.0, -1.0, 0.5)], 0.1, plan)
-    assert found["a"].method == families.SPENDING and found["a"].p_adjusted is None
+    assert found["a"].method == family.SPENDING and found["a"].p_adjusted is None
     assert found["a"].significant and 0 < found["a"].low < 1.0
     assert not found["b"].significant and found["b"].low < 0 < found["b"].high
 
@@ -72,126 +80,128 @@ def test_with_looks_the_boundary_decides_and_the_interval_is_the_repeated_one():
 
 
 @pytest.fixture(scope="module")
-def designed(tmp_path_factory) -> tuple[dict, Path, dict]:
+def designed(tmp_path_factory) -> tuple[Effects, Path, dict]:
     study = {**copy.deepcopy(STUDY), "designs": DESIGNS}
     root = tmp_path_factory.mktemp("designed")
     made = build_study(root, study=study, seeds=(1, 2, 3, 4, 5), effects=PLANTED)
-    grid = load_json(made.grid)
+    grid = load_grid(made.grid)
     effects = estimate_effects(grid, collect(grid, made.runs), study)
-    json.dumps(effects, allow_nan=False)
     return effects, made.grid, study
 
 
 def test_the_family_is_the_one_that_decides_about_seeds(designed):
     effects, grid, _ = designed
     planned = [contrast.id for contrast in planned_contrasts(load_grid(grid))]
-    assert sorted(effects["family"]["members"]) == sorted(planned)
-    assert effects["family"]["size"] == len(planned)
+    assert sorted(effects.family.members) == sorted(planned)
+    assert effects.family.size == len(planned)
 
 
 def test_the_arms_of_the_report_are_the_path_and_the_others_stand_apart(designed):
     effects, _, _ = designed
-    assert effects["arms"][0]["arm"] == "current"
-    assert len(effects["arms"]) == 5
-    assert "only-epochs" in {arm["arm"] for arm in effects["design_arms"]}
+    assert effects.arms[0].arm == "current"
+    assert len(effects.arms) == 5
+    assert "only-epochs" in {arm.arm for arm in effects.design_arms}
 
 
 def test_shapley_values_add_up_to_the_gap_and_find_what_was_planted(designed):
     effects, _, _ = designed
-    found = {one["factor"]: one for one in effects["shapley"]}
-    gap = next(c for c in effects["contrasts"] if c["id"] == "gap")["improvement"]["estimate"]
-    assert sum(o["improvement"]["estimate"] for o in found.values()) == pytest.approx(gap)
-    assert sum(one["share"]["estimate"] for one in found.values()) == pytest.approx(1.0)
+    found = {one.factor: one for one in effects.of_role(SHAPLEY)}
+    gap = effects.gap.improvement.estimate
+    assert sum(o.improvement.estimate for o in found.values()) == pytest.approx(gap)
+    assert sum(one.share.estimate for one in found.values()) == pytest.approx(1.0)
     for name, planted in PLANTED.items():
-        ends = found[name]["simultaneous"]
-        assert ends["low"] <= planted <= ends["high"]
+        ends = found[name].evidence
+        assert ends.low <= planted <= ends.high
 
 
 def test_planted_effects_that_only_add_leave_no_interaction(designed):
     effects, _, _ = designed
-    assert len(effects["interactions"]) == 6
-    assert not any(one["family"]["significant"] for one in effects["interactions"])
-    second = [*effects["interactions"], *effects["fractional"]["chains"]]
-    assert {one["family"]["size"] for one in second} == {len(second)} == {9}
+    interactions = effects.of_role(INTERACTION)
+    assert len(interactions) == 6
+    assert not any(one.evidence.significant for one in interactions)
+    second = [*interactions, *effects.of_role(CHAIN)]
+    assert {one.evidence.size for one in second} == {len(second)} == {9}
 
 
 def test_fractional_effects_carry_their_aliases(designed):
-    fractional = designed[0]["fractional"]
-    found = {one["factor"]: one for one in fractional["effects"]}
-    assert fractional["resolution"] == 4
-    assert found["epochs"]["aliases"] == ["lora_lr×regularisation×remainder"]
-    assert found["epochs"]["improvement"]["estimate"] == pytest.approx(0.19, abs=0.01)
-    assert [len(chain["aliases"]) for chain in fractional["chains"]] == [2, 2, 2]
+    effects = designed[0]
+    found = {one.factor: one for one in effects.of_role(MAIN)}
+    assert effects.fractional.resolution == 4
+    assert found["epochs"].aliases == ("lora_lr×regularisation×remainder",)
+    assert found["epochs"].improvement.estimate == pytest.approx(0.19, abs=0.01)
+    assert [len(chain.aliases) for chain in effects.of_role(CHAIN)] == [2, 2, 2]
 
 
 def test_each_factor_is_measured_alone_and_in_presence_of_the_rest(designed):
-    contrasts = {c["id"]: c for c in designed[0]["contrasts"]}
+    contrasts = {c.id: c for c in designed[0].contrasts}
     for kind in ("only", "without"):
-        estimate = contrasts[f"{kind}:epochs"]["improvement"]["estimate"]
+        estimate = contrasts[f"{kind}:epochs"].improvement.estimate
         assert estimate == pytest.approx(0.19, abs=0.02)
-    assert contrasts["only:epochs"]["reference"] == "current"
-    assert contrasts["without:epochs"]["arm"] == "backup"
+    assert contrasts["only:epochs"].pair.reference == "current"
+    assert contrasts["without:epochs"].pair.arm == "backup"
 
 
 def test_an_a_a_control_is_paired_with_other_seeds_and_is_no_effect(designed):
-    noise = designed[0]["noise_floor"]
-    assert noise["a_a"]["n"] == 5
-    assert noise["a_a"]["low"] < 0 < noise["a_a"]["high"]
-    assert 0 < noise["detectable"] < noise["detectable_corrected"]
+    noise = designed[0].noise_floor
+    assert noise.a_a.n == 5
+    assert noise.a_a.low < 0 < noise.a_a.high
+    assert 0 < noise.detectable < noise.detectable_corrected
 
 
 def test_a_step_is_split_into_compute_and_the_rest(designed):
-    contrasts = {c["id"]: c["improvement"]["estimate"] for c in designed[0]["contrasts"]}
+    contrasts = {c.id: c.improvement.estimate for c in designed[0].contrasts}
     parts = contrasts["equal_compute:epochs"] + contrasts["compute_alone:epochs"]
     assert parts == pytest.approx(contrasts["stage:epochs"])
 
 
 def test_what_explores_or_checks_is_not_in_the_family(designed):
-    for contrast in designed[0]["contrasts"]:
-        if contrast["kind"] in ("tuning", "a_a", "total", "equal_compute"):
-            assert contrast["family"]["method"] == "none"
-
-
-def test_the_floor_of_sign_flips_is_said_in_words(designed):
-    assert "5 seeds cannot reach 0.05" in designed[0]["family"]["floor_in_words"]
+    for contrast in designed[0].contrasts:
+        if contrast.role in ("tuning", "a_a", "total", "equal_compute"):
+            assert contrast.evidence.method == "none"
 
 
 def test_with_looks_every_contrast_says_why_it_stopped(designed):
     effects, grid_file, study = designed
-    grid = load_json(grid_file)
+    grid = load_grid(grid_file)
     runs = collect(grid, grid_file.parent / "runs")
     looks = {"looks": [3, 5], "spending": "obf", "alpha": 0.05}
     found = estimate_effects(grid, runs, {**study, "sequential": looks})
-    json.dumps(found, allow_nan=False)
-    stopped = {c["id"]: c for c in found["sequential"]["contrasts"]}
-    assert set(stopped) == set(effects["family"]["members"])
-    assert stopped["stage:epochs"]["reason"] == "beyond_boundary"
-    assert found["sequential"]["families"] == effects["family"]["size"]
-    assert found["sequential"]["next_seeds"] is None
-    claim = next(c for c in found["claims"]["statements"] if c["id"] == "accuracy")
-    assert 0.95 < claim["confidence"] < 1.0
+    stopped = {c.id: c.decision for c in found.sequential.contrasts}
+    assert set(stopped) == set(effects.family.members)
+    assert stopped["stage:epochs"].reason == "beyond_boundary"
+    assert found.sequential.families == effects.family.size
+    assert found.sequential.next_seeds is None
+    claim = next(c for c in found.claims.statements if c.id == "accuracy")
+    assert 0.95 < claim.confidence < 1.0
 
 
 def test_a_factorial_that_lacks_a_cell_estimates_nothing_and_says_which(designed):
     _, grid_file, study = designed
-    grid = load_json(grid_file)
+    grid = load_grid(grid_file)
     runs = collect(grid, grid_file.parent / "runs")
-    for arm in grid["arms"]:
-        if arm["arm"] == "only-epochs":
-            arm["design"].remove("factorial")
+    arms = [
+        replace(arm, designs=tuple(d for d in arm.designs if d != "factorial"))
+        if arm.name == "only-epochs"
+        else arm
+        for arm in grid.arms
+    ]
+    grid = replace(grid, arms=arms)
     found = estimate_effects(grid, runs, study)
-    assert found["shapley"] == [] and found["factorial"]["lacking"] == [["epochs"]]
-    assert "shapley:epochs" not in found["family"]["members"]
+    assert found.of_role(SHAPLEY) == [] and found.factorial.lacking == (("epochs",),)
+    assert "shapley:epochs" not in found.family.members
 
 
 def test_greedy_steps_are_contributions_and_interactions_show_between_directions(designed):
     _, grid_file, study = designed
-    grid = copy.deepcopy(load_json(grid_file))
+    grid = load_grid(grid_file)
     runs = collect(grid, grid_file.parent / "runs")
     factors = ["epochs", "lora_lr"]
-    for arm in grid["arms"]:
-        if set(arm["stages"]) <= set(factors) and arm["arm"] not in ("a_a",):
-            arm["design"].append("greedy_path")
+    arms = [
+        replace(arm, designs=(*arm.designs, "greedy_path"))
+        if set(arm.stages) <= set(factors) and arm.name != "a_a"
+        else arm
+        for arm in grid.arms
+    ]
     full = "stage2-epochs"
     paths = {
         "forward": [{"factor": "epochs", "arm": "only-epochs"}, {"factor": "lora_lr", "arm": full}],
@@ -200,44 +210,46 @@ def test_greedy_steps_are_contributions_and_interactions_show_between_directions
             {"factor": "lora_lr", "arm": "current"},
         ],
     }
-    grid["designs"].append({"design": "greedy_path", "factors": factors, "paths": paths})
+    facts = {"design": "greedy_path", "factors": factors, "paths": paths}
+    grid = replace(grid, arms=arms, designs=[*grid.designs, facts])
     found = estimate_effects(grid, runs, study)
-    contrasts = {c["id"]: c["improvement"]["estimate"] for c in found["contrasts"]}
+    contrasts = {c.id: c.improvement.estimate for c in found.contrasts}
     assert contrasts["greedy:forward:epochs"] == pytest.approx(0.19, abs=0.02)
     assert contrasts["greedy:backward:epochs"] == pytest.approx(0.19, abs=0.02)
-    assert found["greedy"]["exploratory"]
-    assert [one["interacts"] for one in found["greedy"]["interacting"]] == [False, False]
+    ways = found.of_role(GREEDY_DIFFERENCE)
+    assert [one.factor for one in ways] == factors
+    assert all(one.improvement.low < 0 < one.improvement.high for one in ways)
 
 
 def test_a_seed_without_all_cells_is_left_out_of_the_factorial(designed):
     _, grid_file, study = designed
-    grid = load_json(grid_file)
+    grid = load_grid(grid_file)
     runs = collect(grid, grid_file.parent / "runs")
     runs.loc[(runs["arm"] == "only-epochs") & (runs["seed"] == 3), "status"] = "missing"
     found = estimate_effects(grid, runs, study)
-    assert found["factorial"]["seeds"] == [1, 2, 4, 5]
-    assert {one["improvement"]["n"] for one in found["shapley"]} == {4}
+    assert found.factorial.seeds == (1, 2, 4, 5)
+    assert {one.improvement.n for one in found.of_role(SHAPLEY)} == {4}
 
 
 def test_one_hypothesis_that_two_designs_ask_counts_once():
     values = dict(enumerate([1.0, 1.1, 0.9]))
-    again = Series("b", values, True, same_as="a")
-    found = weigh([Series("a", values, True), again, series("c", 1, 2, 3)], 0.1)
+    again = Series(id="b", values=values, planned=True, same_as="a")
+    found = weigh([Series(id="a", values=values, planned=True), again, series("c", 1, 2, 3)], 0.1)
     assert found["a"] == found["b"] and found["a"].size == found["c"].size == 2
 
 
 def test_the_same_pair_of_arms_is_one_member_with_one_corrected_p(designed):
     effects, grid, _ = designed
-    members = effects["family"]["members"]
+    members = effects.family.members
     assert {"stage:lora_lr", "remainder", "only:epochs", "without:epochs"} <= set(members)
     assert not {"only:lora_lr", "without:remainder"} & set(members)
-    contrasts = {c["id"]: c for c in effects["contrasts"]}
-    assert contrasts["only:lora_lr"]["family"] == contrasts["stage:lora_lr"]["family"]
-    assert contrasts["only:lora_lr"]["planned"]
+    contrasts = {c.id: c for c in effects.contrasts}
+    assert contrasts["only:lora_lr"].evidence == contrasts["stage:lora_lr"].evidence
+    assert contrasts["only:lora_lr"].planned
     pairs = [
-        (contrasts[name]["arm"], contrasts[name]["reference"])
+        (contrasts[name].pair.arm, contrasts[name].pair.reference)
         for name in members
-        if name in contrasts
+        if contrasts[name].pair
     ]
     variants = {arm.name: arm.variant for arm in load_grid(grid).arms}
     computed = [tuple(variants[arm] for arm in pair) for pair in pairs]

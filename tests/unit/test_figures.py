@@ -10,26 +10,25 @@ from matplotlib.figure import Figure
 from synthetic import STUDY, Synthetic, build_study
 
 from ablation.data.counts import planned_rows
-from ablation.evidence.effects import estimate_effects
+from ablation.evidence.estimate import estimate_effects
 from ablation.evidence.metrics import collect, load_json
-from ablation.report.evidence import planned_effects
 from ablation.report.figures import (
     FIGURES,
     arm_label,
     draw_all,
     draw_waterfall,
     path_steps,
-    seed_values,
     smooth,
     thin,
 )
+from ablation.study.grid import load_grid
 
 
 def draw(made: Synthetic, output: Path) -> dict[str, str]:
-    grid = load_json(made.grid)
+    grid = load_grid(made.grid)
     runs = collect(grid, made.runs)
     effects = estimate_effects(grid, runs, STUDY)
-    paths = draw_all(grid, runs, effects, made.runs, load_json(made.profile), output)
+    paths = draw_all(grid.as_json(), runs, effects, made.runs, load_json(made.profile), output)
     return {path.stem: path.read_text(encoding="utf-8") for path in paths}
 
 
@@ -59,7 +58,7 @@ def test_drawing_again_gives_the_same_bytes_without_a_date(drawn, tmp_path):
 
 
 def test_the_steps_that_are_drawn_add_up_to_the_gap(drawn):
-    grid = load_json(drawn[0].grid)
+    grid = load_grid(drawn[0].grid)
     effects = estimate_effects(grid, collect(grid, drawn[0].runs), STUDY)
     arms, values = path_steps(effects)
     means = values.mean()
@@ -69,7 +68,7 @@ def test_the_steps_that_are_drawn_add_up_to_the_gap(drawn):
 
 def test_only_seeds_that_all_arms_have_are_drawn(tmp_path):
     made = build_study(tmp_path, missing=[("stage2-epochs", 1)])
-    grid = load_json(made.grid)
+    grid = load_grid(made.grid)
     _, values = path_steps(estimate_effects(grid, collect(grid, made.runs), STUDY))
     assert list(values.index) == [2, 3]
 
@@ -118,11 +117,11 @@ def test_the_forest_plot_has_every_planned_contrast(drawn):
 
 
 def test_the_points_of_the_forest_plot_average_to_the_effects(drawn):
-    grid = load_json(drawn[0].grid)
+    grid = load_grid(drawn[0].grid)
     effects = estimate_effects(grid, collect(grid, drawn[0].runs), STUDY)
-    for one in planned_effects(effects):
-        values = list(seed_values(effects, one).values())
-        assert np.mean(values) == pytest.approx(one["improvement"]["estimate"])
+    for one in effects.planned:
+        values = list(one.values.values())
+        assert np.mean(values) == pytest.approx(one.improvement.estimate)
 
 
 def test_a_factorial_has_its_matrix_of_interactions(tmp_path):
@@ -133,9 +132,9 @@ def test_a_factorial_has_its_matrix_of_interactions(tmp_path):
 
 
 def test_the_figures_speak_in_the_units_of_the_text(drawn, tmp_path):
-    grid = load_json(drawn[0].grid)
+    grid = load_grid(drawn[0].grid)
     effects = estimate_effects(grid, collect(grid, drawn[0].runs), STUDY)
-    steps = [c["improvement"]["estimate"] for c in effects["contrasts"] if c["kind"] == "stage"]
+    steps = [c.improvement.estimate for c in effects.of_role("stage")]
     assert "eval_accuracy (points) minus current" in drawn[1]["waterfall"]
     for step in steps:
         assert f">{100 * step:+.1f}<".replace("-", "\N{MINUS SIGN}") in drawn[1]["waterfall"]
@@ -144,7 +143,7 @@ def test_the_figures_speak_in_the_units_of_the_text(drawn, tmp_path):
 def test_a_metric_that_is_no_share_is_drawn_as_it_is(tmp_path):
     metric = {"name": "eval_loss", "higher_is_better": False, "delta": 0.01}
     made = build_study(tmp_path, study={**STUDY, "metric": metric})
-    grid = load_json(made.grid)
+    grid = load_grid(made.grid)
     effects = estimate_effects(grid, collect(grid, made.runs), {**STUDY, "metric": metric})
     draw_waterfall(figure := Figure(), effects)
     axes = figure.axes[0]

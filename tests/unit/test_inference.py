@@ -7,14 +7,18 @@ import pytest
 from scipy import stats
 
 from ablation.evidence import inference
-from ablation.evidence.statistics import t_interval
+from ablation.evidence.spread import spread_of
+
+
+def t_test(values: list[float]) -> float:
+    return spread_of(values).p(float(np.mean(values)))
 
 
 def test_the_t_test_is_scipys():
     values = [0.3, 0.1, -0.2, 0.5]
-    assert inference.t_test(values) == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
-    assert inference.t_test([0.1]) is None
-    assert inference.t_test([0.1, 0.1]) is None
+    assert t_test(values) == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
+    assert spread_of([0.1]) is None
+    assert spread_of([0.1, 0.1]) is None
 
 
 def test_the_sign_flip_test_counts_all_sign_vectors():
@@ -36,7 +40,7 @@ def test_beyond_twenty_seeds_the_sign_flips_are_drawn_and_repeatable():
     values = np.random.default_rng(2).normal(0.4, 1, 24)
     first = inference.sign_flip_test(values)
     assert first == inference.sign_flip_test(values)
-    assert first == pytest.approx(inference.t_test(values), abs=0.01)
+    assert first == pytest.approx(t_test(values), abs=0.01)
 
 
 @pytest.mark.parametrize(("n", "floor"), [(3, 0.25), (4, 0.125), (5, 0.0625), (6, 0.03125)])
@@ -45,10 +49,8 @@ def test_unanimous_seeds_reach_the_floor_and_no_less(n, floor):
     assert inference.sign_flip_test(np.arange(1, n + 1)) == floor
 
 
-def test_the_floor_is_said_in_words_only_where_it_forbids_significance():
-    assert "at least 6 seeds" in inference.floor_in_words(3)
-    assert inference.floor_in_words(6) is None
-    assert "at least 9 seeds" in inference.floor_in_words(6, comparisons=7)
+def test_so_many_seeds_can_be_significant_by_signs_alone():
+    assert inference.seeds_below_floor(0.05 / 7) == 9
     assert inference.seeds_below_floor(0.05) == 6
     assert inference.seeds_below_floor(0.25) == 3
 
@@ -95,14 +97,14 @@ def test_tost_is_the_90_percent_interval():
     rng = np.random.default_rng(7)
     for _ in range(200):
         values = rng.normal(0.2, 1, 5)
-        low, high = t_interval(values, 0.90)
-        p = inference.tost(values, 1.0).p
+        spread, mean = spread_of(values), float(values.mean())
+        low, high = spread.interval(mean, 0.90)
+        p = spread.equivalence_p(mean, 1.0)
         assert (p <= 0.05) == (low >= -1.0 and high <= 1.0)
 
 
 def test_noise_is_never_equivalence():
-    assert inference.tost([5.0, -5.0, 0.1], 0.1).p > 0.4
-    assert inference.tost([0.1], 0.1).p is None
+    assert spread_of([5.0, -5.0, 0.1]).equivalence_p(0.1 / 3, 0.1) > 0.4
 
 
 def test_the_probability_of_improvement_counts_ties_half_and_is_exact():
@@ -125,8 +127,7 @@ def test_ties_alone_have_no_interval():
 
 def test_rounding_is_neither_a_win_nor_a_spread():
     same = np.array([501, 507, 511]) / 1001 - np.array([498, 504, 508]) / 1001
-    assert inference.t_test(same) is None
-    assert inference.tost(same, 0.01).p is None
+    assert spread_of(same) is None
     assert inference.probability_of_improvement(same - same[0]).ties == 3
 
 

@@ -17,6 +17,7 @@ from ablation.evidence.metrics import (
     load_table,
     save_table,
 )
+from ablation.study.grid import Arm, Grid
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,33 +48,26 @@ def write_run(runs: Path, variant: str, seed: int, content: object) -> Path:
     return path
 
 
-GRID = {
-    "study": "s",
-    "arms": [{"arm": "current", "variant": "v"}, {"arm": "backup", "variant": "v"}],
-    "seeds": [1, 2],
-    "runs": [
-        {"arm": arm, "variant": "v", "seed": seed}
-        for seed in (1, 2)
-        for arm in ("current", "backup")
-    ],
-}
+SETTINGS = {"lora.r": 8, "learning_rate": 1e-3, "num_train_epochs": 2}
+GRID = Grid("s", [Arm(name, None, (), SETTINGS) for name in ("current", "backup")], [1, 2])
+VARIANT = GRID.arms[0].variant
 
 
 def test_every_planned_run_has_a_row_and_absent_ones_are_missing(tmp_path):
-    write_run(tmp_path, "v", 1, metrics())
+    write_run(tmp_path, VARIANT, 1, metrics())
     table = collect(GRID, tmp_path)
     assert list(table["status"]) == ["completed", "completed", "missing", "missing"]
 
 
 def test_arms_that_share_a_variant_each_have_its_row(tmp_path):
-    write_run(tmp_path, "v", 1, metrics())
+    write_run(tmp_path, VARIANT, 1, metrics())
     table = collect(GRID, tmp_path)
     assert list(table["arm"][:2]) == ["current", "backup"]
     assert list(table["quality.final.eval_accuracy"][:2]) == [0.5, 0.5]
 
 
 def test_the_selected_values_are_those_of_the_weights_the_arm_selects(tmp_path):
-    write_run(tmp_path, "v", 1, metrics())
+    write_run(tmp_path, VARIANT, 1, metrics())
     row = collect(GRID, tmp_path).iloc[0]
     assert row["quality.selected"] == "best"
     assert row["quality.selected.eval_accuracy"] == 0.6
@@ -81,7 +75,7 @@ def test_the_selected_values_are_those_of_the_weights_the_arm_selects(tmp_path):
 
 def test_a_diverged_run_has_no_quality(tmp_path):
     quality = {"selected": "final", "final": None, "best": None, "epochs": []}
-    write_run(tmp_path, "v", 1, metrics(status="diverged", quality=quality))
+    write_run(tmp_path, VARIANT, 1, metrics(status="diverged", quality=quality))
     row = collect(GRID, tmp_path).iloc[0]
     assert row["status"] == "diverged"
     assert "quality.selected.eval_accuracy" not in row or pd.isna(
@@ -96,7 +90,7 @@ def test_a_grid_without_any_run_still_gives_its_table(tmp_path):
 
 
 def test_the_table_survives_its_file(tmp_path):
-    write_run(tmp_path, "v", 1, metrics())
+    write_run(tmp_path, VARIANT, 1, metrics())
     table = collect(GRID, tmp_path)
     save_table(table, tmp_path / "metrics.csv")
     back = load_table(tmp_path / "metrics.csv")
@@ -115,7 +109,7 @@ def test_the_table_survives_its_file(tmp_path):
     ],
 )
 def test_a_file_that_is_no_metrics_file_is_named(tmp_path, content, said):
-    path = write_run(tmp_path, "v", 1, content)
+    path = write_run(tmp_path, VARIANT, 1, content)
     with pytest.raises(UserError, match=said) as caught:
         load_run(path)
     assert str(path) in str(caught.value)

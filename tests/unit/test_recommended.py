@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+from ablation.evidence.claims import Impact
 from ablation.evidence.recommended import recommended_arm
 
 
@@ -13,22 +16,24 @@ def contrast(
     kind: str = "total",
     level: str = "HIGH",
     reference: str = "current",
-) -> dict:
-    return {
-        "arm": arm,
-        "reference": reference,
-        "kind": kind,
-        "planned": kind != "total",
-        "improvement": {"estimate": estimate},
-        "impact": {"direction": direction, "level": level},
-    }
+) -> SimpleNamespace:
+    return SimpleNamespace(
+        role=kind,
+        planned=kind != "total",
+        pair=SimpleNamespace(arm=arm, reference=reference),
+        improvement=SimpleNamespace(estimate=estimate),
+        impact=Impact(level, (level,), direction, False, None),
+    )
 
 
-def recommend(*contrasts: dict, same: dict[str, str] | None = None) -> str:
+def recommend(*contrasts: SimpleNamespace, same: dict[str, str] | None = None) -> str:
     """The recommended arm; `same` names the arms that are the same runs as another."""
-    names = {name for c in contrasts for name in (c["arm"], c["reference"])}
-    arms = [{"arm": name, "variant": (same or {}).get(name, name)} for name in names]
-    return recommended_arm({"contrasts": contrasts, "arms": arms})
+    names = {name for c in contrasts for name in (c.pair.arm, c.pair.reference)}
+    arms = [SimpleNamespace(arm=name, variant=(same or {}).get(name, name)) for name in names]
+    effects = SimpleNamespace(
+        arms=arms, of_role=lambda *roles: [c for c in contrasts if c.role in roles]
+    )
+    return recommended_arm(effects)
 
 
 GAP = contrast("backup", 0.3, kind="gap")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import re
 import subprocess
 import sys
@@ -11,14 +10,18 @@ from pathlib import Path
 import pytest
 from synthetic import STUDY, Synthetic, build_study
 
-from ablation.evidence.effects import estimate_effects
+from ablation.evidence.confirmation import Confirmation, save_confirmation
+from ablation.evidence.effects import save_effects
+from ablation.evidence.estimate import estimate_effects
 from ablation.evidence.health import check_health, health_json
 from ablation.evidence.metrics import collect, load_json, load_table, save_table
+from ablation.evidence.statistics import Estimate
 from ablation.files import save_json
 from ablation.report import FIGURES
 from ablation.report.report import render_report
 from ablation.report.sources import GROUPS, load_sources
 from ablation.study.explain import explain_study
+from ablation.study.grid import load_grid
 from ablation.study.study import load_study, read_options
 from ablation.words.catalogue import LANGUAGES, Messages, load_catalogue, short_value
 
@@ -28,19 +31,19 @@ ARMS = ("current", "stage1-lora_lr", "stage2-epochs", "stage3-regularisation", "
 
 
 def analyse(made: Synthetic) -> None:
-    grid = load_json(made.grid)
+    grid = load_grid(made.grid)
     save_table(collect(grid, made.runs), made.folder / "metrics.csv")
     table = load_table(made.folder / "metrics.csv")
     effects = estimate_effects(grid, table, read_options(made.study))
-    (made.folder / "effects.json").write_text(json.dumps(effects), encoding="utf-8")
-    warnings = check_health(grid, made.runs, load_json(made.profile))
+    save_effects(effects, made.folder / "effects.json")
+    warnings = check_health(load_json(made.grid), made.runs, load_json(made.profile))
     save_json(health_json(warnings), made.folder / "health.json")
 
 
-def render(made: Synthetic, language: str = "en", verdict: dict | None = None) -> str:
+def render(made: Synthetic, language: str = "en", verdict: Confirmation | None = None) -> str:
     folder = made.folder
     if verdict:
-        save_json(verdict, folder / "verdict.json")
+        save_confirmation(verdict, folder / "verdict.json")
     sources = load_sources(
         made.resolved,
         made.grid,
@@ -401,17 +404,16 @@ def test_designs_have_their_sections_in_both_languages(tmp_path, looks):
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_confirmation_is_told_with_its_verdict(made, language):
-    effect = {"estimate": 0.1, "low": 0.05, "high": 0.15, "low90": 0.06, "high90": 0.14, "n": 3}
-    verdict = {
-        "status": "confirmed",
-        "reason": "beats_current_and_keeps_up",
-        "few_seeds": True,
-        "is_backup": False,
-        "stages": ["epochs"],
-        "seeds": [11, 12, 13],
-        "over_current": effect,
-        "over_backup": effect,
-        "delta": 0.01,
-    }
+    effect = Estimate(0.1, 0.02, 3, (11, 12, 13), 0.05, 0.15, 0.06, 0.14)
+    verdict = Confirmation(
+        status="confirmed",
+        reason="beats_current_and_keeps_up",
+        few_seeds=True,
+        stages=("epochs",),
+        seeds=(11, 12, 13),
+        over_current=effect,
+        over_backup=effect,
+        delta=0.01,
+    )
     text = render(made, language, verdict)
     assert "11, 12, 13" in text and "[+6.0, +14.0]" in text

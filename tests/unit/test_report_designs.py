@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from synthetic import STUDY, Synthetic, build_study, confirm
 from test_report import analyse, render, section
 
+from ablation.evidence.effects import load_effects, save_effects
 from ablation.evidence.metrics import load_json
 from ablation.files import save_json
 from ablation.report.incomplete import render_partial
@@ -84,17 +86,17 @@ def test_two_ways_over_the_same_arms_are_no_test_of_interaction(greedy):
 
 
 def test_two_ways_over_other_arms_show_what_depends_on_the_rest(greedy):
-    effects = load_json(greedy.folder / "effects.json")
-    one = effects["greedy"]["interacting"][0]
-    one |= {"same_arms": False, "interacts": True}
-    one["difference"] |= {"estimate": -0.06, "low": -0.07, "high": -0.05}
     path = greedy.folder / "effects.json"
-    kept = path.read_text()
+    kept = load_effects(path)
+    name = "greedy_difference:epochs"
+    improvement = replace(kept.by_id[name].improvement, estimate=-0.06, low=-0.07, high=-0.05)
+    other = replace(kept.by_id[name], one_run=False, improvement=improvement)
+    contrasts = tuple(other if one.id == name else one for one in kept.contrasts)
     try:
-        save_json(effects, path)
+        save_effects(replace(kept, contrasts=contrasts), path)
         text = block(render(greedy), "Greedy path (exploratory)")
     finally:
-        path.write_text(kept)
+        save_effects(kept, path)
     assert "−6.0 points [−7.0, −5.0], n = 5. The interval, which is not corrected" in text
 
 
@@ -157,7 +159,7 @@ def test_overlapping_designs_show_one_contrast_with_one_p(factorial):
     listed = [row[0] for row in rows(block(text, "Every planned contrast"))]
     assert not any(name.endswith("rate), alone") for name in listed)
     assert "remainder, on top of all others" not in listed
-    assert len(listed) == load_json(factorial.folder / "effects.json")["family"]["size"] == 15
+    assert len(listed) == load_effects(factorial.folder / "effects.json").family.size == 15
     single = rows(block(text, "One at a time, and leave one out"))
     assert len(single) == 4 and all("→" in cell for row in single for cell in row[1:])
 
@@ -196,7 +198,7 @@ def test_looks_have_their_boundary_and_no_p_that_decides_nothing(tmp_path):
 def test_fresh_seeds_refute_a_part_that_falls_behind_the_backup(tmp_path, language):
     made = study(tmp_path, confirm={"seeds": [101, 102, 103, 104, 105]})
     verdict = confirm(made, {"stages": ["epochs", "lora_lr"]}, EFFECTS)
-    assert (verdict["status"], verdict["reason"]) == ("refuted", "worse_than_backup")
+    assert (verdict.status, verdict.reason) == ("refuted", "worse_than_backup")
     assert "101, 102, 103, 104, 105" in render(made, language, verdict)
 
 
@@ -205,7 +207,7 @@ def test_the_backup_itself_is_not_compared_with_itself(tmp_path, language):
     made = study(tmp_path, confirm={"seeds": [101, 102, 103]})
     every = ["lora_lr", "epochs", "regularisation", "remainder"]
     verdict = confirm(made, {"stages": every}, EFFECTS)
-    assert verdict["is_backup"] and verdict["reason"] == "beats_current"
+    assert verdict.is_backup and verdict.reason == "beats_current"
     title = {"en": "Confirmed on fresh seeds?", "ko": "새 시드로 재확인한 결과"}[language]
     assert "[+0.0, +0.0]" not in block(render(made, language, verdict), title)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import simulated
-from simulated import Plan, sure
+from simulated import Plan, sure, t_interval
 
 from ablation.evidence import sequential
-from ablation.evidence.statistics import t_interval
 
 SEEDS = (3, 5, 8, 12)
 

@@ -8,6 +8,7 @@ from ablation.evidence.confirmation import confirm, estimate_confirmation
 from ablation.evidence.outcomes import long_table, quantities
 from ablation.evidence.stability import count_divergences, judge
 from ablation.evidence.statistics import mean_estimate
+from ablation.study.grid import Arm, Grid
 from ablation.training.summary import roughness_around_trend
 
 
@@ -92,14 +93,12 @@ BETTER, EQUAL = fresh(0.10, 0.11, 0.09, 0.10, 0.12), fresh(0.001, -0.001, 0.0, 0
 
 
 def test_confirmed_is_better_than_current_and_no_worse_than_backup():
-    found = confirm(BETTER, EQUAL, 0.01)
-    assert (found.status, found.few_seeds) == ("confirmed", False)
+    assert confirm(BETTER, EQUAL, 0.01) == ("confirmed", "beats_current_and_keeps_up")
 
 
 def test_a_recommendation_that_is_the_backup_needs_only_to_beat_current():
     same = fresh(0.0, 0.0, 0.0, identical=True)
-    found = confirm(BETTER, same, 0.01, is_backup=True)
-    assert (found.status, found.reason) == ("confirmed", "beats_current")
+    assert confirm(BETTER, same, 0.01, is_backup=True) == ("confirmed", "beats_current")
 
 
 @pytest.mark.parametrize(
@@ -113,13 +112,16 @@ def test_a_recommendation_that_is_the_backup_needs_only_to_beat_current():
     ],
 )
 def test_what_is_not_confirmed_says_why(over_current, over_backup, status, reason):
-    found = confirm(over_current, over_backup, 0.01)
-    assert (found.status, found.reason) == (status, reason)
+    assert confirm(over_current, over_backup, 0.01) == (status, reason)
 
 
 def test_a_confirmation_is_estimated_from_its_own_grid_and_runs():
     names = ("current", "recommended", "backup")
-    arms = [{"arm": name, "variant": name, "stages": ["epochs"]} for name in names]
+    run = {"lora.r": 8, "learning_rate": 1e-3}
+    arms = [
+        Arm(name, None, (), {**run, "num_train_epochs": epochs}, stages=("epochs",))
+        for epochs, name in enumerate(names, start=1)
+    ]
     levels = {"current": 0.5, "recommended": 0.61, "backup": 0.6}
     noise = {"current": 1, "recommended": 2, "backup": 3}
     rows = [
@@ -132,14 +134,14 @@ def test_a_confirmation_is_estimated_from_its_own_grid_and_runs():
         for name in names
         for seed in (101, 102, 103, 104, 105)
     ]
-    grid = {"arms": arms, "seeds": [101, 102, 103, 104, 105]}
+    grid = Grid("s", arms, [101, 102, 103, 104, 105])
     metric = {"name": "eval_accuracy", "higher_is_better": True, "delta": 0.02}
     found = estimate_confirmation(grid, pd.DataFrame(rows), metric)
-    assert (found["status"], found["few_seeds"]) == ("confirmed", False)
-    assert found["over_current"]["estimate"] == pytest.approx(0.11, abs=0.005)
-    assert found["stages"] == ["epochs"]
+    assert (found.status, found.few_seeds) == ("confirmed", False)
+    assert found.over_current.estimate == pytest.approx(0.11, abs=0.005)
+    assert found.stages == ("epochs",)
 
 
 def test_nothing_recommended_is_nothing_to_confirm():
-    found = estimate_confirmation({"arms": [], "seeds": [9]}, None, {"name": "eval_accuracy"})
-    assert found["status"] == "nothing_to_confirm"
+    found = estimate_confirmation(Grid("s", [], [9]), None, {"name": "eval_accuracy"})
+    assert found.status == "nothing_to_confirm"

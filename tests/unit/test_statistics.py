@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from simulated import t_interval
 
 from ablation.evidence import statistics as st
+from ablation.evidence.spread import t_quantile
 
 
 def table(**arms: list[float]) -> pd.DataFrame:
@@ -20,7 +22,7 @@ def table(**arms: list[float]) -> pd.DataFrame:
 
 
 def test_the_interval_is_students():
-    low, high = st.t_interval([1.0, 2.0, 3.0])
+    low, high = t_interval([1.0, 2.0, 3.0])
     half = 4.302652729911275 / math.sqrt(3)
     assert (low, high) == pytest.approx((2 - half, 2 + half))
 
@@ -66,7 +68,7 @@ def test_a_log_ratio_leaves_out_what_has_no_logarithm():
 @pytest.mark.parametrize("n", [2, 3, 5, 8])
 def test_intervals_cover_the_truth_at_few_seeds(n):
     draws = np.random.default_rng(7).normal(0.3, 1.0, size=(4000, n))
-    covered = [low <= 0.3 <= high for low, high in map(st.t_interval, draws)]
+    covered = [low <= 0.3 <= high for low, high in map(t_interval, draws)]
     assert 0.93 <= np.mean(covered) <= 0.97
 
 
@@ -99,7 +101,7 @@ def test_fiellers_interval_exists_exactly_when_the_denominator_is_not_zero():
     rng = np.random.default_rng(1)
     for _ in range(200):
         bottom, top = rng.normal(0.6, 0.5, 4), rng.normal(0.2, 0.2, 4)
-        low, high = st.t_interval(bottom)
+        low, high = t_interval(bottom)
         found = st.ratio_interval(top, bottom)
         assert (found is not None) == (low > 0 or high < 0)
         if found:
@@ -144,7 +146,7 @@ def test_the_detectable_effect_of_very_few_seeds_is_found_in_80_percent(n, famil
     effect = st.detectable_effect(n, family)
     draws = np.random.default_rng(1).normal(effect, 1.0, (200_000, n))
     t = draws.mean(1) / (draws.std(1, ddof=1) / math.sqrt(n))
-    found = (np.abs(t) >= st.t_quantile(st.bonferroni(family), n - 1)).mean()
+    found = (np.abs(t) >= t_quantile(st.bonferroni(family), n - 1)).mean()
     assert found == pytest.approx(0.80, abs=0.005)
 
 

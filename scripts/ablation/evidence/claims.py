@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ablation.errors import UserError
-from ablation.evidence.families import Evidence, plain_evidence
+from ablation.evidence.family import Evidence, plain_evidence
 from ablation.evidence.statistics import Estimate, is_equivalent, seeds_to_decide
 from ablation.study.claim import (
     ABSOLUTE,
@@ -48,6 +47,11 @@ class Impact:
     equivalent: bool
     seeds_to_decide: int | None
 
+    @property
+    def is_gain(self) -> bool:
+        """Whether it surely helps, by an amount that matters."""
+        return self.level in LEVELS_THAT_MATTER and self.direction == "helps"
+
 
 def level_of(size: float, delta: float, multiples: Mapping[str, float] = MULTIPLES) -> str:
     """The level of an effect of this size (no sign), in multiples of delta."""
@@ -68,12 +72,6 @@ def levels_between(
     first = LEVELS.index(level_of(smallest, delta, multiples))
     last = LEVELS.index(level_of(max(sizes), delta, multiples))
     return LEVELS[first : last + 1]
-
-
-def is_decided_gain(contrast: Mapping[str, Any]) -> bool:
-    """Whether a contrast of effects.json surely helps, by an amount that matters."""
-    impact = contrast["impact"]
-    return impact["level"] in LEVELS_THAT_MATTER and impact["direction"] == "helps"
 
 
 def more_than(n: int, seeds: int | None) -> int | None:
@@ -180,10 +178,13 @@ def claim_distance(claim: Claim, effect: Estimate) -> float | None:
     return min((abs(effect.estimate - end) for end in ends), default=None)
 
 
-def multiples_of(metric: Mapping[str, Any]) -> Mapping[str, float]:
-    """The thresholds of the impact levels, as multiples of delta; the study may set its own."""
-    own = metric.get("impact_multiples") or {}
-    merged = {name: float(own.get(name, value)) for name, value in MULTIPLES.items()}
+def multiples_of(own: Mapping[str, object] | None) -> dict[str, float]:
+    """The thresholds of the impact levels, as multiples of delta.
+
+    Args:
+        own: study.yaml's `metric.impact_multiples`.
+    """
+    merged = {name: float(str((own or {}).get(name, value))) for name, value in MULTIPLES.items()}
     ordered: Sequence[float] = list(merged.values())
     if list(ordered) != sorted(ordered) or ordered[0] <= 0:
         raise UserError(

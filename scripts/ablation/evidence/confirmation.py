@@ -8,13 +8,18 @@ choice has seen have no such bias. Both conditions have to hold, so that neither
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ablation.evidence.metrics import load_json
 from ablation.evidence.outcomes import wide_tables
-from ablation.evidence.statistics import Estimate, mean_estimate, paired_values
+from ablation.evidence.statistics import Estimate, mean_estimate, paired_arrays
+from ablation.files import save_json
+from ablation.records import from_plain, to_plain
+from ablation.study.grid import Grid
 
 CONFIRMED = "confirmed"
 REFUTED = "refuted"
@@ -23,7 +28,7 @@ NOTHING_TO_CONFIRM = "nothing_to_confirm"
 ENOUGH_SEEDS = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Confirmation:
     """What fresh seeds say of the recommended arm.
 
@@ -31,64 +36,91 @@ class Confirmation:
         status: "confirmed", "refuted", "undecided", or "nothing_to_confirm".
         reason: Text id: what decided, or what is still open.
         few_seeds: Whether there are fewer than the five that are advised.
+        stages: The factors that are on in the arm.
+        variant: The arm's config id.
+        is_backup: Whether the arm is the backup itself.
+        seeds: The fresh seeds.
+        over_current, over_backup: Its improvements over both (positive is better).
+        delta: The smallest effect that matters.
     """
 
     status: str
     reason: str
-    few_seeds: bool
+    few_seeds: bool = False
+    stages: tuple[str, ...] = ()
+    variant: str | None = None
+    is_backup: bool = False
+    seeds: tuple[int, ...] = ()
+    over_current: Estimate | None = None
+    over_backup: Estimate | None = None
+    delta: float | None = None
 
 
 def confirm(
     over_current: Estimate, over_backup: Estimate, delta: float, is_backup: bool = False
-) -> Confirmation:
-    """The verdict on a recommendation, from improvements (positive is better) on fresh seeds.
+) -> tuple[str, str]:
+    """The verdict on a recommendation, from improvements on fresh seeds: status and reason.
 
     Confirmed: the 95 % interval over current is above zero, and the lower end of the 90 % interval
     over backup is above minus delta (it is not worse by an amount that matters). Refuted: surely
     no better than current, or surely worse than backup by more than delta. The backup itself
     (`is_backup`) has only current to beat.
     """
-    few = min(over_current.n, over_backup.n) < ENOUGH_SEEDS
-    if over_current.low is None or over_backup.low90 is None:
-        return Confirmation(UNDECIDED, "no_interval", few)
+    if over_current.low is None or over_current.high is None or over_backup.low90 is None:
+        return UNDECIDED, "no_interval"
     if over_current.high <= 0:
-        return Confirmation(REFUTED, "not_better_than_current", few)
-    if over_backup.high90 < -delta:
-        return Confirmation(REFUTED, "worse_than_backup", few)
+        return REFUTED, "not_better_than_current"
+    if over_backup.high90 is not None and over_backup.high90 < -delta:
+        return REFUTED, "worse_than_backup"
     if over_current.low <= 0:
-        return Confirmation(UNDECIDED, "better_than_current_open", few)
+        return UNDECIDED, "better_than_current_open"
     if is_backup:
-        return Confirmation(CONFIRMED, "beats_current", few)
+        return CONFIRMED, "beats_current"
     if over_backup.low90 <= -delta:
-        return Confirmation(UNDECIDED, "as_good_as_backup_open", few)
-    return Confirmation(CONFIRMED, "beats_current_and_keeps_up", few)
+        return UNDECIDED, "as_good_as_backup_open"
+    return CONFIRMED, "beats_current_and_keeps_up"
 
 
 def estimate_confirmation(
-    grid: Mapping[str, Any], runs: pd.DataFrame, metric: Mapping[str, Any]
-) -> dict[str, Any]:
+    grid: Grid, runs: pd.DataFrame, metric: Mapping[str, Any]
+) -> Confirmation:
     """The confirmation's effects and verdict, out of its own grid.json and metrics.csv."""
-    if not grid["arms"]:
-        return {**asdict(Confirmation(NOTHING_TO_CONFIRM, "nothing_recommended", False))}
+    if not grid.arms:
+        return Confirmation(status=NOTHING_TO_CONFIRM, reason="nothing_recommended")
     table = wide_tables(runs, metric)[metric["name"]]
     sign = 1.0 if metric.get("higher_is_better", True) else -1.0
-    variants = {arm["arm"]: arm["variant"] for arm in grid["arms"]}
-    found = {}
+    arms = {arm.name: arm for arm in grid.arms}
+    arm, found = arms["recommended"], {}
     for reference in ("current", "backup"):
-        pairs = paired_values(table, "recommended", reference)
-        values = sign * (pairs["arm"] - pairs["reference"]).to_numpy()
-        same = variants["recommended"] == variants[reference]
-        found[reference] = mean_estimate(values, list(pairs.index), identical=same)
-    is_backup = variants["recommended"] == variants["backup"]
-    verdict = confirm(found["current"], found["backup"], float(metric["delta"]), is_backup)
-    arm = next(arm for arm in grid["arms"] if arm["arm"] == "recommended")
-    return {
-        **asdict(verdict),
-        "stages": list(arm["stages"]),
-        "variant": arm["variant"],
-        "is_backup": is_backup,
-        "seeds": [int(seed) for seed in grid["seeds"]],
-        "over_current": found["current"].as_dict(),
-        "over_backup": found["backup"].as_dict(),
-        "delta": float(metric["delta"]),
-    }
+        above, below, seeds = paired_arrays(table, arm.name, reference)
+        same = arm.variant == arms[reference].variant
+        found[reference] = mean_estimate(sign * (above - below), seeds, identical=same)
+    is_backup = arm.variant == arms["backup"].variant
+    delta = float(metric["delta"])
+    status, reason = confirm(found["current"], found["backup"], delta, is_backup)
+    return Confirmation(
+        status=status,
+        reason=reason,
+        few_seeds=min(one.n for one in found.values()) < ENOUGH_SEEDS,
+        stages=tuple(arm.stages),
+        variant=arm.variant,
+        is_backup=is_backup,
+        seeds=tuple(int(seed) for seed in grid.seeds),
+        over_current=found["current"],
+        over_backup=found["backup"],
+        delta=delta,
+    )
+
+
+def save_confirmation(confirmation: Confirmation, path: str | Path) -> None:
+    """Write verdict.json."""
+    save_json(to_plain(confirmation), path)
+
+
+def load_confirmation(path: str | Path) -> Confirmation:
+    """The content of a verdict.json.
+
+    Raises:
+        UserError: it is not there, or was written by another version.
+    """
+    return from_plain(Confirmation, load_json(path))

@@ -1,435 +1,361 @@
-"""Everything of effects.json: contrasts with their evidence, attributions, and verdicts."""
+"""What effects.json holds, as types: contrasts with their evidence, and verdicts.
+
+`estimate.estimate_effects` makes it, `save_effects` writes it, `load_effects` reads it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
-from ablation.evidence import claims as verdicts
-from ablation.evidence import factorials, families, inference, sequential, stability, statistics
-from ablation.evidence.contrasts import PLANNED, Contrast, contrasts_of, path_arms
-from ablation.evidence.families import Evidence, Series
-from ablation.evidence.judgements import judge_impacts, judge_statements
-from ablation.evidence.metrics import COMPLETED, DIVERGED, MISSING
-from ablation.evidence.outcomes import diverged_runs, paired_runs, wide_tables
+from ablation.evidence.claims import Impact
+from ablation.evidence.contrast import GAP, REMAINDER, STAGE
+from ablation.evidence.family import Evidence
+from ablation.evidence.inference import Odds
+from ablation.evidence.metrics import load_json
+from ablation.evidence.sequential import Decision
+from ablation.evidence.stability import Stability
 from ablation.evidence.statistics import Estimate
-from ablation.study.claim import SEED_SPREAD
+from ablation.files import save_json
+from ablation.records import from_plain, to_plain
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
-def estimate_effects(
-    grid: Mapping[str, Any], runs: pd.DataFrame, study: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Everything of effects.json: arms, contrasts with impact and share, and verdicts."""
-    metric = {
-        **study["metric"],
-        "delta": float(study["metric"]["delta"]),
-        "higher_is_better": bool(study["metric"].get("higher_is_better", True)),
-    }
-    paired = paired_runs(grid, runs)
-    table_of = wide_tables(paired, metric)
-    compared = contrasts_of(grid)
-    weighed = _weigh(grid, compared, table_of, metric, study)
-    diverged = diverged_runs(paired)
-    contrasts = [_estimate_contrast(c, table_of, metric, weighed, diverged) for c in compared]
-    _add_shares(contrasts, table_of[metric["name"]])
-    path = {arm["arm"] for arm in path_arms(grid)}
-    arms = [_summarise_arm(arm, paired, table_of) for arm in grid["arms"]]
-    confidences = weighed.plan and sequential.confidences_at(weighed.plan)
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "study": grid.get("study"),
-        "metric": {
-            **{key: metric[key] for key in ("name", "higher_is_better", "delta")},
-            "impact_multiples": dict(verdicts.multiples_of(metric)),
-        },
-        "confidence": statistics.CONFIDENCE,
-        "seeds": sorted({int(seed) for seed in paired["seed"]}),
-        "arms": [arm for arm in arms if arm["arm"] in path],
-        "design_arms": [arm for arm in arms if arm["arm"] not in path],
-        "left_out": list(grid.get("left_out") or []),
-        "contrasts": contrasts,
-        "ranking": _ranking(contrasts, metric["name"]),
-        "family": _family(weighed),
-        **factorials.describe(weighed.tables, weighed.evidence, weighed.secondary, metric),
-        "greedy": _greedy(compared, weighed.series),
-        "sequential": _sequential(weighed),
-        "noise_floor": noise_floor(table_of[metric["name"]], weighed),
-        "claims": {
-            "impact": judge_impacts(study, contrasts),
-            "statements": judge_statements(study, contrasts, table_of, metric, confidences),
-        },
-        "missing": _runs_with(runs, MISSING),
-        "diverged": _runs_with(runs, DIVERGED),
-    }
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """The study's metric.
+
+    Attributes:
+        delta: The smallest effect that matters.
+        impact_multiples: From how many times delta on each level of impact begins.
+    """
+
+    name: str
+    higher_is_better: bool
+    delta: float
+    impact_multiples: dict[str, float]
 
 
 @dataclass(frozen=True)
-class Weighed:
-    """Every series of a study with its evidence.
+class Mean(Estimate):
+    """A quantity of an arm: its mean over seeds with its interval, and the seeds' values."""
+
+    values: dict[int, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmSummary:
+    """What an arm measured.
 
     Attributes:
-        series: The contrasts' and factors' improvements by seed, by id.
-        evidence: What may be concluded of each, corrected over the planned ones.
-        tables: The factorial designs.
-        secondary: The evidence of interactions, a family of their own.
-        plan: The looks; None where the number of seeds is fixed.
+        completed, diverged, missing: Its seeds by what became of their runs.
+        means: Each quantity.
     """
 
-    series: dict[str, Series]
-    evidence: dict[str, Evidence]
-    tables: list[factorials.FactorTable]
-    secondary: dict[str, Evidence]
-    plan: sequential.Plan | None
+    arm: str
+    kind: str
+    stage: str | None
+    variant: str
+    completed: tuple[int, ...]
+    diverged: tuple[int, ...]
+    missing: tuple[int, ...]
+    means: dict[str, Mean]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """A contrast's share of a whole, with Fieller's interval."""
+
+    estimate: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """What is known of one arm against another beside the metric.
+
+    Attributes:
+        arm, reference: The arms; all differences are arm minus reference.
+        settings: The settings in which they differ.
+        quantities: The difference of each quantity, in its own unit.
+        runtime_ratio: The logarithm of the ratio of training times.
+        correlation: Of both arms over seeds; what pairing pays.
+        stability: Whether the arm trains more steadily.
+    """
+
+    arm: str
+    reference: str
+    settings: tuple[str, ...]
+    quantities: dict[str, Estimate]
+    runtime_ratio: Estimate
+    correlation: float | None
+    stability: Stability
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """A contrast with what was measured of it; improvements are positive.
+
+    Attributes:
+        id, role, factor, design, weights: As in `contrast.Contrast`.
+        planned: Whether it shares the error of the study.
+        one_run: Whether both sides are the same runs, so that it is zero by construction.
+        same_results: Whether both sides gave the same numbers to the last bit.
+        values: The improvement by seed.
+        improvement: Its mean with its own, uncorrected intervals.
+        evidence: What may be concluded of it within its family.
+        impact: How large it is, in words.
+        odds: How often it improves.
+        share: Its share of the whole; None where the whole is not surely different from zero.
+        aliases: What it cannot be told from, in a fraction of the combinations.
+        pair: More of it, where it is one arm against another.
+    """
+
+    id: str
+    role: str
+    factor: str | None
+    design: str
+    weights: dict[str, float]
+    planned: bool
+    one_run: bool
+    same_results: bool
+    values: dict[int, float]
+    improvement: Estimate
+    evidence: Evidence
+    impact: Impact
+    odds: Odds
+    share: Share | None
+    aliases: tuple[str, ...]
+    pair: Pair | None
 
     @property
-    def planned(self) -> list[Series]:
+    def settings(self) -> tuple[str, ...]:
+        """The settings that it changes."""
+        return self.pair.settings if self.pair else ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyFacts:
+    """The family of planned contrasts, and how it is corrected.
+
+    Attributes:
+        members: Their ids.
+        size: How many comparisons the error is shared by.
+        method: "holm" or "spending_bonferroni".
+        simultaneous_confidence: The confidence of each of the simultaneous intervals.
+        n: Fewest seeds of a member.
+        sign_flip_floor: The smallest p that a sign-flip test of so many seeds can reach.
+        seeds_for_floor: Fewest seeds with which it can reach the family's level.
+    """
+
+    members: tuple[str, ...]
+    size: int
+    method: str
+    alpha: float
+    simultaneous_confidence: float
+    n: int
+    sign_flip_floor: float
+    seeds_for_floor: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A factorial, or a fraction of one.
+
+    Attributes:
+        cells: Cells with an arm.
+        seeds: The seeds that all of them have.
+        lacking: Cells that have no arm: then nothing is estimated.
+        resolution: Of a fraction: letters of its shortest defining word.
+        defining_words: Of a fraction: products of factors that are constant over its cells.
+    """
+
+    factors: tuple[str, ...]
+    cells: int
+    seeds: tuple[int, ...]
+    lacking: tuple[tuple[str, ...], ...]
+    resolution: int | None = None
+    defining_words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookDecision:
+    """Where a contrast stands in a study with looks."""
+
+    id: str
+    decision: Decision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looks:
+    """The looks of a study, and where each planned contrast stands.
+
+    Attributes:
+        looks: Numbers of seeds.
+        families: Over how many comparisons the error is shared.
+        boundaries: The nominal p of an effect at each look.
+        equivalence_boundaries: The same for equivalence.
+        next_seeds: The seeds to go on to; None where all is decided.
+    """
+
+    looks: tuple[int, ...]
+    alpha: float
+    spending: str
+    families: int
+    boundaries: tuple[float, ...]
+    equivalence_boundaries: tuple[float, ...]
+    next_seeds: int | None
+    contrasts: tuple[LookDecision, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseFloor:
+    """How large a difference is that means nothing, and the smallest that these seeds can find.
+
+    Attributes:
+        a_a: Current against itself with other seeds, where the study has that control.
+        current_sd: Standard deviation of current over its seeds.
+        paired_sd: That of a paired difference, pooled over the planned contrasts (root mean
+            square).
+        n: Fewest seeds of a planned contrast.
+        detectable: The effect that these seeds find with 80 % power, once alone.
+        detectable_corrected: The same, corrected for the family.
+    """
+
+    a_a: Estimate | None
+    current_sd: float | None
+    paired_sd: float | None
+    n: int
+    detectable: float | None
+    detectable_corrected: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImpactVerdict:
+    """A claimed level of impact: the contrast that measured it, and the verdict."""
+
+    setting: str
+    claimed: str
+    contrast: str | None
+    verdict: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatementVerdict:
+    """A statement in numbers, what was measured of it (in its unit), and the verdict."""
+
+    id: str
+    quantity: str
+    contrast: str
+    unit: str
+    low: float | None
+    high: float | None
+    estimate: float | None
+    interval_low: float | None
+    interval_high: float | None
+    confidence: float
+    n: int
+    no_interval: str | None
+    verdict: str
+    seeds_to_decide: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdicts:
+    """The verdicts on what the source report promised."""
+
+    impact: tuple[ImpactVerdict, ...]
+    statements: tuple[StatementVerdict, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOutArm:
+    """An arm that a design asks for and that cannot run, with the reason in each language."""
+
+    arm: str
+    text: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LostRun:
+    """A run that is missing or diverged."""
+
+    arm: str
+    variant: str
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effects:
+    """Everything that a study's runs say.
+
+    Attributes:
+        seeds: The seeds of its runs.
+        arms: The arms of the staged path, in order.
+        design_arms: The others.
+        contrasts: Everything that is estimated.
+        ranking: The steps of the path by id, decided before undecided, larger before smaller.
+        factorial, fractional: Where the study has them.
+        sequential: The looks; None where the number of seeds is fixed.
+        missing, diverged: Runs that are not there, and runs that came to nothing.
+    """
+
+    schema_version: int
+    study: str
+    metric: Metric
+    seeds: tuple[int, ...]
+    arms: tuple[ArmSummary, ...]
+    design_arms: tuple[ArmSummary, ...]
+    left_out: tuple[LeftOutArm, ...]
+    contrasts: tuple[Effect, ...]
+    ranking: tuple[str, ...]
+    family: FamilyFacts
+    factorial: Table | None
+    fractional: Table | None
+    sequential: Looks | None
+    noise_floor: NoiseFloor
+    claims: Verdicts
+    missing: tuple[LostRun, ...]
+    diverged: tuple[LostRun, ...]
+
+    def of_role(self, *roles: str) -> list[Effect]:
+        """The contrasts of these roles, in their order."""
+        return [one for one in self.contrasts if one.role in roles]
+
+    @property
+    def by_id(self) -> dict[str, Effect]:
+        """The contrasts by id."""
+        return {one.id: one for one in self.contrasts}
+
+    @property
+    def gap(self) -> Effect:
+        """Backup against current."""
+        return self.by_id[GAP]
+
+    @property
+    def path(self) -> list[Effect]:
+        """The steps that lead from current to backup: stages, and remainder where there is one."""
+        steps = self.of_role(STAGE, REMAINDER)
+        return [step for step in steps if not (step.role == REMAINDER and step.one_run)]
+
+    @property
+    def planned(self) -> list[Effect]:
         """The members of the family."""
-        return [one for one in self.series.values() if one.counts]
+        return [self.by_id[name] for name in self.family.members]
 
 
-def _weigh(
-    grid: Mapping[str, Any],
-    compared: Sequence[Contrast],
-    table_of: Mapping[str, pd.DataFrame],
-    metric: Mapping[str, Any],
-    study: Mapping[str, Any],
-) -> Weighed:
-    table, delta = table_of[metric["name"]], metric["delta"]
-    order = [int(seed) for seed in grid.get("seeds") or table.index]
-    variants = {arm["arm"]: arm["variant"] for arm in grid["arms"]}
-    found: list[Series] = []
-    first: dict[tuple[str, str], str] = {}
-    for contrast in compared:
-        same = contrast.identical or same_results(table_of, metric["name"], contrast)
-        one = _series(contrast, table, metric, same, order)
-        if one.planned:
-            pair = variants[contrast.arm], variants[contrast.reference]
-            earlier = first.setdefault(pair, one.id)
-            one = replace(one, same_as=None if earlier == one.id else earlier)
-        found.append(one)
-    tables = factorials.tables_of(grid, table, metric["higher_is_better"])
-    found += [one for factors in tables for one in factors.series()]
-    plan = sequential_plan(study, metric, sum(one.counts for one in found))
-    inner = [one for factors in tables for one in factors.secondary()]
-    own = plan and replace(plan, families=max(1, len(inner)))
-    return Weighed(
-        {one.id: one for one in found},
-        families.weigh(found, delta, plan),
-        tables,
-        families.weigh(inner, delta, own),
-        plan,
-    )
+def save_effects(effects: Effects, path: str | Path) -> None:
+    """Write effects.json."""
+    save_json(to_plain(effects), path)
 
 
-def sequential_plan(
-    study: Mapping[str, Any], metric: Mapping[str, Any], families: int
-) -> sequential.Plan | None:
-    """The looks of study.yaml's `sequential`; None where the number of seeds is fixed."""
-    options = study.get("sequential")
-    if options is None:
-        return None
-    return sequential.Plan(
-        tuple(int(n) for n in options.get("looks", sequential.LOOKS)),
-        float(options.get("alpha", inference.ALPHA)),
-        str(options.get("spending", sequential.OBRIEN_FLEMING)),
-        float(metric["delta"]),
-        families,
-    )
+def load_effects(path: str | Path) -> Effects:
+    """The content of an effects.json.
 
-
-def same_results(tables: Mapping[str, pd.DataFrame], metric: str, contrast: Contrast) -> bool:
-    """Whether two arms gave the same numbers to the last bit on every shared seed.
-
-    Loss has enough digits that this does not happen by chance: such arms did the same thing.
+    Raises:
+        UserError: it is not there, or was written by another version.
     """
-    for name in (metric, "eval_loss", "final_loss"):
-        arm, reference, _ = statistics.paired_arrays(tables[name], contrast.arm, contrast.reference)
-        if not len(arm) or not (arm == reference).all():
-            return False
-    return True
-
-
-def _series(
-    contrast: Contrast,
-    table: pd.DataFrame,
-    metric: Mapping[str, Any],
-    same: bool,
-    order: Sequence[int],
-) -> Series:
-    """A contrast's improvements by seed, in the order in which the seeds were planned."""
-    arm, reference, seeds = statistics.paired_arrays(table, contrast.arm, contrast.reference)
-    sign = 1.0 if metric["higher_is_better"] else -1.0
-    found = dict(zip(seeds, (sign * (arm - reference)).tolist(), strict=True))
-    ordered = {seed: found[seed] for seed in order if seed in found} | found
-    return Series(contrast.id, ordered, contrast.planned, same)
-
-
-def _estimate_contrast(
-    contrast: Contrast,
-    table_of: Mapping[str, pd.DataFrame],
-    metric: Mapping[str, Any],
-    weighed: Weighed,
-    diverged: set[tuple[str, int]],
-) -> dict[str, Any]:
-    name, arm, reference = metric["name"], contrast.arm, contrast.reference
-    series = weighed.series[contrast.id]
-    same = series.identical
-    differences = {
-        key: statistics.paired_difference(
-            table, arm, reference, identical=contrast.identical or (same and _is_quality(key))
-        )
-        for key, table in table_of.items()
-    }
-    ratio = statistics.paired_log_ratio(
-        table_of["train_runtime"], arm, reference, identical=contrast.identical
-    )
-    improvement = oriented(differences[name], metric["higher_is_better"])
-    steadiness = stability.compare(table_of, name, arm, reference, same, diverged)
-    return {
-        "id": contrast.id,
-        "kind": contrast.kind,
-        "design": contrast.design,
-        "planned": contrast.planned,
-        "arm": arm,
-        "reference": reference,
-        "stage": contrast.stage,
-        "settings": list(contrast.settings),
-        "one_run": contrast.identical,
-        "same_results": same,
-        "quantities": {key: value.as_dict() for key, value in differences.items()},
-        "ratios": {
-            SEED_SPREAD: steadiness["seed_spread"],
-            "train_runtime": ratio.as_dict(),
-        },
-        "improvement": improvement.as_dict(),
-        **judged(series, weighed.evidence[contrast.id], improvement, metric),
-        "probability_of_improvement": improvement_odds(series, arm, reference, diverged).as_dict(),
-        "pairing": _pairing(table_of[name], arm, reference),
-        "stability": steadiness,
-        "share": None,
-    }
-
-
-def judged(
-    series: Series, evidence: Evidence, improvement: Estimate, metric: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What every effect carries: impact, tests within the family, interval, equivalence."""
-    impact = verdicts.judge_impact(
-        improvement, metric["delta"], verdicts.multiples_of(metric), evidence
-    )
-    return factorials.evidence_dict(series, evidence, metric["delta"]) | {
-        "impact": {**asdict(impact), "possible": list(impact.possible)}
-    }
-
-
-def improvement_odds(
-    series: Series, arm: str, reference: str, diverged: set[tuple[str, int]]
-) -> inference.Improvement:
-    """How often the arm beats the reference; a diverged run loses to every run that did not."""
-    values = []
-    for seed, value in series.values.items():
-        lost = (reference, seed) in diverged, (arm, seed) in diverged
-        values.append(float(lost[0]) - float(lost[1]) if any(lost) else value)
-    return inference.probability_of_improvement(values)
-
-
-def _pairing(table: pd.DataFrame, arm: str, reference: str) -> dict[str, float | None]:
-    """The correlation of both arms over seeds, and what it does to the standard error."""
-    correlation = inference.pairing(*statistics.paired_arrays(table, arm, reference)[:2])
-    factor = None if correlation is None else float(np.sqrt(1 - correlation))
-    return {"correlation": correlation, "error_factor": factor}
-
-
-def _is_quality(quantity: str) -> bool:
-    return quantity.startswith("eval_") or quantity.endswith("_loss")
-
-
-def oriented(difference: Estimate, higher_is_better: bool) -> Estimate:
-    """The difference with the sign that makes positive better."""
-    if higher_is_better:
-        return difference
-
-    def flip(value: float | None) -> float | None:
-        return None if value is None else -value
-
-    return Estimate(
-        flip(difference.estimate),
-        difference.sd,
-        difference.n,
-        difference.seeds,
-        flip(difference.high),
-        flip(difference.low),
-        flip(difference.high90),
-        flip(difference.low90),
-        difference.no_interval,
-    )
-
-
-def _add_shares(contrasts: Sequence[dict[str, Any]], table: pd.DataFrame) -> None:
-    """Each contrast's share of the gap with Fieller's interval, where the gap is not zero."""
-    gap = next(contrast for contrast in contrasts if contrast["kind"] == "gap")
-    whole = statistics.paired_values(table, gap["arm"], gap["reference"])
-    for contrast in contrasts:
-        if contrast["kind"] not in (*PLANNED, "total"):
-            continue
-        part = statistics.paired_values(table, contrast["arm"], contrast["reference"])
-        seeds = part.index.intersection(whole.index)
-        top = (part["arm"] - part["reference"]).loc[seeds]
-        bottom = (whole["arm"] - whole["reference"]).loc[seeds]
-        interval = statistics.ratio_interval(top.tolist(), bottom.tolist())
-        if contrast is gap or interval is None:
-            continue
-        contrast["share"] = {
-            "estimate": float(top.mean() / bottom.mean()),
-            "low": interval[0],
-            "high": interval[1],
-            "n": len(seeds),
-        }
-
-
-def _ranking(contrasts: Sequence[Mapping[str, Any]], metric: str) -> list[str]:
-    """Stages and remainder, decided before undecided, larger before smaller, whichever the sign."""
-
-    def key(contrast: Mapping[str, Any]) -> tuple[bool, float]:
-        size = contrast["quantities"][metric]["estimate"]
-        undecided = contrast["impact"]["level"] == verdicts.UNDECIDED
-        return undecided, -abs(size) if size is not None else 0.0
-
-    ranked = [c for c in contrasts if c["kind"] in ("stage", "remainder") and not c["one_run"]]
-    return [contrast["id"] for contrast in sorted(ranked, key=key)]
-
-
-def _summarise_arm(
-    arm: Mapping[str, Any], runs: pd.DataFrame, table_of: Mapping[str, pd.DataFrame]
-) -> dict[str, Any]:
-    own = runs[runs["arm"] == arm["arm"]]
-    means = {}
-    for name, table in table_of.items():
-        values = statistics.arm_values(table, arm["arm"])
-        summary = statistics.mean_estimate(values.tolist(), values.index.tolist()).as_dict()
-        summary["values"] = {str(seed): float(value) for seed, value in values.items()}
-        means[name] = summary
-    seeds_of = {
-        status: sorted(int(seed) for seed in own.loc[own["status"] == status, "seed"])
-        for status in (COMPLETED, DIVERGED, MISSING)
-    }
-    keys = ("arm", "kind", "stage", "variant")
-    return {**{key: arm.get(key) for key in keys}, **seeds_of, "means": means}
-
-
-def _family(weighed: Weighed) -> dict[str, Any]:
-    """The family of planned contrasts, and how it is corrected."""
-    plan, evidence = weighed.plan, weighed.evidence
-    members = [one.id for one in weighed.planned]
-    size, n = len(members), min((len(one.values) for one in weighed.planned), default=0)
-    alpha = plan.alpha if plan else inference.ALPHA
-    level = alpha / max(1, size)
-    return {
-        "members": members,
-        "size": size,
-        "test": "paired_t",
-        "method": families.SPENDING if plan else families.HOLM,
-        "alpha": alpha,
-        "simultaneous_confidence": 1 - level,
-        "n": n,
-        "sign_flip_floor": inference.sign_flip_floor(n),
-        "seeds_for_floor": inference.seeds_below_floor(level),
-        "floor_in_words": inference.floor_in_words(n, alpha, size) if n else None,
-        "significant": [name for name in members if evidence[name].significant],
-    }
-
-
-def _greedy(compared: Sequence[Contrast], series: Mapping[str, Series]) -> dict[str, Any] | None:
-    """The steps of the greedy paths, and where a factor's step differs between directions."""
-    steps = [c for c in compared if c.design == "greedy_path"]
-    if not steps:
-        return None
-    arms = {c.id: (c.arm, c.reference) for c in steps}
-    interacting = []
-    for factor in dict.fromkeys(c.stage for c in steps):
-        pair = [series.get(f"greedy:{way}:{factor}") for way in ("forward", "backward")]
-        if None in pair:
-            continue
-        seeds = sorted(set(pair[0].values) & set(pair[1].values))
-        values = [pair[0].values[seed] - pair[1].values[seed] for seed in seeds]
-        same = arms[pair[0].id] == arms[pair[1].id]
-        difference = statistics.mean_estimate(values, seeds, identical=same)
-        surely = difference.low is not None and (difference.low > 0 or difference.high < 0)
-        interacting.append(
-            {
-                "factor": factor,
-                "same_arms": same,
-                "difference": difference.as_dict(),
-                "interacts": surely and not same,
-            }
-        )
-    return {
-        "steps": [c.id for c in steps],
-        "interacting": interacting,
-        "exploratory": True,
-    }
-
-
-def _sequential(weighed: Weighed) -> dict[str, Any] | None:
-    """Where each planned contrast stands: its looks, and why it stopped."""
-    plan = weighed.plan
-    if plan is None:
-        return None
-    decisions = {one.id: _decided(one, plan) for one in weighed.planned}
-    return {
-        "looks": list(plan.looks),
-        "alpha": plan.alpha,
-        "spending": plan.spending,
-        "families": plan.families,
-        "boundaries": list(plan.effect_limits),
-        "equivalence_boundaries": list(plan.equivalence_limits),
-        "next_seeds": sequential.seeds_needed(decisions.values()),
-        "contrasts": [{"id": name, **d.as_dict()} for name, d in decisions.items()],
-    }
-
-
-def _decided(one: Series, plan: sequential.Plan) -> sequential.Decision:
-    """Where a contrast stands; the same computation twice is equivalent without any test."""
-    found = sequential.decide(one.values, plan)
-    return replace(found, status=sequential.EQUIVALENT) if one.identical else found
-
-
-def noise_floor(table: pd.DataFrame, weighed: Weighed) -> dict[str, Any]:
-    """How large a difference is that means nothing, and the smallest effect these seeds can find.
-
-    `a_a` is current against itself with other seeds, where the study has that control. `paired_sd`
-    is pooled over the planned contrasts (root mean square), `detectable` the effect that the
-    seeds find with 80 % power, once alone and once corrected for the family.
-    """
-    planned = [one for one in weighed.planned if not one.identical and len(one.values) > 1]
-    variances = [float(np.var(list(s.values.values()), ddof=1)) for s in planned]
-    sd = float(np.sqrt(np.mean(variances))) if variances else None
-    n = min((len(s.values) for s in planned), default=0)
-
-    def detectable(family: int) -> float | None:
-        size = statistics.detectable_effect(n, family)
-        return None if size is None or sd is None else size * sd
-
-    control, current = weighed.series.get("a_a"), statistics.arm_values(table, "current")
-    return {
-        "a_a": control.estimate.as_dict() if control else None,
-        "current_sd": float(current.std(ddof=1)) if len(current) > 1 else None,
-        "paired_sd": sd,
-        "n": n,
-        "detectable": detectable(1),
-        "detectable_corrected": detectable(len(weighed.planned)),
-    }
-
-
-def _runs_with(runs: pd.DataFrame, status: str) -> list[dict[str, Any]]:
-    rows = runs.loc[runs["status"] == status, ["arm", "variant", "seed"]]
-    return [
-        {"arm": row.arm, "variant": row.variant, "seed": int(row.seed)}
-        for row in rows.itertuples(index=False)
-    ]
+    return from_plain(Effects, load_json(path))

@@ -1,7 +1,7 @@
 """Tests on paired differences over seeds, and their correction for a family of comparisons.
 
-Every function takes improvements or differences with the sign the caller chose. The t test is the
-one that decides, because the intervals are t intervals; the sign-flip test stands beside it as the
+Every function takes improvements or differences with the sign the caller chose. The t test of
+`spread` decides, because the intervals are t intervals; the sign-flip test stands beside it as the
 one that assumes nothing but symmetry, with the smallest p value it can reach at all.
 """
 
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import special, stats
+from scipy import stats
 
-from ablation.evidence.statistics import has_spread
+from ablation.evidence.spread import has_spread
 
 ALPHA = 0.05
 MOST_EXACT = 20  # 2^19 sums are a few megabytes
@@ -24,16 +24,6 @@ DRAWS = 100_000
 FLIP_SEED = 20181  # only Monte Carlo beyond the exact sizes draws from it
 ROUNDING = 1e-9
 TIE = 1e-12  # what binary fractions leave of equal numbers
-
-
-def t_test(values: Sequence[float]) -> float | None:
-    """Two-sided p value of the paired t test; None without two values or without spread."""
-    array = np.asarray(values, dtype=float)
-    n = array.size
-    if not has_spread(array):
-        return None
-    t = float(array.mean()) / (float(array.std(ddof=1)) / math.sqrt(n))
-    return 2 * float(special.stdtr(n - 1, -abs(t)))
 
 
 def sign_flip_sums(values: np.ndarray) -> np.ndarray:
@@ -69,18 +59,6 @@ def sign_flip_floor(n: int) -> float:
 def seeds_below_floor(alpha: float = ALPHA) -> int:
     """Fewest seeds with which a sign-flip test can reach alpha at all: 6 for 0.05."""
     return max(1, math.ceil(1 - math.log2(alpha) - ROUNDING))
-
-
-def floor_in_words(n: int, alpha: float = ALPHA, comparisons: int = 1) -> str | None:
-    """Why a sign-flip test of n seeds cannot be significant; None where it can."""
-    level = alpha / max(1, comparisons)
-    if sign_flip_floor(n) <= level:
-        return None
-    together = f" over {comparisons} comparisons" if comparisons > 1 else ""
-    return (
-        f"{n} seeds cannot reach {alpha:g}{together} by signs alone: the smallest possible p is "
-        f"2/2^{n} = {sign_flip_floor(n):.2g}; at least {seeds_below_floor(level)} seeds can"
-    )
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -128,35 +106,7 @@ def _t_statistics(signs: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Equivalence:
-    """Two one-sided t tests against plus and minus delta.
-
-    Attributes:
-        p: The larger of the two one-sided p values; at most 0.05 exactly when the 90 % t
-            interval lies inside plus or minus delta. None where there is no interval.
-        delta: The smallest effect that matters.
-    """
-
-    p: float | None
-    delta: float
-
-
-def tost(values: Sequence[float], delta: float) -> Equivalence:
-    """Whether a mean is surely smaller than delta (Schuirmann 1987, J. Pharmacokinet. Biopharm.).
-
-    The true effect being at least delta is what is tested, so a noisy study is never "equivalent".
-    """
-    array = np.asarray(values, dtype=float)
-    n = array.size
-    if not has_spread(array):
-        return Equivalence(None, delta)
-    error = float(array.std(ddof=1)) / math.sqrt(n)
-    nearest = (delta - abs(float(array.mean()))) / error
-    return Equivalence(float(special.stdtr(n - 1, -nearest)), delta)
-
-
-@dataclass(frozen=True)
-class Improvement:
+class Odds:
     """How often one arm beats the other on the same seed.
 
     Attributes:
@@ -173,12 +123,8 @@ class Improvement:
     losses: int
     ties: int
 
-    def as_dict(self) -> dict[str, object]:
-        """The same as plain JSON values."""
-        return asdict(self)
 
-
-def probability_of_improvement(values: Sequence[float], confidence: float = 0.95) -> Improvement:
+def probability_of_improvement(values: Sequence[float], confidence: float = 0.95) -> Odds:
     """The paired probability of improvement with its exact interval (Clopper and Pearson 1934).
 
     Bouthillier et al. 2021 (arXiv 2103.03098) judge it against 0.75; with three seeds the interval
@@ -188,12 +134,12 @@ def probability_of_improvement(values: Sequence[float], confidence: float = 0.95
     wins, losses = int((array > TIE).sum()), int((array < -TIE).sum())
     ties = array.size - wins - losses
     if array.size == 0:
-        return Improvement(None, None, None, 0, 0, 0)
+        return Odds(None, None, None, 0, 0, 0)
     estimate = (wins + 0.5 * ties) / array.size
     if wins + losses == 0:
-        return Improvement(estimate, None, None, 0, 0, ties)
+        return Odds(estimate, None, None, 0, 0, ties)
     low, high = clopper_pearson(wins, wins + losses, confidence)
-    return Improvement(estimate, low, high, wins, losses, ties)
+    return Odds(estimate, low, high, wins, losses, ties)
 
 
 @lru_cache(maxsize=4096)

@@ -8,7 +8,7 @@ sequential looks, by the repeated interval that holds over all of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -16,14 +16,16 @@ import pandas as pd
 from ablation.errors import UserError
 from ablation.evidence import claims as verdicts
 from ablation.evidence import statistics
+from ablation.evidence.contrast import REMAINDER, STAGE, TOTAL
+from ablation.evidence.effects import Effect, ImpactVerdict, Metric, StatementVerdict
 from ablation.evidence.statistics import Estimate
 from ablation.study.arithmetic import is_arithmetic
 from ablation.study.claim import SEED_SPREAD, read_claim
 
 
 def judge_impacts(
-    study: Mapping[str, Any], contrasts: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
+    study: Mapping[str, Any], contrasts: Sequence[Effect]
+) -> tuple[ImpactVerdict, ...]:
     """A verdict on each claimed level; a setting is measured with all that moves in its stage.
 
     What only moves with the remainder gets none: no one grouped those settings, so their sum says
@@ -32,8 +34,8 @@ def judge_impacts(
     owner = {
         setting: contrast
         for contrast in contrasts
-        if contrast["kind"] in ("stage", "remainder")
-        for setting in contrast["settings"]
+        if contrast.role in (STAGE, REMAINDER)
+        for setting in contrast.settings
     }
     judged = []
     for claim in (study.get("claims") or {}).get("impact") or []:
@@ -41,30 +43,28 @@ def judge_impacts(
         contrast = owner.get(setting)
         if contrast is None:
             verdict = verdicts.NO_DIFFERENCE
-        elif contrast["kind"] == "remainder" and len(contrast["settings"]) > 1:
+        elif contrast.role == REMAINDER and len(contrast.settings) > 1:
             verdict = verdicts.NOT_SEPARATED
         else:
-            raw = contrast["impact"]
-            impact = verdicts.Impact(**{**raw, "possible": tuple(raw["possible"])})
-            verdict = verdicts.judge_impact_claim(claimed, impact)
+            verdict = verdicts.judge_impact_claim(claimed, contrast.impact)
         judged.append(
-            {
-                "setting": setting,
-                "claimed": claimed,
-                "contrast": contrast["id"] if contrast else None,
-                "verdict": verdict,
-            }
+            ImpactVerdict(
+                setting=setting,
+                claimed=claimed,
+                contrast=contrast.id if contrast else None,
+                verdict=verdict,
+            )
         )
-    return judged
+    return tuple(judged)
 
 
 def judge_statements(
     study: Mapping[str, Any],
-    contrasts: Sequence[Mapping[str, Any]],
+    contrasts: Sequence[Effect],
     table_of: Mapping[str, pd.DataFrame],
-    metric: Mapping[str, Any],
+    metric: Metric,
     confidences_of: Callable[[int], tuple[float, float]] | None = None,
-) -> list[dict[str, Any]]:
+) -> tuple[StatementVerdict, ...]:
     """A verdict on each statement in numbers that runs decide (arithmetic decides the others).
 
     Args:
@@ -87,51 +87,58 @@ def judge_statements(
                 found=claim.contrast,
                 allowed=sorted(names),
             )
-        contrast = names[claim.contrast]
-        effect = claim_effect(claim, contrast, table_of, str(metric["name"]))
+        effect = claim_effect(claim, names[claim.contrast], table_of, metric.name)
         confidence = statistics.CONFIDENCE
         if confidences_of is not None and effect.low is not None:
             confidence, narrow = confidences_of(effect.n)
             effect = _at(effect, confidence, narrow)
-        delta = metric["delta"] if claim.quantity == metric["name"] else None
+        delta = metric.delta if claim.quantity == metric.name else None
         judged.append(_judge_statement(claim, effect, delta, confidence))
-    return judged
+    return tuple(judged)
 
 
 def _judge_statement(
     claim: verdicts.Claim, effect: Estimate, delta: float | None, confidence: float
-) -> dict[str, Any]:
+) -> StatementVerdict:
     verdict = verdicts.judge_claim(claim, effect, delta)
     low, high = verdicts.claim_interval(effect, claim.unit)
-    return {
-        **asdict(claim),
-        "estimate": verdicts.in_unit(effect.estimate, claim.unit),
-        "interval_low": low,
-        "interval_high": high,
-        "confidence": confidence,
-        "n": effect.n,
-        "no_interval": effect.no_interval,
-        "verdict": verdict,
-        "seeds_to_decide": _claim_seeds(claim, effect, verdict),
-    }
+    return StatementVerdict(
+        id=claim.id,
+        quantity=claim.quantity,
+        contrast=claim.contrast,
+        unit=claim.unit,
+        low=claim.low,
+        high=claim.high,
+        estimate=verdicts.in_unit(effect.estimate, claim.unit),
+        interval_low=low,
+        interval_high=high,
+        confidence=confidence,
+        n=effect.n,
+        no_interval=effect.no_interval,
+        verdict=verdict,
+        seeds_to_decide=_claim_seeds(claim, effect, verdict),
+    )
 
 
-def _contrast_names(contrasts: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+def _contrast_names(contrasts: Sequence[Effect]) -> dict[str, Effect]:
     """Contrasts by the names a claim may use: gap, all_stages, remainder, a stage, or any id."""
-    names = {c["id"]: c for c in contrasts}
-    names |= {c["stage"]: c for c in contrasts if c["kind"] == "stage"}
-    totals = [c for c in contrasts if c["kind"] == "total"]
+    names = {c.id: c for c in contrasts if c.pair is not None}
+    names |= {str(c.factor): c for c in contrasts if c.role == STAGE}
+    totals = [c for c in contrasts if c.role == TOTAL]
     return names | ({"all_stages": totals[-1]} if totals else {})
 
 
 def claim_effect(
     claim: verdicts.Claim,
-    contrast: Mapping[str, Any],
+    contrast: Effect,
     table_of: Mapping[str, pd.DataFrame],
     metric: str,
 ) -> Estimate:
     """What a claim is judged by: a difference, or for relative units a log ratio."""
-    arm, reference, same = contrast["arm"], contrast["reference"], contrast["one_run"]
+    pair = contrast.pair
+    if pair is None:
+        raise ValueError(f"{contrast.id} is not one arm against another")
+    arm, reference, same = pair.arm, pair.reference, contrast.one_run
     if claim.quantity == SEED_SPREAD:
         if claim.unit == verdicts.ABSOLUTE:
             raise UserError(

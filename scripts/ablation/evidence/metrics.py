@@ -11,6 +11,8 @@ from typing import Any
 import pandas as pd
 
 from ablation.errors import UserError
+from ablation.files import load_json
+from ablation.study.grid import Grid
 
 SCHEMA_VERSION = 1
 COMPLETED = "completed"
@@ -18,21 +20,6 @@ DIVERGED = "diverged"
 MISSING = "missing"
 IDENTITY = ("arm", "variant", "seed", "status", "measured_at")
 SECTIONS = ("environment", "data", "quality", "optimisation", "cost")
-
-
-def load_json(path: str | Path) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-        UserError: the file is not there or is not JSON.
-    """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError("the file is not there", file=path) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        line = getattr(error, "lineno", None)
-        raise UserError(f"the file is not JSON ({error})", file=path, line=line) from None
 
 
 def run_folder(runs: str | Path, variant: str, seed: int) -> Path:
@@ -105,15 +92,15 @@ def finished_at(metrics: Mapping[str, Any], path: Path) -> str:
     return datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def collect(grid: Mapping[str, Any], runs: str | Path) -> pd.DataFrame:
+def collect(grid: Grid, runs: str | Path) -> pd.DataFrame:
     """One row for each arm and seed of the grid, in its order; absent runs have status "missing".
 
     Arms that share a variant share the run, and each has its row.
     """
     rows = []
-    for run in grid["runs"]:
-        row = {"arm": run["arm"], "variant": run["variant"], "seed": int(run["seed"])}
-        path = run_folder(runs, run["variant"], run["seed"]) / "metrics.json"
+    for arm, seed, _ in grid.arm_runs():
+        row = {"arm": arm.name, "variant": arm.variant, "seed": int(seed)}
+        path = run_folder(runs, arm.variant, seed) / "metrics.json"
         if path.is_file():
             metrics = load_run(path)
             row |= run_row(metrics, finished_at(metrics, path))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ablation.evidence import statistics
 from ablation.evidence.metrics import COMPLETED, DIVERGED, MISSING
+from ablation.study.grid import Grid
 
 FINAL_SUFFIX = ".final"
 WORST_SCORE = 0.0
@@ -95,13 +96,9 @@ def long_table(runs: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
     return table[["arm", "seed", "value"]]
 
 
-def paired_runs(grid: Mapping[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
+def paired_runs(grid: Grid, runs: pd.DataFrame) -> pd.DataFrame:
     """The runs with the seed that each stands beside: that of an A/A control is another's."""
-    beside = {
-        (run["arm"], int(run["seed"])): int(run["paired_seed"])
-        for run in grid.get("runs", [])
-        if "paired_seed" in run
-    }
+    beside = {(arm.name, own): paired for arm, own, paired in grid.arm_runs() if own != paired}
     if not beside:
         return runs
     seeds = [

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from ablation.evidence.claims import is_decided_gain
+from ablation.evidence.effects import Effect, Effects
 from ablation.study.grid import CURRENT
 
 OF_THE_PATH = ("stage", "total", "gap")
 
 
-def recommended_arm(effects: Mapping[str, Any]) -> str:
+def recommended_arm(effects: Effects) -> str:
     """The arm to recommend: the one that gains most over current, where the gain is sure.
 
     Only arms of the staged path are recommended: a set of stages that no run has seen is a guess,
@@ -24,17 +21,17 @@ def recommended_arm(effects: Mapping[str, Any]) -> str:
     Args:
         effects: The contents of effects.json.
     """
-    variants = {arm["arm"]: arm["variant"] for arm in effects["arms"]}
-    found: dict[str, Mapping[str, Any]] = {}
-    for contrast in effects["contrasts"]:
-        if contrast["reference"] == CURRENT and contrast["kind"] in OF_THE_PATH:
-            variant = variants[contrast["arm"]]
+    variants = {arm.arm: arm.variant for arm in effects.arms}
+    found: dict[str, Effect] = {}
+    for one in effects.of_role(*OF_THE_PATH):
+        if one.pair is not None and one.pair.reference == CURRENT:
+            variant = variants[one.pair.arm]
             known = found.get(variant)
-            if known is None or (contrast["planned"] and not known["planned"]):
-                found[variant] = contrast
+            if known is None or (one.planned and not known.planned):
+                found[variant] = one
     sure = {
-        contrast["arm"]: contrast["improvement"]["estimate"]
-        for contrast in found.values()
-        if is_decided_gain(contrast)
+        one.pair.arm: one.improvement.estimate
+        for one in found.values()
+        if one.pair and one.impact.is_gain
     }
     return max(sure, key=sure.__getitem__, default=CURRENT)

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 from scipy import optimize, special
 
-from ablation.evidence.inference import ALPHA, t_test
-from ablation.evidence.statistics import EQUIVALENCE_CONFIDENCE, ROUNDING, t_quantile
+from ablation.evidence.inference import ALPHA
+from ablation.evidence.spread import ROUNDING, Spread, spread_of, t_quantile
+from ablation.evidence.statistics import EQUIVALENCE_CONFIDENCE
 
 OBRIEN_FLEMING = "obf"
 POCOCK = "pocock"
@@ -237,12 +238,13 @@ class Decision:
     next_n: int | None
     looks: tuple[Look, ...]
 
-    def as_dict(self) -> dict[str, object]:
-        """The same as plain JSON values."""
-        return {**asdict(self), "looks": [asdict(look) for look in self.looks]}
+
+SpreadAt = Callable[[int], Spread | None]  # of the first so many values
 
 
-def decide(differences: Mapping[int, float] | Sequence[float], plan: Plan) -> Decision:
+def decide(
+    differences: Mapping[int, float] | Sequence[float], plan: Plan, spread: SpreadAt | None = None
+) -> Decision:
     """What the seeds so far say about one contrast.
 
     The first look that decides is the one that counts: later seeds, which other contrasts may have
@@ -251,15 +253,15 @@ def decide(differences: Mapping[int, float] | Sequence[float], plan: Plan) -> De
     Args:
         differences: Improvements (positive is better), by seed in the order they were planned.
         plan: The looks, and the error to spend on them.
+        spread: What tests and intervals rest on; that of the values alone where None.
     """
-    given = differences.values() if isinstance(differences, Mapping) else differences
-    values = np.array([value for value in given if math.isfinite(value)], dtype=float)
+    values = _array(differences)
     found: list[Look] = []
     for number, n in enumerate(plan.looks):
         if len(values) < n:
             reason = NOT_YET if found else FIRST_LOOK
             return Decision(CONTINUE, reason, len(values), n, tuple(found))
-        found.append(_look(values[:n], plan, number))
+        found.append(_look(values[:n], plan, number, spread))
         if found[-1].status != CONTINUE:
             return Decision(found[-1].status, found[-1].reason, n, None, tuple(found))
     raise ValueError("a plan has at least one look")
@@ -281,28 +283,34 @@ def confidences_at(plan: Plan) -> Callable[[int], tuple[float, float]]:
     return confidences
 
 
-def latest_look(differences: Mapping[int, float] | Sequence[float], plan: Plan) -> Look | None:
+def _array(differences: Mapping[int, float] | Sequence[float]) -> np.ndarray:
+    given = differences.values() if isinstance(differences, Mapping) else differences
+    return np.array([value for value in given if math.isfinite(value)], dtype=float)
+
+
+def latest_look(
+    differences: Mapping[int, float] | Sequence[float], plan: Plan, spread: SpreadAt | None = None
+) -> Look | None:
     """The largest look there are seeds for, whether it decides or not; None before the first.
 
     Its repeated interval holds whatever was concluded, and done, before.
     """
-    given = differences.values() if isinstance(differences, Mapping) else differences
-    values = np.array([value for value in given if math.isfinite(value)], dtype=float)
+    values = _array(differences)
     reached = [number for number, n in enumerate(plan.looks) if n <= len(values)]
-    return _look(values[: plan.looks[reached[-1]]], plan, reached[-1]) if reached else None
+    if not reached:
+        return None
+    return _look(values[: plan.looks[reached[-1]]], plan, reached[-1], spread)
 
 
-def _look(values: np.ndarray, plan: Plan, number: int) -> Look:
+def _look(values: np.ndarray, plan: Plan, number: int, spread: SpreadAt | None) -> Look:
     n, limit = len(values), plan.effect_limits[number]
     mean, sd = float(values.mean()), float(values.std(ddof=1))
-    p = t_test(values)
-    ends: list[float | None] = [None] * 4
-    if p is not None:
-        error = sd / math.sqrt(n)
-        halves = (
-            t_quantile(1 - x, n - 1) * error for x in (limit, plan.equivalence_limits[number])
-        )
-        ends = [mean + sign * half for half in halves for sign in (-1, 1)]
+    found = spread_of(values) if spread is None else spread(n)
+    p, ends = None, (None,) * 4
+    if found is not None:
+        p = found.p(mean)
+        levels = limit, plan.equivalence_limits[number]
+        ends = tuple(end for level in levels for end in found.interval(mean, 1 - level))
     look = Look(n, mean, sd, *ends, p, limit, CONTINUE, NOT_YET)
     status, reason = _status(look, plan)
     return replace(look, status=status, reason=reason)

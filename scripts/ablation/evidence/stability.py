@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 from scipy import stats
@@ -52,6 +51,24 @@ class Divergences:
     reference: int
     n: int
     p: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stability:
+    """How steadily an arm trains against its reference.
+
+    Attributes:
+        verdict: "steadier", "less_steady", "same" or "undecided".
+        loss_roughness, seed_spread: Logarithms of ratios (negative is steadier).
+        clipped_share: A difference.
+        divergences: Counted over the seeds that both have run.
+    """
+
+    verdict: str
+    loss_roughness: Estimate
+    seed_spread: Estimate
+    clipped_share: Estimate
+    divergences: Divergences
 
 
 def count_divergences(
@@ -87,16 +104,20 @@ def judge(roughness: Estimate, divergences: Divergences) -> str:
 def compare(
     table_of: Mapping[str, pd.DataFrame],
     metric: str,
-    arm: str,
-    reference: str,
+    pair: tuple[str, str],
     identical: bool,
     diverged: set[tuple[str, int]],
-) -> dict[str, Any]:
-    """The stability of an arm against its reference, as it stands in effects.json.
+) -> Stability:
+    """The stability of an arm against its reference.
 
-    Roughness and spread are logarithms of ratios (negative is steadier), the share of clipped
-    steps a difference.
+    Args:
+        table_of: Each quantity, seeds by arms.
+        metric: The study's metric, whose spread over seeds is compared.
+        pair: The arm and its reference.
+        identical: Whether both are the same computation.
+        diverged: The arm and seed of each run that diverged.
     """
+    arm, reference = pair
     seeds = statistics.paired_arrays(table_of[metric], arm, reference)[2]
     roughness = statistics.paired_log_ratio(
         table_of[ROUGHNESS], arm, reference, identical=identical
@@ -106,15 +127,10 @@ def compare(
     )
     spread = statistics.spread_ratio(table_of[metric], arm, reference, identical=identical)
     divergences = count_divergences(arm, reference, seeds, diverged)
-    return {
-        "verdict": judge(roughness, divergences),
-        "loss_roughness": roughness.as_dict(),
-        "seed_spread": spread.as_dict(),
-        "clipped_share": clipped.as_dict(),
-        "divergences": {
-            "arm": divergences.arm,
-            "reference": divergences.reference,
-            "n": divergences.n,
-            "p": divergences.p,
-        },
-    }
+    return Stability(
+        verdict=judge(roughness, divergences),
+        loss_roughness=roughness,
+        seed_spread=spread,
+        clipped_share=clipped,
+        divergences=divergences,
+    )

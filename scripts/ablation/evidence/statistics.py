@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
+from ablation.evidence.spread import Spread, has_spread, spread_of, t_quantile
+
 CONFIDENCE = 0.95
 EQUIVALENCE_CONFIDENCE = 0.90  # two one-sided 5 % tests are a 90 % interval
 POWER = 0.80
 MOST_SEEDS = 1000
-ROUNDING = 1e-12
 LARGE_SHIFT = 30.0
 
 ONE_SEED = "one_seed"
@@ -40,6 +41,7 @@ class Estimate:
         low, high: The 95 % t interval; None when it does not exist.
         low90, high90: The 90 % t interval, for equivalence.
         no_interval: Why there is none: "one_seed", "no_seeds" or "no_spread".
+        error, df: The standard error of the mean and its degrees of freedom, where it has one.
     """
 
     estimate: float | None
@@ -51,56 +53,40 @@ class Estimate:
     low90: float | None = None
     high90: float | None = None
     no_interval: str | None = None
-
-    def as_dict(self) -> dict[str, object]:
-        """The same as plain JSON values."""
-        return {**asdict(self), "seeds": list(self.seeds)}
-
-
-@lru_cache(maxsize=4096)
-def t_quantile(confidence: float, df: int) -> float:
-    """The factor of a two-sided t interval: half of what is left over lies beyond it."""
-    return float(stats.t.isf((1 - confidence) / 2, df))
-
-
-def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Student's t interval of the mean; needs at least two values."""
-    array = np.asarray(values, dtype=float)
-    if array.size < 2:
-        raise ValueError("an interval needs at least two values")
-    half = t_quantile(confidence, array.size - 1) * float(array.std(ddof=1))
-    half /= math.sqrt(array.size)
-    return float(array.mean()) - half, float(array.mean()) + half
+    error: float | None = None
+    df: float | None = None
 
 
 def interval_at(effect: Estimate, confidence: float) -> tuple[float, float] | None:
     """The t interval of an estimate at another confidence; None where it has none."""
     if effect.low is None or effect.estimate is None or effect.sd is None:
         return None
-    if effect.sd == 0:
+    if effect.error is None or effect.df is None:
         return effect.low, effect.low  # the same computation: exact at every confidence
-    half = t_quantile(confidence, effect.n - 1) * effect.sd / math.sqrt(effect.n)
-    return effect.estimate - half, effect.estimate + half
-
-
-def has_spread(values: np.ndarray) -> bool:
-    """Whether values differ by more than binary fractions do.
-
-    Counts of test rows often differ by the same number on every seed: 501/1001 - 498/1001 and
-    507/1001 - 504/1001 are equal, but not to the last bit, and that is no standard deviation.
-    """
-    largest = float(np.abs(values).max(initial=0.0))
-    return values.size > 1 and float(np.ptp(values)) > ROUNDING * max(1.0, largest)
+    return Spread(error=effect.error, df=effect.df).interval(effect.estimate, confidence)
 
 
 def mean_estimate(
     values: Sequence[float], seeds: Sequence[int], *, identical: bool = False
 ) -> Estimate:
-    """The mean of per-seed values with t intervals.
+    """The mean of per-seed values with t intervals of their own spread.
+
+    `identical` says that the arms are the same computation, and then zero is exact.
+    """
+    return estimate(values, seeds, None if identical else spread_of(values), identical=identical)
+
+
+def estimate(
+    values: Sequence[float],
+    seeds: Sequence[int],
+    spread: Spread | None,
+    *,
+    identical: bool = False,
+) -> Estimate:
+    """The mean of per-seed values with the t intervals of a spread.
 
     Values without any spread give no interval, because a t interval of width zero would claim a
-    certainty that a few equal counts do not have; `identical` says that the arms are the same
-    computation, and then zero is exact.
+    certainty that a few equal counts do not have.
     """
     n = len(values)
     if n == 0:
@@ -112,11 +98,11 @@ def mean_estimate(
         return Estimate(mean, 0.0, n, where, mean, mean, mean, mean)
     if n == 1:
         return Estimate(mean, None, 1, where, no_interval=ONE_SEED)
-    if not has_spread(array):
+    if spread is None:
         return Estimate(mean, 0.0, n, where, no_interval=NO_SPREAD)
-    low, high = t_interval(array, CONFIDENCE)
-    low90, high90 = t_interval(array, EQUIVALENCE_CONFIDENCE)
-    return Estimate(mean, float(array.std(ddof=1)), n, where, low, high, low90, high90)
+    ends = (*spread.interval(mean, CONFIDENCE), *spread.interval(mean, EQUIVALENCE_CONFIDENCE))
+    sd = float(array.std(ddof=1))
+    return Estimate(mean, sd, n, where, *ends, error=spread.error, df=spread.df)
 
 
 def is_equivalent(effect: Estimate, delta: float) -> bool:

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from ablation.evidence.claims import LEVELS_THAT_MATTER, is_decided_gain
+from ablation.evidence.claims import LEVELS_THAT_MATTER
+from ablation.evidence.contrast import REMAINDER, SHAPLEY, TOTAL
+from ablation.evidence.effects import Effect
 from ablation.report.excerpts import Edit, edits_for
 from ablation.report.sections import impact_text, undecided_contrast
 from ablation.report.sources import SIDES, Sources
 from ablation.words.catalogue import cell, fence, is_score
 
 
-def decided_steps(sources: Sources) -> list[Mapping[str, Any]]:
+def decided_steps(sources: Sources) -> list[Effect]:
     """Steps of the path with an effect that matters, in the order of the path."""
-    return [s for s in sources.path if s["impact"]["level"] in LEVELS_THAT_MATTER]
+    return [s for s in sources.path if s.impact.level in LEVELS_THAT_MATTER]
 
 
-def last_total(sources: Sources) -> Mapping[str, Any] | None:
+def last_total(sources: Sources) -> Effect | None:
     """All stages together against current; None where one stage or the gap says the same."""
     if sources.stages_reach_backup:
         return None
-    totals = [c for c in sources.contrasts.values() if c["kind"] == "total"]
+    totals = sources.effects.of_role(TOTAL)
     return totals[-1] if len(totals) > 1 else None
 
 
 def delta_text(sources: Sources, multiple: float = 1.0) -> str:
     """A multiple of the smallest effect that matters, without sign."""
-    t, size = sources.messages, sources.effects["metric"]["delta"] * multiple
+    t, size = sources.messages, sources.effects.metric.delta * multiple
     if is_score(sources.metric):
         points = round(100 * size, 6)
         short = round(points, 1) == points
@@ -38,19 +39,19 @@ def delta_text(sources: Sources, multiple: float = 1.0) -> str:
 def cause_rows(sources: Sources) -> list[dict[str, str]]:
     """The steps of the path ranked by measurement, decided before undecided."""
     t, rows = sources.messages, []
-    for rank, name in enumerate(sources.effects["ranking"], start=1):
+    for rank, name in enumerate(sources.effects.ranking, start=1):
         step = sources.contrasts[name]
-        share = step["share"]
+        share = step.share
         shown = t("share.none")
         if share is not None:
-            interval = f"[{t.percent(share['low'], 0)}, {t.percent(share['high'], 0)}]"
-            shown = f"{t.percent(share['estimate'], 0)} {interval}"
+            interval = f"[{t.percent(share.low, 0)}, {t.percent(share.high, 0)}]"
+            shown = f"{t.percent(share.estimate, 0)} {interval}"
         rows.append(
             {
                 "rank": str(rank),
                 "step": cell(sources.step_title(step)),
                 "settings": t.listing([f"`{s}`" for s in sources.moved(step)]),
-                "effect": t.effect(step["improvement"], sources.metric),
+                "effect": t.effect(step.improvement, sources.metric),
                 "share": shown,
                 "impact": cell(impact_text(sources, step)),
             }
@@ -63,17 +64,17 @@ def recommendations(sources: Sources) -> list[dict[str, str]]:
     t, found = sources.messages, []
     left_out: list[str] = []
     for step in sources.path:
-        if step["kind"] == "remainder":
+        if step.role == REMAINDER:
             continue
-        if not is_decided_gain(step):
+        if not step.impact.is_gain:
             left_out.append(sources.step_name(step))
             continue
-        diff = diff_text(sources, step["settings"])
+        diff = diff_text(sources, step.settings)
         note = on_top_text(sources, step, left_out) if left_out else ""
         found.append(
             {
                 "title": sources.step_title(step),
-                "effect": t.effect(step["improvement"], sources.metric),
+                "effect": t.effect(step.improvement, sources.metric),
                 "impact": impact_text(sources, step),
                 "note": note,
                 "diff": diff,
@@ -83,14 +84,14 @@ def recommendations(sources: Sources) -> list[dict[str, str]]:
     return found
 
 
-def on_top_text(sources: Sources, step: Mapping[str, Any], left_out: Sequence[str]) -> str:
+def on_top_text(sources: Sources, step: Effect, left_out: Sequence[str]) -> str:
     """What a step was measured on top of, and what it does without that where it was measured."""
     t, steps = sources.messages, sources.messages.listing(left_out)
-    alone = sources.contrasts.get(f"only:{step['stage']}")
-    averaged = next((s for s in sources.effects["shapley"] if s["factor"] == step["stage"]), None)
+    alone = sources.contrasts.get(f"only:{step.factor}")
+    averaged = sources.contrasts.get(f"{SHAPLEY}:{step.factor}")
     for key, found in (("alone", alone), ("averaged", averaged)):
-        if found is not None and found["improvement"]["estimate"] is not None:
-            effect = t.effect(found["improvement"], sources.metric)
+        if found is not None and found.improvement.estimate is not None:
+            effect = t.effect(found.improvement, sources.metric)
             return t(f"recommend.on_top_{key}", steps=steps, effect=effect)
     return t("recommend.on_top", steps=steps)
 
@@ -118,23 +119,23 @@ def rejected_lines(sources: Sources) -> list[str]:
     """Why each other step is not recommended, and what to make of the path as a whole."""
     t, lines = sources.messages, []
     for step in sources.path:
-        impact, title = step["impact"], sources.step_title(step)
-        if impact["level"] == "undecided":
+        impact, title = step.impact, sources.step_title(step)
+        if impact.level == "undecided":
             reason = undecided_contrast(sources, step)
             lines.append(t("recommend.undecided", step=title, reason=reason))
-        elif impact["level"] == "NONE":
-            effect = t.effect(step["improvement"], sources.metric)
+        elif impact.level == "NONE":
+            effect = t.effect(step.improvement, sources.metric)
             delta = delta_text(sources)
             lines.append(t("recommend.nothing", step=title, delta=delta, effect=effect))
-        elif impact["direction"] == "hurts":
-            effect = t.effect(step["improvement"], sources.metric)
+        elif impact.direction == "hurts":
+            effect = t.effect(step.improvement, sources.metric)
             lines.append(t("recommend.hurts", step=title, effect=effect))
-        elif step["kind"] == "remainder":
-            effect, count = t.effect(step["improvement"], sources.metric), len(sources.moved(step))
+        elif step.role == REMAINDER:
+            effect, count = t.effect(step.improvement, sources.metric), len(sources.moved(step))
             lines.append(t("recommend.remainder", step=title, effect=effect, n=count))
-    sums = {"stages": last_total(sources), "whole": sources.contrasts["gap"]}
+    sums = {"stages": last_total(sources), "whole": sources.effects.gap}
     for key, contrast in sums.items():
-        if contrast is not None and is_decided_gain(contrast):
-            effect = t.effect(contrast["improvement"], sources.metric)
+        if contrast is not None and contrast.impact.is_gain:
+            effect = t.effect(contrast.improvement, sources.metric)
             lines.append(t(f"recommend.{key}", effect=effect))
     return lines

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
-from ablation.evidence.factorials import BETWEEN
-from ablation.evidence.families import SPENDING
+from ablation.evidence.contrast import (
+    BETWEEN,
+    CHAIN,
+    COMPUTE_ALONE,
+    EQUAL_COMPUTE,
+    GREEDY,
+    GREEDY_DIFFERENCE,
+    INTERACTION,
+    MAIN,
+    ONLY,
+    SHAPLEY,
+    STAGE,
+    TUNING,
+    WITHOUT,
+)
+from ablation.evidence.effects import Effect
+from ablation.evidence.family import SPENDING, Evidence
+from ablation.evidence.inference import Odds
+from ablation.evidence.statistics import Estimate
 from ablation.report.advice import delta_text
 from ablation.report.sections import impact_text
 from ablation.report.sources import Sources
 from ablation.words.catalogue import cell, localized
-
-Effect = Mapping[str, Any]
 
 MORE_SIGNIFICANT = 1e-3
 HARDLY = 0.99
@@ -38,14 +52,6 @@ class Block:
     figure: str | None = None
 
 
-def planned_effects(effects: Mapping[str, Any]) -> list[Effect]:
-    """The members of the family in its order: contrasts, Shapley values, main effects."""
-    fractional = effects.get("fractional") or {}
-    every = [*effects["contrasts"], *effects["shapley"], *fractional.get("effects", [])]
-    named = {one["id"]: one for one in every}
-    return [named[name] for name in effects["family"]["members"] if name in named]
-
-
 def effect_label(sources: Sources, name: str) -> str:
     """What an effect of effects.json is about, in words, by its id."""
     t = sources.messages
@@ -65,7 +71,7 @@ def effect_label(sources: Sources, name: str) -> str:
 def factor_title(sources: Sources, name: str) -> str:
     """A factor in words: a stage by its number and title, the remainder, else its name."""
     t = sources.messages
-    numbers = [s["stage"] for s in sources.path if s["kind"] == "stage"]
+    numbers = [s.factor for s in sources.path if s.role == STAGE]
     for stage in sources.study.get("stages") or []:
         if stage["name"] == name and name in numbers:
             title = localized(stage.get("title") or name, t.language)
@@ -76,10 +82,15 @@ def factor_title(sources: Sources, name: str) -> str:
 def factor_name(sources: Sources, name: str) -> str:
     """A factor in as few words as there are: "stage 1", "remainder", else its name."""
     t = sources.messages
-    numbers = [s["stage"] for s in sources.path if s["kind"] == "stage"]
+    numbers = [s.factor for s in sources.path if s.role == STAGE]
     if name == "remainder":
         return t("path.remainder")
     return t("path.stage", number=sources.stage_number(name)) if name in numbers else f"`{name}`"
+
+
+def excludes_zero(effect: Estimate) -> bool:
+    """Whether an effect's own interval lies on one side of zero."""
+    return effect.low is not None and effect.high is not None and not effect.low <= 0 <= effect.high
 
 
 def p_text(p: float | None, sources: Sources, digits: int = 2) -> str:
@@ -93,7 +104,7 @@ def p_text(p: float | None, sources: Sources, digits: int = 2) -> str:
 
 def evidence_blocks(sources: Sources) -> list[Block]:
     """Everything that stands under "Evidence", each part only where there is data for it."""
-    if all(one["improvement"]["estimate"] is None for one in planned_effects(sources.effects)):
+    if all(one.improvement.estimate is None for one in sources.effects.planned):
         return []
     parts = (
         evidence_block(sources),
@@ -116,8 +127,8 @@ def evidence_blocks(sources: Sources) -> list[Block]:
 def evidence_block(sources: Sources) -> Block:
     """The planned contrasts with both intervals, both tests, and what is shown of them."""
     t, effects = sources.messages, sources.effects
-    staged = effects["family"]["method"] == SPENDING
-    confidence = t.percent(effects["family"]["simultaneous_confidence"], 2)
+    staged = effects.family.method == SPENDING
+    confidence = t.percent(effects.family.simultaneous_confidence, 2)
     simultaneous = "repeated" if staged else "simultaneous"
     columns = [
         t("column.contrast"),
@@ -130,50 +141,51 @@ def evidence_block(sources: Sources) -> Block:
         t("evidence.column.odds"),
         t("evidence.column.equivalence", delta=delta_text(sources)),
     ]
-    rows = [_evidence_row(sources, one, staged) for one in planned_effects(effects)]
+    rows = [_evidence_row(sources, one, staged) for one in effects.planned]
     notes = [t("evidence.reading"), *_pairing_line(sources), *_unequal_line(sources)]
-    if any(one["family"]["max_t_p"] is not None for one in planned_effects(effects)):
+    if any(one.evidence.max_t_p is not None for one in effects.planned):
         notes.append(t("evidence.max_t"))
     return Block(t("evidence.title"), columns, rows, notes)
 
 
 def _evidence_row(sources: Sources, one: Effect, staged: bool) -> list[str]:
-    t, metric, family = sources.messages, sources.metric, one["family"]
-    improvement, joint = one["improvement"], one["simultaneous"]
-    keys = ["sign_flip_p"] if staged else ["sign_flip_p", "sign_flip_p_adjusted", "max_t_p"]
-    flips = " / ".join(p_text(family[key], sources, 3) for key in keys)
+    t, metric, found = sources.messages, sources.metric, one.evidence
+    improvement, flips = one.improvement, [found.sign_flip_p]
+    if not staged:
+        flips += [found.sign_flip_p_adjusted, found.max_t_p]
     return [
-        cell(effect_label(sources, one["id"])),
-        t.difference(improvement["estimate"], metric),
-        t.interval(improvement["low"], improvement["high"], metric),
-        t.interval(joint["low"], joint["high"], metric),
-        str(improvement["n"]),
-        p_text(family["p" if staged else "p_adjusted"], sources),
-        flips,
-        odds_text(sources, one["probability_of_improvement"]),
-        _equivalence_text(sources, one["tost"], staged),
+        cell(effect_label(sources, one.id)),
+        t.difference(improvement.estimate, metric),
+        t.interval(improvement.low, improvement.high, metric),
+        t.interval(found.low, found.high, metric),
+        str(improvement.n),
+        p_text(found.p if staged else found.p_adjusted, sources),
+        " / ".join(p_text(p, sources, 3) for p in flips),
+        odds_text(sources, one.odds),
+        _equivalence_text(sources, found, staged),
     ]
 
 
-def odds_text(sources: Sources, odds: Mapping[str, Any]) -> str:
+def odds_text(sources: Sources, odds: Odds) -> str:
     """A probability of improvement with its exact interval."""
     t = sources.messages
-    if odds["estimate"] is None:
+    if odds.estimate is None:
         return t("none")
-    if odds["low"] is None:
-        return f"{t.percent(odds['estimate'], 0)} {t('no_interval')}"
-    ends = f"[{t.percent(odds['low'], 0)}, {t.percent(odds['high'], 0)}]"
-    return f"{t.percent(odds['estimate'], 0)} {ends}"
+    if odds.low is None:
+        return f"{t.percent(odds.estimate, 0)} {t('no_interval')}"
+    ends = f"[{t.percent(odds.low, 0)}, {t.percent(odds.high, 0)}]"
+    return f"{t.percent(odds.estimate, 0)} {ends}"
 
 
-def _equivalence_text(sources: Sources, tost: Mapping[str, Any], staged: bool) -> str:
+def _equivalence_text(sources: Sources, found: Evidence, staged: bool) -> str:
     """Whether an effect is surely small; with looks the repeated interval says so, not this p."""
     t = sources.messages
-    if tost["equivalent"]:
+    if found.equivalent:
         shown = t("evidence.equivalent.shown")
     else:
         shown = t("evidence.equivalent.not_shown")
-    return shown if staged or tost["p"] is None else f"{shown} ({p_equals(tost['p'], sources)})"
+    p = found.equivalence_p
+    return shown if staged or p is None else f"{shown} ({p_equals(p, sources)})"
 
 
 def p_equals(p: float, sources: Sources) -> str:
@@ -185,9 +197,8 @@ def p_equals(p: float, sources: Sources) -> str:
 def _pairing_line(sources: Sources) -> list[str]:
     """How much comparing within seeds gained, over the planned contrasts."""
     t = sources.messages
-    members = set(sources.effects["family"]["members"])
-    pairs = [c["pairing"] for c in sources.effects["contrasts"] if c["id"] in members]
-    known = sorted(p["correlation"] for p in pairs if p["correlation"] is not None)
+    pairs = [one.pair.correlation for one in sources.effects.planned if one.pair]
+    known = sorted(correlation for correlation in pairs if correlation is not None)
     if not known:
         return []
     middle = known[len(known) // 2]
@@ -198,7 +209,7 @@ def _pairing_line(sources: Sources) -> list[str]:
 
 def _unequal_line(sources: Sources) -> list[str]:
     """That some contrasts have fewer seeds than others, where that is so."""
-    numbers = {one["improvement"]["n"] for one in planned_effects(sources.effects)}
+    numbers = {one.improvement.n for one in sources.effects.planned}
     if len(numbers) < 2:
         return []
     return [sources.messages("evidence.unequal", low=min(numbers), high=max(numbers))]
@@ -207,15 +218,11 @@ def _unequal_line(sources: Sources) -> list[str]:
 # --- Designs --------------------------------------------------------------------------------------
 
 
-def _of_kind(sources: Sources, *kinds: str) -> list[Effect]:
-    return [c for c in sources.effects["contrasts"] if c["kind"] in kinds]
-
-
 def _effect_rows(sources: Sources, found: Iterable[Effect]) -> list[list[str]]:
     return [
         [
-            cell(effect_label(sources, one["id"])),
-            sources.messages.effect(one["improvement"], sources.metric),
+            cell(effect_label(sources, one.id)),
+            sources.messages.effect(one.improvement, sources.metric),
             cell(impact_text(sources, one)),
         ]
         for one in found
@@ -233,7 +240,7 @@ def single_block(sources: Sources) -> Block | None:
     A column is there where the study has planned its contrasts.
     """
     t, metric = sources.messages, sources.metric
-    found = {(c["kind"], c["stage"]): c for c in _of_kind(sources, "only", "without")}
+    found = {(c.role, c.factor): c for c in sources.effects.of_role(ONLY, WITHOUT)}
     if not found:
         return None
     kinds = [kind for kind in ("only", "without") if any(kind == k for k, _ in found)]
@@ -242,7 +249,7 @@ def single_block(sources: Sources) -> Block | None:
         shown = [
             t("none")
             if one is None
-            else f"{t.effect(one['improvement'], metric)} → {impact_text(sources, one)}"
+            else f"{t.effect(one.improvement, metric)} → {impact_text(sources, one)}"
             for one in (found.get((kind, name)) for kind in kinds)
         ]
         rows.append([cell(factor_title(sources, name)), *map(cell, shown)])
@@ -254,24 +261,24 @@ def single_block(sources: Sources) -> Block | None:
 def shapley_block(sources: Sources) -> Block | None:
     """Each factor's mean effect over all orders; together they are what all factors do."""
     t, effects, metric = sources.messages, sources.effects, sources.metric
-    facts = effects["factorial"]
+    facts = effects.factorial
     if facts is None:
         return None
-    if not effects["shapley"]:
-        names = t.listing([" + ".join(cell_) or "current" for cell_ in facts["lacking"]])
+    if facts.lacking:
+        names = t.listing([" + ".join(cell_) or "current" for cell_ in facts.lacking])
         return Block(t("shapley.title"), notes=[t("factorial.lacking", cells=names)])
     rows = []
-    for one in effects["shapley"]:
-        joint, share = one["simultaneous"], one["share"]
+    for one in effects.of_role(SHAPLEY):
+        joint, share = one.evidence, one.share
         part = t("share.none")
         if share is not None:
-            ends = f"[{t.percent(share['low'], 0)}, {t.percent(share['high'], 0)}]"
-            part = f"{t.percent(share['estimate'], 0)} {ends}"
+            ends = f"[{t.percent(share.low, 0)}, {t.percent(share.high, 0)}]"
+            part = f"{t.percent(share.estimate, 0)} {ends}"
         rows.append(
             [
-                cell(factor_title(sources, one["factor"])),
-                t.effect(one["improvement"], metric),
-                t.interval(joint["low"], joint["high"], metric),
+                cell(factor_title(sources, str(one.factor))),
+                t.effect(one.improvement, metric),
+                t.interval(joint.low, joint.high, metric),
                 part,
                 cell(impact_text(sources, one)),
             ]
@@ -283,35 +290,35 @@ def shapley_block(sources: Sources) -> Block | None:
         t("shapley.share"),
         t("column.measured_impact"),
     ]
-    notes = [t("shapley.reading", factors=len(facts["factors"]), cells=facts["cells"])]
+    notes = [t("shapley.reading", factors=len(facts.factors), cells=facts.cells)]
     return Block(t("shapley.title"), columns, rows, [*_shapley_sum(sources), *notes])
 
 
 def _shapley_sum(sources: Sources) -> list[str]:
     """What the Shapley values add up to, and how that compares to the gap."""
     t, metric = sources.messages, sources.metric
-    values = [one["improvement"]["estimate"] for one in sources.effects["shapley"]]
-    gap = sources.contrasts["gap"]["improvement"]["estimate"]
+    found = sources.effects.of_role(SHAPLEY)
+    values = [one.improvement.estimate for one in found]
+    gap = sources.effects.gap.improvement.estimate
     if None in values:
         return []
-    whole = "remainder" in {one["factor"] for one in sources.effects["shapley"]}
+    whole = "remainder" in {one.factor for one in found}
     key = "shapley.sum_gap" if whole or sources.stages_reach_backup else "shapley.sum_stages"
     return [t(key, sum=t.difference(sum(values), metric), gap=t.difference(gap, metric))]
 
 
 def interaction_block(sources: Sources) -> Block | None:
     """What pairs of factors do beyond the sum of both."""
-    t, found = sources.messages, sources.effects["interactions"]
+    t, found = sources.messages, sources.effects.of_role(INTERACTION)
     if not found:
         return None
-    staged = found[0]["family"]["method"] == SPENDING
-    p = "p" if staged else "p_adjusted"
+    staged = found[0].evidence.method == SPENDING
     rows = [
         [
-            cell(" × ".join(factor_title(sources, name) for name in one["pair"])),
-            t.effect(one["improvement"], sources.metric),
-            t.interval(one["simultaneous"]["low"], one["simultaneous"]["high"], sources.metric),
-            p_text(one["family"][p], sources),
+            cell(_pair_title(sources, str(one.factor))),
+            t.effect(one.improvement, sources.metric),
+            t.interval(one.evidence.low, one.evidence.high, sources.metric),
+            p_text(one.evidence.p if staged else one.evidence.p_adjusted, sources),
             cell(interaction_text(sources, one)),
         ]
         for one in found
@@ -323,38 +330,42 @@ def interaction_block(sources: Sources) -> Block | None:
         t("evidence.column.p_plain" if staged else "evidence.column.p_holm"),
         t("column.verdict"),
     ]
-    notes = [t("interactions.reading", size=found[0]["family"]["size"])]
+    notes = [t("interactions.reading", size=found[0].evidence.size)]
     return Block(t("interactions.title"), columns, rows, notes, "interactions")
+
+
+def _pair_title(sources: Sources, pair: str) -> str:
+    return " × ".join(factor_title(sources, name) for name in pair.split(BETWEEN))
 
 
 def interaction_text(sources: Sources, one: Effect) -> str:
     """Whether factors strengthen or weaken each other, as far as that is sure."""
     t = sources.messages
-    if one["tost"]["equivalent"]:
+    if one.evidence.equivalent:
         return t("interactions.none")
-    if not one["family"]["significant"]:
+    if not one.evidence.significant:
         return t("interactions.open")
-    return t("interactions.more" if one["improvement"]["estimate"] > 0 else "interactions.less")
+    return t("interactions.more" if one.improvement.estimate > 0 else "interactions.less")
 
 
 def fractional_block(sources: Sources) -> Block | None:
     """Main effects of the fraction, and the interactions that it cannot tell apart."""
-    t, facts = sources.messages, sources.effects["fractional"]
+    t, facts = sources.messages, sources.effects.fractional
     if facts is None:
         return None
     title = t("fractional.title")
-    if not facts["effects"]:
-        names = t.listing([" + ".join(cell_) or "current" for cell_ in facts["lacking"]])
+    if facts.lacking:
+        names = t.listing([" + ".join(cell_) or "current" for cell_ in facts.lacking])
         return Block(title, notes=[t("factorial.lacking", cells=names)])
     rows = []
-    for one in [*facts["effects"], *facts["chains"]]:
-        own = one.get("factor")
-        aliases = one["aliases"]
+    for one in sources.effects.of_role(MAIN, CHAIN):
+        own = one.factor if one.role == MAIN else None
+        aliases = one.aliases
         rows.append(
             [
                 cell(factor_title(sources, own) if own else _chain(sources, aliases)),
                 cell(t.listing([_product(sources, a) for a in aliases]) if own else t("none")),
-                t.effect(one["improvement"], sources.metric),
+                t.effect(one.improvement, sources.metric),
                 cell(impact_text(sources, one) if own else interaction_text(sources, one)),
             ]
         )
@@ -365,12 +376,12 @@ def fractional_block(sources: Sources) -> Block | None:
         t("column.measured_impact"),
     ]
     numbers = {
-        "cells": facts["cells"],
-        "resolution": ROMAN.get(facts["resolution"], facts["resolution"] or t("none")),
+        "cells": facts.cells,
+        "resolution": ROMAN.get(facts.resolution, facts.resolution or t("none")),
     }
     notes = [t("fractional.reading", **numbers), t("fractional.caveat")]
-    if facts["defining_words"]:
-        words = t.listing([_product(sources, word) for word in facts["defining_words"]])
+    if facts.defining_words:
+        words = t.listing([_product(sources, word) for word in facts.defining_words])
         notes.append(t("fractional.words", words=words))
     return Block(title, columns, rows, notes)
 
@@ -391,28 +402,29 @@ def greedy_block(sources: Sources) -> Block | None:
 
     No impact stands beside a step: it is the best of several, by the seeds that measure it.
     """
-    t, facts = sources.messages, sources.effects["greedy"]
-    if facts is None:
+    t, steps = sources.messages, sources.effects.of_role(GREEDY)
+    if not steps:
         return None
     rows = [
         [
-            cell(effect_label(sources, name)),
-            t.effect(sources.contrasts[name]["improvement"], sources.metric),
-            cell(_losers(sources, name)),
+            cell(effect_label(sources, step.id)),
+            t.effect(step.improvement, sources.metric),
+            cell(_losers(sources, step.id)),
         ]
-        for name in facts["steps"]
+        for step in steps
     ]
     columns = [t("column.contrast"), t("column.effect"), t("greedy.losers")]
     notes = [t("greedy.reading")]
-    both = [factor_name(sources, o["factor"]) for o in facts["interacting"] if o["same_arms"]]
+    ways = sources.effects.of_role(GREEDY_DIFFERENCE)
+    both = [factor_name(sources, str(one.factor)) for one in ways if one.one_run]
     if both:
         notes.append(t("greedy.same_arms", steps=t.listing(both)))
-    for one in facts["interacting"]:
-        if one["same_arms"]:
+    for one in ways:
+        if one.one_run:
             continue
-        key = "greedy.interacts" if one["interacts"] else "greedy.no_difference"
-        effect = t.effect(one["difference"], sources.metric)
-        notes.append(t(key, step=factor_title(sources, one["factor"]), effect=effect))
+        key = "greedy.interacts" if excludes_zero(one.improvement) else "greedy.no_difference"
+        effect = t.effect(one.improvement, sources.metric)
+        notes.append(t(key, step=factor_title(sources, str(one.factor)), effect=effect))
     return Block(t("greedy.title"), columns, rows, notes)
 
 
@@ -436,12 +448,12 @@ def _losers(sources: Sources, name: str) -> str:
 
 def tuning_block(sources: Sources) -> Block | None:
     """Explicit values of a setting against the arm that the grid starts from."""
-    t, found = sources.messages, _of_kind(sources, "tuning")
+    t, found = sources.messages, sources.effects.of_role(TUNING)
     if not found:
         return None
     rows = _effect_rows(sources, found)
     columns = [t("column.arm"), t("column.effect"), t("tuning.impact")]
-    base = sources.arm_title(found[0]["reference"])
+    base = sources.arm_title(found[0].pair.reference)
     return Block(t("tuning.title"), columns, rows, [t("tuning.reading", base=base)])
 
 
@@ -450,32 +462,30 @@ def tuning_block(sources: Sources) -> Block | None:
 
 def control_block(sources: Sources) -> Block | None:
     """The noise: current against itself, and the smallest effect that these seeds can find."""
-    t, noise = sources.messages, sources.effects["noise_floor"]
+    t, noise = sources.messages, sources.effects.noise_floor
     metric, notes = sources.metric, []
-    if noise["a_a"] is not None:
-        effect = noise["a_a"]
-        known = effect["low"] is not None
-        excludes = known and (effect["low"] > 0 or effect["high"] < 0)
+    if noise.a_a is not None:
+        effect = noise.a_a
         notes.append(t("controls.a_a", effect=t.effect(effect, metric)))
-        notes.append(t("controls.a_a_sd", sd=_size(sources, effect["sd"])))
-        if excludes:
+        notes.append(t("controls.a_a_sd", sd=_size(sources, effect.sd)))
+        if excludes_zero(effect):
             notes.append(t("controls.a_a_warning"))
-    if noise["current_sd"] is not None:
-        notes.append(t("controls.current_sd", sd=_size(sources, noise["current_sd"])))
-    if noise["detectable"] is not None:
+    if noise.current_sd is not None:
+        notes.append(t("controls.current_sd", sd=_size(sources, noise.current_sd)))
+    if noise.detectable is not None:
         notes.append(
             t(
                 "controls.detectable",
-                n=noise["n"],
-                sd=_size(sources, noise["paired_sd"]),
-                alone=_size(sources, noise["detectable"]),
-                corrected=_size(sources, noise["detectable_corrected"]),
-                size=sources.effects["family"]["size"],
+                n=noise.n,
+                sd=_size(sources, noise.paired_sd),
+                alone=_size(sources, noise.detectable),
+                corrected=_size(sources, noise.detectable_corrected),
+                size=sources.effects.family.size,
             )
         )
-        if sources.effects["sequential"]:
+        if sources.effects.sequential:
             notes.append(t("controls.looks"))
-        if noise["detectable_corrected"] > sources.effects["metric"]["delta"]:
+        if noise.detectable_corrected > sources.effects.metric.delta:
             notes.append(t("controls.too_coarse", delta=delta_text(sources)))
     return Block(t("controls.title"), notes=notes) if notes else None
 
@@ -487,9 +497,8 @@ def _size(sources: Sources, value: float | None) -> str:
 def compute_block(sources: Sources) -> Block | None:
     """Each step split into what it does at equal compute and what the compute alone does."""
     t, metric = sources.messages, sources.metric
-    found = {
-        (c["kind"], c["stage"]): c for c in _of_kind(sources, "equal_compute", "compute_alone")
-    }
+    parted = sources.effects.of_role(EQUAL_COMPUTE, COMPUTE_ALONE)
+    found = {(c.role, c.factor): c for c in parted}
     if not found:
         return None
     rows = []
@@ -500,8 +509,8 @@ def compute_block(sources: Sources) -> Block | None:
             t("none")
             if c is None
             else t("compute.same")
-            if c["one_run"]
-            else t.effect(c["improvement"], metric)
+            if c.one_run
+            else t.effect(c.improvement, metric)
             for c in parts
         ]
         rows.append([cell(factor_title(sources, name)), *shown])
@@ -514,21 +523,22 @@ def compute_block(sources: Sources) -> Block | None:
 
 def sequential_block(sources: Sources) -> Block | None:
     """Where each planned contrast stopped, and why."""
-    t, facts = sources.messages, sources.effects["sequential"]
+    t, facts = sources.messages, sources.effects.sequential
     if facts is None:
         return None
     rows = []
-    for one in facts["contrasts"]:
-        last = one["looks"][-1] if one["looks"] else None
-        boundary = t.number(last["boundary"] if last else None, 2)
+    for one in facts.contrasts:
+        looks = one.decision.looks
+        last = looks[-1] if looks else None
+        boundary = t.number(last.boundary if last else None, 2)
         rows.append(
             [
-                cell(effect_label(sources, one["id"])),
-                str(one["n"]),
-                t.number(last["p"] if last else None, 2),
+                cell(effect_label(sources, one.id)),
+                str(one.decision.n),
+                t.number(last.p if last else None, 2),
                 boundary,
-                t(f"sequential.status.{one['status']}"),
-                t(f"sequential.reason.{one['reason']}"),
+                t(f"sequential.status.{one.decision.status}"),
+                t(f"sequential.reason.{one.decision.reason}"),
             ]
         )
     columns = [
@@ -541,19 +551,19 @@ def sequential_block(sources: Sources) -> Block | None:
     ]
     limits = [
         t("sequential.look", n=n, p=t.number(p, 2))
-        for n, p in zip(facts["looks"], facts["boundaries"], strict=True)
+        for n, p in zip(facts.looks, facts.boundaries, strict=True)
     ]
     notes = [
         t(
             "sequential.reading",
             looks=t.listing(limits),
-            spending=t(f"sequential.spending.{facts['spending']}"),
-            alpha=t.percent(facts["alpha"], 0),
-            size=facts["families"],
+            spending=t(f"sequential.spending.{facts.spending}"),
+            alpha=t.percent(facts.alpha, 0),
+            size=facts.families,
         )
     ]
-    if facts["next_seeds"]:
-        notes.append(t("sequential.next", n=facts["next_seeds"]))
+    if facts.next_seeds:
+        notes.append(t("sequential.next", n=facts.next_seeds))
     return Block(t("sequential.title"), columns, rows, notes)
 
 
@@ -564,8 +574,8 @@ def left_out_lines(sources: Sources) -> list[str]:
     """The arms that a design asks for and that cannot run, with the reason."""
     t = sources.messages
     return [
-        t("absent.left_out", arm=f"`{lost['arm']}`", reason=localized(lost["text"], t.language))
-        for lost in sources.effects["left_out"]
+        t("absent.left_out", arm=f"`{lost.arm}`", reason=localized(lost.text, t.language))
+        for lost in sources.effects.left_out
     ]
 
 
@@ -574,22 +584,22 @@ def confirmation_lines(sources: Sources) -> list[str]:
     t, verdict, metric = sources.messages, sources.confirmation, sources.metric
     if not verdict:
         return []
-    reason = t(f"confirmation.reason.{verdict['reason']}")
-    lines = [t(f"confirmation.{verdict['status']}", reason=reason)]
-    if "over_current" not in verdict:
+    reason = t(f"confirmation.reason.{verdict.reason}")
+    lines = [t(f"confirmation.{verdict.status}", reason=reason)]
+    if verdict.over_current is None or verdict.over_backup is None:
         return lines
-    below = {**verdict["over_backup"]}
-    below |= {"low": below["low90"], "high": below["high90"]}
+    backup = verdict.over_backup
+    below = replace(backup, low=backup.low90, high=backup.high90)
     lines.append(
         t(
-            "confirmation.measured_backup" if verdict["is_backup"] else "confirmation.measured",
-            stages=t.listing([factor_title(sources, name) for name in verdict["stages"]]),
-            seeds=t.listing([str(seed) for seed in verdict["seeds"]]),
-            current=t.effect(verdict["over_current"], metric),
+            "confirmation.measured_backup" if verdict.is_backup else "confirmation.measured",
+            stages=t.listing([factor_title(sources, name) for name in verdict.stages]),
+            seeds=t.listing([str(seed) for seed in verdict.seeds]),
+            current=t.effect(verdict.over_current, metric),
             backup=t.effect(below, metric),
             delta=delta_text(sources),
         )
     )
-    if verdict["few_seeds"]:
+    if verdict.few_seeds:
         lines.append(t("confirmation.few_seeds"))
     return lines

@@ -27,9 +27,11 @@ from matplotlib.patches import Rectangle
 
 from ablation.data.counts import train_rows_of
 from ablation.errors import UserError
+from ablation.evidence.contrast import BETWEEN, INTERACTION, SHAPLEY
+from ablation.evidence.effects import ArmSummary, Effect, Effects
 from ablation.evidence.metrics import load_history, run_folder
+from ablation.evidence.statistics import Estimate
 from ablation.report import FIGURES, INTERACTIONS
-from ablation.report.evidence import planned_effects
 from ablation.settings.schedules import learning_rates, steps_per_epoch, total_steps
 from ablation.words.catalogue import MINUS, change_text, is_score
 
@@ -52,7 +54,7 @@ MOST_POINTS = 800
 def draw_all(
     grid: Mapping[str, Any],
     runs_table: pd.DataFrame,
-    effects: Mapping[str, Any],
+    effects: Effects,
     runs: str | Path,
     profile: Mapping[str, Any] | None,
     output: str | Path,
@@ -72,7 +74,7 @@ def draw_all(
         "quality_cost": lambda figure: draw_quality_cost(figure, effects),
         INTERACTIONS: lambda figure: draw_interactions(figure, effects),
     }
-    names = (*FIGURES, INTERACTIONS) if effects["factorial"] else FIGURES
+    names = (*FIGURES, INTERACTIONS) if effects.factorial else FIGURES
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
@@ -112,20 +114,17 @@ def _label_axis(axis: Axis, metric: str, text: str, unit: str) -> None:
 # --- Waterfall ---------------------------------------------------------------------------------
 
 
-def path_steps(effects: Mapping[str, Any]) -> tuple[list[str], pd.DataFrame]:
+def path_steps(effects: Effects) -> tuple[list[str], pd.DataFrame]:
     """The arms of the staged path that have runs, and their values (seed x arm) on the seeds that
     all of these share, so that the steps add up to the gap."""
-    metric = effects["metric"]["name"]
-    columns = {
-        arm["arm"]: {int(s): v for s, v in arm["means"][metric]["values"].items()}
-        for arm in effects["arms"]
-    }
+    metric = effects.metric.name
+    columns = {arm.arm: arm.means[metric].values for arm in effects.arms}
     columns = {arm: values for arm, values in columns.items() if values}
     table = pd.DataFrame({arm: pd.Series(values) for arm, values in columns.items()})
     return list(columns), table.dropna().sort_index()
 
 
-def draw_waterfall(figure: Figure, effects: Mapping[str, Any]) -> None:
+def draw_waterfall(figure: Figure, effects: Effects) -> None:
     """Steps from current to backup, each with its seeds, adding up to the gap."""
     arms, values = path_steps(effects)
     if len(arms) < 2 or arms[0] != "current" or values.empty:
@@ -135,9 +134,9 @@ def draw_waterfall(figure: Figure, effects: Mapping[str, Any]) -> None:
     axes = figure.subplots()
     levels = values.mean() - values["current"].mean()
     limits = _limits(values)
-    name = effects["metric"]["name"]
-    intervals = {(c["reference"], c["arm"]): c for c in effects["contrasts"]}
-    better = 1 if effects["metric"]["higher_is_better"] else -1
+    name = effects.metric.name
+    intervals = {(c.pair.reference, c.pair.arm): c for c in effects.contrasts if c.pair}
+    better = 1 if effects.metric.higher_is_better else -1
     bounded = False
     for place, (before, arm) in enumerate(itertools.pairwise(arms), start=1):
         steps = values[arm] - values[before]
@@ -178,20 +177,18 @@ def _limits(values: pd.DataFrame) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _interval(
-    contrast: Mapping[str, Any] | None, metric: str, seeds: int
-) -> tuple[float, float] | None:
+def _interval(contrast: Effect | None, metric: str, seeds: int) -> tuple[float, float] | None:
     """A step's interval, None where there is none or it is over other seeds than are drawn."""
-    if contrast is None:
+    if contrast is None or contrast.pair is None:
         return None
-    found = contrast["quantities"][metric]
-    if found["low"] is None or found["n"] != seeds:
+    found = contrast.pair.quantities[metric]
+    if found.low is None or found.n != seeds:
         return None
-    return found["low"], found["high"]
+    return found.low, found.high
 
 
-def _step_label(effects: Mapping[str, Any], arm: str) -> str:
-    return "remainder" if arm == "backup" and len(effects["arms"]) > 2 else arm_label(arm)
+def _step_label(effects: Effects, arm: str) -> str:
+    return "remainder" if arm == "backup" and len(effects.arms) > 2 else arm_label(arm)
 
 
 def _bar(
@@ -252,20 +249,6 @@ def _seed_legend(axes: Axes, seeds: Sequence[int], bounded: bool) -> None:
 # --- Attribution -------------------------------------------------------------------------------
 
 
-def seed_values(effects: Mapping[str, Any], one: Mapping[str, Any]) -> dict[int, float]:
-    """The improvement of a planned effect by seed (positive is better)."""
-    if "values" in one:
-        return {int(seed): value for seed, value in one["values"].items()}
-    metric = effects["metric"]["name"]
-    better = 1.0 if effects["metric"]["higher_is_better"] else -1.0
-    values = {
-        arm["arm"]: arm["means"][metric]["values"]
-        for arm in [*effects["arms"], *effects["design_arms"]]
-    }
-    here, there = values[one["arm"]], values[one["reference"]]
-    return {int(seed): better * (here[seed] - there[seed]) for seed in here if seed in there}
-
-
 def effect_name(name: str) -> str:
     """An effect's id as a label: "only:epochs" is "epochs, alone"."""
     kind, _, rest = name.partition(":")
@@ -280,42 +263,40 @@ def effect_name(name: str) -> str:
     return words.get(kind, rest)
 
 
-def draw_attribution(figure: Figure, effects: Mapping[str, Any]) -> None:
+def draw_attribution(figure: Figure, effects: Effects) -> None:
     """Every planned contrast with both intervals, its seeds, and the band of no matter."""
-    found = [e for e in planned_effects(effects) if e["improvement"]["estimate"] is not None]
+    found = [e for e in effects.planned if e.improvement.estimate is not None]
     if not found:
         _say(figure, "No planned contrast has been measured yet.")
         return
     figure.set_size_inches(7.2, 1.3 + 0.34 * len(found))
     axes = figure.subplots()
-    delta = effects["metric"]["delta"]
+    delta = effects.metric.delta
     limits = _forest_limits(effects, found)
     axes.axvspan(-delta, delta, facecolor="#f0f0f0", edgecolor="#bdbdbd", hatch="....", lw=0)
     axes.axvline(0, color=INK, lw=0.8)
-    kinds = [one["id"].partition(":")[0] for one in found]
+    kinds = [one.id.partition(":")[0] for one in found]
     for place, (kind, one) in enumerate(zip(kinds, found, strict=True)):
-        _forest_row(axes, place, one, seed_values(effects, one), limits)
+        _forest_row(axes, place, one, limits)
         if place and kind != kinds[place - 1] and {kind, kinds[place - 1]} - {"stage", "remainder"}:
             axes.axhline(place - 0.5, color="#d0d0d0", lw=0.6)
-    axes.set_yticks(range(len(found)), [effect_name(one["id"]) for one in found])
+    axes.set_yticks(range(len(found)), [effect_name(one.id) for one in found])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(found) - 0.5, -0.5)
     axes.set_xlim(*limits)
-    metric = effects["metric"]["name"]
+    metric = effects.metric.name
     _label_axis(axes.xaxis, metric, "improvement of {}, right is better", "points")
     _forest_legend(figure, axes, effects)
 
 
-def _forest_limits(
-    effects: Mapping[str, Any], found: Sequence[Mapping[str, Any]]
-) -> tuple[float, float]:
+def _forest_limits(effects: Effects, found: Sequence[Effect]) -> tuple[float, float]:
     """The range of seeds, and of intervals as far as they do not dwarf them."""
-    delta = effects["metric"]["delta"]
-    points = [v for one in found for v in seed_values(effects, one).values()] + [-delta, delta]
+    delta = effects.metric.delta
+    points = [v for one in found for v in one.values.values()] + [-delta, delta]
     low, high = min(points), max(points)
     reach = 0.35 * (high - low)
-    pairs = [one[key] for one in found for key in ("improvement", "simultaneous")]
-    ends = [pair[end] for pair in pairs for end in ("low", "high") if pair[end] is not None]
+    pairs = [pair for one in found for pair in (one.improvement, one.evidence)]
+    ends = [end for pair in pairs for end in (pair.low, pair.high) if end is not None]
     low = max(low - reach, min([low, *ends]))
     high = min(high + reach, max([high, *ends]))
     room = 0.04 * (high - low)
@@ -325,31 +306,31 @@ def _forest_limits(
 def _forest_row(
     axes: Axes,
     place: int,
-    one: Mapping[str, Any],
-    seeds: Mapping[int, float],
+    one: Effect,
     limits: tuple[float, float],
 ) -> None:
     """One contrast: thick its own interval, thin with ends the simultaneous one, seeds below."""
     inner = limits[0] + 0.01 * (limits[1] - limits[0]), limits[1] - 0.01 * (limits[1] - limits[0])
-    for pair, width, cap in ((one["simultaneous"], 1.0, "|"), (one["improvement"], 3.6, None)):
-        if pair["low"] is None:
+    for pair, width, cap in ((one.evidence, 1.0, "|"), (one.improvement, 3.6, None)):
+        if pair.low is None:
             continue
-        ends = [min(max(pair[end], inner[0]), inner[1]) for end in ("low", "high")]
+        ends = [min(max(end, inner[0]), inner[1]) for end in (pair.low, pair.high)]
         axes.hlines(place, *ends, color=INK if cap else "#737373", lw=width, zorder=4 - width / 4)
-        for shown, end, arrow in zip(ends, ("low", "high"), "<>", strict=True):
-            inside = math.isclose(shown, pair[end])
+        for shown, end, arrow in zip(ends, (pair.low, pair.high), "<>", strict=True):
+            inside = math.isclose(shown, end)
             if cap and inside:
                 axes.plot(shown, place, cap, ms=7, color=INK, mew=1.0, zorder=4)
             elif not inside:
                 axes.plot(shown, place, arrow, ms=5, color=INK, zorder=4)
+    seeds = list(one.values.values())
     below = [place + 0.27] * len(seeds)
-    axes.plot(list(seeds.values()), below, "o", ms=3.2, mfc="white", mec=INK, mew=0.7, zorder=5)
-    mean = one["improvement"]["estimate"]
+    axes.plot(seeds, below, "o", ms=3.2, mfc="white", mec=INK, mew=0.7, zorder=5)
+    mean = one.improvement.estimate
     axes.plot(mean, place, "D", ms=5, mfc=INK, mec="white", mew=0.8, zorder=6)
 
 
-def _forest_legend(figure: Figure, axes: Axes, effects: Mapping[str, Any]) -> None:
-    joint = "repeated" if effects["sequential"] else "simultaneous"
+def _forest_legend(figure: Figure, axes: Axes, effects: Effects) -> None:
+    joint = "repeated" if effects.sequential else "simultaneous"
     axes.plot([], [], "D", ms=5, mfc=INK, mec="white", label="mean")
     axes.plot([], [], color="#737373", lw=3.6, label="own 95% interval")
     axes.plot([], [], "-|", color=INK, lw=1.0, ms=7, label=f"{joint} interval")
@@ -363,11 +344,11 @@ def _forest_legend(figure: Figure, axes: Axes, effects: Mapping[str, Any]) -> No
 # --- Quality against cost ----------------------------------------------------------------------
 
 
-def draw_quality_cost(figure: Figure, effects: Mapping[str, Any]) -> None:
+def draw_quality_cost(figure: Figure, effects: Effects) -> None:
     """The metric against the training time of every arm: seeds small, means large."""
-    metric = effects["metric"]["name"]
-    found = [(arm, _costs(arm, metric)) for arm in effects["arms"]]
-    others = [_costs(arm, metric) for arm in effects["design_arms"]]
+    metric = effects.metric.name
+    found = [(arm, _costs(arm, metric)) for arm in effects.arms]
+    others = [_costs(arm, metric) for arm in effects.design_arms]
     found = [(arm, points) for arm, points in found if points]
     others = [points for points in others if points]
     if not found:
@@ -397,42 +378,45 @@ def draw_quality_cost(figure: Figure, effects: Mapping[str, Any]) -> None:
             mec=INK,
             mew=0.9,
             zorder=4,
-            label=arm["arm"],
+            label=arm.arm,
         )
     axes.set_xlim(left=0)
     axes.set_xlabel(f"training time ({unit})")
-    better = "higher" if effects["metric"]["higher_is_better"] else "lower"
+    better = "higher" if effects.metric.higher_is_better else "lower"
     _label_axis(axes.yaxis, metric, f"{{}}, {better} is better", "%")
     figure.legend(
         loc="outside right upper", fontsize=8, title="mean (large), seeds (small)", title_fontsize=8
     )
 
 
-def _costs(arm: Mapping[str, Any], metric: str) -> list[tuple[float, float]]:
+def _costs(arm: ArmSummary, metric: str) -> list[tuple[float, float]]:
     """Training time (s) and metric of the seeds that have both; a diverged run has no time."""
-    times, values = (arm["means"][name]["values"] for name in ("train_runtime", metric))
+    times, values = (arm.means[name].values for name in ("train_runtime", metric))
     return [(times[seed], values[seed]) for seed in values if seed in times]
 
 
 # --- Interactions ------------------------------------------------------------------------------
 
 
-def draw_interactions(figure: Figure, effects: Mapping[str, Any]) -> None:
+def draw_interactions(figure: Figure, effects: Effects) -> None:
     """Shapley values on the diagonal and interactions of pairs below it, darker where larger."""
-    factors = (effects["factorial"] or {}).get("factors", [])
-    cells = {(one["factor"],) * 2: one["improvement"] for one in effects["shapley"]}
-    cells |= {tuple(one["pair"]): one["improvement"] for one in effects["interactions"]}
-    known = {pair: e for pair, e in cells.items() if e["estimate"] is not None}
+    factors = effects.factorial.factors if effects.factorial else ()
+    cells = {(one.factor,) * 2: one.improvement for one in effects.of_role(SHAPLEY)}
+    cells |= {
+        tuple(str(one.factor).split(BETWEEN)): one.improvement
+        for one in effects.of_role(INTERACTION)
+    }
+    known = {pair: e for pair, e in cells.items() if e.estimate is not None}
     if not known:
         _say(figure, "Not every combination of the factorial has been run on a common seed yet.")
         return
     side = 1.25 * len(factors)
     figure.set_size_inches(side + 1.8, 0.72 * side + 0.9)
     axes = figure.subplots()
-    largest = max(abs(e["estimate"]) for e in known.values()) or 1.0
+    largest = max(abs(e.estimate) for e in known.values()) or 1.0
     for (column, row), effect in known.items():
         x, y = factors.index(column), factors.index(row)
-        _matrix_cell(axes, (x, y), effect, largest, effects["metric"]["name"])
+        _matrix_cell(axes, (x, y), effect, largest, effects.metric.name)
     axes.set_xlim(-0.5, len(factors) - 0.5)
     axes.set_ylim(len(factors) - 0.5, -0.5)
     labels = [arm_label(name, 12) for name in factors]
@@ -444,10 +428,10 @@ def draw_interactions(figure: Figure, effects: Mapping[str, Any]) -> None:
 
 
 def _matrix_cell(
-    axes: Axes, at: tuple[int, int], effect: Mapping[str, Any], largest: float, metric: str
+    axes: Axes, at: tuple[int, int], effect: Estimate, largest: float, metric: str
 ) -> None:
     """One cell: shade by size, hatch where negative, a frame on the diagonal."""
-    (x, y), value = at, effect["estimate"]
+    (x, y), value = at, effect.estimate
     shade = 1.0 - 0.45 * abs(value) / largest
     axes.add_patch(
         Rectangle(
@@ -461,8 +445,8 @@ def _matrix_cell(
         )
     )
     text = change_text(value, metric)
-    if effect["low"] is not None:
-        ends = (change_text(effect[end], metric) for end in ("low", "high"))
+    if effect.low is not None:
+        ends = (change_text(end, metric) for end in (effect.low, effect.high))
         text += f"\n[{', '.join(ends)}]"
     axes.text(
         x,

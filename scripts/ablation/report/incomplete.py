@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ablation.evidence.effects import estimate_effects
+from ablation.evidence.effects import save_effects
+from ablation.evidence.estimate import estimate_effects
 from ablation.evidence.failures import find_failed
 from ablation.evidence.health import check_health, health_json
 from ablation.evidence.metrics import collect, load_json, load_table, save_table
@@ -16,6 +17,7 @@ from ablation.report.report import render_report
 from ablation.report.sources import load_sources
 from ablation.results import Results, remove_partial
 from ablation.study.adaptive import seeds_grid
+from ablation.study.grid import read_grid
 from ablation.study.study import Study
 from ablation.words.catalogue import LANGUAGES
 
@@ -39,15 +41,16 @@ def render_partial(study: Study, results: Results, devices: int | None = None) -
 
 
 def _render_all(study: Study, results: Results, devices: int | None) -> list[Path]:
-    grid = _grid_so_far(study, results, devices)
+    content = _grid_so_far(study, results, devices)
+    grid = read_grid(content)
     profile = load_json(results.profile)
     save_table(collect(grid, results.runs), results.metrics)
     table = load_table(results.metrics)
     effects = estimate_effects(grid, table, study.options)
-    save_json(grid, results.partial_grid)
-    save_json(effects, results.effects)
-    draw_all(grid, table, effects, results.runs, profile, results.figures)
-    save_json(health_json(check_health(grid, results.runs, profile)), results.health)
+    save_json(content, results.partial_grid)
+    save_effects(effects, results.effects)
+    draw_all(content, table, effects, results.runs, profile, results.figures)
+    save_json(health_json(check_health(content, results.runs, profile)), results.health)
     return [_render(study, results, language) for language in LANGUAGES]
 
 

@@ -6,7 +6,7 @@ import os
 
 import pandas as pd
 
-from ablation.evidence.contrasts import A_A
+from ablation.evidence.contrast import A_A
 from ablation.report.advice import delta_text
 from ablation.report.sources import SIDES, Sources
 from ablation.words.catalogue import Messages
@@ -17,12 +17,12 @@ LEVELS = ("high", "medium", "low")
 def method_lines(sources: Sources) -> list[str]:
     """Model, data, seeds, devices, versions, and the rules behind the words."""
     t, effects = sources.messages, sources.effects
-    multiples = effects["metric"]["impact_multiples"]
+    multiples = effects.metric.impact_multiples
     levels = {level: delta_text(sources, multiples[level]) for level in LEVELS}
     lines = [
         *_model_lines(sources),
         *_data_lines(sources),
-        t("method.seeds", seeds=t.listing([str(seed) for seed in effects["seeds"]])),
+        t("method.seeds", seeds=t.listing([str(seed) for seed in effects.seeds])),
         *_control_seeds(sources),
         *_world_lines(sources),
         *_path_lines(sources),
@@ -35,33 +35,34 @@ def method_lines(sources: Sources) -> list[str]:
         t("method.seeds_to_decide"),
         t("method.claims"),
     ]
-    if effects["sequential"]:
+    if effects.sequential:
         lines.append(t("method.claims_looks"))
-    if effects["diverged"]:
+    if effects.diverged:
         lines.append(t("method.diverged"))
-    if effects["family"]["n"] == 2:
+    if effects.family.n == 2:
         lines.append(t("method.two_seeds"))
     return [*lines, *_environment_lines(sources)]
 
 
 def _kind(sources: Sources) -> str:
-    return "looks" if sources.effects["sequential"] else "fixed"
+    return "looks" if sources.effects.sequential else "fixed"
 
 
 def _family_lines(sources: Sources) -> list[str]:
     """What decides, corrected over how many contrasts, and what the sign-flip test can reach."""
-    t, family = sources.messages, sources.effects["family"]
-    if not family["size"]:
+    t, family = sources.messages, sources.effects.family
+    if not family.size:
         return []
-    size, alpha = family["size"], t.percent(family["alpha"], 0)
-    confidence = t.percent(family["simultaneous_confidence"], 2)
-    method = f"method.family.{family['method']}"
+    size, alpha = family.size, t.percent(family.alpha, 0)
+    confidence = t.percent(family.simultaneous_confidence, 2)
+    method = f"method.family.{family.method}"
     lines = [t(method, size=size, alpha=alpha, confidence=confidence), t("method.unplanned")]
-    if family["n"]:
-        key = "method.floor.cannot" if family["floor_in_words"] else "method.floor.can"
-        numbers = {"n": family["n"], "seeds": family["seeds_for_floor"]}
-        floor = t.number(family["sign_flip_floor"], 3)
-        lines.append(t(key, floor=floor, size=size, alpha=f"{family['alpha']:g}", **numbers))
+    if family.n:
+        reaches = family.sign_flip_floor <= family.alpha / size
+        key = "method.floor.can" if reaches else "method.floor.cannot"
+        numbers = {"n": family.n, "seeds": family.seeds_for_floor}
+        floor = t.number(family.sign_flip_floor, 3)
+        lines.append(t(key, floor=floor, size=size, alpha=f"{family.alpha:g}", **numbers))
     return lines
 
 

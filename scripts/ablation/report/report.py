@@ -9,9 +9,11 @@ from typing import Any
 
 import jinja2
 
+from ablation.evidence.effects import StatementVerdict
 from ablation.evidence.failures import FailedRun
 from ablation.evidence.health import health_rows, read_health
 from ablation.evidence.outcomes import FINAL_SUFFIX
+from ablation.evidence.statistics import Estimate
 from ablation.project import REPORT
 from ablation.report import FIGURES, INTERACTIONS
 from ablation.report.advice import (
@@ -108,7 +110,7 @@ def summary_lines(sources: Sources) -> list[str]:
     if not sources.runs["status"].isin(("completed", "diverged")).any():
         return [t("summary.no_runs")]
     gap = sources.contrasts["gap"]
-    means = [sources.arms[side]["means"][metric]["estimate"] for side in SIDES]
+    means = [sources.arms[side].means[metric].estimate for side in SIDES]
     if any(mean is None for mean in means):
         lines = [t("summary.no_gap")]
     else:
@@ -118,25 +120,25 @@ def summary_lines(sources: Sources) -> list[str]:
                 metric=t(f"metric.{metric}"),
                 current=t.score(means[0], metric),
                 backup=t.score(means[1], metric),
-                effect=t.effect(gap["improvement"], metric),
+                effect=t.effect(gap.improvement, metric),
                 verdict=impact_text(sources, gap),
             )
         ]
     stages = last_total(sources)
-    if stages is not None and stages["improvement"]["estimate"] is not None:
-        effect = t.effect(stages["improvement"], metric)
+    if stages is not None and stages.improvement.estimate is not None:
+        effect = t.effect(stages.improvement, metric)
         verdict = impact_text(sources, stages)
         lines.append(t("summary.stages", effect=effect, verdict=verdict))
     for direction in ("helps", "hurts"):
-        steps = [s for s in decided_steps(sources) if s["impact"]["direction"] == direction]
+        steps = [s for s in decided_steps(sources) if s.impact.direction == direction]
         if steps:
-            parts = [f"{sources.step_title(s)} {t.effect(s['improvement'], metric)}" for s in steps]
+            parts = [f"{sources.step_title(s)} {t.effect(s.improvement, metric)}" for s in steps]
             lines.append(t(f"summary.{direction}", steps="; ".join(parts)))
-    small = [s for s in sources.path if s["impact"]["level"] == "NONE"]
+    small = [s for s in sources.path if s.impact.level == "NONE"]
     if small:
         names = t.listing([sources.step_title(s) for s in small])
         lines.append(t("summary.nothing", steps=names, delta=delta_text(sources)))
-    open_steps = [s for s in sources.path if s["impact"]["level"] == "undecided"]
+    open_steps = [s for s in sources.path if s.impact.level == "undecided"]
     if open_steps:
         names = t.listing([sources.step_title(s) for s in open_steps])
         lines.append(t("summary.undecided", steps=names))
@@ -154,12 +156,12 @@ def difference_row(sources: Sources, difference: Mapping[str, Any]) -> dict[str,
     step = sources.owner(name)
     measured = t("none")
     count = len(sources.moved(step)) if step else 0
-    if step is not None and step["kind"] == "remainder" and count > 1:
+    if step is not None and step.role == "remainder" and count > 1:
         measured = t("differences.in_remainder", n=count)
     elif step is not None:
         key = "differences.alone" if count == 1 else "differences.together"
         place = t(key, step=sources.step_name(step), n=count)
-        effect = t.effect(step["improvement"], sources.metric)
+        effect = t.effect(step.improvement, sources.metric)
         measured = t(
             "differences.measured", impact=impact_text(sources, step), effect=effect, place=place
         )
@@ -199,7 +201,7 @@ def difference_notes(sources: Sources) -> list[str]:
     unstaged = [d["setting"] for d in sources.trained if d.get("stage") is None]
     if unstaged:
         names = t.listing([f"`{name}`" for name in unstaged])
-        effect = t.effect(sources.contrasts["remainder"]["improvement"], sources.metric)
+        effect = t.effect(sources.contrasts["remainder"].improvement, sources.metric)
         notes.append(t("differences.unstaged", settings=names, effect=effect))
     return notes
 
@@ -215,25 +217,25 @@ def claim_rows(sources: Sources) -> list[dict[str, str]]:
         for entry in (sources.study.get("claims") or {}).get("statements") or []
     }
     rows = []
-    for claim in sources.effects["claims"]["statements"]:
-        if claim["verdict"] == "undecided":
-            verdict = undecided_text(sources, claim, claim["seeds_to_decide"])
+    for claim in sources.effects.claims.statements:
+        if claim.verdict == "undecided":
+            verdict = undecided_text(sources, claim, claim.seeds_to_decide)
         else:
-            verdict = t(f"verdict.{claim['verdict']}")
+            verdict = t(f"verdict.{claim.verdict}")
         measured = t("effect.none")
-        if claim["estimate"] is not None:
-            low, high = claim["interval_low"], claim["interval_high"]
+        if claim.estimate is not None:
+            low, high = claim.interval_low, claim.interval_high
             interval = t("no_interval") if low is None else _interval(sources, claim, low, high)
-            measured = f"{in_words(sources, claim, claim['estimate'])} {interval}"
-        contrast = claim["contrast"]
+            measured = f"{in_words(sources, claim, claim.estimate)} {interval}"
+        contrast = claim.contrast
         rows.append(
             {
-                "claim": cell(texts.get(claim["id"], claim["id"])),
-                "quantity": t(f"metric.{claim['quantity']}"),
+                "claim": cell(texts.get(claim.id, claim.id)),
+                "quantity": t(f"metric.{claim.quantity}"),
                 "compared": cell(_compared(sources, contrast)),
-                "claimed": _range(sources, claim, claim["low"], claim["high"]),
+                "claimed": _range(sources, claim, claim.low, claim.high),
                 "measured": measured,
-                "n": str(claim["n"]),
+                "n": str(claim.n),
                 "verdict": cell(verdict),
             }
         )
@@ -242,8 +244,8 @@ def claim_rows(sources: Sources) -> list[dict[str, str]]:
 
 def claim_notes(sources: Sources) -> list[str]:
     """What a measured time says of the source's time, where a claim is about time."""
-    runs, claims = sources.runs, sources.effects["claims"]["statements"]
-    timed = any(claim["quantity"] == "train_runtime" for claim in claims)
+    runs, claims = sources.runs, sources.effects.claims.statements
+    timed = any(claim.quantity == "train_runtime" for claim in claims)
     cached = "environment.path" in runs and runs["environment.path"].eq("cached").any()
     return [sources.messages("claims.cached_time")] if timed and cached else []
 
@@ -253,41 +255,39 @@ def _compared(sources: Sources, name: str) -> str:
     t = sources.messages
     if name in CONTRASTS:
         return t(f"compared.{name}")
-    steps = (s for s in sources.path if s["kind"] == "stage" and name in (s["stage"], s["id"]))
+    steps = (s for s in sources.path if s.role == "stage" and name in (s.factor, s.id))
     step = next(steps, None)
     if step is None:
         return effect_label(sources, name)
     return t("compared.stage", step=sources.step_name(step))
 
 
-def in_words(sources: Sources, claim: Mapping[str, Any], value: float) -> str:
+def in_words(sources: Sources, claim: StatementVerdict, value: float) -> str:
     """A value in the unit of its claim; a reduction is shown as a change, so fewer is minus."""
     t = sources.messages
-    if claim["unit"] == "factor":
+    if claim.unit == "factor":
         return t.factor(value)
-    if claim["unit"] == "relative_reduction":
+    if claim.unit == "relative_reduction":
         return t.change(-value)
-    return t.difference(value, claim["quantity"])
+    return t.difference(value, claim.quantity)
 
 
-def _interval(sources: Sources, claim: Mapping[str, Any], low: float, high: float) -> str:
+def _interval(sources: Sources, claim: StatementVerdict, low: float, high: float) -> str:
     t = sources.messages
-    if claim["unit"] == "absolute":
-        return t.interval(low, high, claim["quantity"])
-    ends = (high, low) if claim["unit"] == "relative_reduction" else (low, high)
+    if claim.unit == "absolute":
+        return t.interval(low, high, claim.quantity)
+    ends = (high, low) if claim.unit == "relative_reduction" else (low, high)
     return "[" + ", ".join(in_words(sources, claim, end) for end in ends) + "]"
 
 
-def _range(
-    sources: Sources, claim: Mapping[str, Any], low: float | None, high: float | None
-) -> str:
+def _range(sources: Sources, claim: StatementVerdict, low: float | None, high: float | None) -> str:
     t = sources.messages
-    if claim["unit"] == "relative_reduction":
+    if claim.unit == "relative_reduction":
         ends = [None if end is None else -end for end in (high, low)]
         words = [None if end is None else t.change(end) for end in ends]
     else:
         words = [None if end is None else in_words(sources, claim, end) for end in (low, high)]
-        if claim["unit"] == "absolute" and is_score(claim["quantity"]) and None not in (low, high):
+        if claim.unit == "absolute" and is_score(claim.quantity) and None not in (low, high):
             words[0] = signed(100 * float(low or 0))  # the unit stands once, at the end
     if words[0] is None:
         return t("range.at_most", high=words[1])
@@ -300,9 +300,9 @@ def impact_claim_lines(sources: Sources) -> list[str]:
     """The verdicts on the claimed levels, gathered by verdict."""
     t = sources.messages
     groups: dict[str, list[str]] = {}
-    for claim in sources.effects["claims"]["impact"]:
-        text = f"`{claim['setting']}` ({claim['claimed']})"
-        groups.setdefault(claim["verdict"], []).append(text)
+    for claim in sources.effects.claims.impact:
+        text = f"`{claim.setting}` ({claim.claimed})"
+        groups.setdefault(claim.verdict, []).append(text)
     order = ("confirmed", "refuted", "equivalent", "undecided", "not_separated", "no_difference")
     return [
         t(f"impact_claims.{verdict}", settings=t.listing(groups[verdict]))
@@ -319,32 +319,32 @@ def path_rows(sources: Sources) -> list[dict[str, str]]:
     t, metric = sources.messages, sources.metric
     rows = []
     for name, arm in sources.arms.items():
-        means = arm["means"]
-        clipped = means["clipped_share"]["estimate"]
+        means = arm.means
+        clipped = means["clipped_share"].estimate
         rows.append(
             {
                 "arm": cell(sources.arm_title(name)),
-                "n": str(means[metric]["n"]),
+                "n": str(means[metric].n),
                 "metric": mean_text(sources, means[metric], metric),
                 "final": mean_text(sources, means[metric + FINAL_SUFFIX], metric),
                 "macro_f1": mean_text(sources, means["eval_macro_f1"], "eval_macro_f1"),
-                "time": t.seconds(means["train_runtime"]["estimate"]),
-                "memory": t.memory(means["peak_memory_bytes"]["estimate"]),
+                "time": t.seconds(means["train_runtime"].estimate),
+                "memory": t.memory(means["peak_memory_bytes"].estimate),
                 "clipped": t.percent(clipped, 0),
             }
         )
     return rows
 
 
-def mean_text(sources: Sources, summary: Mapping[str, Any], metric: str) -> str:
+def mean_text(sources: Sources, summary: Estimate, metric: str) -> str:
     """A mean with the half width of its interval: "56.6% ± 2.1"."""
     t = sources.messages
-    if summary["estimate"] is None:
+    if summary.estimate is None:
         return t("none")
-    text = t.score(summary["estimate"], metric)
-    if summary["low"] is None:
+    text = t.score(summary.estimate, metric)
+    if summary.low is None:
         return text
-    half = (summary["high"] - summary["low"]) / 2
+    half = (summary.high - summary.low) / 2
     return f"{text} ± {100 * half:.1f}" if is_score(metric) else f"{text} ± {t.number(half)}"
 
 
@@ -353,13 +353,11 @@ def absent_lines(sources: Sources) -> list[str]:
     t = sources.messages
     lines = [_failed_line(sources, run) for run in sources.failed]
     told = {(run.variant, run.seed) for run in sources.failed}
-    variants = {arm["arm"]: arm["variant"] for arm in sources.grid["arms"]}
     for kind in ("missing", "diverged"):
         seeds: dict[str, list[str]] = {}
-        for run in sources.effects[kind]:
-            if (variants[run["arm"]], run["seed"]) in told:
-                continue
-            seeds.setdefault(run["arm"], []).append(str(run["seed"]))
+        for run in getattr(sources.effects, kind):
+            if (run.variant, run.seed) not in told:
+                seeds.setdefault(run.arm, []).append(str(run.seed))
         lines += [
             t(f"absent.{kind}", arm=sources.arm_title(arm), seeds=t.listing(numbers))
             for arm, numbers in seeds.items()

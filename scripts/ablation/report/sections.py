@@ -11,7 +11,9 @@ import numpy as np
 from ablation.data.counts import train_rows_of
 from ablation.dialects.defaults import NO_SUCH_STEP
 from ablation.errors import UserError
+from ablation.evidence.effects import Effect, StatementVerdict
 from ablation.evidence.outcomes import FINAL_SUFFIX
+from ablation.evidence.statistics import Estimate
 from ablation.report.excerpts import Excerpt, excerpt, places
 from ablation.report.sources import GROUPS, SIDES, Sources
 from ablation.settings.catalogue import NO_OP, group_of
@@ -97,7 +99,7 @@ def _measured(sources: Sources, trained: Sequence[Mapping[str, Any]]) -> list[st
     t, own = sources.messages, {d["setting"] for d in trained}
     lines = []
     for step in sources.path:
-        mine = [name for name in step["settings"] if name in own]
+        mine = [name for name in step.settings if name in own]
         if not mine:
             continue
         others = [f"`{name}`" for name in sources.moved(step) if name not in own]
@@ -106,7 +108,7 @@ def _measured(sources: Sources, trained: Sequence[Mapping[str, Any]]) -> list[st
         text = t(
             "section.measured",
             step=sources.step_title(step),
-            effect=t.effect(step["improvement"], sources.metric),
+            effect=t.effect(step.improvement, sources.metric),
             verdict=impact_text(sources, step),
         )
         if others:
@@ -115,34 +117,34 @@ def _measured(sources: Sources, trained: Sequence[Mapping[str, Any]]) -> list[st
     return lines
 
 
-def impact_text(sources: Sources, contrast: Mapping[str, Any]) -> str:
+def impact_text(sources: Sources, contrast: Effect) -> str:
     """The measured impact in words: level and direction, or undecided and what would decide.
 
     Where the interval reaches other levels than the estimate's, it says which.
     """
-    t, impact = sources.messages, contrast["impact"]
-    if contrast.get("one_run"):
+    t, impact = sources.messages, contrast.impact
+    if contrast.one_run:
         return t("impact.one_run")
-    if impact["level"] == "undecided":
+    if impact.level == "undecided":
         return undecided_contrast(sources, contrast)
-    if contrast.get("same_results"):
-        return t("impact.same_results", level=impact["level"])
-    if impact["equivalent"]:
+    if contrast.same_results:
+        return t("impact.same_results", level=impact.level)
+    if impact.equivalent:
         return t("impact.equivalent")
-    possible = impact["possible"]
+    possible = impact.possible
     between = "impact.level" if len(possible) == 1 else "impact.levels"
-    level = t(between, level=impact["level"], low=possible[0], high=possible[-1])
-    return t(f"impact.{impact['direction']}", level=level)
+    level = t(between, level=impact.level, low=possible[0], high=possible[-1])
+    return t(f"impact.{impact.direction}", level=level)
 
 
-def undecided_contrast(sources: Sources, contrast: Mapping[str, Any]) -> str:
+def undecided_contrast(sources: Sources, contrast: Effect) -> str:
     """Undecided within the contrast's family, with what would decide it."""
-    size, seeds = contrast["family"]["size"], contrast["impact"]["seeds_to_decide"]
-    return undecided_text(sources, contrast["improvement"], seeds, size)
+    size, seeds = contrast.evidence.size, contrast.impact.seeds_to_decide
+    return undecided_text(sources, contrast.improvement, seeds, size)
 
 
 def undecided_text(
-    sources: Sources, effect: Mapping[str, Any], seeds: int | None, comparisons: int = 1
+    sources: Sources, effect: Estimate | StatementVerdict, seeds: int | None, comparisons: int = 1
 ) -> str:
     """Undecided, with its reason and the number of seeds that would decide.
 
@@ -153,8 +155,8 @@ def undecided_text(
         comparisons: How many comparisons it was corrected over.
     """
     t = sources.messages
-    if effect["no_interval"]:
-        return t(f"undecided.{effect['no_interval']}")
+    if effect.no_interval:
+        return t(f"undecided.{effect.no_interval}")
     key = "undecided.corrected" if comparisons > 1 else "undecided.alone"
     words = t(key, size=comparisons)
     if not seeds:
@@ -339,9 +341,10 @@ def _selection(sources: Sources) -> list[str]:
     kinds = {
         side: t("selection.best" if best else "selection.final") for side, best in kept.items()
     }
-    last = sources.contrasts["gap"]["quantities"][sources.metric + FINAL_SUFFIX]
+    gap = sources.effects.gap.pair
+    last = None if gap is None else gap.quantities[sources.metric + FINAL_SUFFIX]
     facts = [t("fact.selection", **kinds)]
-    if last["estimate"] is not None:
+    if last is not None and last.estimate is not None:
         facts.append(t("fact.selection_last", effect=t.effect(last, sources.metric)))
     return facts
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,9 @@ from typing import Any
 import pandas as pd
 
 from ablation.errors import UserError
+from ablation.evidence.confirmation import Confirmation, load_confirmation
+from ablation.evidence.contrast import STAGE
+from ablation.evidence.effects import ArmSummary, Effect, Effects, load_effects
 from ablation.evidence.failures import FailedRun
 from ablation.evidence.metrics import COMPLETED, load_json, load_table
 from ablation.settings.catalogue import NO_OP, SETTINGS, group_of, in_arm
@@ -54,7 +57,7 @@ class Sources:
         findings: findings.json: what needed no training; empty where it was not made.
         health: health.json: warnings about the runs; empty where it was not made.
         messages: The catalogue.
-        confirmation: confirmation/verdict.json: what fresh seeds say; empty where none were run.
+        confirmation: What fresh seeds say; None where none were run.
         partial: Whether it is the report of the runs that are there, while others are missing.
         failed: The runs that were started and have not finished.
     """
@@ -65,40 +68,39 @@ class Sources:
     differences: Sequence[Mapping[str, Any]]
     grid: Mapping[str, Any]
     runs: pd.DataFrame
-    effects: Mapping[str, Any]
+    effects: Effects
     profile: Mapping[str, Any] | None
     findings: Mapping[str, Any]
     health: Mapping[str, Any]
     messages: Messages
-    confirmation: Mapping[str, Any] = field(default_factory=dict)
+    confirmation: Confirmation | None = None
     partial: bool = False
     failed: Sequence[FailedRun] = ()
 
     @property
     def metric(self) -> str:
         """The name of the study's metric."""
-        return str(self.effects["metric"]["name"])
+        return self.effects.metric.name
 
     @cached_property
-    def arms(self) -> dict[str, Mapping[str, Any]]:
+    def arms(self) -> dict[str, ArmSummary]:
         """The arms of effects.json by name, in the order of the path."""
-        return {arm["arm"]: arm for arm in self.effects["arms"]}
+        return {arm.arm: arm for arm in self.effects.arms}
 
     @cached_property
-    def contrasts(self) -> dict[str, Mapping[str, Any]]:
+    def contrasts(self) -> dict[str, Effect]:
         """The contrasts of effects.json by id."""
-        return {contrast["id"]: contrast for contrast in self.effects["contrasts"]}
+        return self.effects.by_id
 
     @property
     def stages_reach_backup(self) -> bool:
         """Whether the last stage is the backup already, so that there is no remainder."""
-        return self.contrasts["remainder"]["one_run"]
+        return self.contrasts["remainder"].one_run
 
     @cached_property
-    def path(self) -> list[Mapping[str, Any]]:
+    def path(self) -> list[Effect]:
         """The contrasts that lead from current to backup: stages and remainder, in order."""
-        steps = [c for c in self.effects["contrasts"] if c["kind"] in ("stage", "remainder")]
-        return [step for step in steps if not (step["kind"] == "remainder" and step["one_run"])]
+        return self.effects.path
 
     @cached_property
     def trained(self) -> list[Mapping[str, Any]]:
@@ -120,30 +122,30 @@ class Sources:
         """The effective settings of an arm."""
         return next(a["settings"] for a in self.grid["arms"] if a["arm"] == arm)
 
-    def moved(self, step: Mapping[str, Any]) -> list[str]:
+    def moved(self, step: Effect) -> list[str]:
         """The settings that a step changes and that reach training."""
         idle = {d["setting"] for d in self.differences if d["class"] == NO_OP}
-        return [name for name in step["settings"] if name not in idle]
+        return [name for name in step.settings if name not in idle]
 
-    def owner(self, setting: str) -> Mapping[str, Any] | None:
+    def owner(self, setting: str) -> Effect | None:
         """The step of the path that changes a setting."""
-        return next((step for step in self.path if setting in step["settings"]), None)
+        return next((step for step in self.path if setting in step.settings), None)
 
     def stage_number(self, stage: str) -> int:
         """The place of a stage in the path, from 1."""
-        stages = [step["stage"] for step in self.path if step["kind"] == "stage"]
+        stages = [step.factor for step in self.path if step.role == STAGE]
         return stages.index(stage) + 1
 
-    def step_name(self, step: Mapping[str, Any]) -> str:
+    def step_name(self, step: Effect) -> str:
         """A step of the path in words: "stage 1", "remainder"."""
-        if step["kind"] == "stage":
-            return self.messages("path.stage", number=self.stage_number(step["stage"]))
-        return self.messages(f"path.{step['kind']}")
+        if step.role == STAGE and step.factor is not None:
+            return self.messages("path.stage", number=self.stage_number(step.factor))
+        return self.messages(f"path.{step.role}")
 
-    def step_title(self, step: Mapping[str, Any]) -> str:
+    def step_title(self, step: Effect) -> str:
         """A step of the path with the study's title for it: "Stage 1 (more epochs)"."""
         for stage in self.study.get("stages") or []:
-            if step["kind"] == "stage" and stage["name"] == step["stage"]:
+            if step.role == STAGE and stage["name"] == step.factor:
                 title = localized(stage.get("title") or stage["name"], self.messages.language)
                 return _capital(
                     self.messages("path.titled", step=self.step_name(step), title=title)
@@ -154,7 +156,7 @@ class Sources:
         """An arm in words, endpoints with their file."""
         if arm in SIDES:
             return self.messages(f"side.{arm}")
-        step = next((s for s in self.path if s["arm"] == arm), None)
+        step = next((s for s in self.path if s.pair and s.pair.arm == arm), None)
         return self.step_title(step) if step else arm
 
     def file_name(self, side: str) -> str:
@@ -215,12 +217,12 @@ def load_sources(
         load_json(folder / "differences.json")["differences"],
         load_json(grid),
         load_table(metrics),
-        load_json(effects),
+        load_effects(effects),
         load_json(profile) if profile and Path(profile).is_file() else None,
         _load_if_there(folder / "findings.json"),
         _load_if_there(health),
         Messages(language, load_catalogue("report", language)),
-        _load_if_there(confirmation),
+        load_confirmation(confirmation) if confirmation and Path(confirmation).is_file() else None,
     )
 
 

@@ -6,23 +6,23 @@ Changes are relative, in the unit in which people claim them ("50 % steadier"): 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
+from ablation.evidence.contrast import GAP, TOTAL
+from ablation.evidence.effects import Effect
+from ablation.evidence.stability import Divergences
+from ablation.evidence.statistics import Estimate
 from ablation.report.advice import last_total
 from ablation.report.evidence import Block, factor_title, p_equals
 from ablation.report.sources import Sources
 from ablation.words.catalogue import cell, signed
 
-Effect = Mapping[str, Any]
-
 
 def steadiness_block(sources: Sources) -> Block | None:
     """Roughness, spread, clipping and divergences of each step, of all stages, and of the gap."""
     t = sources.messages
-    compared = [*sources.path, last_total(sources), sources.contrasts["gap"]]
-    found = [c for c in compared if c is not None]
-    if all(c["stability"]["loss_roughness"]["estimate"] is None for c in found):
+    compared = [*sources.path, last_total(sources), sources.effects.gap]
+    found = [c for c in compared if c is not None and c.pair is not None]
+    if all(c.pair.stability.loss_roughness.estimate is None for c in found):
         return None
     columns = [
         t("column.contrast"),
@@ -38,59 +38,58 @@ def steadiness_block(sources: Sources) -> Block | None:
         t("stability.verdict"),
         t("stability.others", metric=measured),
     ]
-    if sources.effects["sequential"]:
+    if sources.effects.sequential:
         notes.append(t("stability.looks"))
     return Block(t("stability.title"), columns, [_row(sources, c) for c in found], notes)
 
 
 def _row(sources: Sources, contrast: Effect) -> list[str]:
-    t, found = sources.messages, contrast["stability"]
+    t, found = sources.messages, contrast.pair.stability
     return [
         cell(_label(sources, contrast)),
-        change_text(sources, found["loss_roughness"]),
-        change_text(sources, found["seed_spread"]),
-        _clipped_text(sources, found["clipped_share"]),
-        _lost_text(sources, found["divergences"]),
-        t(f"stability.verdicts.{found['verdict']}"),
+        change_text(sources, found.loss_roughness),
+        change_text(sources, found.seed_spread),
+        _clipped_text(sources, found.clipped_share),
+        _lost_text(sources, found.divergences),
+        t(f"stability.verdicts.{found.verdict}"),
     ]
 
 
 def _label(sources: Sources, contrast: Effect) -> str:
-    t, kind = sources.messages, contrast["kind"]
-    if kind in ("total", "gap"):
-        return t("compared.all_stages" if kind == "total" else "compared.gap")
-    return factor_title(sources, contrast["stage"] if kind == "stage" else kind)
+    t, role = sources.messages, contrast.role
+    if role in (TOTAL, GAP):
+        return t("compared.all_stages" if role == TOTAL else "compared.gap")
+    return factor_title(sources, contrast.factor or role)
 
 
-def _lost_text(sources: Sources, lost: Mapping[str, Any]) -> str:
+def _lost_text(sources: Sources, lost: Divergences) -> str:
     """Diverged seeds of both arms, with the exact p where only one of them diverged on a seed."""
-    counts = {key: lost[key] for key in ("arm", "reference", "n")}
-    text = sources.messages("stability.count", **counts)
-    return text if lost["p"] is None else f"{text} ({p_equals(lost['p'], sources)})"
+    text = sources.messages("stability.count", arm=lost.arm, reference=lost.reference, n=lost.n)
+    return text if lost.p is None else f"{text} ({p_equals(lost.p, sources)})"
 
 
-def change_text(sources: Sources, log_ratio: Effect) -> str:
+def change_text(sources: Sources, log_ratio: Estimate) -> str:
     """The log of a ratio as a relative change with its interval and n: "−12.3% [−20.1%, −3.9%]"."""
     t = sources.messages
-    if log_ratio["estimate"] is None:
+    if log_ratio.estimate is None:
         return t("effect.none")
     value, low, high = (
-        None if log_ratio[key] is None else t.change(math.expm1(log_ratio[key]))
-        for key in ("estimate", "low", "high")
+        None if end is None else t.change(math.expm1(end))
+        for end in (log_ratio.estimate, log_ratio.low, log_ratio.high)
     )
     interval = t("no_interval") if low is None else f"[{low}, {high}]"
-    return t("effect.text", value=value, interval=interval, n=log_ratio["n"])
+    return t("effect.text", value=value, interval=interval, n=log_ratio.n)
 
 
-def _clipped_text(sources: Sources, difference: Effect) -> str:
+def _clipped_text(sources: Sources, difference: Estimate) -> str:
     """A difference of shares in points; without interval where no seed differs from another."""
     t = sources.messages
-    if difference["estimate"] is None:
+    if difference.estimate is None:
         return t("effect.none")
-    value = t("unit.points", value=signed(100 * difference["estimate"]))
-    if difference["low"] is None:
+    value = t("unit.points", value=signed(100 * difference.estimate))
+    if difference.low is None:
         interval = t("no_interval")
     else:
-        ends = (signed(100 * difference[key]) for key in ("low", "high"))
+        ends = (signed(100 * end) for end in (difference.low, difference.high))
         interval = f"[{', '.join(ends)}]"
-    return t("effect.text", value=value, interval=interval, n=difference["n"])
+    return t("effect.text", value=value, interval=interval, n=difference.n)

@@ -20,6 +20,7 @@ from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.designs.grid import GRID
 from ablation.designs.staged import STAGED
 from ablation.errors import UserError
+from ablation.files import load_json
 from ablation.study.study import Study
 from ablation.words.catalogue import LANGUAGES
 
@@ -289,7 +290,11 @@ def _broken_path(study: Study, cell: Cell, reason: Reason) -> UserError:
 
 def load_grid(path: str | Path) -> Grid:
     """The grid in a grid.json."""
-    data = json.loads(Path(path).read_text(encoding="utf-8"))
+    return read_grid(load_json(path))
+
+
+def read_grid(data: Mapping[str, Any]) -> Grid:
+    """The grid in the content of a grid.json."""
     arms = [
         Arm(
             arm["arm"],

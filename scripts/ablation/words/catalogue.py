@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -60,6 +60,19 @@ def localized(text: object, language: str) -> str:
     if isinstance(text, Mapping):
         return str(text.get(language) or text.get("en") or next(iter(text.values()), ""))
     return "" if text is None else str(text)
+
+
+class Measured(Protocol):
+    """A difference with its interval, as `evidence.statistics.Estimate`."""
+
+    @property
+    def estimate(self) -> float | None: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+    @property
+    def n(self) -> int: ...
 
 
 class _Formatter(string.Formatter):
@@ -157,15 +170,15 @@ class Messages:
             return self("no_interval")
         return f"[{change_text(low, metric)}, {change_text(high, metric)}]"
 
-    def effect(self, estimate: Mapping[str, Any], metric: str) -> str:
+    def effect(self, effect: Measured, metric: str) -> str:
         """A difference with its interval and its number of seeds."""
-        if estimate["estimate"] is None:
+        if effect.estimate is None:
             return self("effect.none")
         return self(
             "effect.text",
-            value=self.difference(estimate["estimate"], metric),
-            interval=self.interval(estimate["low"], estimate["high"], metric),
-            n=estimate["n"],
+            value=self.difference(effect.estimate, metric),
+            interval=self.interval(effect.low, effect.high, metric),
+            n=effect.n,
         )
 
     def setting(self, name: str) -> str:

@@ -1,0 +1,459 @@
+"""From the runs of a study to its effects: one matrix product, one family, and verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ablation.designs import fractions
+from ablation.evidence import claims as verdicts
+from ablation.evidence import contrast as roles
+from ablation.evidence import family, inference, sequential, stability, statistics
+from ablation.evidence.contrast import Contrast
+from ablation.evidence.effects import (
+    SCHEMA_VERSION,
+    ArmSummary,
+    Effect,
+    Effects,
+    FamilyFacts,
+    LeftOutArm,
+    LookDecision,
+    Looks,
+    LostRun,
+    Mean,
+    Metric,
+    NoiseFloor,
+    Pair,
+    Share,
+    Table,
+    Verdicts,
+)
+from ablation.evidence.family import Evidence, Series
+from ablation.evidence.judgements import judge_impacts, judge_statements
+from ablation.evidence.metrics import COMPLETED, DIVERGED, MISSING
+from ablation.evidence.outcomes import diverged_runs, paired_runs, wide_tables
+from ablation.evidence.statistics import Estimate
+from ablation.study.grid import Grid
+from ablation.words.catalogue import LANGUAGES
+
+SHARED_WITH_GAP = (roles.STAGE, roles.REMAINDER, roles.TOTAL, roles.ONLY, roles.WITHOUT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The runs of a study as they are compared.
+
+    Attributes:
+        grid: Its arms.
+        metric: Its metric.
+        tables: Each quantity, seeds by arms.
+        diverged: The arm and seed of each run that diverged.
+    """
+
+    grid: Grid
+    metric: Metric
+    tables: Mapping[str, pd.DataFrame]
+    diverged: set[tuple[str, int]]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The metric, seeds by arms, in the order in which the seeds were planned."""
+        found = self.tables[self.metric.name]
+        planned = [seed for seed in self.grid.seeds if seed in found.index]
+        return found.loc[[*planned, *(s for s in found.index if s not in planned)]]
+
+
+def estimate_effects(grid: Grid, runs: pd.DataFrame, study: Mapping[str, Any]) -> Effects:
+    """Everything that the runs of a study say.
+
+    Args:
+        grid: The arms and their seeds.
+        runs: metrics.csv.
+        study: The values of study.yaml.
+    """
+    metric = read_metric(study)
+    paired = paired_runs(grid, runs)
+    measured = Measured(
+        grid=grid,
+        metric=metric,
+        tables=wide_tables(paired, study["metric"]),
+        diverged=diverged_runs(paired),
+    )
+    compared = roles.contrasts_of(grid)
+    plan = sequential_plan(study, metric, len(roles.planned_contrasts(grid)))
+    series = series_of(measured, compared)
+    evidence = _weigh(compared, series, metric.delta, plan)
+    contrasts = tuple(_effect(measured, one, series, evidence) for one in compared)
+    path = {arm.name for arm in roles.path_arms(grid)}
+    arms = [_summarize(arm.name, measured, paired) for arm in grid.arms]
+    confidences = plan and sequential.confidences_at(plan)
+    return Effects(
+        schema_version=SCHEMA_VERSION,
+        study=grid.study,
+        metric=metric,
+        seeds=tuple(sorted({int(seed) for seed in paired["seed"]})),
+        arms=tuple(arm for arm in arms if arm.arm in path),
+        design_arms=tuple(arm for arm in arms if arm.arm not in path),
+        left_out=tuple(
+            LeftOutArm(arm=lost.name, text={code: lost.reason.text(code) for code in LANGUAGES})
+            for lost in grid.left_out
+        ),
+        contrasts=contrasts,
+        ranking=_ranking(contrasts),
+        family=_family(series, plan),
+        factorial=_table(measured, "factorial"),
+        fractional=_table(measured, "fractional"),
+        sequential=_looks(series, plan),
+        noise_floor=noise_floor(measured.table, series),
+        claims=Verdicts(
+            impact=judge_impacts(study, contrasts),
+            statements=judge_statements(study, contrasts, measured.tables, metric, confidences),
+        ),
+        missing=_lost(runs, MISSING),
+        diverged=_lost(runs, DIVERGED),
+    )
+
+
+def read_metric(study: Mapping[str, Any]) -> Metric:
+    """The metric of study.yaml."""
+    own = study["metric"]
+    return Metric(
+        name=str(own["name"]),
+        higher_is_better=bool(own.get("higher_is_better", True)),
+        delta=float(own["delta"]),
+        impact_multiples=verdicts.multiples_of(own.get("impact_multiples")),
+    )
+
+
+def sequential_plan(
+    study: Mapping[str, Any], metric: Metric, families: int
+) -> sequential.Plan | None:
+    """The looks of study.yaml's `sequential`; None where the number of seeds is fixed."""
+    options = study.get("sequential")
+    if options is None:
+        return None
+    return sequential.Plan(
+        tuple(int(n) for n in options.get("looks", sequential.LOOKS)),
+        float(options.get("alpha", inference.ALPHA)),
+        str(options.get("spending", sequential.OBRIEN_FLEMING)),
+        metric.delta,
+        families,
+    )
+
+
+# --- The family --------------------------------------------------------------------------------
+
+
+def series_of(measured: Measured, compared: Sequence[Contrast]) -> dict[str, Series]:
+    """Every contrast's improvements by seed, by id."""
+    sign = 1.0 if measured.metric.higher_is_better else -1.0
+    values = roles.values_of(compared, sign * measured.table)
+    planned = [c for c in compared if c.role in roles.PLANNED]
+    first = roles.distinct(planned, measured.grid)
+    found = {}
+    for one in compared:
+        same = first.get(one.id)
+        found[one.id] = Series(
+            id=one.id,
+            values=values[one.id],
+            planned=same is not None or one.role in roles.SECONDARY,
+            identical=not one.computations(measured.grid) or same_results(measured, one),
+            same_as=None if same == one.id else same,
+        )
+    return found
+
+
+def same_results(measured: Measured, contrast: Contrast) -> bool:
+    """Whether two arms gave the same numbers to the last bit on every shared seed.
+
+    Loss has enough digits that this does not happen by chance: such arms did the same thing.
+    """
+    if contrast.pair is None:
+        return False
+    for name in (measured.metric.name, "eval_loss", "final_loss"):
+        arm, reference, _ = statistics.paired_arrays(measured.tables[name], *contrast.pair)
+        if not len(arm) or not (arm == reference).all():
+            return False
+    return True
+
+
+def _weigh(
+    compared: Sequence[Contrast],
+    series: Mapping[str, Series],
+    delta: float,
+    plan: sequential.Plan | None,
+) -> dict[str, Evidence]:
+    """Each contrast's evidence; interactions are a family of their own."""
+    inner = [series[one.id] for one in compared if one.role in roles.SECONDARY]
+    outer = [series[one.id] for one in compared if one.role not in roles.SECONDARY]
+    own = plan and replace(plan, families=max(1, len(inner)))
+    return family.weigh(outer, delta, plan) | family.weigh(inner, delta, own)
+
+
+def _members(series: Mapping[str, Series]) -> list[Series]:
+    """The members of the study's family."""
+    second = tuple(f"{role}:" for role in roles.SECONDARY)
+    return [one for one in series.values() if one.counts and not one.id.startswith(second)]
+
+
+def _family(series: Mapping[str, Series], plan: sequential.Plan | None) -> FamilyFacts:
+    members = _members(series)
+    n = min((one.n for one in members), default=0)
+    alpha = plan.alpha if plan else inference.ALPHA
+    level = alpha / max(1, len(members))
+    return FamilyFacts(
+        members=tuple(one.id for one in members),
+        size=len(members),
+        method=family.SPENDING if plan else family.HOLM,
+        alpha=alpha,
+        simultaneous_confidence=1 - level,
+        n=n,
+        sign_flip_floor=inference.sign_flip_floor(n),
+        seeds_for_floor=inference.seeds_below_floor(level),
+    )
+
+
+def noise_floor(table: pd.DataFrame, series: Mapping[str, Series]) -> NoiseFloor:
+    """The noise of the metric (seeds by arms), and what these seeds can find."""
+    members = _members(series)
+    planned = [one for one in members if not one.identical and one.n > 1]
+    variances = [float(np.var(list(one.values.values()), ddof=1)) for one in planned]
+    sd = float(np.sqrt(np.mean(variances))) if variances else None
+    n = min((one.n for one in planned), default=0)
+
+    def detectable(comparisons: int) -> float | None:
+        size = statistics.detectable_effect(n, comparisons)
+        return None if size is None or sd is None else size * sd
+
+    control, current = series.get(roles.A_A), statistics.arm_values(table, roles.CURRENT)
+    return NoiseFloor(
+        a_a=control.estimate if control else None,
+        current_sd=float(current.std(ddof=1)) if len(current) > 1 else None,
+        paired_sd=sd,
+        n=n,
+        detectable=detectable(1),
+        detectable_corrected=detectable(len(members)),
+    )
+
+
+def _looks(series: Mapping[str, Series], plan: sequential.Plan | None) -> Looks | None:
+    """Where each planned contrast stands: its looks, and why it stopped."""
+    if plan is None:
+        return None
+    decisions = {one.id: _decided(one, plan) for one in _members(series)}
+    return Looks(
+        looks=plan.looks,
+        alpha=plan.alpha,
+        spending=plan.spending,
+        families=plan.families,
+        boundaries=plan.effect_limits,
+        equivalence_boundaries=plan.equivalence_limits,
+        next_seeds=sequential.seeds_needed(decisions.values()),
+        contrasts=tuple(LookDecision(id=name, decision=d) for name, d in decisions.items()),
+    )
+
+
+def _decided(one: Series, plan: sequential.Plan) -> sequential.Decision:
+    """Where a contrast stands; the same computation twice is equivalent without any test."""
+    found = sequential.decide(one.values, plan, one.spread)
+    return replace(found, status=sequential.EQUIVALENT) if one.identical else found
+
+
+# --- One effect --------------------------------------------------------------------------------
+
+
+def _effect(
+    measured: Measured,
+    one: Contrast,
+    series: Mapping[str, Series],
+    evidence: Mapping[str, Evidence],
+) -> Effect:
+    own, metric = series[one.id], measured.metric
+    impact = verdicts.judge_impact(
+        own.estimate, metric.delta, metric.impact_multiples, evidence[one.id]
+    )
+    one_run = not one.computations(measured.grid)
+    return Effect(
+        **asdict(one),
+        planned=own.planned and one.role in roles.PLANNED,
+        one_run=one_run,
+        same_results=own.identical,
+        values=dict(sorted(own.values.items())),
+        improvement=own.estimate,
+        evidence=evidence[one.id],
+        impact=impact,
+        odds=improvement_odds(own, one, measured.diverged),
+        share=_share(measured, one, series),
+        aliases=_aliases(measured.grid, one),
+        pair=None if one.pair is None else _pair(measured, one.pair, own, one_run),
+    )
+
+
+def improvement_odds(
+    series: Series, contrast: Contrast, diverged: set[tuple[str, int]]
+) -> inference.Odds:
+    """How often a contrast improves; a diverged run loses to every run that did not."""
+    values = []
+    for seed, value in series.values.items():
+        lost = [(arm, seed) in diverged for arm in reversed(contrast.pair or ())]
+        values.append(float(lost[0]) - float(lost[1]) if any(lost) else value)
+    return inference.probability_of_improvement(values)
+
+
+def _pair(measured: Measured, arms: tuple[str, str], own: Series, one_run: bool) -> Pair:
+    tables, metric = measured.tables, measured.metric.name
+    quantities = {
+        key: statistics.paired_difference(
+            table, *arms, identical=one_run or (own.identical and _is_quality(key))
+        )
+        for key, table in tables.items()
+    }
+    arm, reference = arms
+    return Pair(
+        arm=arm,
+        reference=reference,
+        settings=_own_settings(measured.grid, arms),
+        quantities=quantities,
+        runtime_ratio=statistics.paired_log_ratio(
+            tables["train_runtime"], *arms, identical=one_run
+        ),
+        correlation=inference.pairing(*statistics.paired_arrays(tables[metric], *arms)[:2]),
+        stability=stability.compare(tables, metric, arms, own.identical, measured.diverged),
+    )
+
+
+def _is_quality(quantity: str) -> bool:
+    return quantity.startswith("eval_") or quantity.endswith("_loss")
+
+
+def _own_settings(grid: Grid, arms: tuple[str, str]) -> tuple[str, ...]:
+    """The settings in which two arms differ."""
+    named = {arm.name: arm.settings for arm in grid.arms}
+    here, there = (named[name] for name in arms)
+    return tuple(name for name in here if here[name] != there.get(name))
+
+
+def _aliases(grid: Grid, one: Contrast) -> tuple[str, ...]:
+    """What a main effect or a chain of a fraction cannot be told from; of others, nothing."""
+    facts = roles.facts_of(grid, "fractional")
+    if facts is None or one.role not in (roles.MAIN, roles.CHAIN):
+        return ()
+    factors = facts["factors"]
+    matrix = fractions.design_of(fractions.fraction_cells(factors), factors)
+    if one.role == roles.CHAIN:
+        for chain in roles.interaction_chains(matrix):
+            if fractions.chain_name(chain, factors) == one.factor:
+                return _words(chain, factors)
+    chains = fractions.alias_chains(matrix, order=3)
+    own = {chain[0][1]: chain[1:] for chain in chains}
+    return _words(own.get((factors.index(one.factor),), []), factors)
+
+
+def _words(chain: Sequence[tuple[int, fractions.Word]], factors: Sequence[str]) -> tuple[str, ...]:
+    return tuple(
+        ("" if sign > 0 else "-") + roles.BETWEEN.join(factors[i] for i in word)
+        for sign, word in chain
+    )
+
+
+def _share(measured: Measured, one: Contrast, series: Mapping[str, Series]) -> Share | None:
+    """A contrast's share of the gap, or of what all factors do, where that is surely not zero."""
+    if one.role in SHARED_WITH_GAP:
+        whole: Mapping[int, float] = series[roles.GAP].values
+    elif one.role == roles.SHAPLEY:
+        whole = _whole_of_factorial(measured)
+    else:
+        return None
+    part = series[one.id].values
+    seeds = sorted(set(part) & set(whole))
+    top, bottom = [part[seed] for seed in seeds], [whole[seed] for seed in seeds]
+    interval = statistics.ratio_interval(top, bottom)
+    if interval is None:
+        return None
+    low, high = interval
+    estimate = float(np.mean(top) / np.mean(bottom))
+    return Share(estimate=estimate, low=low, high=high, n=len(seeds))
+
+
+def _whole_of_factorial(measured: Measured) -> dict[int, float]:
+    """What all factors of the factorial do together, over the seeds that every cell has."""
+    cells = roles.cells_of(measured.grid, "factorial")
+    table = measured.table.reindex(columns=list(cells.values())).dropna()
+    most, least = max(cells, key=len), min(cells, key=len)
+    sign = 1.0 if measured.metric.higher_is_better else -1.0
+    return {
+        int(s): float(v) for s, v in (sign * (table[cells[most]] - table[cells[least]])).items()
+    }
+
+
+# --- Tables ------------------------------------------------------------------------------------
+
+
+def _ranking(contrasts: Sequence[Effect]) -> tuple[str, ...]:
+    """Stages and remainder, decided before undecided, larger before smaller, whichever the sign."""
+
+    def key(one: Effect) -> tuple[bool, float]:
+        size = one.improvement.estimate
+        return one.impact.level == verdicts.UNDECIDED, -abs(size) if size is not None else 0.0
+
+    ranked = [c for c in contrasts if c.role in (roles.STAGE, roles.REMAINDER) and not c.one_run]
+    return tuple(one.id for one in sorted(ranked, key=key))
+
+
+def _summarize(name: str, measured: Measured, runs: pd.DataFrame) -> ArmSummary:
+    own = runs[runs["arm"] == name]
+    arm = next(arm for arm in measured.grid.arms if arm.name == name)
+
+    def seeds(status: str) -> tuple[int, ...]:
+        return tuple(sorted(int(seed) for seed in own.loc[own["status"] == status, "seed"]))
+
+    return ArmSummary(
+        arm=name,
+        kind=arm.kind,
+        stage=arm.stage,
+        variant=arm.variant,
+        completed=seeds(COMPLETED),
+        diverged=seeds(DIVERGED),
+        missing=seeds(MISSING),
+        means={key: _mean(table, name) for key, table in measured.tables.items()},
+    )
+
+
+def _mean(table: pd.DataFrame, arm: str) -> Mean:
+    values = statistics.arm_values(table, arm)
+    found: Estimate = statistics.mean_estimate(values.tolist(), values.index.tolist())
+    return Mean(**vars(found), values={int(seed): float(v) for seed, v in values.items()})
+
+
+def _table(measured: Measured, design: str) -> Table | None:
+    """What a factorial or fractional design came to; None where the study has not got it."""
+    facts = roles.facts_of(measured.grid, design)
+    if facts is None:
+        return None
+    lacking = roles.lacking_cells(measured.grid, design)
+    cells = list(roles.cells_of(measured.grid, design).values())
+    rows = measured.table.reindex(columns=cells).dropna()
+    found = Table(
+        factors=tuple(facts["factors"]),
+        cells=len(cells),
+        seeds=tuple(sorted(int(seed) for seed in rows.index)),
+        lacking=tuple(tuple(sorted(cell)) for cell in lacking),
+    )
+    if design == "factorial" or lacking:
+        return found
+    matrix = fractions.design_of(fractions.fraction_cells(found.factors), found.factors)
+    words = fractions.defining_words(matrix)
+    names = tuple(roles.BETWEEN.join(found.factors[i] for i in word) for word in words)
+    return replace(found, resolution=fractions.resolution(matrix), defining_words=names)
+
+
+def _lost(runs: pd.DataFrame, status: str) -> tuple[LostRun, ...]:
+    rows = runs.loc[runs["status"] == status, ["arm", "variant", "seed"]]
+    return tuple(
+        LostRun(arm=row.arm, variant=row.variant, seed=int(row.seed))
+        for row in rows.itertuples(index=False)
+    )

@@ -1,0 +1,258 @@
+"""Evidence for contrasts: tests and intervals corrected over everything the study planned to ask.
+
+One family holds all planned contrasts of a study: the steps of the path, the remainder, the gap,
+and what its other designs estimate of each factor. With a fixed number of seeds, Holm's adjusted p
+of the t test says whether there is an effect, and Bonferroni's simultaneous intervals say how large
+it can be. With sequential looks, the spending boundaries at alpha over the size of the family do
+both. Interactions are a second question, and a family of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ablation.evidence import inference, sequential, statistics
+from ablation.evidence.spread import Spread, spread_of
+from ablation.evidence.statistics import Estimate
+
+HOLM = "holm"
+SPENDING = "spending_bonferroni"
+UNCORRECTED = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """The improvements of one contrast, seed by seed (positive is better).
+
+    Attributes:
+        id: The contrast's id.
+        values: Improvement by seed, seeds in the order in which they were planned.
+        planned: Whether it shares the error of its family.
+        identical: Whether it is zero because both sides are the same computation.
+        same_as: The id of an earlier series of the same runs: one hypothesis, asked by two designs.
+    """
+
+    id: str
+    values: Mapping[int, float]
+    planned: bool
+    identical: bool = False
+    same_as: str | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is a member of the family: planned, and not there already."""
+        return self.planned and self.same_as is None
+
+    @property
+    def n(self) -> int:
+        """How many seeds it has."""
+        return len(self.values)
+
+    def spread(self, n: int | None = None) -> Spread | None:
+        """The error of the mean of the first n seeds, of all where None.
+
+        What every test, interval and look of this contrast rests on.
+        """
+        return spread_of(list(self.values.values())[:n])
+
+    @property
+    def estimate(self) -> Estimate:
+        """The mean with its own (uncorrected) intervals."""
+        seeds = sorted(self.values)
+        values = [self.values[seed] for seed in seeds]
+        return statistics.estimate(values, seeds, self.spread(), identical=self.identical)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What may be concluded from a contrast.
+
+    Attributes:
+        method: "holm", "spending_bonferroni", or "none" for what is not planned.
+        size: Contrasts in the family.
+        p: Two-sided p value of the paired t test.
+        p_adjusted: Holm's; None with sequential looks, where the boundary stands for it.
+        sign_flip_p, sign_flip_p_adjusted: The same of the sign-flip test.
+        max_t_p: Westfall and Young's adjusted p, over the seeds that the whole family has.
+        significant: Whether there is an effect.
+        equivalent: Whether there is surely none as large as delta.
+        low, high: The simultaneous interval; None where there is none.
+        confidence: What it holds at, together with all others of the family: one minus alpha
+            over the size of the family.
+        equivalence_p: Of two one-sided tests against delta, uncorrected.
+    """
+
+    method: str
+    size: int
+    p: float | None
+    p_adjusted: float | None = None
+    sign_flip_p: float | None = None
+    sign_flip_p_adjusted: float | None = None
+    max_t_p: float | None = None
+    significant: bool
+    equivalent: bool
+    low: float | None
+    high: float | None
+    confidence: float
+    equivalence_p: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Verdict:
+    """Significant, equivalent, and the simultaneous interval."""
+
+    significant: bool
+    equivalent: bool
+    low: float | None
+    high: float | None
+
+
+def weigh(
+    series: Sequence[Series],
+    delta: float,
+    plan: sequential.Plan | None = None,
+    alpha: float = inference.ALPHA,
+) -> dict[str, Evidence]:
+    """The evidence of each series, corrected over the planned ones.
+
+    A planned series that is the same as an earlier one is the same hypothesis: it counts once, and
+    both have the same evidence.
+
+    Args:
+        series: Planned and other contrasts; the others are tested alone, and say so.
+        delta: The smallest effect that matters.
+        plan: The looks of a sequential study (its `families` is the size of the family), or None.
+        alpha: Two-sided family-wise error with a fixed number of seeds.
+    """
+    family = [one for one in series if one.counts]
+    weighed = _staged(family, delta, plan) if plan else _fixed(family, delta, alpha)
+    for one in series:
+        if not one.planned:
+            weighed[one.id] = _alone(one, delta, alpha)
+        elif one.same_as is not None:
+            weighed[one.id] = weighed[one.same_as]
+    return {one.id: weighed[one.id] for one in series}
+
+
+def _fixed(family: Sequence[Series], delta: float, alpha: float) -> dict[str, Evidence]:
+    """Holm's tests and Bonferroni's intervals over the members, with a fixed number of seeds."""
+    size, found = len(family), {}
+    flips = [inference.sign_flip_test(list(one.values.values())) for one in family]
+    columns = (
+        inference.holm([_p(one) for one in family]),
+        flips,
+        inference.holm(flips),
+        _joint(family),
+    )
+    for one, adjusted, flip, flip_adjusted, joint in zip(family, *columns, strict=True):
+        level = alpha / size
+        verdict = _verdict(one, adjusted, delta, alpha, level)
+        found[one.id] = Evidence(
+            method=HOLM,
+            size=size,
+            p=_p(one),
+            p_adjusted=adjusted,
+            sign_flip_p=flip,
+            sign_flip_p_adjusted=flip_adjusted,
+            max_t_p=joint,
+            confidence=1 - level,
+            equivalence_p=_equivalence_p(one, delta),
+            **vars(verdict),
+        )
+    return found
+
+
+def _staged(family: Sequence[Series], delta: float, plan: sequential.Plan) -> dict[str, Evidence]:
+    """The same with looks; the interval is that of the latest one."""
+    found = {}
+    for one in family:
+        found[one.id] = Evidence(
+            method=SPENDING,
+            size=plan.families,
+            p=_p(one),
+            sign_flip_p=inference.sign_flip_test(list(one.values.values())),
+            confidence=1 - plan.alpha / max(1, plan.families),
+            equivalence_p=_equivalence_p(one, delta),
+            **vars(_looked(one, plan)),
+        )
+    return found
+
+
+def _looked(one: Series, plan: sequential.Plan) -> _Verdict:
+    if one.identical:
+        return _Verdict(significant=False, equivalent=True, low=0.0, high=0.0)
+    decision = sequential.decide(one.values, plan, one.spread)
+    latest = sequential.latest_look(one.values, plan, one.spread)
+    return _Verdict(
+        significant=decision.status in (sequential.SUPERIOR, sequential.INFERIOR),
+        equivalent=decision.status == sequential.EQUIVALENT,
+        low=latest.low if latest else None,
+        high=latest.high if latest else None,
+    )
+
+
+def _alone(one: Series, delta: float, alpha: float) -> Evidence:
+    """Uncorrected evidence of what describes, checks or explores."""
+    p = _p(one)
+    return Evidence(
+        method=UNCORRECTED,
+        size=1,
+        p=p,
+        confidence=1 - alpha,
+        equivalence_p=_equivalence_p(one, delta),
+        **vars(_verdict(one, p, delta, alpha, alpha)),
+    )
+
+
+def _verdict(one: Series, p: float | None, delta: float, alpha: float, level: float) -> _Verdict:
+    """What a p value and an interval at this level say with a fixed number of seeds."""
+    effect = one.estimate
+    low, high = statistics.interval_at(effect, 1 - level) or (None, None)
+    return _Verdict(
+        significant=p is not None and p <= alpha,
+        equivalent=statistics.is_equivalent(effect, delta),
+        low=low,
+        high=high,
+    )
+
+
+def _p(one: Series) -> float | None:
+    if one.identical:
+        return 1.0
+    spread, mean = one.spread(), one.estimate.estimate
+    return None if spread is None or mean is None else spread.p(mean)
+
+
+def _equivalence_p(one: Series, delta: float) -> float | None:
+    spread, mean = one.spread(), one.estimate.estimate
+    return None if spread is None or mean is None else spread.equivalence_p(mean, delta)
+
+
+def _joint(family: Sequence[Series]) -> list[float | None]:
+    """Westfall and Young's adjusted p values over the seeds that all series have."""
+    moving = [one for one in family if not one.identical and one.spread() is not None]
+    shared = set.intersection(*(set(one.values) for one in moving)) if moving else set()
+    if len(shared) < 2:
+        return [None] * len(family)
+    rows = np.array([[one.values[seed] for one in moving] for seed in sorted(shared)])
+    found = dict(zip((one.id for one in moving), inference.max_t_test(rows), strict=True))
+    return [found.get(one.id) for one in family]
+
+
+def plain_evidence(effect: Estimate, delta: float) -> Evidence:
+    """The evidence of an estimate on its own, without correction."""
+    known = effect.low is not None and effect.high is not None
+    return Evidence(
+        method=UNCORRECTED,
+        size=1,
+        p=None,
+        significant=bool(known and (effect.low > 0 or effect.high < 0)),
+        equivalent=statistics.is_equivalent(effect, delta),
+        low=effect.low,
+        high=effect.high,
+        confidence=1 - inference.ALPHA,
+        equivalence_p=None,
+    )

@@ -1,0 +1,126 @@
+"""Frozen dataclasses as JSON: one way out, one way in, and the JSON Schema that both keep to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import lru_cache
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from ablation.errors import UserError
+
+_PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}
+
+
+def to_plain(value: object) -> Any:
+    """A record as what `json` writes: dataclasses as objects, tuples as lists."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(item) for item in value]
+    return value
+
+
+def from_plain(kind: Any, value: Any, where: str = "") -> Any:
+    """A value of this type out of what `json` read.
+
+    Args:
+        kind: A dataclass, or a type that its fields may have: plain values, `X | None`,
+            `tuple[X, ...]`, `dict[K, X]`, or `object` for whatever JSON holds.
+        value: What was read.
+        where: Its place in the file, for the error.
+
+    Raises:
+        UserError: the value is not of this type.
+    """
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        if value is None and NoneType in arguments:
+            return None
+        return from_plain(next(a for a in arguments if a is not NoneType), value, where)
+    if is_dataclass(kind):
+        return _record(kind, value, where)
+    if origin is tuple and isinstance(value, list):
+        each = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
+        pairs = zip(each, value, strict=True)
+        return tuple(from_plain(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(pairs))
+    if origin is dict and isinstance(value, dict):
+        key, inner = arguments
+        return {
+            key(name): from_plain(inner, item, f"{where}.{name}") for name, item in value.items()
+        }
+    if kind is object or (kind in _PLAIN and _is_plain(kind, value)):
+        return float(value) if kind is float else value
+    raise UserError(f"{where or 'the file'} is of another kind", found=value, allowed=str(kind))
+
+
+def _is_plain(kind: type, value: object) -> bool:
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _record(kind: Any, value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise UserError(f"{where or 'the file'} must hold an object", found=type(value).__name__)
+    hints = _hints(kind)
+    needed = {field.name for field in fields(kind) if _is_needed(field)}
+    wrong = [*(needed - set(value)), *(set(value) - set(hints))]
+    if wrong:
+        raise UserError(
+            f"{where or 'the file'} is of another version", found=sorted(value), allowed=list(hints)
+        )
+    return kind(
+        **{name: from_plain(hints[name], item, f"{where}.{name}") for name, item in value.items()}
+    )
+
+
+@lru_cache(maxsize=256)
+def _hints(kind: Any) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}
+
+
+def _is_needed(field: Field[Any]) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
+
+
+def schema_of(kind: Any, title: str) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a record; every dataclass stands once, under `$defs`."""
+    found: dict[str, Any] = {}
+    root = _schema(kind, found)
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
+    return {**head, **root, "$defs": dict(sorted(found.items()))}
+
+
+def _schema(kind: Any, found: dict[str, Any]) -> dict[str, Any]:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        inner = _schema(next(a for a in arguments if a is not NoneType), found)
+        if "type" in inner and isinstance(inner["type"], str):
+            return {**inner, "type": [inner["type"], "null"]}
+        return {"anyOf": [inner, {"type": "null"}]}
+    if isinstance(kind, type) and is_dataclass(kind):
+        if kind.__name__ not in found:
+            found[kind.__name__] = {}
+            found[kind.__name__] = _object(kind, found)
+        return {"$ref": f"#/$defs/{kind.__name__}"}
+    if origin is tuple:
+        return {"type": "array", "items": _schema(arguments[0], found)}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": _schema(arguments[1], found)}
+    return {"type": _PLAIN[kind]} if kind in _PLAIN else {}
+
+
+def _object(kind: Any, found: dict[str, Any]) -> dict[str, Any]:
+    hints = _hints(kind)
+    return {
+        "description": (kind.__doc__ or "").strip().split("\n")[0],
+        "type": "object",
+        "additionalProperties": False,
+        "required": [field.name for field in fields(kind) if _is_needed(field)],
+        "properties": {name: _schema(hint, found) for name, hint in hints.items()},
+    }
