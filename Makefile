@@ -20,8 +20,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	touch $@
 
 demo: setup
-	$(RUN) python scripts/unlock_stale.py
-	$(RUN) snakemake --cores all
+	$(VENV)/bin/ablation demo
 
 test: setup
 	$(RUN) python -m pytest

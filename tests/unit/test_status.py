@@ -28,6 +28,7 @@ from ablation.machine.progress import (
     read_progress,
     step_line,
 )
+from ablation.results import Results
 
 NOW = 1_770_000_000.0
 
@@ -60,7 +61,7 @@ def made(tmp_path, monkeypatch) -> Synthetic:
 
 def run_of(made: Synthetic, arm: str, seed: int):
     """What is read of one run."""
-    progress = read_progress(made.folder, Path(".snakemake/locks"), NOW)
+    progress = read_progress(Results(made.folder), now=NOW)
     return next(run for run in progress.runs if arm in run.arms and run.seed == seed)
 
 

@@ -12,7 +12,7 @@ from ablation.command.words import Parser, language_of, load_words
 from ablation.errors import UserError
 from ablation.words.catalogue import Messages
 
-COMMANDS = ("explain", "init", "plan", "status")
+COMMANDS = ("explain", "init", "plan", "run", "status", "report", "demo")
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 

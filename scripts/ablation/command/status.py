@@ -24,10 +24,10 @@ from ablation.machine.progress import (
     Run,
     read_progress,
 )
+from ablation.results import Results
 from ablation.words.catalogue import Messages
 from ablation.words.terminal import cut, table
 
-LOCKS = Path(".snakemake") / "locks"
 MOST_LINES = 20  # of running runs, and of failed ones
 ARM_COLUMNS = 40
 
@@ -78,13 +78,10 @@ def read_status(study: Path, results: Path, t: Messages) -> Status:
         UserError: nothing of it has begun.
     """
     name = study.absolute().parent.name
-    folder = results / name
-    if not (folder / "grid.json").is_file():
-        problem = t("status.not_begun", study=name)
-        raise UserError(problem, found=str(folder), write=f"ablation run {name}")
-    progress = read_progress(folder, LOCKS)
+    files = begun_results(name, results, t)
+    progress = read_progress(files)
     metric = read_metric(study)
-    grid = json.loads((folder / "grid.json").read_text(encoding="utf-8"))
+    grid = json.loads(files.planned_grid.read_text(encoding="utf-8"))
     values: dict[str, dict[int, float]] = {}
     for run in progress.runs:
         value = value_of(run.metrics, metric) if run.metrics else None
@@ -92,6 +89,19 @@ def read_status(study: Path, results: Path, t: Messages) -> Status:
             values.setdefault(arm, {})[run.seed] = float(value or 0.0)
     effects = look(staged_pairs(grid), values, metric)
     return Status(study=name, progress=progress, metric=metric, effects=effects)
+
+
+def begun_results(study: str, results: Path, t: Messages) -> Results:
+    """The results of a study that has begun.
+
+    Raises:
+        UserError: nothing of it has begun.
+    """
+    files = Results(results / study)
+    if not files.planned_grid.is_file():
+        problem = t("status.not_begun", study=study)
+        raise UserError(problem, found=str(files.folder), write=f"ablation run {study}")
+    return files
 
 
 def as_json(status: Status) -> dict[str, Any]:

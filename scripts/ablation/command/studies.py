@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
-from ablation.project import STUDIES
+import yaml
+
+from ablation.project import SCHEMAS, STUDIES
 from ablation.study.names import study_file
 
+CONFIG = Path("config") / "config.yaml"
 OWN = Path("config") / "studies"  # those of the folder one works in
+
+
+def default_study() -> str:
+    """The study that config/config.yaml names, else the one that is the default there."""
+    schema = json.loads((SCHEMAS / "config.schema.json").read_text(encoding="utf-8"))
+    own = {}
+    if CONFIG.is_file():
+        own = yaml.safe_load(CONFIG.read_text(encoding="utf-8")) or {}
+    return str(own.get("study", schema["properties"]["study"]["default"]))
 
 
 def find_study(name: str) -> Path:

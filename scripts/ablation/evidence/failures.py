@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ablation.machine.progress import read_tail, reason_in
 from ablation.results import Results
-
-# "error: …" of our own programs, "ValueError: …" of a traceback, with a rank before it or not.
-_REASON = re.compile(r"^(?:\[rank\d+\]: *)?((?:error|[\w.]*(?:Error|Exception|Interrupt)): *\S.*)")
-_FRAME = "error: the training job ended without metrics.json"  # what it quotes says more
-MOST_READ = 2**16  # bytes from the end of a log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +52,4 @@ def find_failed(grids: Iterable[Mapping[str, Any]], results: Results) -> list[Fa
 
 def find_reason(log: Path) -> str | None:
     """The last line of a log that tells of an error; None where no line does."""
-    with log.open("rb") as stream:
-        stream.seek(max(0, log.stat().st_size - MOST_READ))
-        lines = stream.read().decode(errors="replace").splitlines()
-    reasons = [match[1] for line in lines if (match := _REASON.match(line.strip()))]
-    return next((reason for reason in reversed(reasons) if not reason.startswith(_FRAME)), None)
+    return reason_in(read_tail(log))

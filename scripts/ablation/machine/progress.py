@@ -14,14 +14,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ablation.results import Results
+
 DONE, DIVERGED, FAILED = "done", "diverged", "failed"
 RUNNING, STOPPED, WAITING = "running", "stopped", "waiting"
+LOCKS = Path(".snakemake") / "locks"  # where Snakemake works
 SILENT_SECONDS = 1800.0  # a run that wrote nothing for so long is no longer at work
-_TAIL_BYTES = 16_384
-_GRIDS = ("grid.json", "decided/grid.json", "confirmation/grid.json")
+_TAIL_BYTES = 2**16
 _STEP = re.compile(r"^(\S+ \S+?)[,.]?\d* .*: step (\d+) of (\d+), loss (\S+)$", re.MULTILINE)
-_ERROR = re.compile(r"^\s*(?:error: (.+)|((?:\w+\.)*\w*(?:Error|Exception): .+))$", re.MULTILINE)
-_NO_METRICS = "the training job ended without metrics.json"
+# "error: …" of our own programs, "ValueError: …" of a traceback, with a rank before it or not.
+_REASON = re.compile(r"^(?:\[rank\d+\]: *)?((?:error|[\w.]*(?:Error|Exception|Interrupt)): *\S.*)")
+_FRAME = "error: the training job ended without metrics.json"  # what it quotes says more
 
 
 def step_line(step: int, steps: int, loss: float | None) -> str:
@@ -89,11 +92,11 @@ class Progress:
         return sum(run.state in states for run in self.runs)
 
 
-def read_progress(results: Path, locks: Path, now: float | None = None) -> Progress:
-    """How far the study is whose results are in a folder.
+def read_progress(results: Results, locks: Path = LOCKS, now: float | None = None) -> Progress:
+    """How far a study is.
 
     Args:
-        results: results/<study>; grid.json must be there.
+        results: The study's results; it must be planned.
         locks: .snakemake/locks of the folder where Snakemake works.
         now: The time, in seconds since the epoch.
     """
@@ -107,19 +110,20 @@ def read_progress(results: Path, locks: Path, now: float | None = None) -> Progr
     return Progress(runs=runs, at_work=at_work, seconds_left=_left(runs))
 
 
-def planned_runs(results: Path) -> dict[tuple[str, int], tuple[str, ...]]:
+def planned_runs(results: Results) -> dict[tuple[str, int], tuple[str, ...]]:
     """The arms of each run that is planned, or that results have added; seed by seed."""
     found: dict[tuple[str, int], dict[str, None]] = {}
     named: dict[str, dict[str, None]] = {}
-    for name in (*_GRIDS, "candidates.json"):
-        if (results / name).is_file():
-            grid = json.loads((results / name).read_text(encoding="utf-8"))
+    grids = (results.planned_grid, results.decided_grid, results.confirmation_grid)
+    for path in (*grids, results.candidates):
+        if path.is_file():
+            grid = json.loads(path.read_text(encoding="utf-8"))
             for arm in grid["arms"]:
                 named.setdefault(arm["variant"], {})[arm["arm"]] = None
-            for run in grid["runs"] if name in _GRIDS else ():
+            for run in grid["runs"] if path in grids else ():
                 key = run["variant"], int(run["seed"])
                 found.setdefault(key, {})[run["arm"]] = None
-    for folder in (results / "runs").glob("*/seed-*"):
+    for folder in results.runs.glob("*/seed-*"):
         key = folder.parent.name, int(folder.name.removeprefix("seed-"))
         if key not in found and key[0] in named:
             found[key] = named[key[0]]
@@ -127,21 +131,21 @@ def planned_runs(results: Path) -> dict[tuple[str, int], tuple[str, ...]]:
 
 
 def _read_run(
-    results: Path, variant: str, seed: int, arms: Iterable[str], now: float | None
+    results: Results, variant: str, seed: int, arms: Iterable[str], now: float | None
 ) -> Run:
-    folder = results / "runs" / variant / f"seed-{seed}"
-    log = results / "logs/train_run" / variant / f"seed-{seed}.log"
+    log = results.run_log(variant, seed)
     facts: dict[str, Any] = {"arms": tuple(arms), "variant": variant, "seed": seed, "log": log}
-    metrics = _json(folder / "metrics.json")
+    metrics = _json(results.run_metrics(variant, seed))
     if metrics is not None:
         state = DIVERGED if metrics.get("status") == DIVERGED else DONE
         seconds = (metrics.get("cost") or {}).get("wall_seconds")
         return Run(**facts, state=state, seconds=seconds, metrics=metrics)
     try:
-        changed, text = log.stat().st_mtime, _tail(log)
+        changed, text = log.stat().st_mtime, read_tail(log)
     except OSError:
         return Run(**facts, state=WAITING)
-    if reason := _reason(text):
+    if any(line.startswith("error: ") for line in text.splitlines()):
+        reason = (reason_in(text) or "").removeprefix("error: ") or None
         return Run(**facts, state=FAILED, reason=reason, **_steps(text))
     running = now is not None and now - changed < SILENT_SECONDS
     return Run(**facts, state=RUNNING if running else STOPPED, **_steps(text))
@@ -154,7 +158,8 @@ def _json(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _tail(path: Path) -> str:
+def read_tail(path: Path) -> str:
+    """The end of a log."""
     with path.open("rb") as stream:
         stream.seek(max(0, path.stat().st_size - _TAIL_BYTES))
         return stream.read().decode("utf-8", errors="replace")
@@ -176,16 +181,10 @@ def _steps(log: str) -> dict[str, Any]:
     return {"step": last[1], "steps": last[2], "loss": loss, "rate": rate, "seconds": seconds}
 
 
-def _reason(log: str) -> str | None:
-    """Why a run ended, in a line; None where its log does not say that it did.
-
-    What the job itself printed says more than that it left no metrics.json.
-    """
-    found = [own or other for own, other in _ERROR.findall(log)]
-    if not any(line.startswith("error: ") for line in log.splitlines()):
-        return None
-    telling = [line for line in found if not line.startswith(_NO_METRICS)]
-    return (telling or found)[-1].strip()
+def reason_in(log: str) -> str | None:
+    """The last line of a log that tells of an error; None where no line does."""
+    reasons = [match[1] for line in log.splitlines() if (match := _REASON.match(line.strip()))]
+    return next((reason for reason in reversed(reasons) if not reason.startswith(_FRAME)), None)
 
 
 def _left(runs: Iterable[Run]) -> float | None:

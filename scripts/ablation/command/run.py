@@ -1,0 +1,47 @@
+"""`ablation run`: the whole study, with a line a run that a person can read."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from ablation.command.follow import follow
+from ablation.command.studies import default_study, find_study
+from ablation.command.words import Parser
+from ablation.command.workflow import environment, snakemake_command, unlock_stale
+from ablation.study.study import load_study
+from ablation.words.catalogue import Messages
+
+FAILED = 1
+
+
+def add_arguments(parser: Parser) -> None:
+    """The arguments of `ablation run`."""
+    parser.option("study", nargs="?")
+    parser.option("snakemake", nargs="*", metavar="OPTION")
+    parser.option("-n", "--dry-run", action="store_true")
+    parser.option("--cores", default="all")
+    parser.option("--profile", metavar="FOLDER")
+
+
+def main(args: argparse.Namespace, t: Messages) -> int:
+    """Run the study; 1 where a run or a step has failed."""
+    return run_study(find_study(args.study or default_study()), args, t)
+
+
+def run_study(file: Path, args: argparse.Namespace, t: Messages) -> int:
+    """Run the workflow of a study, or show what it would do.
+
+    Raises:
+        UserError: the study cannot be run, or Snakemake is at work in this folder.
+    """
+    study = load_study(file)
+    options = ["--workflow-profile", args.profile] if args.profile else ["--cores", args.cores]
+    command = snakemake_command(file, [*options, *args.snakemake])
+    if args.dry_run:
+        return FAILED if subprocess.call([*command, "-n"], env=environment()) else 0
+    study.require_data()
+    unlock_stale(snakemake_command(file, []), t)
+    return FAILED if follow(command, file, t, sys.stdout) else 0
