@@ -1,0 +1,72 @@
+"""`ablation run`: lines that a person can read, an exit code, and the report where it ends."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+
+import pytest
+from faked import FakedStudy
+
+from ablation.command.main import DONE, FAILED, MISTAKE, main
+
+pytestmark = pytest.mark.dag
+PLANTED = {"noise": 0.001, "epochs": 0.2}
+
+
+@pytest.fixture
+def at_desk(faked: FakedStudy, monkeypatch):
+    """A function that calls `ablation` in the study's folder; these runs fail."""
+
+    def call(*words: str, failing: tuple[str, ...] = ()) -> int:
+        monkeypatch.chdir(faked.folder)
+        monkeypatch.setattr(sys, "executable", str(faked.shims / "python"))
+        for name, value in faked.environment(PLANTED, failing).items():
+            monkeypatch.setenv(name, value)
+        return main(words)
+
+    return call
+
+
+def test_each_run_has_its_line_and_the_report_comes_last(at_desk, faked, capsys):
+    faked.write(seeds="[1, 2]")
+    assert at_desk("run", "account_tax", "--cores", "2") == DONE
+    lines = capsys.readouterr().out.splitlines()
+    done = [line for line in lines if "  done      " in line]
+    assert len(done) == len(faked.trained()) == 10
+    (told,) = [line for line in done if "stage2-epochs, seed 1:" in line]
+    assert re.search(r"eval_accuracy (69|70)\.\d%", told)
+    assert any("preparing the data" in line for line in lines)
+    assert any("10 of 10 runs done" in line for line in lines)
+    assert lines[-1].endswith("the report: results/account_tax/report.md")
+    assert "rule train_run" in (faked.results / "logs/snakemake.log").read_text()
+    assert at_desk("status", "account_tax", "--json") == DONE
+    assert json.loads(capsys.readouterr().out)["counts"]["done"] == 10
+    assert at_desk("report", "account_tax", "--lang", "ko") == DONE
+    assert capsys.readouterr().out.strip() == "results/account_tax/report.ko.md"
+
+
+def test_a_failed_run_is_told_with_its_log_and_the_others_have_a_report(at_desk, faked, capsys):
+    faked.write(seeds="[1]")
+    assert at_desk("run", "account_tax", "--lang", "ko", failing=("backup/1",)) == FAILED
+    told = capsys.readouterr().out
+    assert "실패  backup, 시드 1" in told
+    assert "실행 1개 실패" in told and "partial/report.ko.md" in told
+    assert at_desk("report", "account_tax") == DONE
+    assert capsys.readouterr().out.strip() == "results/account_tax/partial/report.md"
+
+
+def test_a_study_without_rows_is_refused_before_anything_runs(at_desk, faked, capsys):
+    faked.original = faked.original.replace("path: rows.csv", "path: null")
+    faked.write()
+    assert at_desk("run", "account_tax") == MISTAKE
+    assert "data.path is not set" in capsys.readouterr().err
+    assert not faked.results.exists()
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(at_desk, faked, capfd):
+    faked.write(seeds="[1]")
+    assert at_desk("run", "account_tax", "--dry-run") == DONE
+    assert "train_run" in capfd.readouterr().out
+    assert not faked.results.exists()
