@@ -166,8 +166,9 @@ class Teller:
             self.told[run.variant, run.seed] = time.monotonic()
             self.say(self.t("run.begun", arm=run.arms[0], seed=run.seed))
         elif run.state == FAILED:
-            for line in failed_lines(run, self.t):
-                self.say(f"{self.t('run.failed')} {line.strip()}")
+            reason, log = failed_lines(run, self.t)
+            self.say(self.t("run.failed", line=reason.strip()))
+            self.say(log)
 
     def _tell_running(self, progress: Progress) -> None:
         now = time.monotonic()

@@ -21,6 +21,7 @@ RUNNING, STOPPED, WAITING = "running", "stopped", "waiting"
 LOCKS = Path(".snakemake") / "locks"  # where Snakemake works
 SILENT_SECONDS = 1800.0  # a run that wrote nothing for so long is no longer at work
 _TAIL_BYTES = 2**16
+STILL_SECONDS = 30.0  # a run that says nothing for so long after an exception has ended
 _STEP = re.compile(r"^(\S+ \S+?)[,.]?\d* .*: step (\d+) of (\d+), loss (\S+)$", re.MULTILINE)
 # "error: …" of our own programs, "ValueError: …" of a traceback, with a rank before it or not.
 _REASON = re.compile(r"^(?:\[rank\d+\]: *)?((?:error|[\w.]*(?:Error|Exception|Interrupt)): *\S.*)")
@@ -144,7 +145,8 @@ def _read_run(
         changed, text = log.stat().st_mtime, read_tail(log)
     except OSError:
         return Run(**facts, state=WAITING)
-    if any(line.startswith("error: ") for line in text.splitlines()):
+    still = now is None or now - changed > STILL_SECONDS
+    if _has_ended(text, still):
         reason = (reason_in(text) or "").removeprefix("error: ") or None
         return Run(**facts, state=FAILED, reason=reason, **_steps(text))
     running = now is not None and now - changed < SILENT_SECONDS
@@ -179,6 +181,18 @@ def _steps(log: str) -> dict[str, Any]:
     seconds = last[2] / rate if rate else None
     loss = None if last[3] == "None" else float(last[3])
     return {"step": last[1], "steps": last[2], "loss": loss, "rate": rate, "seconds": seconds}
+
+
+def _has_ended(log: str, still: bool) -> bool:
+    """Whether a log tells that its run failed: our own message, or an exception as its last word.
+
+    Args:
+        log: Its end.
+        still: Whether nothing was added to it of late; a run may survive an exception.
+    """
+    last = log[max((match.end() for match in _STEP.finditer(log)), default=0) :]
+    own = any(line.startswith("error: ") for line in last.splitlines())
+    return own or (still and reason_in(last) is not None)
 
 
 def reason_in(log: str) -> str | None:
