@@ -29,6 +29,7 @@ from ablation.machine.progress import (
     step_line,
 )
 from ablation.results import Results
+from ablation.study.grid import load_grid
 
 NOW = 1_770_000_000.0
 
@@ -112,8 +113,8 @@ def test_a_run_without_a_log_waits_and_one_that_diverged_is_told(tmp_path, monke
 
 
 def test_the_look_is_what_the_statistics_say_of_the_same_runs(made):
-    grid = json.loads(made.grid.read_text())
-    table = wide_tables(collect(grid, made.runs), {"name": "eval_accuracy"})["eval_accuracy"]
+    runs = collect(load_grid(made.grid), made.runs)
+    table = wide_tables(runs, {"name": "eval_accuracy"})["eval_accuracy"]
     values = {arm: table[arm].to_dict() for arm in table}
     metric = read_metric(made.study)
     assert (metric.name, metric.higher_is_better, metric.delta) == ("eval_accuracy", True, 0.01)
