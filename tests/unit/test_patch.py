@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ablation.comparison.resolve import resolve_file
-from ablation.comparison.rewrite import Target, rewrite
+from ablation.comparison.rewrite import Rewrite, Target, rewrite
 from ablation.dialects import DIALECTS
 from ablation.dialects.keys import ORDER
 from ablation.dialects.reader import Reader
@@ -25,7 +26,9 @@ from ablation.errors import UserError
 from ablation.report.patch import (
     current_target,
     patch_name,
+    patch_text,
     recommended_rewrite,
+    shown_patch,
     unified_patch,
 )
 from ablation.study.grid import expand
@@ -734,6 +737,104 @@ def test_a_value_in_an_included_file_is_changed_there(tmp_path):
     assert (tmp_path / "ds.json").read_text() == DS
 
 
+# The report's hunks are the patch
+
+
+def apply_hunks(old: str, diff: str) -> str:
+    """A text with the hunks of one file applied; each must find the lines that it names."""
+    lines, out, at = old.split("\n"), [], 0
+    body = diff.split("\n")
+    for number, line in enumerate(body):
+        if line.startswith("@@"):
+            start, _, count = line.split()[1][1:].partition(",")
+            first = int(start) - (count != "0")
+            out += lines[at:first]
+            at = first
+        elif line.startswith((" ", "-")) and not line.startswith("--- "):
+            assert lines[at] == line[1:], (lines[at], line)
+            at += 1
+            out += [line[1:]] * (line[0] == " ")
+        elif line.startswith("+") and not line.startswith("+++ "):
+            last = body[number + 1].startswith("\\ No newline")
+            out += [line[1:]]
+            if last and at >= len(lines):
+                return "\n".join(out)
+    return "\n".join([*out, *lines[at:]])
+
+
+def applied(found: Rewrite) -> dict[Path, str]:
+    """What the report shows, applied to the files as they are."""
+    shown = shown_patch(found)
+    parts = dict.fromkeys(found.before, "")
+    for part in re.split(r"^(?=--- a/)", shown, flags=re.MULTILINE)[1:]:
+        name = part.split("\n")[0].removeprefix("--- a/").rstrip("\t")
+        parts[next(path for path in parts if path.name == Path(name).name)] = part
+    return {path: apply_hunks(text, parts[path]) for path, text in found.before.items()}
+
+
+FAULTS = {
+    "a switch that turns checkpointing off": (
+        LLAMA,
+        "training.yml",
+        {"gradient_checkpointing": False},
+        LLAMA.replace("checkpointing: false", "checkpointing: true"),
+    ),
+    "the comma of JSON": (
+        DS,
+        "ds.json",
+        {"max_grad_norm": 0.5},
+        DS.replace('"gradient_clipping": 1.0', '"gradient_clipping": 0.5'),
+    ),
+    "the last comma of JSON": (
+        DS,
+        "ds.json",
+        {"gradient_accumulation_steps": 4},
+        DS.replace('"auto",', '"auto",\n  "gradient_accumulation_steps": 4,'),
+    ),
+    "a ZeRO stage below `deepspeed`": (
+        HF.replace("configs/ds.json", "{zero_optimization: {stage: 2}}"),
+        "training.yml",
+        {"deepspeed.zero_optimization.stage": 1},
+        HF.replace("configs/ds.json", "{zero_optimization: {stage: 1}}"),
+    ),
+    "a block on one line": (
+        KEDRO,
+        "training.yml",
+        {"max_length": 320},
+        KEDRO.replace("{max_length: 256}", "{max_length: 320}"),
+    ),
+    "an anchor with another user": (
+        SHARED + "other:\n  <<: *base\n",
+        "training.yml",
+        {"lora.r": 16},
+        SHARED.replace("      <<: *base\n", "      <<: *base\n      r: 16\n")
+        + "other:\n  <<: *base\n",
+    ),
+    "a list as one text": (
+        LLAMA,
+        "training.yml",
+        {"lora.target_modules": ["k_proj", "q_proj"]},
+        LLAMA.replace("q_proj,v_proj", "k_proj,q_proj"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_the_report_shows_is_what_the_patch_does(tmp_path, name):
+    old, file, wanted, expected = FAULTS[name]
+    found = rewrite(write(tmp_path, old, file), wanted)
+    assert found.after[tmp_path / file] == expected
+    assert applied(found) == found.after
+
+
+@pytest.mark.parametrize("arm", ["stage1-lora_learning_rate", "backup"])
+def test_the_hunks_that_are_shown_are_those_of_the_patch(study, arm):
+    found = recommended_rewrite(study, arm)
+    patch = patch_text(found, study.folder)
+    assert shown_patch(found, study.folder) == patch.split("\n", 1)[1]
+    assert applied(found) == found.after
+
+
 # The patch's own form
 
 
@@ -801,3 +902,63 @@ def test_any_arm_is_reached_from_any_other_and_comments_stay(tmp_path, text, cha
         assert patched_text(write(tmp_path, text), arm) == text
         assert "# in tokens" in text or "# rank" in text
         assert after is not None
+
+
+NATIVE = """\
+lora: &lora
+  r: 8   # rank
+  target_modules: ["q_proj"]
+training: {epochs: 2, warmup_ratio: 0.1, warmup_steps: auto}
+data:
+  max_length: 64
+deepspeed:
+  train_micro_batch_size_per_gpu: 8
+  zero_optimization: {stage: 2}
+hardware: {num_gpus: 4}
+"""
+JSON = """\
+{
+  "output_dir": "out",
+  "learning_rate": 1e-4,
+  "lora": {"r": 8, "target_modules": ["q_proj"]},
+  "deepspeed": {
+    "zero_optimization": {"stage": 2}
+  }
+}
+"""
+EVERY_DIALECT = {
+    "kedro": (KEDRO, "training.yml"),
+    "deepspeed_native": (NATIVE, "training.yml"),
+    "deepspeed_json": (DS, "ds_config.json"),
+    "hf_trainer": (HF, "training.yml"),
+    "hf_trainer in JSON": (JSON, "training.json"),
+    "llama_factory": (LLAMA, "training.yml"),
+    "axolotl": (AXOLOTL, "training.yml"),
+    "trl": (TRL, "training.yml"),
+}
+
+
+@settings(
+    max_examples=120,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.sampled_from(list(EVERY_DIALECT)), ARMS, st.booleans())
+def test_in_every_dialect_the_hunks_applied_are_the_file_and_it_does_what_the_arm_does(
+    tmp_path, name, arm, windows
+):
+    (tmp_path / "ds.json").write_text(DS)
+    text, file = EVERY_DIALECT[name]
+    dialect = name.split(" ")[0]
+    target = write(tmp_path, text.replace("\n", "\r\n") if windows else text, file)
+    target = replace(target, dialect=dialect)
+    wanted = {n: value for n, value in arm.items() if DIALECTS[dialect].KEYS.of(n)}
+    if dialect in ("axolotl", "llama_factory"):
+        wanted.pop("bf16", None)  # it is the dtype of the weights as well
+    before = values(target)
+    found = rewrite(target, wanted)
+    assert applied(found) == found.after
+    for path, new in found.after.items():
+        (tmp_path / path.name).write_bytes(new.encode())
+    assert values(target) == before | wanted

@@ -191,8 +191,7 @@ def test_only_stages_that_helped_are_recommended_with_the_line_to_change(english
     text = section(english, "## Recommendations")
     assert "-    num_train_epochs: 2        # short on purpose" in text
     assert "+    num_train_epochs: 6        # short on purpose" in text
-    assert "@@ training.yml:20 @@" in text
-    assert "lora_alpha: 32" not in text
+    assert "`recommended/training.yml`" in text and "--- a/training.yml" in text
     assert "it makes things worse where the path applies it" in text
 
 

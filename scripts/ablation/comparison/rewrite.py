@@ -86,29 +86,21 @@ def rewrite(target: Target, wanted: Mapping[str, object]) -> Rewrite:
             cannot be changed without changing another.
     """
     side = before = target.resolve()
+    expected = {name: value.value for name, value in before.settings.items()} | dict(wanted)
     changes: list[Change] = []
-    before_texts = texts = {path: read_text(path) for path in map(Path, before.files)}
+    texts = original = {path: read_text(path) for path in map(Path, before.files)}
     for _ in range(PASSES):
-        wrong = [name for name, value in wanted.items() if _value(side, name) != value]
+        wrong = [n for n, v in expected.items() if _value(side, n) != v and n not in BESIDE]
         if not wrong:
             break
         files = _opened(target, texts, side.dialect)
-        writer = Writer(files, DIALECTS[side.dialect], side.settings, wanted)
-        changes += writer.write(wrong)
+        changes += Writer(files, DIALECTS[side.dialect], side.settings, expected).write(wrong)
         if files.texts == texts:
             break
         texts = files.texts
-        side = _resolve_changed(target, texts)
-        if side.dialect != before.dialect:
-            raise UserError(
-                "changed to the arm's values, the file would be taken for another dialect",
-                file=target.path,
-                found=side.dialect,
-                allowed=f"a study.yaml that names the dialect of the file: {before.dialect}",
-                write=f"dialects: {{current: {before.dialect}}}",
-            )
-    _check(target, before, side, wanted)
-    return Rewrite(before=before_texts, after=texts, changes=tuple(changes))
+        side = _resolve_changed(target, texts, before.dialect)
+    _check(target, before.dialect, side, expected)
+    return Rewrite(before=original, after=texts, changes=tuple(changes))
 
 
 def _opened(target: Target, texts: Mapping[Path, str], dialect: str) -> Files:
@@ -125,9 +117,9 @@ def _value(side: Configuration, name: str) -> object:
     return value.value if value is not None else None
 
 
-def _resolve_changed(target: Target, texts: Mapping[Path, str]) -> Configuration:
+def _resolve_changed(target: Target, texts: Mapping[Path, str], dialect: str) -> Configuration:
     try:
-        return target.resolve(texts)
+        side = target.resolve(texts)
     except UserError as error:
         name = Path(error.file).name if error.file else target.path.name
         raise UserError(
@@ -137,6 +129,15 @@ def _resolve_changed(target: Target, texts: Mapping[Path, str]) -> Configuration
             found=error.found,
             allowed=error.allowed,
         ) from None
+    if side.dialect != dialect:
+        raise UserError(
+            "changed to the arm's values, the file would be taken for another dialect",
+            file=target.path,
+            found=side.dialect,
+            allowed=f"a study.yaml that names the dialect of the file: {dialect}",
+            write=f"dialects: {{current: {dialect}}}",
+        )
+    return side
 
 
 @contextmanager
@@ -149,26 +150,25 @@ def _laid_out(texts: Mapping[Path, str]) -> Iterator[Path]:
 
 
 def _check(
-    target: Target, before: Configuration, after: Configuration, wanted: Mapping[str, object]
+    target: Target, dialect: str, after: Configuration, expected: Mapping[str, object]
 ) -> None:
-    """Refuse a text that does anything but what is wanted."""
-    keys = DIALECTS[before.dialect].KEYS
-    silent = [n for n, v in wanted.items() if _value(after, n) != v and not keys.of(n)]
+    """Refuse a text that does anything but what is expected."""
+    keys = DIALECTS[dialect].KEYS
+    silent = [n for n, v in expected.items() if _value(after, n) != v and not keys.of(n)]
     problems = []
     if silent:
-        pairs = [f"{n}: {shorten(_value(after, n))} -> {shorten(wanted[n])}" for n in silent]
+        pairs = [f"{n}: {shorten(_value(after, n))} -> {shorten(expected[n])}" for n in silent]
         problems.append(
             UserError(
-                f"a file of the dialect {before.dialect} cannot say what the arm changes:"
+                f"a file of the dialect {dialect} cannot say what the arm changes:"
                 + "".join(f"\n    {pair}" for pair in pairs),
                 file=target.path,
                 allowed="an arm without these changes, or a configuration of another dialect",
             )
         )
-    expected = {name: value.value for name, value in before.settings.items()} | dict(wanted)
-    for name in sorted({*expected, *after.settings}):
+    for name in sorted({*expected, *after.settings} - {*silent, *BESIDE}):
         value = _value(after, name)
-        if name not in silent and name not in BESIDE and value != expected.get(name):
+        if value != expected.get(name):
             problems.append(_mismatch(target, after, name, value, expected.get(name)))
     raise_all(problems)
 

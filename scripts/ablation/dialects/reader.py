@@ -41,7 +41,7 @@ class Value:
         line: The line of its definition, from 1; None for a default.
         key: The key as the file has it, dotted; for a default the library that supplies it.
         note: What a reader should know about how it was read.
-        also: Further places that say the same: (key, line).
+        also: Further places that say the same: (key, line, file).
         wins: Whether it stands in a block that overrules others without an error.
     """
 
@@ -51,7 +51,7 @@ class Value:
     line: int | None = None
     key: str | None = None
     note: str | None = None
-    also: tuple[tuple[str, int], ...] = ()
+    also: tuple[tuple[str, int, str | None], ...] = ()
     wins: bool = False
 
     def as_json(self) -> dict:
@@ -63,7 +63,7 @@ class Value:
             "line": self.line,
             "key": self.key,
             "note": self.note,
-            "also": [{"key": key, "line": line} for key, line in self.also],
+            "also": [{"key": key, "line": line, "file": file} for key, line, file in self.also],
         }
 
 
@@ -336,7 +336,7 @@ class Reader:
                 write=f"{other.key.rsplit('.', 1)[-1]}: {shorten(first.value)}",
             )
         kept = others if name == "gradient_checkpointing" else same
-        also = tuple((other.key, other.line) for other in kept if other.line is not None)
+        also = tuple((o.key, o.line, o.file) for o in kept if o.line is not None)
         return replace(first, also=also)
 
 

@@ -151,7 +151,7 @@ class Writer:
         if value is None or value.origin != EXPLICIT:
             return []
         known = {place.key for place in self.keys.of(name)}
-        others = [k for k in (value.key, *(key for key, _ in value.also)) if k not in known]
+        others = [k for k in (value.key, *(key for key, _, _ in value.also)) if k not in known]
         found = [key for key in others if self.files.get(key) is not None]
         for key in list(found):
             plain = self.files.plain(key)

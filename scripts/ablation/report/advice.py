@@ -1,15 +1,21 @@
-"""Causes ranked by measurement, and what to do about them: the lines to change, or why not."""
+"""Causes ranked by measurement, and what to do about them: the patch, or why not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
+from ablation.errors import UserError
 from ablation.evidence.claims import LEVELS_THAT_MATTER
 from ablation.evidence.contrast import REMAINDER, SHAPLEY, TOTAL
 from ablation.evidence.effects import Effect
-from ablation.report.excerpts import Edit, edits_for
+from ablation.evidence.recommended import recommended_arm
+from ablation.report.patch import recommended_rewrite, shown_patch
 from ablation.report.sections import impact_text, undecided_contrast
-from ablation.report.sources import SIDES, Sources
+from ablation.report.sources import Sources
+from ablation.study.grid import CURRENT
+from ablation.study.study import load_study
 from ablation.words.catalogue import cell, fence, is_score
 
 
@@ -69,7 +75,6 @@ def recommendations(sources: Sources) -> list[dict[str, str]]:
         if not step.impact.is_gain:
             left_out.append(sources.step_name(step))
             continue
-        diff = diff_text(sources, step.settings)
         note = on_top_text(sources, step, left_out) if left_out else ""
         found.append(
             {
@@ -77,8 +82,6 @@ def recommendations(sources: Sources) -> list[dict[str, str]]:
                 "effect": t.effect(step.improvement, sources.metric),
                 "impact": impact_text(sources, step),
                 "note": note,
-                "diff": diff,
-                "fence": fence(diff),
             }
         )
     return found
@@ -96,23 +99,36 @@ def on_top_text(sources: Sources, step: Effect, left_out: Sequence[str]) -> str:
     return t("recommend.on_top", steps=steps)
 
 
-def diff_text(sources: Sources, settings: Sequence[str]) -> str:
-    """The changes to the current file, place by place, as a diff."""
-    current, backup = (sources.resolved[side]["settings"] for side in SIDES)
-    edits = edits_for(settings, current, backup, sources.lines["current"])
-    return "\n".join(line for edit in edits for line in _diff_lines(sources, edit))
+@dataclass(frozen=True, kw_only=True)
+class Patch:
+    """What is recommended as a change of the current file.
+
+    Attributes:
+        note: Which arm it is, and where its files are.
+        diff: The hunks; empty where nothing changes or the file cannot say it.
+        fence: The marks of a code block that the hunks cannot close.
+    """
+
+    note: str
+    diff: str = ""
+    fence: str = ""
 
 
-def _diff_lines(sources: Sources, edit: Edit) -> Iterable[str]:
-    t, name = sources.messages, sources.file_name("current")
-    if edit.line is not None:
-        yield f"@@ {name}:{edit.line} @@"
-    elif edit.below:
-        yield t("recommend.below", file=name, key=edit.below)
-    else:
-        yield t("recommend.new", file=name)
-    yield from (f"-{line}" for line in edit.old)
-    yield from (f"+{line}" for line in edit.new)
+def recommended_patch(sources: Sources) -> Patch:
+    """The hunks that turn the current file into the one in `recommended/`."""
+    t, study = sources.messages, load_study(sources.study_file)
+    arm, file = recommended_arm(sources.effects), sources.file_name("current")
+    names = {"arm": sources.arm_title(arm), "file": Path(file).name, "stem": Path(file).stem}
+    if arm == CURRENT:
+        return Patch(note=t("recommend.patch_none", **names))
+    try:
+        found = recommended_rewrite(study, arm)
+    except UserError as error:
+        return Patch(note=t("recommend.patch_refused", problem=error.problem, **names))
+    diff = shown_patch(found, study.folder).rstrip("\n")
+    if not diff:
+        return Patch(note=t("recommend.patch_empty", **names))
+    return Patch(note=t("recommend.patch", **names), diff=diff, fence=fence(diff))
 
 
 def rejected_lines(sources: Sources) -> list[str]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ablation.comparison.rewrite import Rewrite, Target, rewrite
+from ablation.documents.secrets import mask_document
 from ablation.errors import UserError
 from ablation.study.adaptive import candidates
 from ablation.study.grid import expand
 from ablation.study.study import Study
 
+CONTEXT = 3  # lines around a change
 _NO_NEWLINE = "\n\\ No newline at end of file\n"
 
 
@@ -74,10 +78,93 @@ def unified_patch(path: Path, old: str, new: str, fallback: Path | None = None) 
     if old == new:
         return ""
     name = patch_name(path, fallback)
+    return f"diff --git a/{name} b/{name}\n{_heads(name)}{hunks(old, new)}"
+
+
+def shown_patch(found: Rewrite, fallback: Path | None = None) -> str:
+    """The patch of all files for people to read: the same hunks, without the secrets in them.
+
+    A line with a secret is no context of a hunk, which applies without it. A changed line that
+    has one, in its comment, is shown with the secret hidden; it alone does not apply.
+    """
+    return "".join(
+        _heads(patch_name(path, fallback))
+        + hunks(found.before[path], text, lambda text, file=path.name: mask_document(text, file))
+        for path, text in found.after.items()
+        if text != found.before[path]
+    )
+
+
+def _heads(name: str) -> str:
     stop = "\t" if " " in name else ""  # as git: else `patch` takes what follows for a date
-    diff = difflib.unified_diff(_lines(old), _lines(new), f"a/{name}{stop}", f"b/{name}{stop}")
-    body = [line if line.endswith("\n") else f"{line}{_NO_NEWLINE}" for line in diff]
-    return f"diff --git a/{name} b/{name}\n" + "".join(body)
+    return f"--- a/{name}{stop}\n+++ b/{name}{stop}\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Line:
+    """A line of one text or of both.
+
+    Attributes:
+        sign: "-" in the old text alone, "+" in the new one alone, " " in both.
+        text: The line, with its line feed.
+        shown: The same as it may be shown.
+        old: How many lines of the old text stand before it.
+        new: How many lines of the new text stand before it.
+    """
+
+    sign: str
+    text: str
+    shown: str
+    old: int
+    new: int
+
+
+def hunks(old: str, new: str, show: Callable[[str], str] = str) -> str:
+    """What changes between two texts, with up to three lines around it.
+
+    Args:
+        old: A text.
+        new: Another.
+        show: A text as it may be shown, with as many lines.
+    """
+    lines = list(_compared(old, new, show))
+    changed = [at for at, line in enumerate(lines) if line.sign != " "]
+    near = {at + step for at in changed for step in range(-CONTEXT, CONTEXT + 1)}
+    groups: list[list[_Line]] = [[]]
+    for at, line in enumerate(lines):
+        if at in near and (line.sign != " " or line.shown == line.text):
+            groups[-1].append(line)
+        else:
+            groups.append([])
+    return "".join(_hunk(group) for group in groups if any(line.sign != " " for line in group))
+
+
+def _compared(old: str, new: str, show: Callable[[str], str]) -> Iterator[_Line]:
+    before, after = _lines(old), _lines(new)
+    shown = _lines(show(old)), _lines(show(new))
+    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
+    for kind, a, a_end, b, b_end in matcher.get_opcodes():
+        sign = " " if kind == "equal" else "-"
+        for at in range(a, a_end):
+            at_new = b + (at - a) * (sign == " ")
+            yield _Line(sign=sign, text=before[at], shown=shown[0][at], old=at, new=at_new)
+        for at in range(b, b_end) if sign == "-" else ():
+            yield _Line(sign="+", text=after[at], shown=shown[1][at], old=a_end, new=at)
+
+
+def _hunk(lines: Sequence[_Line]) -> str:
+    spans = [
+        _span(lines[0].old, sum(line.sign != "+" for line in lines)),
+        _span(lines[0].new, sum(line.sign != "-" for line in lines)),
+    ]
+    body = (line.sign + line.shown for line in lines)
+    text = "".join(line if line.endswith("\n") else f"{line}{_NO_NEWLINE}" for line in body)
+    return f"@@ -{spans[0]} +{spans[1]} @@\n{text}"
+
+
+def _span(before: int, count: int) -> str:
+    """Lines as a patch counts them: an empty span is named by the line before it."""
+    return str(before + 1) if count == 1 else f"{before + bool(count)},{count}"
 
 
 def _lines(text: str) -> list[str]:

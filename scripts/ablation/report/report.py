@@ -22,6 +22,7 @@ from ablation.report.advice import (
     delta_text,
     last_total,
     recommendations,
+    recommended_patch,
     rejected_lines,
 )
 from ablation.report.computed import decided_claims, finding_lines, quantity_rows
@@ -76,6 +77,7 @@ def report_context(sources: Sources, figures: str | Path, output: str | Path) ->
         "sections": group_sections(sources),
         "causes": cause_rows(sources),
         "recommendations": recommendations(sources),
+        "patch": recommended_patch(sources),
         "rejected": rejected_lines(sources),
         "confirmation": confirmation_lines(sources),
         "claims": claim_rows(sources),

@@ -14,11 +14,11 @@ from ablation.errors import UserError
 from ablation.evidence.effects import Effect, StatementVerdict
 from ablation.evidence.outcomes import FINAL_SUFFIX
 from ablation.evidence.statistics import Estimate
-from ablation.report.excerpts import Excerpt, excerpt, places
+from ablation.report.excerpts import places, quotes
 from ablation.report.sources import GROUPS, SIDES, Sources
 from ablation.settings.catalogue import NO_OP, group_of
 from ablation.settings.schedules import effective_batch, learning_rates, total_steps
-from ablation.words.catalogue import fence, short_value
+from ablation.words.catalogue import short_value
 
 MOST_NAMED = 4
 
@@ -66,20 +66,15 @@ def _section(
 def _side(sources: Sources, side: str, differences: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """One side of a section: the lines of its file, and the values that stand in no line."""
     t = sources.messages
-    numbers = [n for d in differences for n in places(d[side])]
-    found: Excerpt | None = excerpt(sources.lines[side], numbers)
-    name = sources.file_name(side)
     unwritten = [
         t("section.unwritten", setting=d["setting"], **_default(sources, d[side]))
         for d in differences
-        if not places(d[side]) and d["class"] != NO_OP
+        if not any(places(d[side])) and d["class"] != NO_OP
     ]
-    where = t("section.nowhere", file=name) if found is None else f"`{name}:{found.lines}`"
     return {
         "title": t(f"side.{side}"),
-        "where": where,
-        "text": found.text if found else "",
-        "fence": fence(found.text if found else ""),
+        "quotes": quotes(sources, side, differences),
+        "nowhere": t("section.nowhere", file=sources.file_name(side)),
         "unwritten": unwritten,
     }
 

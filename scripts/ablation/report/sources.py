@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -163,17 +164,15 @@ class Sources:
         """The name of a side's file, as study.yaml has it."""
         return str(self.study.get(side) or Path(self.resolved[side]["file"]).name)
 
-    @cached_property
-    def lines(self) -> dict[str, list[str]]:
-        """The text of both files by side, line by line."""
-        return {side: self._read(side) for side in SIDES}
-
-    def _read(self, side: str) -> list[str]:
-        named = Path(self.resolved[side]["file"])
-        for path in (self.study_file.parent / self.file_name(side), named):
+    def path_of(self, side: str, file: str) -> Path:
+        """Where a side's file, or one that it includes, is now."""
+        main = Path(self.resolved[side]["file"])
+        beside = Path(os.path.relpath(file, main.parent))
+        own = self.study_file.parent / self.file_name(side)
+        for path in (own if Path(file) == main else own.parent / beside, Path(file)):
             if path.is_file():
-                return path.read_text(encoding="utf-8").splitlines()
-        raise UserError(f"the {side} configuration is not there", file=named)
+                return path
+        raise UserError(f"the {side} configuration is not there", file=file)
 
     def mean_of(self, arm: str, column: str) -> float | None:
         """The mean of a column of metrics.csv over an arm's completed runs."""

@@ -145,9 +145,10 @@ def _cell(found: Said, texts: Messages) -> str:
 
 def _origin(found: Said, texts: Messages) -> str:
     if found["line"] is not None:
-        others = [str(other["line"]) for other in found.get("also") or ()]
-        lines = ", ".join([str(found["line"]), *others])
-        return f"{PurePath(found['file']).name}:{lines}"
+        lines: dict[str, list[str]] = {}
+        for place in (found, *(found.get("also") or ())):
+            lines.setdefault(PurePath(place["file"]).name, []).append(str(place["line"]))
+        return "; ".join(f"{file}:{', '.join(numbers)}" for file, numbers in lines.items())
     if found["origin"] == "derived":
         return texts("explain.derived", key=found["key"])
     return _default(found["key"], texts) if found["key"] else texts("explain.default_absent")

@@ -134,8 +134,8 @@ class Pair:
         found = self.setting(side, name)
         if found is not None:
             yield Place(side, name, found.file, found.line, found.key)
-            for key, line in found.also:
-                yield Place(side, name, found.file, line, key)
+            for key, line, file in found.also:
+                yield Place(side, name, file, line, key)
 
     def find(
         self,
