@@ -17,6 +17,8 @@ import psutil
 import pytest
 import tiny
 
+from ablation.data.outcomes import load_outcomes
+
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -183,6 +185,19 @@ def test_every_run_has_metrics_that_fit_their_schema(results):
         jsonschema.validate(metrics, schema)
         assert metrics["status"] == "completed"
         assert metrics["environment"]["world_size"] == 2
+
+
+def test_every_run_says_what_it_answered_on_each_test_row(results):
+    files = sorted((results / "runs").glob("*/*/metrics.json"))
+    found = [load_outcomes(file.parent) for file in files]
+    for file, outcomes in zip(files, found, strict=True):
+        quality = json.loads(file.read_text())["quality"]
+        scores = quality[quality["selected"]]
+        right = outcomes["label"] == outcomes["predicted"]
+        assert right.mean() == pytest.approx(scores["eval_accuracy"])
+        assert outcomes["loss"].mean() == pytest.approx(scores["eval_loss"], rel=1e-5)
+        assert (outcomes["row"] == found[0]["row"]).all()
+        assert (outcomes["label"] == found[0]["label"]).all()
 
 
 def test_two_ranks_keep_the_effective_batch_of_four_devices(results):

@@ -21,6 +21,7 @@ from transformers import TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging as hf_logging
 
+from ablation.data.outcomes import answers, save_outcomes
 from ablation.frozen.cache import Prefix, load_bottom, open_prefix
 from ablation.frozen.top import (
     checkpointing_is_needed,
@@ -231,12 +232,14 @@ def finish(
     num_labels: int,
     path: dict[str, Any],
 ) -> None:
-    """Evaluate on the test rows, save the adapter, write metrics.json and remove checkpoints."""
+    """Evaluate on the test rows, save the adapter and outcomes.npy, then write metrics.json."""
     settings, run_dir = config["settings"], Path(config["output"])
     selected = "best" if settings["load_best_model_at_end"] else "final"
     quality = {"selected": selected, "final": None, "best": None, "epochs": recorder.epochs}
+    outcomes = None
     if not recorder.diverged:
-        quality |= test_scores(trainer, recorder, tables, selected)
+        scores, outcomes = test_scores(trainer, recorder, tables, selected)
+        quality |= scores
     memory, state = peak_memory_bytes(trainer), trainable_state(trainer.model)
     if not trainer.is_world_process_zero():
         return
@@ -255,6 +258,8 @@ def finish(
         "cost": cost_block(trainer, recorder, keeper, batch, tables, memory, len(history)),
     }
     validate_metrics(metrics)
+    if outcomes is not None:
+        save_outcomes(outcomes, run_dir)
     write_json(run_dir / "metrics.json", metrics)
     shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
     log.info("%s: %s", metrics["status"], run_dir / "metrics.json")
@@ -262,17 +267,28 @@ def finish(
 
 def test_scores(
     trainer: RunTrainer, recorder: Recorder, tables: Tables, selected: str
-) -> dict[str, Any]:
-    """Test scores with the final and with the best epoch's weights; the selected ones stay."""
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Test scores with the final and with the best epoch's weights; the selected ones stay.
+
+    And what the selected weights answered on each test row.
+    """
     final_state = trainable_state(trainer.model)
     final = trainer.evaluate(tables.test)
+    logits = trainer.logits
     if recorder.best["epoch"] == final["epoch"]:
-        return {"final": final, "best": final}
+        return {"final": final, "best": final}, answered(logits, tables)
     load_trainable_state(trainer.model, recorder.best_state)
     best = trainer.evaluate(tables.test) | {"epoch": recorder.best["epoch"]}
     if selected == "final":
         load_trainable_state(trainer.model, final_state)
-    return {"final": final, "best": best}
+    else:
+        logits = trainer.logits
+    return {"final": final, "best": best}, answered(logits, tables)
+
+
+def answered(logits: np.ndarray, tables: Tables) -> np.ndarray:
+    """The outcomes of the test rows."""
+    return answers(logits, tables.test.labels, tables.test.numbers)
 
 
 def environment(config: dict[str, Any], batch: plan.Batch, trainer: RunTrainer) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ablation.data.outcomes import row_losses
+
 
 def quality_scores(logits: np.ndarray, labels: np.ndarray, train_counts: np.ndarray) -> dict:
     """Scores of the rows: loss (lower is better), accuracy and F1 scores (higher is better).
@@ -22,7 +24,7 @@ def quality_scores(logits: np.ndarray, labels: np.ndarray, train_counts: np.ndar
     f1, support = class_f1(predictions, labels, logits.shape[1])
     groups = frequency_groups(train_counts)
     scores = {
-        "eval_loss": cross_entropy(logits, labels),
+        "eval_loss": float(row_losses(logits, labels).mean()),
         "eval_accuracy": float((predictions == labels).mean()),
         "eval_macro_f1": mean_f1(f1, support, support > 0),
         "eval_weighted_f1": float((f1 * support).sum() / support.sum()),
@@ -30,14 +32,6 @@ def quality_scores(logits: np.ndarray, labels: np.ndarray, train_counts: np.ndar
     for name, group in groups.items():
         scores[f"eval_f1_{name}"] = mean_f1(f1, support, group)
     return scores
-
-
-def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Mean negative log-likelihood of the labels, in nats."""
-    logits = logits.astype(np.float64)
-    top = logits.max(axis=1, keepdims=True)
-    log_norm = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
-    return float((log_norm - logits[np.arange(len(labels)), labels]).mean())
 
 
 def class_f1(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ablation.data.model import model_folder
+from ablation.data.outcomes import OUTCOMES
 from ablation.data.prepared import data_fingerprint, digest
 from ablation.errors import UserError
 from ablation.training.intent import batch_of, deepspeed_config, selection_metric
@@ -89,7 +90,8 @@ def save_request(request: dict[str, Any], output: Path) -> None:
     Checkpoints stay if what makes the numbers is unchanged: then the run goes on from them.
     """
     output.mkdir(parents=True, exist_ok=True)
-    (output / "metrics.json").unlink(missing_ok=True)
+    for name in ("metrics.json", OUTCOMES):
+        (output / name).unlink(missing_ok=True)
     shutil.rmtree(output / "adapter", ignore_errors=True)
     checkpoints = output / "checkpoints"
     names = ("settings", "seed", "batch", "deepspeed", "model", "data_fingerprint")

@@ -63,6 +63,11 @@ class Rows(torch.utils.data.Dataset):
             return self.full_lengths
         return np.minimum(self.full_lengths, self.max_length)
 
+    @property
+    def numbers(self) -> np.ndarray:
+        """The number of each row in the source's data."""
+        return np.asarray(self.table.with_format("numpy", columns=["row"])["row"][:])[self.ids]
+
     def last_tokens(self) -> set[int]:
         """Token ids that rows end with, after the cut."""
         found: set[int] = set()

@@ -106,10 +106,14 @@ class RunTrainer(Trainer):
         return weight
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval"):
-        """Scores of a split's rows, see `quality_scores`; the names begin with "eval" always."""
+        """Scores of a split's rows, see `quality_scores`; the names begin with "eval" always.
+
+        `logits` keeps what they were computed from, in the order of the rows.
+        """
         rows = self.eval_dataset if eval_dataset is None else eval_dataset
         output = self.predict(rows, ignore_keys)
         logits = np.asarray(output.predictions, dtype=np.float32)
+        self.logits = logits
         metrics = quality_scores(logits, np.asarray(output.label_ids), self.train_counts)
         metrics["epoch"] = self.state.epoch
         if eval_dataset is None:
