@@ -24,9 +24,11 @@ import simulated
 from simulated import Plan
 
 from ablation.evidence import sequential
+from ablation.study.looks import LOOKS as DEFAULT_LOOKS
+from ablation.study.looks import SPENDINGS
 
 SEEDS = (3, 5, 8, 12)
-LOOKS = ((3, 5, 8), (3, 5, 8, 12), sequential.LOOKS)
+LOOKS = ((3, 5, 8), (3, 5, 8, 12), DEFAULT_LOOKS)
 Row = tuple[str, str]
 Noise = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
 
@@ -67,7 +69,7 @@ def false_effects(studies: int) -> Iterator[Row]:
         wrong = [any(e.significant for _, e in simulated.weigh(d).values()) for d in every]
         found.append(f"n={n} {np.mean(wrong):.3f}")
     yield "any false effect of 7 + gap: Holm", "  ".join(found)
-    for spending in sequential.SPENDINGS:
+    for spending in SPENDINGS:
         for looks in LOOKS:
             plan = sequential.Plan(looks, spending=spending, families=8)
             wrong = []
@@ -101,7 +103,7 @@ def looks(studies: int) -> Iterator[Row]:
         ("all 1 SD", [1.0] * 7, 0.5),
     ]
     for at in LOOKS:
-        for spending in sequential.SPENDINGS:
+        for spending in SPENDINGS:
             for name, effects, delta in cases:
                 plan = sequential.Plan(at, spending=spending, delta=delta, families=8)
                 every = simulated.simulate(Plan(effects, at[-1], studies, seed=3))

@@ -16,8 +16,8 @@ from scipy import special, stats
 from ablation.evidence import family, inference, sequential, twoway
 from ablation.evidence.claims import MULTIPLES, Impact, judge_impact
 from ablation.evidence.family import Evidence, Series
-from ablation.evidence.moderated import prior_freedom
 from ablation.evidence.spread import spread_of
+from ablation.study.power import prior_freedom
 
 GAP = "gap"
 

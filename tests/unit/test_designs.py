@@ -13,13 +13,13 @@ from ablation.designs.feasibility import Reason, cannot_run
 from ablation.designs.fractions import design_of, resolution
 from ablation.designs.staged import staged_plan
 from ablation.errors import UserError
-from ablation.evidence import sequential
 from ablation.evidence.contrast import Contrast, planned_contrasts, values_of
 from ablation.evidence.decisions import decide_seeds
 from ablation.evidence.estimate import estimate_effects
 from ablation.evidence.metrics import collect
 from ablation.evidence.spread import spread_of
 from ablation.files import save_json
+from ablation.study import looks
 from ablation.study.adaptive import candidates, seeds_grid, step_arms, steps_of_path
 from ablation.study.grid import describe, expand, load_grid
 from ablation.study.study import load_study
@@ -418,7 +418,7 @@ def test_only_arms_that_are_still_open_get_more_seeds(study):
 
 
 def test_looks_that_are_not_given_are_those_of_the_analysis(study):
-    assert study("sequential: {}").options["sequential"]["looks"] == list(sequential.LOOKS)
+    assert study("sequential: {}").options["sequential"]["looks"] == list(looks.LOOKS)
 
 
 def test_planned_contrasts_name_each_pair_of_arms_once_and_no_arm_against_itself(study):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import simulated
 
-from ablation.evidence.moderated import Pool, moderate, pool, prior_freedom
+from ablation.evidence.moderated import Pool, moderate, pool
+from ablation.study.power import prior_freedom
 
 # Three seeds, four arms: seed and arm means are 0, so the numbers are the residuals.
 RESIDUALS = np.array([[1.0, -1.0, 2.0, -2.0], [0.0, 0.0, -1.0, 1.0], [-1.0, 1.0, -1.0, 1.0]])

@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+import yaml
 from scipy import stats
 
 from ablation.errors import UserError
@@ -21,6 +22,7 @@ from ablation.settings.architecture import read_architecture
 from ablation.settings.quantities import Plan
 from ablation.study import forecast as plan
 from ablation.study import power
+from ablation.study.budget import plan_budget
 from ablation.study.forecast import (
     Noise,
     Pilot,
@@ -31,6 +33,8 @@ from ablation.study.forecast import (
 )
 from ablation.study.forecast_text import load_texts, render
 from ablation.study.grid import expand
+from ablation.study.packing import Machine
+from ablation.study.power import Error
 from ablation.study.study import load_study
 
 NOTHING = "no-such-folder"
@@ -68,8 +72,9 @@ def design(said: dict, name: str) -> dict:
     [(3, 3.26, 8.66), (5, 1.68, 2.87), (8, 1.16, 1.70), (10, 1.00, 1.41), (16, 0.75, 1.01)],
 )
 def test_the_smallest_effect_found_is_that_of_the_tables(n, alone, of_seven):
-    assert power.detectable(n) == pytest.approx(alone, abs=0.006)
-    assert power.detectable(n, 0.05 / 7) == pytest.approx(of_seven, abs=0.006)
+    assert power.detectable(Error(n=n)) == pytest.approx(alone, abs=0.006)
+    seventh = Error(n=n, alpha=0.05 / 7)
+    assert power.detectable(seventh) == pytest.approx(of_seven, abs=0.006)
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 12])
@@ -78,12 +83,12 @@ def test_power_is_that_of_the_noncentral_t_distribution(n, effect):
     shift, critical = effect * math.sqrt(n), stats.t.ppf(0.975, n - 1)
     far = stats.nct.cdf(-critical, n - 1, shift) if effect else 0.025
     near = stats.nct.sf(critical, n - 1, shift) if effect else 0.025
-    assert power.power_of(n, effect) == pytest.approx(near + far, abs=0.001)
+    assert power.power_of(Error(n=n), effect) == pytest.approx(near + far, abs=0.001)
     assert statistics.power_of(n, effect) == pytest.approx(near, abs=1e-6)
 
 
 def test_one_seed_finds_nothing():
-    assert power.detectable(1) is None and power.power_of(1, 5.0) == 0.0
+    assert power.detectable(Error(n=1)) is None and power.power_of(Error(n=1), 5.0) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -192,7 +197,8 @@ def test_noise_is_assumed_as_large_as_delta_unless_it_is_stated(study):
     said = plan_study(loaded, NOTHING, sd=0.002)
     assert said["noise"]["origin"] == "stated"
     staged = design(said, "staged")
-    expected = power.detectable(3, 0.05 / 5) * 0.002
+    error = Error(n=3, alpha=0.05 / 7, prior=2.25)
+    expected = power.detectable(error) * 0.002
     assert staged["detectable"] == pytest.approx(expected)
 
 
@@ -203,8 +209,8 @@ def test_a_fraction_finds_less_than_one_at_a_time_with_the_same_seeds(study):
     said = plan_study(study(), NOTHING)
     fraction, single = design(said, "fractional"), design(said, "one_at_a_time")
     assert fraction["arms"] == 8 and single["arms"] == 5 and single["shared"] == 2
-    ratio = single["detectable"] / fraction["detectable"]
-    assert ratio == pytest.approx(math.sqrt(1 / power.of_main_effect(8)))
+    ratio = single["detectable_sd"] / fraction["detectable_sd"]
+    assert ratio == pytest.approx(math.sqrt(1 / power.of_main_effect(8)), rel=0.05)
 
 
 def test_what_a_study_asks_for_is_marked_and_what_does_not_fit_says_why(study):
@@ -224,29 +230,72 @@ def test_three_factors_are_too_few_for_a_fraction(study, account_tax):
     assert "it needs 4-8 factors, here are 3" in render(said, load_texts("en"))
 
 
-def test_a_budget_buys_the_design_that_finds_least(study):
-    loaded = study()
-    small = plan_study(loaded, NOTHING, rows=10**5, device="gpu", budget=90)["suggestion"]
-    large = plan_study(loaded, NOTHING, rows=10**5, device="gpu", budget=2000)["suggestion"]
-    assert small["hours_total"] <= 90 and large["hours_total"] <= 2000
-    assert large["detectable"] < small["detectable"]
-    assert large["design"] in ("factorial", "fractional") and "remainder" in large["write"]
-    assert plan_study(loaded, NOTHING, rows=10**5, budget=1e-3)["suggestion"] is None
+ROWS = 3_000_000
+FOUR_GPUS = Machine("gpu", 4, 24 * 10**9)
 
 
-def test_the_line_that_is_suggested_is_a_valid_one(study, account_tax):
-    said = plan_study(study(), NOTHING, rows=10**5, device="gpu", budget=2000)
+def test_a_budget_buys_the_most_rows_with_which_delta_is_found(study):
+    found = plan_budget(study(), NOTHING, 24, FOUR_GPUS, rows=ROWS)
+    chosen = found["chosen"]
+    assert chosen["hours"] <= 24
+    assert chosen["detectable"] <= 0.01
+    assert chosen["power_at_delta"] >= 0.8
+    offers = [point["offer"] for point in found["frontier"]]
+    assert [point["hours"] for point in found["frontier"]] == [6, 12, 24, 48, 96, 192]
+    rows = [offer["rows"] for offer in offers]
+    assert rows == sorted(rows)
+    assert offers[0]["detectable"] > 0.01 >= offers[-1]["detectable"]
+
+
+def test_a_budget_that_finds_no_delta_says_how_likely_it_is_found_all_the_same(study):
+    chosen = plan_budget(study(), NOTHING, 6, FOUR_GPUS, rows=ROWS)["chosen"]
+    assert chosen["detectable"] > 0.01
+    assert 0.05 < chosen["power_at_delta"] < 0.8
+
+
+def test_a_budget_below_two_seeds_buys_nothing(study):
+    found = plan_budget(study(), NOTHING, 1e-3, FOUR_GPUS, rows=ROWS)
+    assert found["chosen"] is None and found["write"] == []
+
+
+def test_the_lines_that_a_budget_writes_are_valid_and_cost_what_they_say(study, account_tax):
+    found = plan_budget(study(), NOTHING, 24, FOUR_GPUS, rows=ROWS)
     file = account_tax / "study.yaml"
-    file.write_text(f"{file.read_text()}\n{said['suggestion']['write']}\n")
-    assert any(
-        d["asked"] and d["design"] != "staged"
-        for d in plan_study(load_study(file), NOTHING)["designs"]
-    )
+    options = yaml.safe_load(file.read_text())
+    for key, value in yaml.safe_load("\n".join(found["write"])).items():
+        options[key] = options["data"] | value if key == "data" else value
+    file.write_text(yaml.safe_dump(options, allow_unicode=True))
+    loaded = load_study(file)
+    assert len(loaded.all_seeds()) == found["chosen"]["seeds"]
+    assert loaded.planned_rows() == found["chosen"]["rows"]
+    said = plan_study(loaded, NOTHING, device="gpu")
+    own = design(said, found["chosen"]["design"])
+    hours = own["hours"] * found["chosen"]["seeds"] / 4
+    assert own["asked"]
+    assert found["chosen"]["hours"] == pytest.approx(hours, rel=0.1)
+
+
+def test_measured_speed_decides_what_a_budget_buys(study, tmp_path):
+    loaded = study()
+    for seed in (1, 2):
+        finished(tmp_path, expand(loaded).arms[0].variant, seed, 0.5 + seed / 50, 360_000.0)
+    fast = plan_budget(loaded, NOTHING, 100, FOUR_GPUS, rows=ROWS)["chosen"]
+    slow = plan_budget(loaded, str(tmp_path), 100, FOUR_GPUS, rows=ROWS, sd=0.01)["chosen"]
+    assert slow["rows"] < fast["rows"] or slow["seeds"] < fast["seeds"]
 
 
 def test_a_budget_without_any_measure_of_time_is_the_users_mistake(study):
     with pytest.raises(UserError, match="write:   --rows"):
-        plan_study(study(), NOTHING, budget=10)
+        plan_budget(study(), NOTHING, 10, FOUR_GPUS)
+
+
+def test_the_comparisons_are_those_of_all_designs_together_each_once(study):
+    alone = design(plan_study(study(), NOTHING), "staged")
+    assert alone["contrasts"] == 7  # four steps, the gap, two totals that are neither
+    both = plan_study(study("designs: [one_at_a_time, leave_one_out]"), NOTHING)
+    # The first stage alone is the first step; the remainder left out is the last total's backup.
+    assert design(both, "staged")["contrasts"] == design(both, "leave_one_out")["contrasts"]
+    assert design(both, "staged")["contrasts"] == 7 + 3 + 3
 
 
 def test_more_seeds_never_find_less():
@@ -264,13 +313,18 @@ def test_the_whole_plan_can_be_read_in_both_languages(study, tmp_path, language)
     for seed in (1, 2):
         for arm in expand(loaded).arms[:2]:
             finished(tmp_path, arm.variant, seed, 0.5 + seed / 100 + len(arm.name) / 999, 60.0)
-    text = render(plan_study(loaded, tmp_path, budget=50), load_texts(language))
-    assert "matched-epochs" in text and "{" not in text.replace("{remainder: true}", "")
+    machine = Machine("cpu", 2)
+    said = plan_study(loaded, tmp_path)
+    said["budget"] = plan_budget(loaded, str(tmp_path), 50, machine, rows=10**5)
+    text = render(said, load_texts(language))
+    written = text.replace("\n".join(f"    {line}" for line in said["budget"]["write"]), "")
+    assert "matched-epochs" in written and "{" not in written
 
 
 def test_the_command_takes_less_than_two_seconds_and_imports_no_torch(root):
     code = (
-        "import runpy, sys; sys.argv = ['plan.py', 'account_tax', '--json']; "
+        "import runpy, sys; sys.argv = ['plan.py', 'account_tax', '--json', '--budget', '24h', "
+        "'--device', 'gpu', '--devices', '4', '--device-gb', '24']; "
         "runpy.run_path('scripts/plan.py', run_name='__main__'); "
         "assert not {'torch', 'pandas', 'transformers'} & set(sys.modules)"
     )

@@ -5,7 +5,8 @@ import pytest
 from scipy import special
 
 from ablation.evidence import sequential
-from ablation.evidence.sequential import OBRIEN_FLEMING, POCOCK, Plan, boundaries, decide
+from ablation.evidence.sequential import Plan, decide
+from ablation.study.looks import OBRIEN_FLEMING, POCOCK, SPENDINGS, boundaries, spent
 
 # statistics.md, simulated there with 4e5 paths: the standard error of a boundary is 1 to 3 %.
 TABLE = [
@@ -18,30 +19,30 @@ TABLE = [
 ]
 
 
-@pytest.mark.parametrize(("looks", "spending", "nominal"), TABLE)
-def test_boundaries_agree_with_the_simulated_table(looks, spending, nominal):
-    found = boundaries(looks, 0.05, spending)
+@pytest.mark.parametrize(("at", "spending", "nominal"), TABLE)
+def test_boundaries_agree_with_the_simulated_table(at, spending, nominal):
+    found = boundaries(at, 0.05, spending)
     assert found == pytest.approx(nominal, rel=0.05, abs=0.00006)
 
 
 @pytest.mark.parametrize("spending", [OBRIEN_FLEMING, POCOCK])
-@pytest.mark.parametrize("looks", [(3, 5, 8), (2, 4, 6)])
-def test_null_paths_cross_as_often_as_is_spent(looks, spending):
+@pytest.mark.parametrize("at", [(3, 5, 8), (2, 4, 6)])
+def test_null_paths_cross_as_often_as_is_spent(at, spending):
     paths = 400_000
-    values = np.random.default_rng(11).standard_normal((looks[-1], paths), dtype=np.float32)
+    values = np.random.default_rng(11).standard_normal((at[-1], paths), dtype=np.float32)
     open_, crossed = np.ones(paths, bool), 0.0
-    for n, nominal in zip(looks, boundaries(looks, 0.05, spending), strict=True):
+    for n, nominal in zip(at, boundaries(at, 0.05, spending), strict=True):
         t = values[:n].mean(0) / (values[:n].std(0, ddof=1) / np.sqrt(n))
         hit = open_ & (np.abs(t) >= -special.stdtrit(n - 1, nominal / 2))
         open_ &= ~hit
         crossed += hit.mean()
-        spent = sequential.spent(n / looks[-1], 0.05, spending)
-        assert crossed == pytest.approx(spent, abs=4 * np.sqrt(spent / paths))
+        share = spent(n / at[-1], 0.05, spending)
+        assert crossed == pytest.approx(share, abs=4 * np.sqrt(share / paths))
 
 
 def test_everything_is_spent_at_the_last_look():
-    for spending in sequential.SPENDINGS:
-        assert sequential.spent(1.0, 0.05, spending) == pytest.approx(0.05)
+    for spending in SPENDINGS:
+        assert spent(1.0, 0.05, spending) == pytest.approx(0.05)
 
 
 def test_one_look_is_the_plain_test():
@@ -53,12 +54,10 @@ def test_a_smaller_error_has_smaller_boundaries_down_to_the_tails():
     assert all(0 < c < p for c, p in zip(corrected, plain, strict=True))
 
 
-def test_finer_cells_change_nothing_that_matters(monkeypatch):
-    coarse = boundaries((3, 5, 8, 12))
-    boundaries.cache_clear()
-    monkeypatch.setattr(sequential, "CELLS", 800)
-    assert boundaries((3, 5, 8, 12)) == pytest.approx(coarse, rel=0.003)
-    boundaries.cache_clear()
+@pytest.mark.parametrize(("cells", "share"), [(800, 0.003), (100, 0.05)])
+def test_other_cells_change_nothing_that_matters(cells, share):
+    found = boundaries((3, 5, 8, 12), cells=cells)
+    assert found == pytest.approx(boundaries((3, 5, 8, 12)), rel=share)
 
 
 def steps(mean: float, n: int, spread: float = 1.0) -> list[float]:

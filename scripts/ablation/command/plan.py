@@ -10,6 +10,7 @@ from pathlib import Path
 from ablation.command.studies import find_study
 from ablation.command.words import Parser
 from ablation.machine.gpus import cpu_cores, devices_in_use, visible_gpus
+from ablation.study.budget import plan_budget
 from ablation.study.forecast import plan_study
 from ablation.study.forecast_text import load_texts, render
 from ablation.study.grid import expand
@@ -22,7 +23,7 @@ def add_arguments(parser: Parser) -> None:
     """The arguments of `ablation plan`."""
     parser.option("study")
     parser.option("--json", action="store_true")
-    parser.option("--budget", type=parser.amount, metavar="HOURS")
+    parser.option("--budget", type=parser.time, metavar="TIME")
     parser.option("--rows", type=parser.count)
     parser.option("--sd", type=parser.amount)
     parser.option("--device", choices=(CPU, GPU))
@@ -42,10 +43,13 @@ def main(args: argparse.Namespace, t: Messages) -> int:
         device=machine.kind,
         rows=args.rows,
         sd=args.sd,
-        budget=args.budget,
         machine=machine,
         begun=devices_in_use(results / "runs", (arm.variant for arm in expand(study).arms)),
     )
+    if args.budget is not None:
+        said["budget"] = plan_budget(
+            study, str(results), args.budget, machine, rows=args.rows, sd=args.sd
+        )
     if args.json:
         print(json.dumps(said, indent=1, ensure_ascii=False, allow_nan=False))
     else:

@@ -64,6 +64,17 @@ class Parser(argparse.ArgumentParser):
             raise argparse.ArgumentTypeError(self.t("not_a_count", found=text))
         return int(text)
 
+    def time(self, text: str) -> float:
+        """Hours out of 24h, 90m, 2d or a bare number, for `type`."""
+        unit = {"m": 1 / 60, "h": 1.0, "d": 24.0}.get(text[-1:].lower())
+        try:
+            value = float(text if unit is None else text[:-1]) * (unit or 1.0)
+        except ValueError:
+            value = 0.0
+        if not 0 < value < float("inf"):
+            raise argparse.ArgumentTypeError(self.t("not_a_time", found=text))
+        return value
+
     def amount(self, text: str) -> float:
         """A number above 0, for `type`."""
         try:

@@ -17,7 +17,6 @@ from ablation.records import to_plain
 from ablation.study.adaptive import followers
 from ablation.study.grid import Arm, Grid
 
-SPENDINGS = {"obf": sequential.OBRIEN_FLEMING, "pocock": sequential.POCOCK}
 CONTINUE = "continue"
 ALL_DECIDED = "all_decided"
 MAXIMUM_REACHED = "maximum_reached"
@@ -59,7 +58,7 @@ def decide_seeds(
     plan = sequential.Plan(
         tuple(options["looks"]),
         float(options["alpha"]),
-        SPENDINGS[options["spending"]],
+        str(options["spending"]),
         float(metric["delta"]),
         len(family),
     )

@@ -37,6 +37,7 @@ from ablation.evidence.judgements import judge_impacts, judge_statements
 from ablation.evidence.metrics import COMPLETED, DIVERGED, MISSING
 from ablation.evidence.outcomes import diverged_runs, paired_runs, wide_tables
 from ablation.evidence.statistics import Estimate
+from ablation.study import looks
 from ablation.study.grid import Grid
 from ablation.words.catalogue import LANGUAGES
 
@@ -137,9 +138,9 @@ def sequential_plan(
     if options is None:
         return None
     return sequential.Plan(
-        tuple(int(n) for n in options.get("looks", sequential.LOOKS)),
+        tuple(int(n) for n in options.get("looks", looks.LOOKS)),
         float(options.get("alpha", inference.ALPHA)),
-        str(options.get("spending", sequential.OBRIEN_FLEMING)),
+        str(options.get("spending", looks.OBRIEN_FLEMING)),
         metric.delta,
         families,
     )

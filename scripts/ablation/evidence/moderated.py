@@ -14,19 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FEW_ARMS = 3
-PRIORS = {3: 1.0, 4: 1.5, 5: 2.25}
+from ablation.study.power import PRIORS, prior_freedom
+
 DISAGREE = 3.0
 SWEEPS, SETTLED = 200, 1e-12
-
-
-def prior_freedom(arms: int) -> float:
-    """The degrees of freedom that the common variance of so many arms is worth: d0.
-
-    The most that keeps the family-wise error of a staged path at 5.5 % when one arm is five times
-    as noisy as the others, at three seeds, where it is worst. Twice as much would raise it to 9 %.
-    """
-    return PRIORS[min(arms, max(PRIORS))] if arms >= FEW_ARMS else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +57,7 @@ def pool(table: np.ndarray) -> Pool | None:
     known &= (known.sum(axis=0) >= 2)[None, :]
     seeds, arms = int(known.any(axis=1).sum()), int(known.any(axis=0).sum())
     freedom = int(known.sum()) - seeds - arms + 1
-    if arms < FEW_ARMS or freedom < 1:
+    if arms < min(PRIORS) or freedom < 1:
         return None
     left = _residuals(np.where(known, table, 0.0), known)
     variance = float((left**2).sum()) / freedom

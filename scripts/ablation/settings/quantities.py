@@ -84,6 +84,14 @@ class Plan:
         """Whether the number of rows is known."""
         return self.origin != NOMINAL
 
+    def cut(self, rows: int) -> Plan:
+        """The same with only so many rows of the whole data set, drawn at random."""
+        share = rows / (self.pool + sum(self.evaluated))
+        validation, test = (round(count * share) for count in self.evaluated)
+        counts = self.label_counts and tuple(round(count * share) for count in self.label_counts)
+        pool = max(1, round(self.pool * share))
+        return replace(self, pool=pool, evaluated=(validation, test), label_counts=counts)
+
     def train_rows(self, settings: Settings) -> int:
         """Rows that an arm trains on: its share of the most frequent classes it keeps."""
         share = float(settings.get("data.extract_ratio", 1.0))

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from ablation.designs.grid import GRID
 from ablation.designs.leave_one_out import LEAVE_ONE_OUT
 from ablation.designs.one_at_a_time import ONE_AT_A_TIME
 from ablation.designs.staged import STAGED
-from ablation.errors import UserError
 from ablation.settings import schedules
 from ablation.settings.architecture import Architecture, read_architecture, run_forwards
 from ablation.settings.quantities import Plan as Data
@@ -35,6 +34,7 @@ from ablation.study import packing, power
 from ablation.study.grid import Arm, Grid, expand
 from ablation.study.packing import CPU, GPU, Machine
 from ablation.study.study import Study
+from ablation.words.catalogue import is_score
 
 SCHEMA_VERSION = 1
 # FLOPs a second that training keeps up on one device, where nothing was measured: a 24 GB GPU at
@@ -44,9 +44,9 @@ FORWARD = 1 / 3  # of the cost of training on a token, where the model is not kn
 # Where the cost of a run, and the noise, come from.
 MEASURED, FROM_SPEED, GUESSED, RELATIVE = "measured", "measured_speed", "assumed_speed", "relative"
 PILOT, STATED, ASSUMED = "pilot", "stated", "assumed"
-MOST_SEEDS = 200
+# Share of test rows on which two arms differ whatever the seed, where it was not measured.
+ROWS_DIFFER = 0.05
 ROUNDING = 1e-12  # a spread below it is one of binary fractions
-_WITH_REMAINDER = (FACTORIAL, FRACTIONAL)
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,15 @@ class Noise:
         origin: "pilot" (measured), "stated" (by the user) or "assumed" (as large as delta).
         pairs: Pairs of arms that it was measured on.
         seeds: The most seeds that a pair shares.
+        rows: What the test rows add for new rows, in the metric's unit squared, however many
+            seeds there are; 0 where that is not known.
     """
 
     sd: float
     origin: str
     pairs: int = 0
     seeds: int = 0
+    rows: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -107,11 +110,13 @@ class Prospect:
         shared: Those of them that the staged path trains anyway.
         at_most: Whether results decide how many arms there will be, so that these are the most.
         hours: Device-hours of one seed of its arms and the staged path; None where not known.
-        contrasts: Comparisons that share the error.
+        costs: Those of each run.
+        contrasts: Comparisons that share the error: its own and those of all designs asked for.
         variance: Variance of an estimate, over that of a difference of two runs.
         detectable_sd: The smallest effect found with 80 % power, in sd of a paired difference.
         detectable: The same in the metric's unit.
         reason: Why it cannot be run; None where it can.
+        prior: Degrees of freedom that the noise of all arms adds to a comparison's own.
     """
 
     design: str
@@ -126,6 +131,8 @@ class Prospect:
     detectable_sd: float | None
     detectable: float | None
     reason: str | None = None
+    prior: float = 0.0
+    costs: tuple[float, ...] = ()
 
 
 # --- What is there already ---------------------------------------------------------------------
@@ -296,9 +303,11 @@ def _foresee(
     path = _cells(study, space, STAGED, {})
     keys = {_key(cell.settings): cell.settings for cell in cells}
     every = {_key(cell.settings): cell.settings for cell in path} | keys
-    hours = _sum(prices.of(settings, variant_of(settings)).hours for settings in every.values())
+    costs = [prices.of(settings, variant_of(settings)).hours for settings in every.values()]
+    hours = _sum(costs)
     shared = len(keys.keys() & {_key(cell.settings) for cell in path})
-    contrasts, variance = _estimates(name, count, len(keys), options)
+    questions = compared(study, space, read_designs(study.options) | {name: options})
+    variance = _variance(name, count, len(keys))
     arms = len(keys)
     if name == GREEDY_PATH:
         arms = min(arms, 2 + len(options["directions"]) * (count * (count + 1) // 2 - 1))
@@ -314,10 +323,12 @@ def _foresee(
         shared,
         name == GREEDY_PATH,
         hours,
-        contrasts,
+        0 if variance is None else len(keys) if name == GRID else len(questions),
         variance,
         None,
         None,
+        prior=power.prior_freedom(len(every)),
+        costs=tuple(cost for cost in costs if cost is not None),
     )
     return with_seeds(prospect, noise, seeds)
 
@@ -336,31 +347,44 @@ def _impossible(name: str, count: int) -> str | None:
     return None if count in counts else f"{min(counts)}-{max(counts)}"
 
 
-def _estimates(
-    name: str, count: int, cells: int, options: Mapping[str, Any]
-) -> tuple[int, float | None]:
-    """How many comparisons share the error, and the variance of each.
+def compared(
+    study: Study, space: Space, asked: Mapping[str, Mapping[str, Any]]
+) -> frozenset[tuple[str, ...]]:
+    """The questions that share the error of a study with these designs, each once.
 
-    Exploratory designs (a greedy path) and controls have none.
+    Two arms that two designs compare are one question, as in the analysis. Exploratory designs and
+    controls have none.
     """
-    if name == STAGED:
-        return count + 1, power.of_contrast()
-    if name in (ONE_AT_A_TIME, LEAVE_ONE_OUT):
-        return count, power.of_contrast()
+    found: set[tuple[str, ...]] = set()
+    for name, options in asked.items():
+        if _impossible(name, len(DESIGNS[name].factors(space, options))):
+            continue
+        if name in (FACTORIAL, FRACTIONAL):
+            found |= {(name, factor.name) for factor in DESIGNS[name].factors(space, options)}
+        elif name in (STAGED, ONE_AT_A_TIME, LEAVE_ONE_OUT):
+            arms = [_key(cell.settings) for cell in _cells(study, space, name, options)]
+            pairs = [(arms[0], other) for other in arms[1:]]
+            pairs += pairwise(arms) if name == STAGED else ()
+            found |= {(min(pair), max(pair)) for pair in pairs if pair[0] != pair[1]}
+    return frozenset(found)
+
+
+def _variance(name: str, count: int, cells: int) -> float | None:
+    """The variance of a design's estimate over that of a contrast; None where it estimates none."""
+    if name in (STAGED, ONE_AT_A_TIME, LEAVE_ONE_OUT, GRID):
+        return power.of_contrast()
     if name == FACTORIAL:
-        return count, power.of_shapley(count)
-    if name == FRACTIONAL:
-        return count, power.of_main_effect(cells)
-    if name == GRID:
-        return cells, power.of_contrast()
-    return 0, None
+        return power.of_shapley(count)
+    return power.of_main_effect(cells) if name == FRACTIONAL else None
 
 
 def with_seeds(prospect: Prospect, noise: Noise, seeds: int) -> Prospect:
     """The design with the smallest effect that it finds with so many seeds."""
     if prospect.variance is None or not prospect.contrasts:
         return prospect
-    size = power.detectable(seeds, power.ALPHA / prospect.contrasts)
+    rows = noise.rows / noise.sd**2
+    alpha = power.ALPHA / prospect.contrasts
+    size = power.detectable(power.Error(n=seeds, alpha=alpha, prior=prospect.prior, rows=rows))
     if size is None:
         return replace(prospect, detectable_sd=None, detectable=None)
     size *= math.sqrt(prospect.variance)
@@ -379,27 +403,6 @@ def _key(settings: Mapping[str, Any]) -> str:
 def _sum(hours: Iterable[float | None]) -> float | None:
     found = list(hours)
     return None if None in found else math.fsum(found)
-
-
-def suggest(
-    prospects: Sequence[Prospect], noise: Noise, budget: float
-) -> tuple[Prospect, int] | None:
-    """The design that finds the smallest effect for so many device-hours, and its seeds.
-
-    The staged path runs in every study, so its cost is part of each. None where not even two
-    seeds can be paid for.
-    """
-    best: tuple[Prospect, int] | None = None
-    for prospect in prospects:
-        if not prospect.hours or prospect.variance is None or prospect.design == GRID:
-            continue
-        seeds = min(MOST_SEEDS, int(budget / prospect.hours + 1e-9))
-        found = with_seeds(prospect, noise, seeds)
-        if found.detectable is None:
-            continue
-        if best is None or found.detectable < best[0].detectable:
-            best = found, seeds
-    return best
 
 
 # --- Devices -----------------------------------------------------------------------------------
@@ -455,7 +458,6 @@ def plan_study(
     device: str = CPU,
     rows: int | None = None,
     sd: float | None = None,
-    budget: float | None = None,
     machine: Machine | None = None,
     begun: int | None = None,
 ) -> dict[str, Any]:
@@ -467,30 +469,17 @@ def plan_study(
         device: "cpu" or "gpu": whose speed is assumed where no run was measured.
         rows: Rows of the whole data set, where the data is not prepared.
         sd: The standard deviation of a paired difference, where it is known.
-        budget: Device-hours to suggest a design for.
         machine: What the runs share; None where that is not known.
         begun: Devices of the runs that are there already.
-
-    Raises:
-        UserError: a budget, and nothing that tells how long a run takes.
     """
     grid = expand(study)
     metric = study.options["metric"]
     pilot = read_pilot(grid, Path(results) / "runs", metric["name"])
     data = read_data(study, Path(results) / "data" / "profile.json", rows)
     prices = set_prices(study, grid, pilot, data, device)
-    noise = _noise(pilot, sd, float(metric["delta"]))
+    noise = noise_of(pilot, sd, metric, data)
     seeds = len(study.all_seeds())
     prospects = foresee(study, prices, noise, seeds)
-    if budget is not None and prices.speed is None:
-        raise UserError(
-            "a budget needs to know how long a run takes: the number of rows is not known",
-            file=study.file,
-            line=study.lines.get("data"),
-            found=f"--budget {budget:g}",
-            allowed="prepared data, finished runs, or the number of rows",
-            write="--rows 100000",
-        )
     return {
         "schema_version": SCHEMA_VERSION,
         "study": study.name,
@@ -510,11 +499,15 @@ def plan_study(
         },
         "packing": _packing(study, grid, prices, machine, begun),
         "noise": asdict(noise),
-        "designs": [asdict(prospect) for prospect in prospects],
+        "designs": [_without_costs(prospect) for prospect in prospects],
         "sequential": study.options["sequential"],
-        "budget": budget,
-        "suggestion": None if budget is None else _suggestion(prospects, noise, budget),
     }
+
+
+def _without_costs(prospect: Prospect) -> dict[str, Any]:
+    found = asdict(prospect)
+    del found["costs"]
+    return found
 
 
 def _packing(
@@ -527,10 +520,15 @@ def _packing(
     return {**pack(study, grid, machine, begun=begun), "hours": hours}
 
 
-def _noise(pilot: Pilot, sd: float | None, delta: float) -> Noise:
-    if sd is not None:
-        return Noise(sd, STATED)
-    return measure_noise(pilot) or Noise(delta, ASSUMED)
+def noise_of(pilot: Pilot, sd: float | None, metric: Mapping[str, Any], data: Data) -> Noise:
+    """The noise of a paired difference: as stated, as measured, else as large as delta.
+
+    What new rows add to a score is assumed, where the number of test rows is known.
+    """
+    found = Noise(sd, STATED) if sd is not None else measure_noise(pilot)
+    found = found or Noise(float(metric["delta"]), ASSUMED)
+    test = data.evaluated[1] if data.counted and is_score(metric["name"]) else 0
+    return replace(found, rows=ROWS_DIFFER / test if test else 0.0)
 
 
 def _arm(arm: Arm, grid: Grid, prices: Prices, results: str | Path) -> dict[str, Any]:
@@ -571,20 +569,4 @@ def _total(grid: Grid, prices: Prices, results: str | Path) -> dict[str, Any]:
         "finished": len(runs) - len(open_runs),
         "hours": _sum(costs[run.variant] for run in runs),
         "hours_left": _sum(costs[run.variant] for run in open_runs),
-    }
-
-
-def _suggestion(
-    prospects: Sequence[Prospect], noise: Noise, budget: float
-) -> dict[str, Any] | None:
-    found = suggest(prospects, noise, budget)
-    if found is None:
-        return None
-    prospect, seeds = found
-    own = "" if prospect.asked or prospect.design not in _WITH_REMAINDER else ": {remainder: true}"
-    return {
-        **asdict(prospect),
-        "seeds": seeds,
-        "hours_total": seeds * (prospect.hours or 0.0),
-        "write": f"designs: [staged, {prospect.design}{own}]",
     }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ablation.designs import DESIGNS
+from ablation.study.forecast import ROWS_DIFFER
 from ablation.words.catalogue import Messages, is_score, load_catalogue, localized
 from ablation.words.terminal import cut, table, wrap
 
@@ -34,7 +35,7 @@ def render(said: Said, t: Messages) -> str:
         _costs(said, t),
         packing_lines(said["packing"], t) if said["packing"] else [],
         _designs(said, t),
-        _suggestion(said, t),
+        _budget(said, t),
     ]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
@@ -170,24 +171,51 @@ def _detectable(design: Said, metric: str, t: Messages) -> str:
     return t("detectable", value=_size(design["detectable"], metric, t), sd=size)
 
 
-def _suggestion(said: Said, t: Messages) -> list[str]:
-    if said["budget"] is None:
-        return []
-    unit = t(f"unit.{said['prices']['device']}")
-    budget = t.number(said["budget"], 3)
-    found = said["suggestion"]
+def _budget(said: Said, t: Messages) -> list[str]:
+    """What a budget buys: the frontier, what is found and what not, and the lines to write."""
+    found = said.get("budget")
     if found is None:
-        return _wrapped(t("suggest.none", budget=budget, unit=unit))
-    text = t(
-        "suggest.design",
-        budget=budget,
-        unit=unit,
-        design=found["design"],
-        seeds=found["seeds"],
-        hours=t.number(found["hours_total"], 2),
-        value=_size(found["detectable"], said["metric"]["name"], t),
-    )
-    lines = _wrapped(text)
-    if not found["asked"]:
-        lines.append("    " + t("suggest.write", line=found["write"]))
-    return [*lines, *_wrapped(localized(DESIGNS[found["design"]].answers, t.language))]
+        return []
+    unit = t(f"budget.unit.{said['prices']['device']}")
+    facts = {"hours": t.number(found["hours"], 3), "devices": found["devices"], "unit": unit}
+    metric, chosen = said["metric"], found["chosen"]
+    names = ("hours", "rows", "design", "seeds", "runs", "detectable")
+    rows = [[t(f"budget.column.{name}") for name in names]]
+    rows += [_priced(point["hours"], point["offer"], metric, t) for point in found["frontier"]]
+    lines = [*_wrapped(t("budget.title", **facts)), *table(rows, (0, 1, 3, 4))]
+    if chosen is None:
+        return [*lines, *_wrapped(t("budget.none", **facts))]
+    notes = [
+        t(
+            "budget.with_looks" if chosen["looks"] else "budget.chosen",
+            **{key: chosen[key] for key in ("design", "seeds", "runs", "devices")},
+            hours=t.number(chosen["hours"], 2),
+        ),
+        t(
+            "budget.found_delta" if chosen["detectable"] <= metric["delta"] else "budget.found",
+            value=_size(chosen["detectable"], metric["name"], t),
+            delta=_size(metric["delta"], metric["name"], t),
+            share=t.number(100 * chosen["power_at_delta"], 2),
+        ),
+        localized(DESIGNS[chosen["design"]].answers, t.language),
+    ]
+    if chosen["rows"]:
+        notes.append(t("budget.fewer_rows", rows=f"{chosen['rows']:,}"))
+    notes += [t("budget.assumed", share=t.number(100 * ROWS_DIFFER, 2)), t("budget.write")]
+    lines += ["", *(line for note in notes for line in _wrapped(note))]
+    return [*lines, *(f"    {line}" for line in found["write"])]
+
+
+def _priced(
+    hours: float, offer: Mapping[str, Any] | None, metric: Mapping[str, Any], t: Messages
+) -> list[str]:
+    """One budget of the frontier."""
+    length = t.number(hours, 3)
+    if offer is None:
+        return [length, "–", "–", "–", "–", t("budget.nothing")]
+    value = _size(offer["detectable"], metric["name"], t)
+    if offer["detectable"] <= metric["delta"]:
+        delta = _size(metric["delta"], metric["name"], t)
+        value = t("budget.finds_delta", value=value, delta=delta)
+    rows = f"{offer['rows']:,}" if offer["rows"] else t("budget.all_rows")
+    return [length, rows, offer["design"], str(offer["seeds"]), str(offer["runs"]), value]
