@@ -2,6 +2,7 @@
 # make demo    the default study, end to end, without a GPU
 # make test    the whole test suite
 # make gpu-check   what a GPU does with this product, in one table; DRY=1 tries the program without
+# make soak-settings   every setting on a tiny model: it trains as it says, or the plan refuses it
 # make bench   what the cached path saves, measured against plain Trainer + DeepSpeed
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ VENV := .venv
 # Rules call `python`; it must be the one of the environment.
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
-.PHONY: setup demo test bench gpu-check
+.PHONY: setup demo test soak-settings bench gpu-check
 
 setup: $(VENV)/installed
 
@@ -24,6 +25,9 @@ demo: setup
 
 test: setup
 	$(RUN) python -m pytest
+
+soak-settings: setup
+	$(RUN) python tests/soak/settings_matrix.py
 
 bench: setup
 	$(RUN) snakemake --cores all results/debian_sections/model/model.json --config study=debian_sections

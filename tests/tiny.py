@@ -17,6 +17,7 @@ import numpy as np
 WORDS = [f"w{number}" for number in range(60)]
 SPECIAL = ["<unk>", "<s>", "</s>"]
 LAYERS = 4
+FACTS = {"model_type": "llama", "num_hidden_layers": LAYERS}
 
 SETTINGS: dict[str, Any] = {
     "learning_rate": 5e-3,
@@ -101,7 +102,7 @@ def write_model(folder: Path, hidden_size: int = 16) -> Path:
         "path": str(folder.resolve()),
         "revision": None,
         "source": {"kind": "tiny"},
-        "architecture": {"model_type": "llama", "num_hidden_layers": LAYERS},
+        "architecture": FACTS,
         "tokenizer": str(folder.resolve()),
     }
     path = folder / "model.json"

@@ -225,6 +225,12 @@ def settings(**changes) -> dict:
         "data.extract_ratio": 0.1,
         "data.max_classes": None,
         "deepspeed.zero_optimization.stage": 2,
+        "optim": "adamw",
+        "optim_implementation": "torch",
+        "adam_beta1": 0.9,
+        "adam_beta2": 0.999,
+        "learning_rate": 1e-4,
+        "lr_scheduler_type": "linear",
     }
     return base | changes
 

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 import tiny
 
 from ablation.training import trainer as trainers
-from ablation.training.effective import compare, planned_effective, read_adapter
+from ablation.training.effective import compare, planned_adapter, read_adapter
 from ablation.training.intent import Batch, epoch_order, micro_batches, real_token_share
 from ablation.training.network import (
     build_network,
@@ -132,7 +132,7 @@ def test_checkpointing_leaves_frozen_layers_alone_and_changes_no_gradient(model)
 )
 def test_what_an_arm_names_in_another_way_is_still_what_runs(model, changes):
     found = read_adapter(build(model, **changes))
-    compare(found, planned_effective(tiny.SETTINGS | changes, Batch(8, 1, 1), 1, tiny.LAYERS))
+    compare(found, planned_adapter(tiny.SETTINGS | changes, tiny.FACTS))
 
 
 def test_saved_values_come_back(model):

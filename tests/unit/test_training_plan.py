@@ -84,9 +84,9 @@ def test_the_padding_token_is_one_that_no_row_ends_with():
     assert plan.choose_pad_id([None, 2], {0, 1, 2}, 100) == 3
 
 
-def test_an_unmeasured_selection_metric_is_refused():
-    with pytest.raises(UserError, match="metric_for_best_model"):
-        plan.selection_metric(SETTINGS | {"metric_for_best_model": "bleu"})
+def test_a_metric_that_is_not_measured_and_chooses_nothing_stops_no_run():
+    unmeasured = {"metric_for_best_model": "f1", "greater_is_better": True}
+    assert plan.selection_metric(unmeasured) == ("eval_accuracy", True)
 
 
 def test_lower_is_better_for_the_loss_alone():

@@ -22,7 +22,7 @@ from ablation.project import PACKAGE
 from ablation.settings.quantities import cut_of
 from ablation.study.grid import describe
 from ablation.study.grid import expand as expand_arms
-from ablation.study.grid import load_grid
+from ablation.study.grid import load_grid, refuse_without_gpu
 from ablation.study.packing import CPU, GPU, Machine
 from ablation.study.forecast import pack
 from ablation.study.forecast_text import load_texts, packing_lines
@@ -71,6 +71,9 @@ try:
     CLUSTER = CORES is None or workflow.remote_exec
     if not CLUSTER:
         refuse_too_many(TOLD, GPUS)
+    ON_GPUS = bool(GPUS) or CLUSTER or config["devices_per_run"] == SOURCE
+    if not ON_GPUS:
+        refuse_without_gpu(STUDY, GRID)
 except UserError as error:
     sys.exit(f"error: {error}")
 
@@ -98,7 +101,6 @@ DEVICES = {
     )
     for arm in ARMS
 }
-ON_GPUS = bool(GPUS) or CLUSTER or config["devices_per_run"] == SOURCE
 PLANNED = {arm.variant for arm in GRID.arms}
 LANGUAGES = {"report": "en", "report.ko": "ko"}
 RECOMMENDED = [Path(STUDY.current.file).name, f"{Path(STUDY.current.file).stem}.patch"]

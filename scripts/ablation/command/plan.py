@@ -13,7 +13,7 @@ from ablation.machine.gpus import cpu_cores, devices_in_use, visible_gpus
 from ablation.study.budget import plan_budget
 from ablation.study.forecast import plan_study
 from ablation.study.forecast_text import load_texts, render
-from ablation.study.grid import expand
+from ablation.study.grid import expand, refuse_without_gpu
 from ablation.study.packing import CPU, GPU, Machine
 from ablation.study.study import load_study
 from ablation.words.catalogue import Messages
@@ -36,7 +36,9 @@ def main(args: argparse.Namespace, t: Messages) -> int:
     """Print the plan."""
     study = load_study(find_study(args.study))
     results = Path(args.results) / study.name
-    machine = find_machine(args)
+    machine, grid = find_machine(args), expand(study)
+    if machine.kind == CPU:
+        refuse_without_gpu(study, grid)
     said = plan_study(
         study,
         results,
@@ -44,7 +46,7 @@ def main(args: argparse.Namespace, t: Messages) -> int:
         rows=args.rows,
         sd=args.sd,
         machine=machine,
-        begun=devices_in_use(results / "runs", (arm.variant for arm in expand(study).arms)),
+        begun=devices_in_use(results / "runs", (arm.variant for arm in grid.arms)),
     )
     if args.budget is not None:
         said["budget"] = plan_budget(

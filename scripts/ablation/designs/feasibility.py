@@ -1,20 +1,40 @@
-"""Which arms cannot run: combinations of settings that the libraries refuse or cannot carry out."""
+"""Which arms cannot run: settings that the libraries refuse or that no run here can carry out.
+
+Everything that would end a run after its data and model are prepared is said here, from the arm's
+settings and the facts of the model alone. `tests/soak/settings_matrix.py` holds it against real
+runs: what is not refused here trains as it says.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ablation.settings.architecture import ALL_LINEAR, ATTENTION, KNOWN_FAMILIES, LINEAR
+from ablation.settings.adapted import find_adapted, is_full
+from ablation.settings.architecture import ABSENT, KNOWN_FAMILIES, LINEAR
+from ablation.settings.catalogue import DEEPSPEED_SCHEDULERS, HF_SCHEDULERS
+from ablation.settings.schedule_arguments import (
+    excess_arguments,
+    impossible_argument,
+    missing_arguments,
+    unknown_arguments,
+)
 from ablation.words.catalogue import load_catalogue
 
 Settings = Mapping[str, Any]
 
 _ZERO = "deepspeed.zero_optimization"
-# A side that trained a language model may name lm_head: a classifier has none, and peft skips it.
-_MODULES = (*LINEAR, "embed_tokens", "score", "lm_head")
+# Metrics that every evaluation measures, each with the prefix eval_.
+MEASURED = ("loss", "accuracy", "macro_f1", "weighted_f1")
+# Optimizers that run, and who may build each of them.
+OPTIMIZERS: dict[str, tuple[str, ...]] = {
+    "adamw": ("torch", "torch_fused", "deepspeed"),
+    "adam": ("torch", "deepspeed"),
+    "sgd": ("torch", "deepspeed"),
+    "adagrad": ("torch",),
+    "adafactor": ("torch",),
+}
 
 
 @dataclass(frozen=True)
@@ -22,12 +42,14 @@ class Reason:
     """Why something is left out.
 
     Attributes:
-        id: Names its text: `plan.cannot.<id>` of the catalogue.
+        id: Names its text: `cannot.<id>` of the catalogue's section `plan`.
         numbers: What the text shows.
+        settings: The settings that it lies in, the first one first.
     """
 
     id: str
     numbers: dict[str, Any] = field(default_factory=dict)
+    settings: tuple[str, ...] = ()
 
     def text(self, language: str = "en") -> str:
         """The reason in words."""
@@ -44,89 +66,157 @@ def cannot_run(
         model: Facts of its config.json, as study.yaml has them.
         devices: Devices that each run is told to use; None where the number adapts to the arm.
     """
-    checks = (
-        _precision(settings),
-        _selection(settings),
-        _layers(settings, int(model["num_hidden_layers"])),
-        _modules(settings, model),
-        _offload(settings, "optimizer", lowest_stage=1),
-        _offload(settings, "param", lowest_stage=3),
-        _batch(settings, devices),
-    )
-    return next((reason for reason in checks if reason is not None), None)
+    checks = (*_CHECKS, *(_FULL_CHECKS if is_full(settings) else _ADAPTER_CHECKS))
+    found = (reason for check in checks for reason in check(settings, model))
+    return next(found, None) or _batch(settings, devices)
 
 
-def _precision(settings: Settings) -> Reason | None:
-    both = settings.get("fp16") and settings.get("bf16")
-    return Reason("fp16_and_bf16") if both else None
-
-
-def _selection(settings: Settings) -> Reason | None:
-    if settings.get("load_best_model_at_end") and not settings.get("metric_for_best_model"):
-        return Reason("best_without_metric")
+def needs_gpu(settings: Settings) -> Reason | None:
+    """Why an arm cannot run on the CPU; None where it can."""
+    if settings.get("fp16"):
+        return Reason("fp16_on_cpu", {}, ("fp16",))
+    if settings.get("model.dtype") == "float16" and not settings.get("bf16"):
+        return Reason("float16_on_cpu", {}, ("model.dtype",))
     return None
 
 
-def _layers(settings: Settings, layers: int) -> Reason | None:
-    asked = settings.get("lora.layers_to_transform") or []
-    beyond = [layer for layer in asked if not 0 <= layer < layers]
-    if beyond:
-        return Reason("layers_beyond_model", {"found": beyond, "layers": layers})
-    return None
+def _precision(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+    if settings.get("fp16") and settings.get("bf16"):
+        yield Reason("fp16_and_bf16", {}, ("fp16", "bf16"))
 
 
-def _modules(settings: Settings, model: Mapping[str, Any]) -> Reason | None:
-    """peft leaves out the names that a model hasn't, as long as it has one of them."""
-    asked, family = settings.get("lora.target_modules"), model.get("model_type")
-    if not asked or family not in KNOWN_FAMILIES:
-        return None
-    if isinstance(asked, str):
-        unknown = [] if _matches(asked, int(model["num_hidden_layers"])) else [asked]
-    else:
-        unknown = [name for name in asked if name.rsplit(".", 1)[-1] not in _MODULES]
-    if not unknown:
-        return None
-    numbers = {"found": ", ".join(unknown), "family": family, "known": ", ".join(LINEAR)}
-    return Reason("modules_not_in_model", numbers)
+def _selection(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+    if not settings.get("load_best_model_at_end"):
+        return
+    metric = settings.get("metric_for_best_model")
+    if not metric:
+        yield Reason("best_without_metric", {}, ("load_best_model_at_end",))
+    elif str(metric).removeprefix("eval_") not in MEASURED:
+        numbers = {"found": metric, "measured": ", ".join(MEASURED)}
+        yield Reason("metric_not_measured", numbers, ("metric_for_best_model",))
 
 
-def _matches(pattern: str, layers: int) -> bool:
-    """Whether the whole path of a linear layer of the model matches, as peft asks of a text."""
-    if pattern.lower() == ALL_LINEAR:
-        return True
-    blocks = {name: "self_attn" if name in ATTENTION else "mlp" for name in LINEAR}
-    paths = (f"model.layers.{n}.{blocks[name]}.{name}" for n in range(layers) for name in LINEAR)
-    try:
-        return any(re.fullmatch(pattern, path) for path in paths)
-    except re.error:
-        return False
+def _duration(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+    epochs, steps = float(settings["num_train_epochs"]), int(settings.get("max_steps", -1))
+    if epochs <= 0 and steps <= 0:
+        yield Reason("no_steps", {"epochs": f"{epochs:g}"}, ("num_train_epochs", "max_steps"))
 
 
-def _offload(settings: Settings, what: str, lowest_stage: int) -> Reason | None:
+def _optimizer(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+    name, built_by = settings["optim"], settings["optim_implementation"]
+    if name not in OPTIMIZERS:
+        numbers = {"found": name, "known": ", ".join(OPTIMIZERS)}
+        yield Reason("optimizer_unknown", numbers, ("optim",))
+    elif built_by not in OPTIMIZERS[name]:
+        numbers = {"found": name, "by": built_by, "known": ", ".join(OPTIMIZERS[name])}
+        yield Reason("optimizer_not_built_so", numbers, ("optim", "optim_implementation"))
+    for beta in ("adam_beta1", "adam_beta2"):
+        if name in ("adamw", "adam") and float(settings[beta]) >= 1:
+            yield Reason("beta_of_one", {"found": beta}, (beta,))
+
+
+def _schedule(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+    name, given = settings["lr_scheduler_type"], settings.get("lr_scheduler_kwargs") or {}
+    rate, kwargs = float(settings["learning_rate"]), ("lr_scheduler_kwargs", "lr_scheduler_type")
+    if name not in HF_SCHEDULERS + DEEPSPEED_SCHEDULERS:
+        known = ", ".join(HF_SCHEDULERS + DEEPSPEED_SCHEDULERS)
+        yield Reason("schedule_unknown", {"found": name, "known": known}, ("lr_scheduler_type",))
+    for found, reason in (
+        (unknown_arguments(name, given), "schedule_argument_unknown"),
+        (missing_arguments(name, given), "schedule_argument_missing"),
+        (excess_arguments(name, given), "schedule_argument_twice"),
+    ):
+        if found:
+            yield Reason(reason, {"found": ", ".join(found), "schedule": name}, kwargs)
+    wrong = impossible_argument(name, given, rate)
+    if wrong:
+        numbers = {"found": f"{wrong}: {given.get(wrong)}", "schedule": name}
+        yield Reason("schedule_argument_impossible", numbers, (*kwargs, "learning_rate"))
+
+
+def _texts(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+    places = model.get("max_position_embeddings")
+    length = int(settings["max_length"])
+    if not places or length <= int(places):
+        return
+    numbers = {"length": length, "places": places}
+    if settings["padding"] == "max_length":
+        yield Reason("padded_beyond_places", numbers, ("max_length", "padding"))
+    elif model.get("model_type") not in KNOWN_FAMILIES:
+        yield Reason("longer_than_places", numbers, ("max_length",))
+
+
+def _offload(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
     """DeepSpeed moves optimizer states from ZeRO 1 on, weights and anything on NVMe with ZeRO 3."""
-    device = settings.get(f"{_ZERO}.offload_{what}.device") or "none"
-    if device == "none":
-        return None
-    stage = int(settings.get(f"{_ZERO}.stage") or 0)
-    needed = 3 if device == "nvme" else lowest_stage
-    numbers = {"what": f"offload_{what}", "device": device, "stage": stage, "needed": needed}
-    if stage < needed:
-        return Reason("offload_below_stage", numbers)
-    if device == "nvme" and not settings.get(f"{_ZERO}.offload_{what}.nvme_path"):
-        return Reason("nvme_without_path", numbers)
-    return None
+    for what, lowest in (("optimizer", 1), ("param", 3)):
+        name = f"{_ZERO}.offload_{what}"
+        device, stage = settings.get(f"{name}.device") or "none", settings.get(f"{_ZERO}.stage")
+        if device == "none":
+            continue
+        needed = 3 if device == "nvme" else lowest
+        numbers = {"what": f"offload_{what}", "device": device}
+        if int(stage or 0) < needed:
+            numbers |= {"stage": int(stage or 0), "needed": needed}
+            yield Reason("offload_below_stage", numbers, (f"{name}.device", f"{_ZERO}.stage"))
+        elif device == "nvme" and not settings.get(f"{name}.nvme_path"):
+            yield Reason("nvme_without_path", numbers, (f"{name}.device",))
+
+
+def _layers(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+    name, layers = "lora.layers_to_transform", int(model["num_hidden_layers"])
+    targets = settings.get("lora.target_modules")
+    if settings.get(name) and isinstance(targets, str):
+        yield Reason("layers_beside_pattern", {"found": targets}, (name, "lora.target_modules"))
+    beyond = [layer for layer in settings.get(name) or [] if not 0 <= layer < layers]
+    if beyond:
+        yield Reason("layers_beyond_model", {"found": beyond, "layers": layers}, (name,))
+
+
+def _modules(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+    """peft leaves out the names that a model has not, as long as it has one of them."""
+    name = "lora.target_modules"
+    adapted = find_adapted(settings, model)
+    if adapted is None:
+        return
+    numbers = {"family": model["model_type"], "known": ", ".join(LINEAR)}
+    unmatched = [one for one in adapted.unmatched if one not in ABSENT]
+    if unmatched:
+        yield Reason("modules_not_in_model", {"found": ", ".join(unmatched), **numbers}, (name,))
+    if adapted.unsupported:
+        found = ", ".join(dict.fromkeys(p.rsplit(".", 1)[-1] for p in adapted.unsupported))
+        yield Reason("modules_not_linear", {"found": found, **numbers}, (name,))
+    if not adapted.modules:
+        targets = settings[name]
+        found = targets if isinstance(targets, str) else ", ".join(targets)
+        yield Reason("modules_not_in_model", {"found": found, **numbers}, (name,))
+
+
+def _saved(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+    adapted = find_adapted(settings, model)
+    unsaved = [one for one in adapted.unsaved if one not in ABSENT] if adapted else []
+    if unsaved:
+        numbers = {"found": ", ".join(unsaved), "family": model["model_type"]}
+        yield Reason("saved_not_in_model", numbers, ("lora.modules_to_save",))
 
 
 def _batch(settings: Settings, devices: int | None) -> Reason | None:
-    micro, accumulation, source = (
-        int(settings[name])
-        for name in (
-            "per_device_train_batch_size",
-            "gradient_accumulation_steps",
-            "world_size",
-        )
-    )
+    names = ("per_device_train_batch_size", "gradient_accumulation_steps", "world_size")
+    micro, accumulation, source = (int(settings[name]) for name in names)
     rows = micro * accumulation * source
     if devices is not None and rows % devices:
-        return Reason("batch_not_divisible", {"rows": rows, "devices": devices})
+        return Reason("batch_not_divisible", {"rows": rows, "devices": devices}, names)
     return None
+
+
+_Check = Callable[[Settings, Mapping[str, Any]], Iterator[Reason]]
+_CHECKS: tuple[_Check, ...] = (
+    _precision,
+    _selection,
+    _duration,
+    _optimizer,
+    _schedule,
+    _texts,
+    _offload,
+)
+_ADAPTER_CHECKS: tuple[_Check, ...] = (_layers, _modules, _saved)
+_FULL_CHECKS: tuple[_Check, ...] = ()

@@ -227,8 +227,13 @@ def read_dtype(value: object) -> object:
 
 
 def read_padding(value: object) -> object:
-    """Padding as a tokenizer takes it: `true` is `longest`."""
-    return "longest" if value is True or value == "true" else value
+    """Padding as a tokenizer takes it: `true` is `longest`.
+
+    With `false` and `do_not_pad` the collator pads, to the longest of a batch.
+    """
+    if value in (True, False, "true", "false", "do_not_pad"):
+        return "longest"
+    return value
 
 
 def refuse_full(reader: Reader, key: str, write: str = "true") -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ablation.settings.adapted import is_full
 from ablation.settings.architecture import ABSENT, LINEAR
 from ablation.settings.quantities import cut_of, engine_dtype
 
@@ -21,7 +22,7 @@ GIGABYTE = 10**9
 
 def boundary_of(settings: Mapping[str, Any]) -> int:
     """Number of frozen layers below the lowest that an arm trains."""
-    layers = settings["lora.layers_to_transform"]
+    layers = settings.get("lora.layers_to_transform")
     return min(layers) if layers else 0
 
 
@@ -45,6 +46,8 @@ def why_plain_model(architecture: Mapping[str, Any]) -> str | None:
 
 def why_plain_arm(settings: Mapping[str, Any]) -> str | None:
     """The same for an arm, whatever its model."""
+    if is_full(settings):
+        return "all weights are trained"
     saved, targets = settings["lora.modules_to_save"] or [], settings["lora.target_modules"]
     if boundary_of(settings) == 0:
         return "LoRA is in the first layer"

@@ -250,9 +250,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("max_grad_norm", "float", LEARNING, "optimizer", minimum=0),
         Setting("label_smoothing_factor", "float", LEARNING, "loss", minimum=0, maximum=1),
         # Duration
-        Setting(
-            "num_train_epochs", "float", LEARNING, "epochs", minimum=0, above=True, maximum=_MANY
-        ),
+        Setting("num_train_epochs", "float", LEARNING, "epochs", minimum=-1, maximum=_MANY),
         Setting("max_steps", "int", LEARNING, "epochs", minimum=-1, maximum=_STEPS),
         # Text and data
         Setting("max_length", "int", DATA, "max_length", minimum=1, maximum=_STEPS),

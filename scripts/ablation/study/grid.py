@@ -15,12 +15,13 @@ from ablation.comparison.resolve import Configuration
 from ablation.designs import plan_designs, read_designs
 from ablation.designs.a_a import A_A
 from ablation.designs.design import CONTROL, CURRENT, ENDPOINT, STAGE, TUNING, Cell
-from ablation.designs.feasibility import Reason, cannot_run
+from ablation.designs.feasibility import Reason, cannot_run, needs_gpu
 from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.designs.grid import GRID
 from ablation.designs.staged import STAGED
 from ablation.errors import UserError
 from ablation.files import load_json
+from ablation.settings.adapted import is_full
 from ablation.study.study import Study
 from ablation.words.catalogue import LANGUAGES
 
@@ -61,10 +62,8 @@ class Arm:
         rank, learning rate and epochs to a person; it is never parsed.
         """
         settings = self.settings
-        told = (
-            f"r{settings['lora.r']}-lr{settings['learning_rate']:g}"
-            f"-ep{settings['num_train_epochs']:g}"
-        )
+        kind = "full" if is_full(settings) else f"r{settings['lora.r']}"
+        told = f"{kind}-lr{settings['learning_rate']:g}-ep{settings['num_train_epochs']:g}"
         return f"{told}-{content_hash(settings)[:8]}"
 
     def as_json(self) -> dict[str, Any]:
@@ -276,16 +275,47 @@ def _broken_path(study: Study, cell: Cell, reason: Reason) -> UserError:
             allowed="auto, source, or a number that divides every arm's effective batch",
             write="devices_per_run: auto",
         )
+    own = (study.current if cell.name == CURRENT else study.backup,)
+    sides = own if cell.stage is None else (study.current, study.backup)
+    place = _written(sides, reason, cell.settings)
     if cell.stage is None:
-        file = study.current.file if cell.name == CURRENT else study.backup.file
-        return UserError(f"{cell.name} cannot run: {reason.text()}", file=file)
+        file, line = place or (own[0].file, None)
+        return UserError(f"{cell.name} cannot run: {reason.text()}", file=file, line=line)
+    where = f" ({place[0]}:{place[1]})" if place else ""
     return UserError(
-        f"stage '{cell.stage}' makes an arm that cannot run: {reason.text()}",
+        f"stage '{cell.stage}' makes an arm that cannot run: {reason.text()}{where}",
         file=study.file,
         line=study.stage_line(cell.stage),
         found=list(cell.stages),
         allowed="settings that need each other in one stage",
     )
+
+
+def _written(
+    sides: Sequence[Configuration], reason: Reason, settings: Mapping[str, Any]
+) -> tuple[str, int] | None:
+    """File and line of the first setting to blame that somebody wrote; None where nobody did."""
+    for name in reason.settings:
+        for side in sides:
+            value = side.settings.get(name)
+            if value and value.file and value.line and value.value == settings.get(name):
+                return value.file, value.line
+    return None
+
+
+def refuse_without_gpu(study: Study, grid: Grid) -> None:
+    """Refuse a grid of which an arm cannot run on the CPU.
+
+    Raises:
+        UserError: the first such arm, with the line to blame.
+    """
+    sides = (study.current, study.backup)
+    for arm in grid.arms:
+        reason = needs_gpu(arm.settings)
+        if reason is None:
+            continue
+        file, line = _written(sides, reason, arm.settings) or (study.file, None)
+        raise UserError(f"{arm.name} cannot run: {reason.text()}", file=file, line=line)
 
 
 def load_grid(path: str | Path) -> Grid:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from ablation.errors import RunError
-from ablation.settings.architecture import ABSENT
-from ablation.settings.quantities import engine_dtype
+from ablation.settings.adapted import find_adapted, is_full, trains_head
+from ablation.settings.architecture import ABSENT, HEADS
+from ablation.settings.quantities import cut_of, engine_dtype
 from ablation.training.intent import (
+    ADAMS,
     Batch,
     offload_device,
     scheduler_block,
@@ -23,6 +26,8 @@ SCHEDULER_FACTS = (
     "warmup_min_ratio",
     "cos_min_ratio",
 )
+FIRST_MATRIX = re.compile(r"\.lora_(?:embedding_)?A\.")  # of an adapter, as peft names it
+SAVED = ".modules_to_save."
 
 
 class EffectiveMismatch(RunError):
@@ -41,7 +46,7 @@ def read_effective(trainer: Any, settings: dict[str, Any], max_length: int | Non
         | read_engine(engine)
         | read_optimizer(engine.basic_optimizer)
         | read_schedule(trainer, settings)
-        | read_adapter(trainer.model)
+        | (read_whole(trainer.model) if is_full(settings) else read_adapter(trainer.model))
         | {
             "max_length": max_length,
             "padding": "longest" if trainer.data_collator.pad_to is None else "max_length",
@@ -87,18 +92,27 @@ def read_engine(engine: Any) -> dict[str, Any]:
 
 def read_optimizer(optimizer: Any) -> dict[str, Any]:
     """From the optimizer that DeepSpeed wraps: the strongest decay of its groups counts."""
-    groups = optimizer.param_groups
-    module = type(optimizer).__module__
+    groups, kind = optimizer.param_groups, type(optimizer)
     fused = bool(optimizer.defaults.get("fused"))
-    own = "deepspeed" in module
-    return {
-        "optimizer_class": f"{module}.{type(optimizer).__name__}",
+    own = "deepspeed" in kind.__module__
+    found = {
+        "optimizer_class": f"{kind.__module__}.{kind.__name__}",
+        "optim": algorithm_of(optimizer),
         "optim_implementation": "deepspeed" if own else "torch_fused" if fused else "torch",
-        "adam_beta1": groups[0]["betas"][0],
-        "adam_beta2": groups[0]["betas"][1],
-        "adam_epsilon": groups[0]["eps"],
         "weight_decay": max(group["weight_decay"] for group in groups),
     }
+    if "betas" not in groups[0]:
+        return found
+    beta1, beta2 = groups[0]["betas"]
+    return found | {"adam_beta1": beta1, "adam_beta2": beta2, "adam_epsilon": groups[0]["eps"]}
+
+
+def algorithm_of(optimizer: Any) -> str:
+    """What an optimizer computes, by the name that settings have for it."""
+    decoupled = getattr(optimizer, "adam_w_mode", None)  # DeepSpeed's: one class for both
+    if decoupled is not None:
+        return "adamw" if decoupled else "adam"
+    return type(optimizer).__name__.lower()
 
 
 def read_schedule(trainer: Any, settings: dict[str, Any]) -> dict[str, Any]:
@@ -125,28 +139,44 @@ def read_schedule(trainer: Any, settings: dict[str, Any]) -> dict[str, Any]:
 def read_adapter(network: Any) -> dict[str, Any]:
     """From peft's configuration and the parameters that can really learn."""
     config = network.peft_config["default"]
-    names = [name for name, param in network.named_parameters() if param.requires_grad]
-    lora = [name for name in names if ".lora_A." in name]
+    trained = {name: param for name, param in network.named_parameters() if param.requires_grad}
+    lora = {name: param for name, param in trained.items() if FIRST_MATRIX.search(name)}
     layers = sorted({int(n) for name in lora for n in re.findall(r"\.layers\.(\d+)\.", name)})
-    rank = {param.shape[0] for name, param in network.named_parameters() if ".lora_A." in name}
-    modules = sorted({name.split(".lora_A.")[0].rsplit(".", 1)[-1] for name in lora})
-    saved = {name.split(".modules_to_save.")[0].rsplit(".", 1)[-1] for name in names}
-    heads = {name for name in config.modules_to_save or () if name in saved}
-    numbered = {"lora.layers_to_transform": layers} if layers else {}
-    return numbered | {
+    saved = {name.split(SAVED)[0].rsplit(".", 1)[-1] for name in trained if SAVED in name}
+    return {
+        "lora.layers_to_transform": layers,
         "lora.r": config.r,
-        "lora.ranks": sorted(rank),
+        "lora.ranks": sorted({shape_of(param)[0] for param in lora.values()}),
         "lora.lora_alpha": config.lora_alpha,
         "lora.lora_dropout": config.lora_dropout,
-        "lora.target_modules": modules,
-        "lora.modules_to_save": sorted(heads),
+        "lora.target_modules": sorted({last_name(FIRST_MATRIX.split(name)[0]) for name in lora}),
+        "lora.modules_to_save": sorted(saved),
         "lora.bias": config.bias,
         "lora.use_rslora": config.use_rslora,
         "lora.use_dora": config.use_dora,
         "lora.init_lora_weights": config.init_lora_weights,
         "model.dtype": dtype_name(network.get_input_embeddings().weight.dtype),
-        "trainable_biases": sum(name.endswith(".bias") for name in names),
+        "trainable_biases": sum(name.endswith(".bias") for name in trained),
     }
+
+
+def read_whole(network: Any) -> dict[str, Any]:
+    """From a network without an adapter: whether all of it learns."""
+    return {
+        "lora.enable": hasattr(network, "peft_config"),
+        "frozen": [name for name, param in network.named_parameters() if not param.requires_grad],
+        "model.dtype": dtype_name(network.get_input_embeddings().weight.dtype),
+    }
+
+
+def shape_of(param: Any) -> tuple[int, ...]:
+    """Shape of a parameter, also where ZeRO-3 keeps only a part of it here."""
+    return tuple(getattr(param, "ds_shape", param.shape))
+
+
+def last_name(path: str) -> str:
+    """Last part of a dotted path."""
+    return path.rsplit(".", 1)[-1]
 
 
 def dtype_name(dtype: Any) -> str:
@@ -155,9 +185,16 @@ def dtype_name(dtype: Any) -> str:
 
 
 def planned_effective(
-    settings: dict[str, Any], batch: Batch, seed: int, num_layers: int
+    settings: dict[str, Any], batch: Batch, seed: int, model: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What `read_effective` should find for the arm on this machine."""
+    """What `read_effective` should find for the arm on this machine.
+
+    Args:
+        settings: The arm's settings.
+        batch: The batch's cut.
+        seed: The run's seed.
+        model: Facts of the model's config.json.
+    """
     same = (
         "num_train_epochs",
         "max_steps",
@@ -168,48 +205,62 @@ def planned_effective(
         "dataloader_pin_memory",
         "gradient_checkpointing",
         "max_grad_norm",
-        "optim_implementation",
-        "adam_beta1",
-        "adam_beta2",
-        "adam_epsilon",
+        "optim",
         "weight_decay",
         "learning_rate",
         "lr_scheduler_type",
-        "max_length",
         "padding",
-        "lora.r",
-        "lora.lora_alpha",
-        "lora.lora_dropout",
-        "lora.bias",
-        "lora.use_rslora",
-        "lora.use_dora",
-        "lora.init_lora_weights",
         "deepspeed.zero_optimization.stage",
         "deepspeed.zero_optimization.allgather_bucket_size",
         "deepspeed.zero_optimization.reduce_bucket_size",
     )
     plan = {name: settings[name] for name in same if settings.get(name) is not None}
-    layers = settings["lora.layers_to_transform"]
-    saved = {*(settings["lora.modules_to_save"] or ()), "score"}
     plan |= {
+        "max_length": cut_of(settings),
         "per_device_train_batch_size": batch.micro,
         "gradient_accumulation_steps": batch.accumulation,
         "world_size": batch.world_size,
         "effective_batch_size": batch.rows,
         "seed": seed,
         "deepspeed.zero_optimization.offload_optimizer.device": offload_device(settings),
-        "lora.ranks": [settings["lora.r"]],
-        "lora.layers_to_transform": list(range(num_layers)) if layers is None else sorted(layers),
-        "lora.modules_to_save": sorted(saved - ABSENT),
         "engine_dtype": engine_dtype(settings),
         "model.dtype": engine_dtype(settings),
+        "optim_implementation": settings["optim_implementation"],
     }
-    targets = settings["lora.target_modules"]
-    if not isinstance(targets, str):
-        plan["lora.target_modules"] = sorted({name.rsplit(".", 1)[-1] for name in targets} - ABSENT)
-    elif targets != "all-linear":
-        del plan["lora.layers_to_transform"]  # the pattern chooses them
+    if settings["optim"] in ADAMS:
+        names = ("adam_beta1", "adam_beta2", "adam_epsilon")
+        plan |= {name: settings[name] for name in names}
+    else:
+        plan["optim_implementation"] = "torch"  # DeepSpeed too takes torch's class
+    plan |= (
+        {"lora.enable": False, "frozen": []}
+        if is_full(settings)
+        else planned_adapter(settings, model)
+    )
     return planned_schedule(settings, plan)
+
+
+def planned_adapter(settings: dict[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
+    """What `read_adapter` should find."""
+    same = ("r", "lora_alpha", "lora_dropout", "bias", "use_rslora", "use_dora")
+    same += ("init_lora_weights",)
+    plan = {f"lora.{name}": settings[f"lora.{name}"] for name in same}
+    plan["lora.ranks"] = [settings["lora.r"]]
+    adapted = find_adapted(settings, model)
+    if adapted is not None:
+        return plan | {
+            "lora.layers_to_transform": adapted.layers,
+            "lora.target_modules": adapted.names,
+            "lora.modules_to_save": list(adapted.saved),
+        }
+    layers, targets = settings["lora.layers_to_transform"], settings["lora.target_modules"]
+    if layers is not None:
+        plan["lora.layers_to_transform"] = sorted(layers)
+    if not isinstance(targets, str):
+        plan["lora.target_modules"] = sorted({last_name(name) for name in targets} - ABSENT)
+    if trains_head(settings) and not settings["lora.modules_to_save"]:
+        plan["lora.modules_to_save"] = list(HEADS)
+    return plan
 
 
 def planned_schedule(settings: dict[str, Any], plan: dict[str, Any]) -> dict[str, Any]:
@@ -237,9 +288,9 @@ def compare(effective: dict[str, Any], plan: dict[str, Any]) -> None:
         EffectiveMismatch: A value differs; all of them are named.
     """
     wrong = [
-        f"{name}: planned {value!r}, but {effective[name]!r} runs"
+        f"{name}: planned {value!r}, but {effective.get(name)!r} runs"
         for name, value in plan.items()
-        if name in effective and not same_value(effective[name], value)
+        if not same_value(effective.get(name), value)
     ]
     if wrong:
         raise EffectiveMismatch("the run would not do what its arm plans:\n  " + "\n  ".join(wrong))

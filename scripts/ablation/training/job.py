@@ -30,10 +30,17 @@ from ablation.frozen.top import (
     whole_size,
 )
 from ablation.project import SCHEMAS
+from ablation.settings.adapted import is_full
 from ablation.settings.quantities import engine_dtype
 from ablation.training import intent as plan
 from ablation.training.effective import compare, planned_effective, read_effective
-from ablation.training.network import build_network, load_trainable_state, trainable_state
+from ablation.training.network import (
+    base_of,
+    build_network,
+    load_trainable_state,
+    trainable_state,
+    whole_parameters,
+)
 from ablation.training.rows import Collator, Tables, load_tables
 from ablation.training.summary import load_history, summarise_history
 from ablation.training.trainer import (
@@ -59,11 +66,10 @@ class EffectiveCheck(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         """Read, write and compare before the first step."""
-        settings = self.config["settings"]
-        layers = self.trainer.model.config.get_text_config().num_hidden_layers
+        settings, model = self.config["settings"], self.config["model"]["architecture"]
         found = read_effective(self.trainer, settings, self.trainer.train_dataset.max_length)
-        planned = planned_effective(settings, self.batch, self.config["seed"], layers)
-        base = self.trainer.model.get_base_model()
+        planned = planned_effective(settings, self.batch, self.config["seed"], model)
+        base = base_of(self.trainer.model)
         if args.activation_checkpointing and hasattr(base, "frozen_layers"):
             self.skip_checkpointing(base, settings)
         if args.use_cpu:
@@ -98,7 +104,8 @@ def run_job(run_dir: Path) -> None:
     prefix, reason = choose_path(config)
     if prefix:
         tables.read_states(prefix)
-    network = build_network(config, len(labels), prefix.boundary if prefix else 0)
+    with whole_parameters(arguments):
+        network = build_network(config, len(labels), prefix.boundary if prefix else 0)
     share = tables.cached_share() if prefix else 0.0
     if prefix and share < 1:
         log.info("the cache has %.1f %% of the rows, the others are computed", 100 * share)
@@ -243,9 +250,10 @@ def finish(
     memory, state = peak_memory_bytes(trainer), trainable_state(trainer.model)
     if not trainer.is_world_process_zero():
         return
-    trainer.model.save_pretrained(
-        run_dir / "adapter", state_dict=state, save_embedding_layers=False
-    )
+    if not is_full(settings):  # whole models would fill the disk
+        trainer.model.save_pretrained(
+            run_dir / "adapter", state_dict=state, save_embedding_layers=False
+        )
     history = load_history(run_dir / HISTORY)
     metrics = {
         "schema_version": 1,
@@ -355,7 +363,7 @@ def size_of(param: torch.nn.Parameter) -> int:
 
 def unloaded(network: Any) -> int:
     """Parameters that a cache stands for."""
-    base = network.get_base_model()
+    base = base_of(network)
     return whole_size(base) if hasattr(base, "frozen_layers") else 0
 
 

@@ -5,20 +5,27 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForSequenceClassification
-from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
+from transformers.integrations.deepspeed import (
+    is_deepspeed_zero3_enabled,
+    set_hf_deepspeed_config,
+    unset_hf_deepspeed_config,
+)
 
 from ablation.frozen.top import build_top
+from ablation.settings.adapted import is_full
 from ablation.training.intent import lora_arguments
 
 
-def build_network(config: dict[str, Any], num_labels: int, boundary: int = 0) -> PeftModel:
+def build_network(config: dict[str, Any], num_labels: int, boundary: int = 0) -> torch.nn.Module:
     """Classifier with its adapter, each new parameter drawn from its own generator.
+
+    Without LoRA it is the classifier itself, all of it trained.
 
     Args:
         config: The contents of config.json.
@@ -32,9 +39,31 @@ def build_network(config: dict[str, Any], num_labels: int, boundary: int = 0) ->
         base, missing = build_top(path, model["revision"], dtype, num_labels, boundary)
     else:
         base, missing = build_whole(config, num_labels)
+    if is_full(settings):
+        initialise(base, config["seed"], missing, False)
+        return base
     network = get_peft_model(base, LoraConfig(**lora_arguments(settings)))
     initialise(network, config["seed"], missing, settings["lora.init_lora_weights"])
     return network
+
+
+def base_of(network: Any) -> Any:
+    """The transformers model of a network, with or without an adapter around it."""
+    return network.get_base_model() if isinstance(network, PeftModel) else network
+
+
+@contextlib.contextmanager
+def whole_parameters(arguments: Any) -> Iterator[None]:
+    """Context in which models are built whole, though ZeRO-3 will share them out.
+
+    transformers would load them in parts, of which neither initial values nor the special
+    initialisations of peft could be computed as without ZeRO. DeepSpeed cuts them when it starts.
+    """
+    unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        set_hf_deepspeed_config(arguments.hf_deepspeed_config)
 
 
 def build_whole(config: dict[str, Any], num_labels: int) -> tuple[Any, set[str]]:
@@ -53,14 +82,14 @@ def build_whole(config: dict[str, Any], num_labels: int) -> tuple[Any, set[str]]
 
 
 def initialise(
-    network: PeftModel, seed: int, missing: set[str], init_lora_weights: bool | str
+    network: torch.nn.Module, seed: int, missing: set[str], init_lora_weights: bool | str
 ) -> None:
-    """Draw the values of the new trainable parameters again, each from its own generator.
+    """Draw the values of the new parameters again, each from its own generator.
 
     Arms that differ in rank or layers then share the head, `lora_A` of the layers they share, and
     the first rows of a larger `lora_A`. The distributions are the libraries' own. Parameters that
     came with the model (biases) keep their values, and so do the special initialisations of peft,
-    which depend on the weights.
+    which depend on the weights. A head that stays frozen is drawn too.
 
     Args:
         network: The model with its adapter.
@@ -69,15 +98,13 @@ def initialise(
         init_lora_weights: As in LoraConfig; only True and "gaussian" are drawn here.
     """
     spread = getattr(network.config, "initializer_range", 0.02)
-    names = [name for name, param in network.named_parameters() if param.requires_grad]
-    params = dict(network.named_parameters())
-    with gathered([params[name] for name in names]), torch.no_grad():
-        for name in names:
+    with torch.no_grad():
+        for name, param in network.named_parameters():
             generator = parameter_generator(seed, name)
             if ".lora_" in name:
-                draw_lora(name, params[name], generator, init_lora_weights)
+                draw_lora(name, param, generator, init_lora_weights)
             elif base_name(name) in missing:
-                draw_head(name, params[name], generator, spread)
+                draw_head(name, param, generator, spread)
 
 
 def parameter_generator(seed: int, name: str) -> torch.Generator:
@@ -94,11 +121,16 @@ def base_name(name: str) -> str:
 def draw_lora(
     name: str, param: torch.nn.Parameter, generator: torch.Generator, init: bool | str
 ) -> None:
-    """Fill a LoRA matrix row by row: A uniform as kaiming_uniform(a=sqrt(5)), B zero."""
-    if init not in (True, "gaussian") or "magnitude" in name or "embedding" in name:
+    """Fill a LoRA matrix row by row: A uniform as kaiming_uniform(a=sqrt(5)), B zero.
+
+    An embedding's are the other way round: A zero, B normal.
+    """
+    if init not in (True, "gaussian") or "magnitude" in name:
         return
-    if ".lora_B." in name:
+    if ".lora_B." in name or ".lora_embedding_A." in name:
         param.zero_()
+    elif ".lora_embedding_B." in name:
+        param.copy_(torch.empty(param.shape).normal_(generator=generator))
     elif ".lora_A." in name:
         bound = 1 / math.sqrt(param[0].numel())
         for row in param:
@@ -144,11 +176,11 @@ def load_trainable_state(network: torch.nn.Module, state: dict[str, torch.Tensor
             param.copy_(state[name])
 
 
-def skip_frozen_layers(network: PeftModel) -> None:
+def skip_frozen_layers(network: torch.nn.Module) -> None:
     """Keep the backward pass out of the layers below the adapter.
 
     With checkpointing, transformers makes the embeddings' output require a gradient, so that all
     frozen layers would be recomputed and differentiated for nothing. Only the reentrant kind of
     checkpointing needs that; values are the same without.
     """
-    network.get_base_model().disable_input_require_grads()
+    base_of(network).disable_input_require_grads()

@@ -12,7 +12,7 @@ from ablation.data.model import model_folder
 from ablation.data.outcomes import OUTCOMES
 from ablation.data.prepared import data_fingerprint, digest
 from ablation.errors import UserError
-from ablation.training.intent import batch_of, deepspeed_config, selection_metric
+from ablation.training.intent import batch_of, deepspeed_config
 
 IDENTITY = "identity.json"  # beside the checkpoints: what they were made for
 COMPLETE = "complete.json"  # written last: a checkpoint without it was interrupted
@@ -36,7 +36,6 @@ def make_request(
     settings = settings_of(grid, variant)
     batch = batch_of(settings, world_size)
     model = json.loads(model_json.read_text())
-    selection_metric(settings)
     return {
         "study": grid["study"],
         "variant": variant,

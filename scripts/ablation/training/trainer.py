@@ -73,7 +73,16 @@ class RunTrainer(Trainer):
         # Numbers in the DeepSpeed block win over transformers' own step counts.
         config = self.accelerator.state.deepspeed_plugin.hf_ds_config
         config.fill_match = config.fill_only
+        config.mismatches.clear()
         self.remove_callback(PrinterCallback)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None):
+        """The schedule; some ask the optimizer for its `defaults`, which ZeRO's wrappers hide."""
+        asked = inner = optimizer or self.optimizer
+        while not hasattr(inner, "defaults"):
+            inner = inner.optimizer
+        asked.defaults = inner.defaults
+        return super().create_scheduler(num_training_steps, optimizer)
 
     def _get_train_sampler(self, train_dataset=None) -> EpochSampler:
         args = self.args
