@@ -1,0 +1,58 @@
+"""Put a finished study's waterfall and the head of its report into README.md.
+
+python scripts/document_demo.py results/debian_sections
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from ablation.cli import run
+from ablation.errors import UserError
+from ablation.files import save_text
+from ablation.project import PROJECT
+from ablation.results import Results
+
+START, END = "<!-- demo -->\n", "<!-- end of demo -->"
+PICTURE = Path("docs") / "waterfall.svg"
+LINES = 10
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path, help="the folder of a finished study")
+    return parser.parse_args()
+
+
+def excerpt(report: str) -> list[str]:
+    """The first lines of a report that say something, without its title, pictures and tables."""
+    lines = [line for line in report.splitlines()[1:] if line and line[0] not in "#|!<"]
+    return lines[:LINES]
+
+
+def main(args: argparse.Namespace) -> None:
+    results = Results(args.results)
+    picture, report = results.figures / "waterfall.svg", results.report("en")
+    for file in (picture, report):
+        if not file.is_file():
+            raise UserError("the study is not finished", found=str(file), write="ablation demo")
+    shutil.copyfile(picture, PROJECT / PICTURE)
+    told = [f"> {line}" for line in excerpt(report.read_text(encoding="utf-8"))]
+    block = [
+        f"![What each stage adds, from current to backup]({PICTURE})",
+        "",
+        f"From the report of `{results.folder.name}`, as it was written:",
+        "",
+        *told,
+    ]
+    readme = PROJECT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    before, _, rest = text.partition(START)
+    after = rest.partition(END)[2]
+    save_text(f"{before}{START}{chr(10).join(block)}\n{END}{after}", readme)
+
+
+if __name__ == "__main__":
+    run(main, parse_args)
