@@ -14,7 +14,7 @@ from pathlib import Path
 from ablation.cli import run
 from ablation.evidence.effects import load_effects
 from ablation.evidence.metrics import load_json, load_table
-from ablation.report.figures import draw_all
+from ablation.report.figures.draw import draw_all
 
 
 def parse_args() -> argparse.Namespace:

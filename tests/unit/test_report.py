@@ -17,7 +17,7 @@ from ablation.evidence.health import check_health, health_json
 from ablation.evidence.metrics import collect, load_json, load_table, save_table
 from ablation.evidence.statistics import Estimate
 from ablation.files import save_json
-from ablation.report import FIGURES
+from ablation.report.figures import figures_of
 from ablation.report.report import render_report
 from ablation.report.sources import GROUPS, load_sources
 from ablation.study.explain import explain_study
@@ -197,7 +197,7 @@ def test_only_stages_that_helped_are_recommended_with_the_line_to_change(english
 
 def test_the_figures_are_relative_images_with_alternative_text(english):
     images = re.findall(r"!\[([^\]]+)\]\(([^)]+)\)", english)
-    assert {link for _, link in images} == {f"figures/{name}.svg" for name in FIGURES}
+    assert {link for _, link in images} == {f"figures/{name}.svg" for name in figures_of([])}
     assert all(alt for alt, _ in images)
 
 

@@ -13,8 +13,6 @@ SCRIPTS = BASE / "scripts"
 sys.path.insert(0, str(SCRIPTS.resolve()))
 
 from ablation.study import adaptive
-from ablation import report as reporting
-from ablation.designs.factorial import FACTORIAL
 from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.designs import read_designs
 from ablation.errors import UserError
@@ -104,8 +102,7 @@ DEVICES = {
 PLANNED = {arm.variant for arm in GRID.arms}
 LANGUAGES = {"report": "en", "report.ko": "ko"}
 RECOMMENDED = [Path(STUDY.current.file).name, f"{Path(STUDY.current.file).stem}.patch"]
-HAS_FACTORIAL = FACTORIAL in read_designs(STUDY.options)
-FIGURES = [*reporting.FIGURES, *[reporting.INTERACTIONS] * HAS_FACTORIAL]
+FIGURES = figures_of(read_designs(STUDY.options))
 
 # Snakemake counts the GPUs, and each run takes a lease of its own (ablation.machine.leases).
 if GPUS and not CLUSTER and "gpu" not in workflow.global_resources:

@@ -12,7 +12,7 @@ from ablation.evidence.failures import find_failed
 from ablation.evidence.health import check_health, health_json
 from ablation.evidence.metrics import collect, load_json, load_table, save_table
 from ablation.files import save_json, save_text
-from ablation.report.figures import draw_all
+from ablation.report.figures.draw import draw_all
 from ablation.report.report import render_report
 from ablation.report.sources import load_sources
 from ablation.results import Results, remove_partial

@@ -15,7 +15,6 @@ from ablation.evidence.health import health_rows, read_health
 from ablation.evidence.outcomes import FINAL_SUFFIX
 from ablation.evidence.statistics import Estimate
 from ablation.project import REPORT
-from ablation.report import FIGURES, INTERACTIONS
 from ablation.report.advice import (
     cause_rows,
     decided_steps,
@@ -32,6 +31,8 @@ from ablation.report.evidence import (
     evidence_blocks,
     left_out_lines,
 )
+from ablation.report.figures import FIGURES
+from ablation.report.figures.figure import load_figure
 from ablation.report.method import location_rows, method_lines
 from ablation.report.sections import group_sections, impact_text, undecided_text
 from ablation.report.sources import SIDES, Sources
@@ -90,12 +91,17 @@ def report_context(sources: Sources, figures: str | Path, output: str | Path) ->
         "health": health_lines(sources),
         "method": method_lines(sources),
         "locations": location_rows(sources),
-        "figures": {
-            name: relative(Path(figures) / f"{name}.svg", folder)
-            for name in (*FIGURES, INTERACTIONS)
-        },
+        "figures": [figure_block(name, figures, folder, language) for name in FIGURES],
         "has_runs": bool(sources.runs["status"].eq("completed").any()),
     }
+
+
+def figure_block(name: str, figures: str | Path, folder: Path, language: str) -> dict[str, str]:
+    """A figure as the template shows it: section, name, link, alternative text, caption."""
+    shown = load_figure(name)
+    alt, caption = shown.texts.get(language) or shown.texts["en"]
+    link = relative(Path(figures) / f"{name}.svg", folder)
+    return {"section": shown.section, "name": name, "link": link, "alt": alt, "caption": caption}
 
 
 def relative(path: str | Path, folder: Path) -> str:

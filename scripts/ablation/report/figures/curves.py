@@ -1,0 +1,75 @@
+"""Curves of the runs: logged steps by arm and seed, smoothed and thinned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ablation.evidence.metrics import load_history, run_folder
+from ablation.report.figures.figure import Histories
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+MOST_POINTS = 800
+
+
+def load_histories(grid: Mapping[str, Any], runs: str | Path) -> Histories:
+    """Logged steps by panel title and seed; arms that are one run share a panel."""
+    titles: dict[str, str] = {}
+    for arm in grid["arms"]:
+        known = titles.get(arm["variant"])
+        titles[arm["variant"]] = f"{known} = {arm['arm']}" if known else arm["arm"]
+    found: dict[str, dict[int, pd.DataFrame]] = {title: {} for title in titles.values()}
+    for variant, title in titles.items():
+        for seed in grid["seeds"]:
+            history = load_history(run_folder(runs, variant, seed))
+            if len(history):
+                found[title][seed] = history
+    return found
+
+
+def smooth(values: np.ndarray, share: float = 0.05) -> np.ndarray:
+    """A centred running mean over `share` of the steps, narrower at both ends."""
+    half = max(1, round(len(values) * share / 2))
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    at = np.arange(len(values))
+    reach = np.minimum(half, np.minimum(at, len(values) - 1 - at))
+    return (sums[at + reach + 1] - sums[at - reach]) / (2 * reach + 1)
+
+
+def thin(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At most `MOST_POINTS` points of a curve, evenly chosen; the last stays."""
+    if len(x) <= MOST_POINTS:
+        return x, y
+    keep = np.unique(np.linspace(0, len(x) - 1, MOST_POINTS).astype(int))
+    return x[keep], y[keep]
+
+
+def mean_curve(histories: Mapping[int, pd.DataFrame], column: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps that all seeds logged, and the smoothed mean over seeds."""
+    table = pd.concat([h.set_index("step")[column] for h in histories.values()], axis=1).dropna()
+    return table.index.to_numpy(float), smooth(table.mean(axis=1).to_numpy(float))
+
+
+def panels_of(figure: Figure, titles: Sequence[str], height: float) -> dict[str, Axes]:
+    """A panel for each title, three beside each other."""
+    columns = min(3, len(titles))
+    rows = math.ceil(len(titles) / columns)
+    figure.set_size_inches(2.7 * columns + 0.6, height * rows + 0.4)
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for spare in grid.flat[len(titles) :]:
+        spare.set_visible(False)
+    panels = dict(zip(titles, grid.flat, strict=False))
+    for number, (title, axes) in enumerate(panels.items()):
+        axes.set_title(title.replace(" = ", " =\n") if len(title) > 34 else title, loc="left")
+        # Panels above an empty place are the last of their column.
+        axes.tick_params(labelbottom=number + columns >= len(titles))
+    return panels

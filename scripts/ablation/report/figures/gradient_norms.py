@@ -1,0 +1,76 @@
+"""Gradient norm before clipping by arm, with the threshold and the share of steps above."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ablation.report.figures.curves import panels_of, thin
+from ablation.report.figures.figure import INK, Drawing, Shown, say
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw(figure: Figure, drawing: Drawing) -> None:
+    """Gradient norm before clipping by arm, with the threshold and the share of steps above."""
+    grid, histories = drawing.grid, drawing.histories
+    present = {title: seeds for title, seeds in histories.items() if seeds}
+    present = {
+        t: s for t, s in present.items() if any(h["grad_norm"].gt(0).any() for h in s.values())
+    }
+    if not present:
+        say(figure, "No run has logged a gradient norm yet.")
+        return
+    limits = {arm["arm"]: float(arm["settings"].get("max_grad_norm") or 0) for arm in grid["arms"]}
+    panels = panels_of(figure, list(present), 2.0)
+    for title, axes in panels.items():
+        limit = limits[title.split(" = ")[0]]
+        norms = [h["grad_norm"].to_numpy(float) for h in present[title].values()]
+        for number, history in enumerate(present[title].values()):
+            x, y = thin(history["step"].to_numpy(float), history["grad_norm"].to_numpy(float))
+            axes.plot(x, y, lw=0.7, color=("#555555", "#a6a6a6")[number % 2])
+        if limit > 0:
+            above = float(np.mean(np.concatenate(norms) > limit))
+            axes.axhline(limit, color=INK, lw=1.2, ls="--")
+            text = f"{above:.0%} of steps clipped"
+        else:
+            text = "no clipping"
+        axes.text(
+            0.98,
+            0.97,
+            text,
+            transform=axes.transAxes,
+            ha="right",
+            va="top",
+            fontsize=8,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85},
+        )
+        axes.set_yscale("log")
+    axes = next(iter(panels.values()))
+    axes.plot([], [], color="#777777", lw=0.8, label="one seed")
+    axes.plot([], [], color=INK, lw=1.2, ls="--", label="clipping threshold (max_grad_norm)")
+    figure.legend(loc="outside upper center", ncols=2, fontsize=8)
+    figure.supxlabel("optimizer step", fontsize=9)
+    figure.supylabel("gradient norm before clipping", fontsize=9)
+
+
+FIGURE = Shown(
+    draw=draw,
+    section="path",
+    texts={
+        "en": (
+            "Gradient norm before clipping over optimizer steps with the clipping threshold, "
+            "by arm",
+            "Gradient norm before clipping, logarithmic, against the threshold. Where most "
+            "steps lie above the line, clipping rather than the learning rate sets the size "
+            "of the update.",
+        ),
+        "ko": (
+            "구성별 옵티마이저 스텝에 따른 클리핑 전 그래디언트 노름과 클리핑 기준값",
+            "클리핑 전 그래디언트 노름(로그 눈금)과 기준값. 대부분의 스텝이 선 위에 있으면 "
+            "업데이트 크기가 학습률이 아니라 클리핑에 의해 정해진다.",
+        ),
+    },
+)

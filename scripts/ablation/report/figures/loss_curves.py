@@ -1,0 +1,53 @@
+"""Training loss by arm: seeds thin, their smoothed mean thick, current's mean dashed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ablation.report.figures.curves import mean_curve, panels_of, thin
+from ablation.report.figures.figure import INK, Drawing, Shown, say
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw(figure: Figure, drawing: Drawing) -> None:
+    """Training loss by arm: seeds thin, their smoothed mean thick, current's mean dashed."""
+    histories = drawing.histories
+    present = {title: seeds for title, seeds in histories.items() if seeds}
+    if not present:
+        say(figure, "No run has logged a step yet.")
+        return
+    first = next(iter(histories))
+    panels = panels_of(figure, list(present), 2.0)
+    for title, axes in panels.items():
+        for history in present[title].values():
+            x, y = thin(history["step"].to_numpy(float), history["loss"].to_numpy(float))
+            axes.plot(x, y, color="#a6a6a6", lw=0.6)
+        if title != first and first in present:
+            axes.plot(*thin(*mean_curve(present[first], "loss")), color=INK, lw=1.2, ls="--")
+        axes.plot(*thin(*mean_curve(present[title], "loss")), color=INK, lw=1.8)
+    axes = next(iter(panels.values()))
+    axes.plot([], [], color="#a6a6a6", lw=0.8, label="one seed")
+    axes.plot([], [], color=INK, lw=1.8, label="mean over seeds, smoothed")
+    axes.plot([], [], color=INK, lw=1.2, ls="--", label="the same for current")
+    figure.legend(loc="outside upper center", ncols=3, fontsize=8)
+    figure.supxlabel("optimizer step", fontsize=9)
+    figure.supylabel("training loss", fontsize=9)
+
+
+FIGURE = Shown(
+    draw=draw,
+    section="path",
+    texts={
+        "en": (
+            "Training loss over optimizer steps, one panel for each arm",
+            "Training loss by arm: seeds thin, their smoothed mean thick, that of current dashed.",
+        ),
+        "ko": (
+            "구성별 옵티마이저 스텝에 따른 학습 손실",
+            "구성별 학습 손실. 가는 선은 시드별 값, 굵은 선은 평활한 평균, 점선은 현재 "
+            "설정의 평균이다.",
+        ),
+    },
+)

@@ -1,0 +1,84 @@
+"""The metric against the training time of every arm: seeds small, means large."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ablation.evidence.effects import ArmSummary
+from ablation.report.figures.figure import INK, MARKERS, Drawing, Shown, label_axis, say
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw(figure: Figure, drawing: Drawing) -> None:
+    """The metric against the training time of every arm: seeds small, means large."""
+    effects = drawing.effects
+    metric = effects.metric.name
+    found = [(arm, _costs(arm, metric)) for arm in effects.arms]
+    others = [_costs(arm, metric) for arm in effects.design_arms]
+    found = [(arm, points) for arm, points in found if points]
+    others = [points for points in others if points]
+    if not found:
+        say(figure, "No run has finished yet.")
+        return
+    figure.set_size_inches(7.2, 3.6)
+    axes = figure.subplots()
+    longest = max(time for points in [*(p for _, p in found), *others] for time, _ in points)
+    unit, size = next(
+        (u, s) for u, s in (("h", 3600), ("min", 60), ("s", 1)) if longest >= 2 * s or s == 1
+    )
+    for number, points in enumerate(others):
+        times, values = np.mean(points, axis=0)
+        label = "arms of other designs" if number == 0 else None
+        axes.plot(times / size, values, "x", ms=5, color="#969696", mew=1.2, label=label)
+    shades = np.linspace(0.15, 0.85, len(found))
+    for number, (arm, points) in enumerate(found):
+        marker, shade = MARKERS[number % len(MARKERS)], str(shades[number])
+        times, values = np.array(points).T
+        axes.plot(times / size, values, marker, ms=3.5, mfc="none", mec=INK, mew=0.6, zorder=3)
+        axes.plot(
+            times.mean() / size,
+            values.mean(),
+            marker,
+            ms=9,
+            mfc=shade,
+            mec=INK,
+            mew=0.9,
+            zorder=4,
+            label=arm.arm,
+        )
+    axes.set_xlim(left=0)
+    axes.set_xlabel(f"training time ({unit})")
+    better = "higher" if effects.metric.higher_is_better else "lower"
+    label_axis(axes.yaxis, metric, f"{{}}, {better} is better", "%")
+    figure.legend(
+        loc="outside right upper", fontsize=8, title="mean (large), seeds (small)", title_fontsize=8
+    )
+
+
+def _costs(arm: ArmSummary, metric: str) -> list[tuple[float, float]]:
+    """Training time (s) and metric of the seeds that have both; a diverged run has no time."""
+    times, values = (arm.means[name].values for name in ("train_runtime", metric))
+    return [(times[seed], values[seed]) for seed in values if seed in times]
+
+
+FIGURE = Shown(
+    draw=draw,
+    section="path",
+    texts={
+        "en": (
+            "Quality against training time of every arm, seeds as small points, means as "
+            "large ones",
+            "Quality against training time. Large marks are means of an arm, small ones its "
+            "seeds; grey crosses, where there are any, are the arms of other designs.",
+        ),
+        "ko": (
+            "구성별 학습 시간과 성능. 작은 점은 시드, 큰 점은 평균",
+            "학습 시간과 성능. 큰 표시는 구성의 평균, 작은 표시는 시드별 값, 회색 가위표는 "
+            "(있다면) 다른 설계의 구성이다.",
+        ),
+    },
+)
