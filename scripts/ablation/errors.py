@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+
+_LABELS = ("found:  ", "allowed:", "write:  ")
 
 
 class UserError(Exception):
@@ -17,6 +19,7 @@ class UserError(Exception):
         found: What stands there.
         allowed: What may stand there: a sentence, or the values.
         write: The line to write instead.
+        parts: The mistakes that this one puts together; the problem is their number then.
     """
 
     def __init__(
@@ -28,14 +31,16 @@ class UserError(Exception):
         found: object = None,
         allowed: str | Iterable[object] | None = None,
         write: str | None = None,
+        parts: Sequence[UserError] = (),
     ) -> None:
+        self.parts = tuple(parts)
         self.problem = problem
         self.file = str(file) if file is not None else None
         self.line = line
         self.found = found
-        self.allowed = allowed
+        self.allowed = allowed if isinstance(allowed, str) or allowed is None else tuple(allowed)
         self.write = write
-        super().__init__(self._message())
+        super().__init__(self.message())
 
     def at(self, file: str | Path, line: int | None) -> UserError:
         """The same mistake with its place, for whoever knows where the value came from."""
@@ -46,23 +51,30 @@ class UserError(Exception):
             found=self.found,
             allowed=self.allowed,
             write=self.write,
+            parts=self.parts,
         )
 
-    def _message(self) -> str:
+    def message(self, say: Callable[[str], str] = str, labels: Sequence[str] = _LABELS) -> str:
+        """All of it, as it is shown.
+
+        Args:
+            say: What a sentence is in the reader's language.
+            labels: What to call what was found, what is allowed, and what to write.
+        """
         where = ""
         if self.file is not None:
             where = f"{self.file}:{self.line}: " if self.line is not None else f"{self.file}: "
-        lines = [f"{where}{self.problem}"]
+        lines = [f"{where}{say(self.problem)}"]
+        found, allowed, write = labels
         if self.found is not None:
-            lines.append(f"  found:   {shorten(self.found)}")
-        if self.allowed is not None:
-            allowed = self.allowed
-            if not isinstance(allowed, str):
-                allowed = ", ".join(str(value) for value in allowed)
-            lines.append(f"  allowed: {allowed}")
+            lines.append(f"  {found} {shorten(self.found)}")
+        if isinstance(self.allowed, str):
+            lines.append(f"  {allowed} {say(self.allowed)}")
+        elif self.allowed is not None:
+            lines.append(f"  {allowed} {', '.join(map(str, self.allowed))}")
         if self.write is not None:
-            lines.append(f"  write:   {self.write}")
-        return "\n".join(lines)
+            lines.append(f"  {write} {self.write}")
+        return "\n".join([*lines, *(part.message(say, labels) for part in self.parts)])
 
 
 def shorten(value: object, limit: int = 120) -> str:
@@ -84,8 +96,7 @@ def raise_all(problems: Iterable[UserError]) -> None:
         return
     if len(problems) == 1:
         raise problems[0]
-    merged = UserError(f"{len(problems)} problems:\n" + "\n".join(str(p) for p in problems))
-    raise merged
+    raise UserError(f"{len(problems)} problems:", parts=problems)
 
 
 class RunError(Exception):

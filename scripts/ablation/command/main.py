@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from ablation.command.words import Parser, language_of, load_words
 from ablation.errors import UserError
 from ablation.words.catalogue import Messages
+from ablation.words.errors import tell
 
 COMMANDS = ("explain", "init", "plan", "run", "status", "report", "demo")
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(name, [*words[: len(words) - len(found)], *found[1:]], t)
     except UserError as error:
-        print(f"{t('error')}: {error}", file=sys.stderr)
+        print(f"{t('error')}: {tell(error, t)}", file=sys.stderr)
         return MISTAKE
     except KeyboardInterrupt:
         print(t("interrupted"), file=sys.stderr)
