@@ -27,6 +27,7 @@ from ablation.study.forecast_text import load_texts, packing_lines
 from ablation.machine.gpus import AUTO, SOURCE, cpu_cores, devices_in_use
 from ablation.machine.gpus import refuse_too_many, told_devices, visible_gpus
 from ablation.frozen.which import describe_prefix, wanted_values
+from ablation.report.figures import figures_of
 from ablation.study.names import study_file
 from ablation.study.study import check_options, load_study
 
