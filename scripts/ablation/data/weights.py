@@ -1,0 +1,214 @@
+"""The files of a pretrained model, found whole and finite before anything rests on them (no torch).
+
+Which parameters the architecture needs is asked of transformers itself, in
+`ablation.training.parameters`.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from safetensors import SafetensorError, safe_open
+from tokenizers import Tokenizer
+
+from ablation.errors import UserError
+
+INDEX = "model.safetensors.index.json"
+WEIGHTS = "model.safetensors"
+PICKLE = "pytorch_model*.bin"
+CHUNK = 1 << 24  # bytes that are read at once
+# By type in a safetensors header: how a number is viewed, and the bits of its exponent; a number
+# whose exponent has all of them is infinite or none.
+_EXPONENTS = {
+    "F64": (np.uint64, 0x7FF0 << 48),
+    "F32": (np.uint32, 0x7F80_0000),
+    "F16": (np.uint16, 0x7C00),
+    "BF16": (np.uint16, 0x7F80),
+}
+_SUMMED = ("config.json", "tokenizer.json")
+
+
+def read_json_file(path: Path) -> dict[str, Any]:
+    """A mapping in a JSON file of the model.
+
+    Raises:
+        UserError: It is no JSON, or no mapping.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path.name} of the model cannot be read: {error}", file=path) from error
+    if not isinstance(value, dict):
+        raise UserError(
+            f"{path.name} of the model is no mapping",
+            file=path,
+            found=value,
+            allowed="the file that save_pretrained writes",
+        )
+    return value
+
+
+def check_tokenizer(folder: Path) -> None:
+    """Raise a `UserError` where tokenizer.json is there and cannot be used."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        return  # said where texts are prepared
+    try:
+        Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises plain ones
+        raise UserError(
+            f"tokenizer.json of the model cannot be used: {error}",
+            file=path,
+            allowed="the tokenizer.json of a fast tokenizer",
+        ) from error
+
+
+def weight_files(folder: Path, allow_pickle: bool) -> list[Path]:
+    """The safetensors files with the model's weights; empty where they are a permitted pickle.
+
+    Raises:
+        UserError: There are none, one is absent, or they are a pickle that nobody has permitted.
+    """
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    if (folder / INDEX).is_file():
+        named = read_json_file(folder / INDEX).get("weight_map")
+        files = sorted(set(named.values())) if isinstance(named, dict) else []
+        absent = [name for name in files if not (folder / str(name)).is_file()]
+        if absent or not files:
+            raise UserError(
+                f"{INDEX} of the model names files that are not there",
+                file=folder / INDEX,
+                found=", ".join(absent) or "no weight_map",
+                allowed="all the files that it names",
+            )
+        return [folder / name for name in files]
+    pickles = sorted(path.name for path in folder.glob(PICKLE))
+    if not pickles:
+        raise UserError(
+            "the model's folder has no weights",
+            file=folder,
+            found=", ".join(sorted(path.name for path in folder.iterdir())) or "an empty folder",
+            allowed=f"{WEIGHTS}, or {INDEX} and its files",
+        )
+    if not allow_pickle:
+        raise UserError(
+            "the model's weights are a pickle: reading one can run any program hidden in it, so it"
+            " is refused (`allow_pickle: true` under model: takes that risk)",
+            file=folder / pickles[0],
+            found=", ".join(pickles),
+            allowed=f"{WEIGHTS}, as save_pretrained writes it",
+        )
+    return []
+
+
+def read_header(path: Path) -> tuple[dict[str, Any], int]:
+    """What a safetensors file says of its tensors, and where their bytes begin.
+
+    Raises:
+        UserError: The file is cut, or no such file.
+    """
+    try:
+        with safe_open(path, "numpy"):  # it checks sizes, types and offsets
+            pass
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(length))
+    except (SafetensorError, OSError, ValueError, struct.error) as error:
+        raise UserError(
+            f"{path.name} of the model is broken: {error}",
+            file=path,
+            found=f"{path.stat().st_size} bytes",
+            allowed="the whole file: compare its size and its checksum with the source's",
+        ) from error
+    header.pop("__metadata__", None)
+    return header, 8 + length
+
+
+def check_finite(path: Path) -> None:
+    """Raise a `UserError` that names the tensors with values that are infinite or no numbers."""
+    header, start = read_header(path)
+    wrong = [name for name, tensor in header.items() if not _is_finite(path, tensor, start)]
+    if wrong:
+        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise UserError(
+            "the model has weights that are infinite or not a number",
+            file=path,
+            found=", ".join(wrong[:5]) + more,
+            allowed="finite values",
+        )
+
+
+def _is_finite(path: Path, tensor: Mapping[str, Any], start: int) -> bool:
+    if tensor["dtype"] not in _EXPONENTS:
+        return True
+    kind, exponent = _EXPONENTS[tensor["dtype"]]
+    begin, end = tensor["data_offsets"]
+    with path.open("rb") as file:
+        file.seek(start + begin)
+        for size in _parts(end - begin):
+            bits = np.frombuffer(file.read(size), dtype=kind)
+            if bool(((bits & kind(exponent)) == kind(exponent)).any()):
+                return False
+    return True
+
+
+def _parts(size: int) -> Iterator[int]:
+    while size > 0:
+        yield min(size, CHUNK)
+        size -= CHUNK
+
+
+def file_sum(path: Path) -> str:
+    """XXH3 of a file's bytes (hex): it tells damage and change, not malice."""
+    found = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while part := file.read(CHUNK):
+            found.update(part)
+    return found.hexdigest()
+
+
+def model_sums(folder: Path, weights: list[Path]) -> dict[str, dict[str, Any]]:
+    """Size, time and sum of each file that a run's numbers rest on, by name."""
+    files = [*(folder / name for name in _SUMMED if (folder / name).is_file()), *weights]
+    return {str(path.relative_to(folder)): _stamp(path, file_sum(path)) for path in files}
+
+
+def _stamp(path: Path, found: str) -> dict[str, Any]:
+    stat = path.stat()
+    return {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns, "xxh3": found}
+
+
+def changed_files(folder: Path, sums: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Files that are no longer those that were summed; only what looks touched is read again."""
+    changed = []
+    for name, before in sums.items():
+        path = folder / name
+        if not path.is_file():
+            changed.append(name)
+            continue
+        stat = path.stat()
+        if (stat.st_size, stat.st_mtime_ns) != (before["bytes"], before["mtime_ns"]) and (
+            stat.st_size != before["bytes"] or file_sum(path) != before["xxh3"]
+        ):
+            changed.append(name)
+    return changed
+
+
+def check_files(folder: Path, allow_pickle: bool = False) -> dict[str, dict[str, Any]]:
+    """Sums of the model's files, once they are found whole and finite.
+
+    Raises:
+        UserError: The first thing that is wrong with them.
+    """
+    check_tokenizer(folder)
+    weights = weight_files(folder, allow_pickle)
+    for path in weights:
+        check_finite(path)
+    return model_sums(folder, weights)

@@ -1,0 +1,80 @@
+"""Whether a model's files hold every parameter of its architecture, as transformers loads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers.utils import logging
+
+from ablation.errors import UserError
+
+MOST_NAMED = 6
+
+
+def check_parameters(folder: Path, allow_remote_code: bool, allow_pickle: bool) -> None:
+    """Account for every parameter of the classifier: only its head may be new.
+
+    No value is read: names and shapes decide.
+
+    Raises:
+        UserError: The architecture is not known, or a parameter is absent or has another shape.
+    """
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=allow_remote_code)
+        network, found = AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            config=config,
+            device_map="meta",
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            trust_remote_code=allow_remote_code,
+            use_safetensors=None if allow_pickle else True,
+        )
+    except Exception as error:  # transformers raises a dozen kinds for broken files
+        raise UserError(
+            f"transformers cannot load the model as a classifier: {first_line(error)}",
+            file=folder / "config.json",
+            allowed="a model that AutoModelForSequenceClassification knows, with its own weights;"
+            " code that comes with it runs with `allow_remote_code: true` under model: only",
+        ) from error
+    inner = [name for name in found["missing_keys"] if not is_head(network, name)]
+    if inner:
+        raise UserError(
+            "the model's files lack parameters: they would be drawn at random",
+            file=folder,
+            found=named(inner),
+            allowed="every parameter of the architecture; only the classification head is new",
+        )
+    shapes = [
+        f"{name} is {list(there)}, not {list(here)}"
+        for name, there, here in found["mismatched_keys"]
+        if not is_head(network, name)
+    ]
+    if shapes:
+        raise UserError(
+            "the model's files have parameters of another shape than its config.json",
+            file=folder,
+            found=named(shapes),
+        )
+
+
+def is_head(network: Any, name: str) -> bool:
+    """Whether a parameter lies outside the pretrained part of a classifier."""
+    return not name.startswith(f"{network.base_model_prefix}.")
+
+
+def named(items: list[str]) -> str:
+    """The first few of them, and how many there are."""
+    items = sorted(items)
+    more = len(items) - MOST_NAMED
+    return "; ".join(items[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__

@@ -1,0 +1,147 @@
+"""A broken model is one message before any run, and says which file, and which parameters."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import tiny
+from safetensors.torch import load_file, save_file
+
+from ablation.data.model import prepare_model, require_unchanged
+from ablation.data.weights import INDEX, WEIGHTS
+from ablation.errors import UserError
+from ablation.training.parameters import check_parameters
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    tiny.write_model(folder)
+    (folder / "model.json").unlink()
+    return folder
+
+
+@pytest.fixture
+def model(whole, tmp_path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "model"))
+
+
+def prepare(model: Path, **options) -> dict:
+    given = {"path": str(model), "file": "study.yaml", "lines": {"model.path": 9}, **options}
+    return prepare_model(given, model.parent / "out", check_parameters)
+
+
+def change_weights(model: Path, change) -> None:
+    state = load_file(model / WEIGHTS)
+    change(state)
+    save_file(state, model / WEIGHTS, metadata={"format": "pt"})
+
+
+def cut(path: Path, share: float) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+
+
+def edit_config(model: Path, **changes) -> None:
+    path = model / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def without_layer(model):
+    change_weights(model, lambda state: state.pop("model.layers.1.mlp.up_proj.weight"))
+
+
+def not_a_number(model):
+    change_weights(
+        model,
+        lambda state: state["model.layers.0.mlp.up_proj.weight"].view(-1)[7:8].fill_(float("nan")),
+    )
+
+
+def infinite_bfloat16(model):
+    def change(state):
+        state["model.norm.weight"] = torch.full((16,), float("inf"), dtype=torch.bfloat16)
+
+    change_weights(model, change)
+
+
+def other_shape(model):
+    change_weights(model, lambda state: state.update({"model.norm.weight": torch.ones(7)}))
+
+
+def pickled(model):
+    state = load_file(model / WEIGHTS)
+    (model / WEIGHTS).unlink()
+    torch.save(state, model / "pytorch_model.bin")
+
+
+def index_without_file(model):
+    (model / WEIGHTS).unlink()
+    (model / INDEX).write_text(json.dumps({"weight_map": {"a": "model-00001-of-2.safetensors"}}))
+
+
+BROKEN = {
+    "no weights": (lambda m: (m / WEIGHTS).unlink(), "has no weights"),
+    "a shard absent": (index_without_file, "names files that are not there"),
+    "a layer missing": (without_layer, r"model\.layers\.1\.mlp\.up_proj\.weight"),
+    "NaN": (not_a_number, r"found:   model\.layers\.0\.mlp\.up_proj\.weight"),
+    "infinite": (infinite_bfloat16, r"found:   model\.norm\.weight"),
+    "a pickle": (pickled, "allow_pickle: true"),
+    "cut in half": (lambda m: cut(m / WEIGHTS, 0.5), "is broken"),
+    "cut in its header": (lambda m: cut(m / WEIGHTS, 0.01), "is broken"),
+    "empty": (lambda m: (m / WEIGHTS).write_bytes(b""), "is broken"),
+    "other shape": (other_shape, r"model\.norm\.weight is \[7\], not \[16\]"),
+    "tokenizer {}": (lambda m: (m / "tokenizer.json").write_text("{}"), "tokenizer.json of the"),
+    "tokenizer cut": (lambda m: cut(m / "tokenizer.json", 0.5), "tokenizer.json of the model"),
+    "config cut": (lambda m: cut(m / "config.json", 0.5), "config.json of the model cannot be"),
+    "config a list": (lambda m: (m / "config.json").write_text("[1]"), "is no mapping"),
+    "type unknown": (lambda m: edit_config(m, model_type="lama"), "cannot load the model"),
+    "heads do not divide": (lambda m: edit_config(m, num_attention_heads=3), "."),
+    "more layers": (lambda m: edit_config(m, num_hidden_layers=5), r"model\.layers\.4\."),
+    "own code": (
+        lambda m: edit_config(m, model_type="own", auto_map={"AutoConfig": "own.Config"}),
+        "allow_remote_code: true",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_model_is_one_message_with_the_line_of_the_study(model, name):
+    damage, part = BROKEN[name]
+    damage(model)
+    with pytest.raises(UserError, match=part) as caught:
+        prepare(model)
+    assert str(caught.value).startswith("study.yaml:9: ")
+    assert not (model.parent / "out" / "model.json").exists()
+
+
+def test_a_whole_model_is_recorded_with_its_sums(model):
+    record = prepare(model)
+    assert sorted(record["sums"]) == ["config.json", "model.safetensors", "tokenizer.json"]
+    require_unchanged(record, str(model))
+
+
+def test_a_permitted_pickle_is_taken(model):
+    pickled(model)
+    assert prepare(model, allow_pickle=True)["allow_pickle"] is True
+
+
+def test_a_head_of_another_number_of_classes_is_a_new_one(model):
+    change_weights(model, lambda state: state.update({"score.weight": torch.ones(9, 16)}))
+    prepare(model)
+
+
+def test_a_model_that_changed_after_it_was_prepared_is_told(model):
+    record = prepare(model)
+    path = model / WEIGHTS
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="changed since it was prepared"):
+        require_unchanged(record, str(model))
