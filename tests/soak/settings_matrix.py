@@ -33,7 +33,7 @@ import yaml
 from ablation.errors import UserError
 from ablation.files import save_json
 from ablation.machine.launcher import LaunchError, launch
-from ablation.study.grid import expand
+from ablation.study.grid import expand, refuse_without_gpu
 from ablation.study.study import load_study
 from ablation.training.effective import planned_effective, same_value
 from ablation.training.intent import batch_of
@@ -404,6 +404,13 @@ def memory() -> Iterator[Case]:
         yield Case(
             name=f"{dtype} bf16 {bf16} fp16 {fp16}",
             trainer={"torch_dtype": dtype, "bf16": bf16, "fp16": fp16},
+        )
+    for stage in range(4):
+        yield Case(
+            name=f"half weights without bf16 zero {stage}",
+            trainer={"torch_dtype": "bfloat16"},
+            deepspeed=zero(stage),
+            must_run=True,
         )
     for key, value in (
         ("allgather_bucket_size", 1000),
@@ -780,7 +787,10 @@ def plan_case(case: Case, model: Path) -> dict[str, Any]:
         UserError: The plan refuses it.
     """
     with _study(case, model) as file:
-        grid = expand(load_study(file)).as_json()
+        study = load_study(file)
+        planned = expand(study)
+        refuse_without_gpu(study, planned)
+    grid = planned.as_json()
     for arm in grid["arms"]:
         arm["settings"] |= case.settings
     return grid

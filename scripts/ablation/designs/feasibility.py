@@ -25,6 +25,9 @@ from ablation.words.catalogue import load_catalogue
 Settings = Mapping[str, Any]
 
 _ZERO = "deepspeed.zero_optimization"
+_QUANTISED = tuple(
+    f"{_ZERO}.zero_quantized_{what}" for what in ("weights", "nontrainable_weights", "gradients")
+)
 # Metrics that every evaluation measures, each with the prefix eval_.
 MEASURED = ("loss", "accuracy", "macro_f1", "weighted_f1")
 # Optimizers that run, and who may build each of them.
@@ -77,12 +80,17 @@ def needs_gpu(settings: Settings) -> Reason | None:
         return Reason("fp16_on_cpu", {}, ("fp16",))
     if settings.get("model.dtype") == "float16" and not settings.get("bf16"):
         return Reason("float16_on_cpu", {}, ("model.dtype",))
+    quantised = [name for name in _QUANTISED if settings.get(name)]
+    if quantised:
+        return Reason("quantised_on_cpu", {"found": ", ".join(quantised)}, tuple(quantised))
     return None
 
 
 def _precision(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
     if settings.get("fp16") and settings.get("bf16"):
         yield Reason("fp16_and_bf16", {}, ("fp16", "bf16"))
+    if settings.get(f"{_ZERO}.legacy_stage1"):
+        yield Reason("legacy_stage1", {}, (f"{_ZERO}.legacy_stage1",))
 
 
 def _selection(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:

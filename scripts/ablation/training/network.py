@@ -44,7 +44,10 @@ def build_network(config: dict[str, Any], num_labels: int, boundary: int = 0) ->
     if is_full(settings):
         initialise(base, config["seed"], missing, False)
         return base
-    network = get_peft_model(base, LoraConfig(**lora_arguments(settings)))
+    # Beside half weights peft keeps adapters in float32, which only mixed precision can carry.
+    mixed = bool(settings["bf16"] or settings["fp16"])
+    adapter = LoraConfig(**lora_arguments(settings))
+    network = get_peft_model(base, adapter, autocast_adapter_dtype=mixed)
     initialise(network, config["seed"], missing, settings["lora.init_lora_weights"])
     return network
 
