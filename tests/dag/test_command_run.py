@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
+import venv
+from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from faked import FakedStudy
@@ -70,3 +74,27 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(at_desk, faked, capfd):
     assert at_desk("run", "account_tax", "--dry-run") == DONE
     assert "train_run" in capfd.readouterr().out
     assert not faked.results.exists()
+
+
+def test_the_wheel_runs_its_workflow_without_a_checkout(tmp_path, root):
+    build = ["-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run([sys.executable, *build], cwd=root, check=True, capture_output=True)
+    environment = tmp_path / "environment"
+    venv.create(environment, with_pip=False)
+    packages = next((environment / "lib").glob("python*/site-packages"))
+    with ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        wheel.extractall(packages)
+    # All that `[train]` brings is the environment of the tests.
+    (packages / "train.pth").write_text(f"{Path(pytest.__file__).parents[1]}\n")
+    (tmp_path / "here").mkdir()
+    code = "import sys; from ablation.command.main import main; sys.exit(main())"
+    done = subprocess.run(
+        [environment / "bin/python", "-c", code, "demo", "--dry-run"],
+        cwd=tmp_path / "here",
+        env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^train_run +[0-9]+$", done.stdout, re.MULTILINE)
