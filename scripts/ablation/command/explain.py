@@ -78,7 +78,7 @@ def _explain(args: argparse.Namespace, t: Messages) -> tuple[dict[str, Any], str
 
 
 def _explain_study(args: argparse.Namespace) -> dict[str, Any]:
-    study = load_study(find_study(args.what[0]))
+    study = load_study(find_study(args.what[0]), to_run=False)
     profile = Path(args.profile or f"results/{study.name}/data/profile.json")
     if args.profile and not profile.is_file():
         raise UserError("the profile does not exist", file=profile)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ablation.comparison.derive import derive, fill_unsaid
 from ablation.comparison.without_effect import has_no_effect
-from ablation.dialects import DIALECTS, recognise
-from ablation.dialects.reader import DEFAULT, DERIVED, Reader, Value
+from ablation.dialects import recognise
+from ablation.dialects.reader import DEFAULT, DERIVED, Refusal, Stranger, Value
+from ablation.dialects.vocabulary import default_of
 from ablation.documents.entries import load_entries
-from ablation.errors import UserError
-from ablation.settings.catalogue import NO_OP, SETTINGS, acts_on, in_arm
+from ablation.errors import raise_all
+from ablation.settings.catalogue import NO_OP, OTHER, SETTINGS, UNTRAINED, acts_on, in_arm
 
 NOT_SET = "not set"
 
@@ -28,6 +29,13 @@ class Configuration:
         unknown: Keys that nothing reads, or that no run acts upon: {"key", "file", "line",
             "value", "note"}; the note says what runs do instead, None where nothing reads it.
         files: The file and those that it includes.
+        refusals: What no run can start with.
+        strangers: Keys that the dialect's trainer does not have.
+        without_effect: Keys that change nothing that is trained, with the reason.
+        speaks_for: The keys that speak for the dialect, as no other has them.
+        repeated: Keys that stand twice, with the lines of the first and of the last, which counts.
+        counting: How the trainer counts steps, where not as Trainer does.
+        assumed: What is computed with in place of each value that cannot be read.
     """
 
     file: str
@@ -35,6 +43,27 @@ class Configuration:
     settings: dict[str, Value]
     unknown: list[dict]
     files: tuple[str, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    strangers: tuple[Stranger, ...] = ()
+    without_effect: Mapping[str, str] = field(default_factory=dict)
+    speaks_for: tuple[str, ...] = ()
+    repeated: tuple[tuple[str, int, int], ...] = ()
+    counting: Mapping[str, object] = field(default_factory=dict)
+    assumed: Mapping[str, Value] = field(default_factory=dict)
+
+    @property
+    def readable(self) -> dict[str, Value]:
+        """The settings with what is assumed in place of values that cannot be read."""
+        return {**self.settings, **self.assumed}
+
+    @property
+    def kind(self) -> dict[str, str | None]:
+        """What is trained (`method`: "lora", "full", ...), and to what end (`objective`)."""
+        said = {name: self.settings.get(f"training.{name}") for name in ("method", "objective")}
+        found = {name: None if value is None else value.value for name, value in said.items()}
+        enabled = self.settings.get("lora.enable")
+        full = enabled is not None and enabled.value is False
+        return {**found, "method": found["method"] or ("full" if full else "lora")}
 
     def as_json(self) -> dict:
         """The configuration as it is written to resolved/*.json."""
@@ -43,7 +72,12 @@ class Configuration:
             "files": list(self.files),
             "dialect": self.dialect,
             "settings": {name: value.as_json() for name, value in self.settings.items()},
+            "kind": self.kind,
+            "speaks_for": list(self.speaks_for),
             "unknown": self.unknown,
+            "refusals": [refusal.as_json() for refusal in self.refusals],
+            "strangers": [asdict(stranger) for stranger in self.strangers],
+            "without_effect": dict(self.without_effect),
         }
 
 
@@ -107,26 +141,51 @@ def resolve_file(
         world_size: How many devices it trains on where the file does not say.
 
     Raises:
-        UserError: the file cannot be read, or has a value that a setting cannot have.
+        UserError: the file cannot be read, or no dialect accounts for its keys.
     """
     root = load_entries(path)
-    if dialect is not None and dialect not in DIALECTS:
-        raise UserError("there is no such dialect", found=dialect, allowed=list(DIALECTS))
-    module = DIALECTS[dialect] if dialect else recognise(root, str(path))
-    reader = Reader(root, str(path))
-    module.read(reader)
-    settings = reader.merged()
+    found = recognise(root, str(path), dialect)
+    reader, module = found.reader, found.module
+    reader.other(found.vocabulary)
+    written = reader.merged()
+    settings = {name: value for name, value in written.items() if not value.unreadable}
     for source, defaults in module.DEFAULTS:
         for name, value in defaults.items():
             settings.setdefault(name, Value(value, DEFAULT, key=source))
     derive(settings, reader.automatic, architecture, world_size)
+    full = settings.get("lora.enable")
+    if full is not None and full.value is False:
+        settings = {n: v for n, v in settings.items() if not _of_adapter(n)}
+    unread = {name: value for name, value in written.items() if value.unreadable}
+    assumed = {name: settings[name] for name in unread if name in settings}
+    settings |= unread
     return Configuration(
         str(path),
         module.NAME,
         dict(sorted(settings.items())),
         reader.unknown(),
         (str(path), *reader.included),
+        tuple(reader.refusals),
+        found.strangers,
+        reader.without_effect,
+        found.speaks_for,
+        root.repeated,
+        reader.counting,
+        assumed,
     )
+
+
+def require_runnable(*sides: Configuration) -> None:
+    """Raise everything with which no run can start.
+
+    Raises:
+        UserError: a library refuses a file, a value cannot be read, or no run here can do it.
+    """
+    raise_all(refusal.error() for side in sides for refusal in side.refusals)
+
+
+def _of_adapter(name: str) -> bool:
+    return name.startswith("lora.") and name != "lora.enable"
 
 
 def resolve_pair(
@@ -155,10 +214,25 @@ def resolve_pair(
             sides[index] = replace(side, settings={**side.settings, "world_size": devices})
     filled = fill_unsaid(sides[0].settings, sides[1].settings)
     first, second = (
-        replace(side, settings=dict(sorted(settings.items())))
-        for side, settings in zip(sides, filled, strict=True)
+        replace(side, settings=dict(sorted({**_trainers_own(side, other), **settings}.items())))
+        for side, other, settings in zip(sides, sides[::-1], filled, strict=True)
     )
     return first, second
+
+
+def _trainers_own(side: Configuration, other: Configuration) -> dict[str, Value]:
+    """The trainer's own values for keys that only the other side writes and no arm has."""
+    missing = [
+        name
+        for name in other.settings
+        if name not in side.settings and (name in UNTRAINED or name.startswith(OTHER))
+    ]
+    found = {}
+    for name in missing:
+        own = default_of(side.dialect, name.removeprefix(OTHER))
+        if own is not None:
+            found[name] = Value(own.value, DEFAULT, key=own.library)
+    return found
 
 
 def find_differences(current: Configuration, backup: Configuration) -> list[Difference]:
@@ -170,7 +244,9 @@ def find_differences(current: Configuration, backup: Configuration) -> list[Diff
     return [
         replace(pair, no_effect=has_no_effect(pair.setting, current.settings, backup.settings))
         for pair in _pairs(current, backup)
-        if pair.current.value != pair.backup.value and not _one_is_silent(pair)
+        if pair.current.value != pair.backup.value
+        and not _one_is_silent(pair)
+        and not _both_harmless(pair)
     ]
 
 
@@ -186,6 +262,12 @@ def _pairs(current: Configuration, backup: Configuration) -> list[Difference]:
         Difference(name, current.settings.get(name, missing), backup.settings.get(name, missing))
         for name in names
     ]
+
+
+def _both_harmless(pair: Difference) -> bool:
+    known = UNTRAINED.get(pair.setting)
+    values = (pair.current.value, pair.backup.value)
+    return known is not None and all(map(known.is_harmless, values))
 
 
 def _one_is_silent(pair: Difference) -> bool:

@@ -1,13 +1,16 @@
 """The dialects a configuration may be written in, and how one is recognised.
 
-A dialect is a module with `NAME`, `SIGNATURE` (keys of which each one gives it away), `DEFAULTS`
-(what an absent key means there, by the library that decides), `read`, and `KEYS`: the way back into
-a user's file, made of the tables that `read` goes through. The flat Trainer arguments come last:
-the other dialects contain them.
+A dialect is a module with `NAME`, `DEFAULTS` (what an absent key means there, by the library that
+decides), `read`, which takes what it knows and leaves the rest, and `KEYS`: the way back into a
+user's file, made of the tables that `read` goes through. It may have `NO_EFFECT` (keys that change
+nothing that is trained, by reason) and `REFUSES_STRANGERS` (whether its trainer stops at a key that
+it does not know).
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from types import ModuleType
 
 from ablation.dialects import (
@@ -18,53 +21,171 @@ from ablation.dialects import (
     kedro,
     llama_factory,
     trl,
+    vocabulary,
 )
+from ablation.dialects.others import name_of
+from ablation.dialects.reader import Reader, Stranger
 from ablation.documents.entries import Entry
 from ablation.errors import UserError
+from ablation.settings.catalogue import OTHER
 
+# Of dialects that account for the same keys the first is meant: a key of its own would say more.
 DIALECTS: dict[str, ModuleType] = {
     module.NAME: module
     for module in (
+        hf_trainer,
         kedro,
         deepspeed_native,
+        deepspeed_json,
+        trl,
         llama_factory,
         axolotl,
-        trl,
-        deepspeed_json,
-        hf_trainer,
     )
 }
 
 
-def recognise(root: Entry, file: str) -> ModuleType:
-    """The dialect whose keys the file has.
+@dataclass(frozen=True, kw_only=True)
+class Recognised:
+    """A file as its dialect reads it.
+
+    Attributes:
+        module: The dialect.
+        reader: The file, read.
+        accounted: The keys that the dialect accounts for.
+        own: How many of its top-level keys its trainer's own classes have.
+        speaks_for: Those of them that the next best dialect does not have.
+    """
+
+    module: ModuleType
+    reader: Reader
+    accounted: frozenset[str]
+    own: int = 0
+    speaks_for: tuple[str, ...] = ()
+
+    @property
+    def vocabulary(self) -> Collection[str]:
+        """The top-level keys that its trainer knows."""
+        return vocabulary.keys_of(self.module.NAME)
+
+    @property
+    def strangers(self) -> tuple[Stranger, ...]:
+        """The top-level keys that its trainer does not know, where its keys are known."""
+        return tuple(self._strangers()) if self.vocabulary else ()
+
+    def _strangers(self) -> Iterator[Stranger]:
+        name = self.module.NAME
+        for found in self.reader.settings:
+            if not found.startswith(OTHER):
+                continue
+            key = found.removeprefix(OTHER)
+            if key.split(".")[0] in self.vocabulary:
+                continue
+            value = self.reader.settings[found][0]
+            yield Stranger(
+                key=key,
+                file=value.file,
+                line=value.line,
+                value=value.value,
+                nearest=vocabulary.nearest(key, name),
+                trains=vocabulary.trains(key),
+                refused=getattr(self.module, "REFUSES_STRANGERS", False),
+            )
+
+
+def recognise(root: Entry, file: str, dialect: str | None = None) -> Recognised:
+    """The file as the dialect reads it that accounts for the most of its keys.
+
+    Args:
+        root: The file.
+        file: Its name.
+        dialect: The dialect that the user names; recognised where None.
 
     Raises:
-        UserError: no dialect's keys are there, or those of several.
+        UserError: no dialect accounts for its keys, or two do so equally well.
     """
-    fitting = {
-        name: keys
-        for name, module in DIALECTS.items()
-        if (keys := [key for key in module.SIGNATURE if root.at(key) is not None])
-    }
-    if len(fitting) > 1:
-        fitting.pop(hf_trainer.NAME, None)
-    if len(fitting) == 1:
-        return DIALECTS[next(iter(fitting))]
-    if fitting:
+    if dialect is not None:
+        if dialect not in DIALECTS:
+            raise UserError("there is no such dialect", found=dialect, allowed=list(DIALECTS))
+        return _read(DIALECTS[dialect], root, file)
+    found = [_read(module, _copy(root), file) for module in DIALECTS.values()]
+    best, *others = sorted(found, key=lambda one: (-len(one.accounted), -one.own))
+    places = {(entry.line, entry.column) for _, entry in root.leaves()}
+    read = {(entry.line, entry.column) for key, entry in root.leaves() if key in best.accounted}
+    if (foreign := name_of(root, best.module.NAME)) and 2 * len(read) < len(places):
         raise UserError(
-            "several dialects have the keys of this configuration",
+            f"{foreign}: it cannot be explained",
             file=file,
-            line=min(root.at(keys[0]).key_line for keys in fitting.values()),
-            found="; ".join(f"{keys[0]} of {name}" for name, keys in fitting.items()),
-            allowed=f"one dialect: name it in study.yaml ({', '.join(fitting)})",
-            write=f"dialects: {{current: {next(iter(fitting))}}}",
+            line=1,
+            found=_top(root),
+            allowed=f"a training configuration of {', '.join(DIALECTS)}",
         )
-    keys = ", ".join(list(root.value)[:8]) or "none"
-    raise UserError(
-        "no dialect recognises this configuration",
-        file=file,
-        line=1,
-        found=f"top-level keys {keys}",
-        allowed=[f"{m.NAME} (has {' or '.join(m.SIGNATURE[:3])})" for m in DIALECTS.values()],
+    if not best.accounted:
+        raise UserError(
+            "no dialect recognises this configuration",
+            file=file,
+            line=1,
+            found=_top(root),
+            allowed=f"keys of {', '.join(DIALECTS)}",
+        )
+    for other in others:
+        if _near(best, other):
+            raise _tie(best, other, root, file)
+    speaks = best.accounted - others[0].accounted
+    own = tuple(key for key, _ in root.leaves() if key in speaks)
+    return Recognised(
+        module=best.module, reader=best.reader, accounted=best.accounted, speaks_for=own
     )
+
+
+def _copy(entry: Entry) -> Entry:
+    """An entry into which files can be included without touching the first."""
+    if not isinstance(entry.value, dict):
+        return entry
+    return replace(entry, value={key: _copy(below) for key, below in entry.value.items()})
+
+
+def _read(module: ModuleType, root: Entry, file: str) -> Recognised:
+    keys = [key for key, _ in root.leaves()]
+    reader = Reader(root, file)
+    try:
+        module.read(reader)
+    except UserError as error:  # what a dialect cannot go on without
+        reader.stop(error)
+    reader.idle(getattr(module, "NO_EFFECT", {}))
+    known = vocabulary.keys_of(module.NAME)
+    accounted = frozenset(
+        key
+        for key in keys
+        if (key in reader.read_keys or key.split(".")[0] in known) and key not in reader.doubted
+    )
+    own = sum(1 for key in root.value if key in known and key not in reader.doubted)
+    return Recognised(module=module, reader=reader, accounted=accounted, own=own)
+
+
+def _near(best: Recognised, other: Recognised) -> bool:
+    """Whether about as many keys speak for another dialect: each has some the other lacks."""
+    ahead, behind = best.accounted - other.accounted, other.accounted - best.accounted
+    return bool(behind) and len(ahead) < 2 * len(behind)
+
+
+def _tie(best: Recognised, other: Recognised, root: Entry, file: str) -> UserError:
+    pairs: Mapping[str, frozenset[str]] = {
+        best.module.NAME: best.accounted - other.accounted,
+        other.module.NAME: other.accounted - best.accounted,
+    }
+    lines = {name: sorted(root.at(key).key_line for key in keys) for name, keys in pairs.items()}
+    shown = {name: sorted(keys)[:3] for name, keys in pairs.items()}
+    names = " or ".join(pairs)
+    return UserError(
+        f"this may be {names}: about as many keys speak for each",
+        file=file,
+        line=min(line for found in lines.values() for line in found),
+        found="; ".join(f"{', '.join(keys)} of {name}" for name, keys in shown.items()),
+        allowed=f"one of them: --dialect current={best.module.NAME} (or backup=…) for two files, "
+        "`dialects:` in study.yaml",
+        write=f"dialects: {{current: {best.module.NAME}}}",
+    )
+
+
+def _top(root: Entry) -> str:
+    return f"top-level keys {', '.join(list(root.value)[:8]) or 'none'}"

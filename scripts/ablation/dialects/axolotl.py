@@ -2,23 +2,15 @@
 
 Its own: one epoch, a cosine schedule, micro-batches of one row, bf16 where the GPU has it, rows
 beyond `sequence_len` dropped rather than cut, and a warmup of 3 % of all steps but at most 100.
-The number of steps depends on the data, so that cap is applied only where `max_steps` says how
-many there are; otherwise the warmup is 3 % of all steps, and a note says so. Its ratios round down
-where the Trainer's round up. Refused: full fine-tuning, schedules and optimizers that do not exist
-here, and files that axolotl itself refuses (no `learning_rate`, no `lora_r`).
+Its ratios round down where the Trainer's round up, and its steps are those of all epochs at once.
+Names of Trainer's arguments that axolotl has not are passed over, as axolotl does.
 Read in axolotl 0.19.0.
 """
 
 from __future__ import annotations
 
-from ablation.dialects import defaults
-from ablation.dialects.blocks import (
-    check_ratio,
-    read_lora_keys,
-    read_model,
-    read_optim,
-    read_trainer,
-)
+from ablation.dialects import defaults, vocabulary
+from ablation.dialects.blocks import read_lora_keys, read_model, read_optim, read_trainer
 from ablation.dialects.keys import (
     Key,
     Keys,
@@ -31,11 +23,10 @@ from ablation.dialects.keys import (
     under,
 )
 from ablation.dialects.reader import Reader
-from ablation.errors import UserError
-from ablation.settings.catalogue import HF_SCHEDULERS, words
+from ablation.settings.catalogue import words
 
 NAME = "axolotl"
-SIGNATURE = ("base_model", "micro_batch_size", "sequence_len", "lora_target_linear")
+LIBRARY = vocabulary.library_of(NAME)
 DEFAULTS = (
     (defaults.AXOLOTL, defaults.AXOLOTL_DEFAULTS),
     (defaults.TRAINER, defaults.TRAINER_DEFAULTS),
@@ -67,35 +58,85 @@ _RENAMED = {
     "sequence_len": "max_length",
     "eval_batch_size": "per_device_eval_batch_size",
 }
-_READ_HERE = ("bf16", "fp16", "gradient_checkpointing", "warmup_steps", "warmup_ratio", "optim")
-_UNTRAINED = words(
-    "datasets sample_packing batch_flattening train_on_inputs chat_template "
-    "loraplus_lr_ratio loraplus_lr_embedding embedding_lr embedding_lr_scale lr_groups gptq "
-    "early_stopping_patience curriculum_sampling flash_attention xformers_attention sdp_attention "
-    "adam_beta3 adam_epsilon2 fsdp_version max_samples fp8"
+_OF_ADAPTER = words("lora_target_modules lora_target_linear loraplus_lr_ratio lora_model_dir")
+_READ_HERE = words(
+    "bf16 fp16 gradient_checkpointing warmup_steps warmup_ratio optim sample_packing "
+    "eval_sample_packing adapter attn_implementation xformers_attention flash_attention "
+    "sdp_attention early_stopping_patience load_best_model_at_end"
 )
-_IGNORED = words(
-    "model_type tokenizer_type base_model_config tokenizer_config strict dataset_prepared_path "
-    "shuffle_merged_datasets dataset_processes dataset_num_proc test_datasets special_tokens "
-    "tokens wandb_project wandb_entity wandb_watch wandb_name wandb_run_id wandb_log_model "
-    "use_wandb mlflow_tracking_uri mlflow_experiment_name use_mlflow use_tensorboard "
-    "evals_per_epoch saves_per_epoch eval_table_size eval_max_new_tokens "
-    "auto_resume_from_checkpoints lora_model_dir eval_sample_packing lora_on_cpu gc_steps "
-    "loss_watchdog_threshold loss_watchdog_patience"
+# Names of Trainer's arguments that mean nothing here.
+_NOT_HERE = tuple(
+    name for name in vocabulary.keys_of("hf_trainer") if name not in vocabulary.keys_of(NAME)
 )
-_WARMUP_SHARE, _WARMUP_CAP = 0.03, 100
+NO_EFFECT = {
+    "says what is logged and watched": words(
+        "wandb_project wandb_entity wandb_watch wandb_name wandb_run_id wandb_log_model wandb_mode "
+        "use_wandb mlflow_tracking_uri mlflow_experiment_name mlflow_run_name use_mlflow "
+        "hf_mlflow_log_artifacts use_tensorboard use_trackio trackio_project_name trackio_run_name "
+        "use_comet comet_api_key comet_experiment_config comet_experiment_key comet_mode "
+        "comet_online comet_project_name comet_workspace use_otel_metrics otel_metrics_host "
+        "otel_metrics_port include_tkps profiler_steps profiler_steps_start generate_samples "
+        "num_generation_samples generation_max_new_tokens generation_temperature "
+        "generation_top_p generation_top_k generation_do_sample generation_prompt_ratio"
+    ),
+    "says what is evaluated beside the loss": words(
+        "evals_per_epoch eval_table_size eval_max_new_tokens do_bench_eval bench_dataset "
+        "bench_split do_causal_lm_eval eval_causal_lm_metrics"
+    ),
+    "says what is saved and where": words(
+        "saves_per_epoch auto_resume_from_checkpoints save_first_step dataset_prepared_path "
+        "push_dataset_to_hub hf_use_auth_token dynamic_checkpoint num_dataset_shards_to_save "
+        "tokenizer_save_jinja_files axolotl_config_path"
+    ),
+    "says how rows are prepared, not which": words(
+        "dataset_processes dataset_num_proc dataset_keep_in_memory skip_prepare_dataset "
+        "is_preprocess preprocess_iterable sample_packing_mp_start_method total_num_tokens "
+        "total_supervised_tokens"
+    ),
+    "only for inference and merging": words(
+        "merge_lora merge_method gradio_title gradio_share gradio_server_name gradio_server_port "
+        "gradio_max_new_tokens gradio_temperature lora_on_cpu vllm"
+    ),
+    "only frees or places memory": words(
+        "gc_steps gc_collect_steps max_memory gpu_memory_limit low_cpu_mem_usage device device_map "
+        "ddp world_size use_ray ray_run_name ray_num_workers resources_per_worker "
+        "experimental_skip_move_to_device qlora_sharded_model_loading"
+    ),
+    "stops a run, and changes none that is not stopped": words(
+        "loss_watchdog_threshold loss_watchdog_patience strict"
+    ),
+    "tells what the base model is, as its own files do": words(
+        "is_falcon_derived_model is_llama_derived_model is_mistral_derived_model "
+        "is_qwen_derived_model base_model_config tokenizer_config"
+    ),
+}
+# Attention by the old switches, in the order in which axolotl asks them.
+_ATTENTION = {
+    "xformers_attention": "xformers",
+    "sage_attention": "sage",
+    "flex_attention": "flex_attention",
+    "flash_attention": "flash_attention_2",
+    "sdp_attention": "sdpa",
+    "eager_attention": "eager",
+}
+_WARMUP_SHARE = 0.03
+WARMUP_LIMIT = 100  # of steps, where no warmup is written
 
 
 def read(reader: Reader) -> None:
     """Read the whole file into the reader's settings."""
     reader.null_is_absent = True
-    _refuse(reader)
-    read_trainer(reader, "", skip=_READ_HERE)
+    _read_kind(reader)
+    read_trainer(reader, "", skip=(*_READ_HERE, *_NOT_HERE))
     for key, setting in _RENAMED.items():
         reader.take(key, setting)
     read_model(reader, name_key="base_model")
-    read_lora_keys(reader, _LORA)
-    _read_targets(reader)
+    reader.untrained("revision_of_model", "model_revision")
+    if _has_adapter(reader):
+        read_lora_keys(reader, _LORA)
+        _read_targets(reader)
+    else:
+        reader.doubt("no adapter is trained", (*_LORA, *_OF_ADAPTER))
     _read_accumulation(reader)
     if reader.root.at("optimizer") is not None:
         read_optim(reader, "optimizer")
@@ -103,40 +144,96 @@ def read(reader: Reader) -> None:
     _read_warmup(reader)
     _read_precision(reader)
     _read_memory(reader)
-    if reader.raw("pad_to_sequence_len") is True:
-        reader.take("pad_to_sequence_len", "padding", lambda value: "max_length")
-    reader.take("excess_length_strategy", "excess_length_strategy")
-    for key in _UNTRAINED:
-        reader.untrained(key)
-    reader.ignore(*_IGNORED)
+    _read_attention(reader)
+    _read_data(reader)
+    _read_selection(reader)
+    _refuse(reader)
+
+
+def _has_adapter(reader: Reader) -> bool:
+    return reader.raw("adapter") in ("lora", "qlora")
+
+
+def _is_set(reader: Reader, key: str) -> bool:
+    return bool(reader.raw(key))
+
+
+def _read_kind(reader: Reader) -> None:
+    """What is trained, and to what end."""
+    if not _is_set(reader, "adapter"):
+        key = "unfrozen_parameters" if _is_set(reader, "unfrozen_parameters") else "adapter"
+        reader.derive("lora.enable", False, key, "no adapter: the model's own weights are trained")
+        if key == "unfrozen_parameters":
+            reader.derive("training.method", "freeze", key, "only these weights are trained")
+    else:
+        reader.untrained("adapter", "training.method")
+    objectives = (
+        ("rl", lambda value: value),
+        ("reward_model", lambda value: "reward"),
+        ("process_reward_model", lambda value: "process_reward"),
+        ("pretraining_dataset", lambda value: "pt"),
+    )
+    for key, name in objectives:
+        if _is_set(reader, key):
+            reader.derive("training.objective", name(reader.raw(key)), key, "the kind of training")
+    reader.derive("training.objective", "sft", LIBRARY, "nothing else is asked for")
 
 
 def _refuse(reader: Reader) -> None:
-    adapter = reader.raw("adapter")
-    if adapter not in ("lora", "qlora"):
-        raise _missing(
-            reader, "adapter", "full fine-tuning cannot be run here", "lora | qlora", "lora"
-        )
-    for key, example in (("learning_rate", "2.0e-4"), ("lora_r", "16"), ("lora_alpha", "32")):
-        if reader.raw(key) is None:
-            raise _missing(reader, key, f"axolotl needs `{key}`", "a number", example)
-    if reader.raw("rl"):
-        raise reader.error("rl", "is a kind of training that cannot be run here", "no rl")
-    for key in ("lr_quadratic_warmup", "cosine_constant_lr_ratio", "relora"):
-        if reader.raw(key):
-            raise reader.error(key, "makes a schedule that cannot be run here", HF_SCHEDULERS)
+    """What axolotl's own schema stops at (utils/schemas/validation.py and peft.py)."""
+    if reader.raw("learning_rate") is None:
+        reader.refuse("learning_rate", "learning_rate", LIBRARY, "`learning_rate` is required")
+    asked = {key: reader.raw(key) for key in ("adapter", "load_in_4bit", "load_in_8bit", "gptq")}
+    if not asked["adapter"] and (asked["load_in_4bit"] or asked["load_in_8bit"]):
+        key = "load_in_4bit" if asked["load_in_4bit"] else "load_in_8bit"
+        reason = "load_in_8bit and load_in_4bit are not supported without an adapter"
+        reader.refuse(key, key, LIBRARY, reason, "adapter: lora, or no quantised weights")
+    if asked["adapter"] == "qlora":
+        if asked["load_in_8bit"] or asked["gptq"]:
+            reader.refuse("adapter", None, LIBRARY, "qlora cannot be loaded in 8 bit or GPTQ")
+        elif not asked["load_in_4bit"]:
+            reason = "qlora requires load_in_4bit to be true"
+            reader.refuse("adapter", None, LIBRARY, reason, write="load_in_4bit: true")
+    for key in ("lora_r", "lora_alpha"):
+        if (
+            _has_adapter(reader)
+            and reader.raw(key) is None
+            and not _is_set(reader, "lora_model_dir")
+        ):
+            name = _LORA[key]
+            reader.refuse(
+                "adapter", name, LIBRARY, f"a new adapter needs `{key}`: it has no default"
+            )
+    if _is_set(reader, "warmup_steps") and _is_set(reader, "warmup_ratio"):
+        reason = "warmup_steps and warmup_ratio are mutually exclusive"
+        reader.refuse("warmup_ratio", "warmup_steps", LIBRARY, reason, "one of the two")
+    if _is_set(reader, "gradient_accumulation_steps") and _is_set(reader, "batch_size"):
+        reason = "please set only one of gradient_accumulation_steps or batch_size"
+        reader.refuse("batch_size", "gradient_accumulation_steps", LIBRARY, reason)
+    if _is_set(reader, "test_datasets") and _is_set(reader, "val_set_size"):
+        reason = "non-zero val_set_size should not be used with test_datasets"
+        reader.refuse("val_set_size", "split.val_size", LIBRARY, reason)
+    if _is_set(reader, "sample_packing") and _is_set(reader, "rl"):
+        reason = "`sample_packing: true` does not work with RLHF training"
+        reader.refuse("sample_packing", "packing", LIBRARY, reason)
+    _refuse_evaluation(reader)
 
 
-def _missing(reader: Reader, key: str, problem: str, allowed: str, example: str) -> UserError:
-    entry = reader.root.at(key)
-    return UserError(
-        problem,
-        file=reader.file,
-        line=entry.line if entry else 1,
-        found=f"{key}: {entry.plain() if entry and entry.value is not None else 'not set'}",
-        allowed=allowed,
-        write=f"{key}: {example}",
-    )
+def _refuse_evaluation(reader: Reader) -> None:
+    steps, strategy = reader.raw("eval_steps"), reader.raw("eval_strategy")
+    if steps and strategy and strategy != "steps":
+        reader.refuse("eval_steps", "eval_steps", LIBRARY, "eval_strategy and eval_steps mismatch")
+    nothing = reader.raw("val_set_size") == 0 and not _is_set(reader, "test_datasets")
+    if nothing and (steps or strategy) and strategy != "no":
+        key = "eval_steps" if steps else "eval_strategy"
+        reason = "eval_steps and eval_strategy are not supported with val_set_size == 0"
+        reader.refuse(key, key, LIBRARY, reason, "val_set_size above 0, or no evaluation")
+    for every, other in (("evals_per_epoch", "eval_steps"), ("saves_per_epoch", "save_steps")):
+        if _is_set(reader, every) and _is_set(reader, other):
+            reader.refuse(every, None, LIBRARY, f"{other} and {every} are mutually exclusive")
+    save = reader.raw("save_strategy")
+    if save and _is_set(reader, "save_steps") and save != "steps":
+        reader.refuse("save_steps", "save_steps", LIBRARY, "save_strategy and save_steps mismatch")
 
 
 def _read_targets(reader: Reader) -> None:
@@ -162,63 +259,87 @@ def _read_accumulation(reader: Reader) -> None:
 
 def _read_schedule(reader: Reader) -> None:
     """The schedule; a cosine with a floor is transformers' `cosine_with_min_lr`."""
-    floor = reader.raw("cosine_min_lr_ratio")
+    floor = reader.root.at("cosine_min_lr_ratio")
     kind = reader.raw("lr_scheduler")
-    if kind is not None and kind not in HF_SCHEDULERS:
-        raise reader.error("lr_scheduler", "is a schedule that cannot be run here", HF_SCHEDULERS)
-    if floor and kind in (None, "cosine"):
-        if isinstance(floor, bool) or not isinstance(floor, (int, float)) or not 0 <= floor <= 1:
-            raise reader.error(
-                "cosine_min_lr_ratio", "has a value it cannot have", "a number from 0 to 1"
+    plain = floor.plain() if floor else None
+    if plain and not isinstance(plain, bool) and isinstance(plain, (int, float)):
+        reader.ignore("cosine_min_lr_ratio")
+        if kind in (None, "cosine"):
+            note = "a cosine that ends at cosine_min_lr_ratio"
+            reader.add(
+                "cosine_min_lr_ratio", floor, "lr_scheduler_type", "cosine_with_min_lr", note
             )
-        entry = reader.root.at("cosine_min_lr_ratio")
-        note = "a cosine that ends at cosine_min_lr_ratio"
-        reader.add("cosine_min_lr_ratio", entry, "lr_scheduler_type", "cosine_with_min_lr", note)
-        reader.settings.pop("lr_scheduler_kwargs", None)
-        reader.add(
-            "cosine_min_lr_ratio", entry, "lr_scheduler_kwargs", {"min_lr_rate": float(floor)}, note
-        )
-        return
+            reader.settings.pop("lr_scheduler_kwargs", None)
+            rate = {"min_lr_rate": float(plain)}
+            reader.add("cosine_min_lr_ratio", floor, "lr_scheduler_kwargs", rate, note)
+            return
     reader.take("lr_scheduler", "lr_scheduler_type")
 
 
 def _read_warmup(reader: Reader) -> None:
-    """`warmup_steps`, else `warmup_ratio`, else 3 % of all steps but at most 100; 1 becomes 2."""
+    """`warmup_steps`, else `warmup_ratio`, else 3 % of all steps but at most 100; 1 becomes 2.
+
+    Where `max_steps` is written they are counted of it; axolotl counts of no more steps than the
+    epochs have, which the data alone can tell: `counting` leaves that to the quantities.
+    """
+    reader.counting["by"] = NAME
     steps, ratio = reader.raw("warmup_steps"), reader.raw("warmup_ratio")
-    total = reader.first("max_steps")
-    known = total.value if total and total.value > 0 else None
     if steps is not None:
         note = "axolotl makes 2 of 1" if steps == 1 else None
+        if isinstance(steps, float) and not steps.is_integer():
+            reason = "warmup_steps must be a whole number; a share is warmup_ratio"
+            write = f"warmup_ratio: {steps:g}"
+            reader.refuse("warmup_steps", "warmup_steps", LIBRARY, reason, "a whole number", write)
         reader.take("warmup_steps", "warmup_steps", lambda value: 2 if value == 1 else value, note)
         return
     if ratio is not None:
-        check_ratio(reader, "warmup_ratio")
-        reader.take("warmup_ratio", "warmup_steps", note="a ratio of all steps")
-        share, key = ratio, "warmup_ratio"
-    else:
-        share, key = _WARMUP_SHARE, defaults.AXOLOTL
-    if known:
-        count = int(share * known)
-        count = min(count, _WARMUP_CAP) if ratio is None else count
-        reader.settings.pop("warmup_steps", None)
-        note = f"{share:g} of {known} steps, rounded down" + (
-            ", at most 100" if ratio is None else ""
-        )
-        reader.derive("warmup_steps", float(2 if count == 1 else count), key, note)
-    elif ratio is None:
-        note = "3 % of all steps; axolotl's limit of 100 steps acts beyond 3333 steps"
+        note = "a share of all steps, rounded down"
+        reader.take("warmup_ratio", "warmup_steps", _share, note)
+        written = reader.first("warmup_steps")
+        if written is None or written.unreadable:
+            return
+    share, limit = (_WARMUP_SHARE, WARMUP_LIMIT) if ratio is None else (float(ratio), None)
+    reader.counting |= {"warmup_share": share, "warmup_limit": limit}
+    _count_warmup(reader, share, limit)
+
+
+def _count_warmup(reader: Reader, share: float, limit: int | None) -> None:
+    total = reader.first("max_steps")
+    key = defaults.AXOLOTL if limit else "warmup_ratio"
+    most = f", at most {limit}" if limit else ""
+    if total is None or total.unreadable or total.value <= 0:
+        note = f"{share:.0%} of all steps, rounded down{most}"
         reader.derive("warmup_steps", share, key, note)
+        return
+    count = min(int(share * total.value), limit or total.value)
+    reader.settings.pop("warmup_steps", None)
+    note = f"{share:g} of {total.value} steps, rounded down{most}"
+    reader.derive("warmup_steps", float(2 if count == 1 else count), key, note)
+
+
+def _share(value: object) -> object:
+    """A ratio; one that would be taken for steps is none."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if not number or 0 <= value < 1 else f"{value:g} (a ratio)"
 
 
 def _read_precision(reader: Reader) -> None:
-    """bf16 with `auto` where the GPU has it; the base weights are loaded in the same precision."""
+    """As axolotl settles it in `resolve_dtype` and `_configure_precision_settings`.
+
+    `bf16: auto` is on where the GPU has it, as every recent one; `bfloat16` turns mixed precision
+    on beside `bf16: false`; the base weights are loaded in the same precision, those in 8 bit
+    without bf16 in float16.
+    """
     bf16, fp16 = reader.raw("bf16"), reader.raw("fp16")
+    named = {dtype: reader.raw(dtype) is True for dtype in ("bfloat16", "float16", "float32")}
     if bf16 == "full":
         reader.take("bf16", "model.dtype", lambda value: "bfloat16", "pure bfloat16")
         reader.derive("bf16", False, "bf16", "weights in bfloat16, no mixed precision")
+    elif bf16 is False and named["bfloat16"]:
+        reader.take("bfloat16", "bf16", note="bfloat16 turns it on beside bf16: false")
     elif bf16 not in (None, "auto"):
         reader.take("bf16", "bf16")
-    elif bf16 is None and fp16 is True:
+    elif fp16 is True:
         reader.derive("bf16", False, "fp16", "fp16 is set")
     else:
         key = "bf16" if bf16 == "auto" else defaults.AXOLOTL
@@ -227,17 +348,15 @@ def _read_precision(reader: Reader) -> None:
         reader.derive("fp16", False, "bf16", "bf16 wins over fp16")
     else:
         reader.take("fp16", "fp16")
-    own = {"bfloat16": "bfloat16", "float16": "float16", "float32": "float32"}
-    for key, dtype in own.items():
-        if reader.raw(key) is True:
-            reader.take(key, "model.dtype", lambda value, dtype=dtype: dtype)
-    precision = "float16" if reader.says("fp16", True) else "float32"
-    precision = "bfloat16" if reader.says("bf16", True) else precision
+    half = reader.says("fp16", True) or named["float16"] or reader.raw("load_in_8bit") is True
+    precision = "float16" if half else "float32"
+    if reader.says("bf16", True) or bf16 == "full" or named["bfloat16"]:
+        precision = "bfloat16"
     reader.derive("model.dtype", precision, "bf16", "loaded in the precision of training")
 
 
 def _read_memory(reader: Reader) -> None:
-    """Checkpointing, which may also move what it saves; the loader's workers; validation rows."""
+    """Checkpointing, which may also move what it saves; the loader's workers."""
     if reader.raw("gradient_checkpointing") in ("offload", "offload_disk", "unsloth"):
         reader.untrained("gradient_checkpointing", "gradient_checkpointing_offload")
         reader.take("gradient_checkpointing", "gradient_checkpointing", lambda value: True)
@@ -247,9 +366,81 @@ def _read_memory(reader: Reader) -> None:
     if all(reader.raw(key) is None for key in loader):
         note = "axolotl starts a worker for each GPU where nothing is written; counted as one"
         reader.derive("dataloader_num_workers", 1, defaults.AXOLOTL, note)
+
+
+def _read_attention(reader: Reader) -> None:
+    """The old switches are other names for `attn_implementation`."""
+    for flag, name in _ATTENTION.items():
+        if _is_set(reader, flag):
+            if reader.raw("attn_implementation"):
+                reason = "attn_implementation cannot be combined with the old attention switches"
+                reader.refuse(flag, "attn_implementation", LIBRARY, reason)
+            reader.untrained(flag, "attn_implementation", lambda value, name=name: name)
+    reader.ignore(*_ATTENTION)
+    reader.untrained("attn_implementation")
+
+
+def _read_data(reader: Reader) -> None:
+    """Packing, which pads too; rows that are too long; the rows that are held out."""
+    reader.untrained("sample_packing", "packing")
+    reader.untrained("eval_sample_packing", "eval_packing")
+    reader.derive("packing", False, LIBRARY, "axolotl packs where it is told to")
+    pads = reader.raw("pad_to_sequence_len")
+    if pads is not None:
+        reader.take(
+            "pad_to_sequence_len", "padding", lambda value: "max_length" if value else "longest"
+        )
+    for key in ("sample_packing", "reward_model"):
+        if pads is None and _is_set(reader, key):
+            reader.derive("padding", "max_length", key, f"{key} pads to sequence_len")
+    reader.take("excess_length_strategy", "excess_length_strategy")
     size = reader.root.at("val_set_size")
-    if size is not None and not (isinstance(size.plain(), (int, float)) and size.plain() >= 1):
+    plain = size.plain() if size else None
+    if isinstance(plain, (int, float)) and not isinstance(plain, bool) and plain >= 1:
+        reader.untrained("val_set_size", "split.val_rows")
+    else:
         reader.take("val_set_size", "split.val_size")
+    reader.derive("split.val_size", 0.0, LIBRARY, "axolotl holds nothing out unless told")
+
+
+def _read_selection(reader: Reader) -> None:
+    """The best checkpoint is kept where axolotl can: as the expression in core/builders/causal.py.
+
+    Early stopping asks for it as `load_best_model_at_end` does; it needs rows that are held out,
+    and evaluations that fall on the steps at which is saved.
+    """
+    reader.untrained("early_stopping_patience")
+    patience = reader.raw("early_stopping_patience")
+    asked = reader.raw("load_best_model_at_end") or patience
+    key = (
+        "load_best_model_at_end"
+        if reader.raw("load_best_model_at_end")
+        else "early_stopping_patience"
+    )
+    reader.settings.pop("load_best_model_at_end", None)
+    if not asked:
+        return
+    save, evaluate = _every(reader, "save"), _every(reader, "eval")
+    held_out = _is_set(reader, "val_set_size") != _is_set(reader, "test_datasets")
+    falls = bool(save and evaluate) and abs(save % evaluate) < 1e-12
+    note = "kept: rows are held out, and each save falls on an evaluation"
+    if not (held_out and falls):
+        why = "no rows are held out" if not held_out else "saves do not fall on evaluations"
+        note = f"axolotl keeps the last weights without a word: {why}"
+    reader.derive("load_best_model_at_end", bool(held_out and falls), key, note)
+
+
+def _every(reader: Reader, what: str) -> float | None:
+    """After how many steps, or what share of all, axolotl saves or evaluates; None: otherwise."""
+    steps, per_epoch = reader.raw(f"{what}_steps"), reader.raw(f"{what}s_per_epoch")
+    if isinstance(steps, (int, float)) and steps:
+        return float(steps)
+    epochs = reader.first("num_train_epochs")
+    count = epochs.value if epochs and not epochs.unreadable else 1.0
+    if isinstance(per_epoch, (int, float)) and per_epoch:
+        share = 1.0 / (per_epoch * count)
+        return share if share < 1 else None
+    return None
 
 
 def _pads_to_the_limit(value: object, settings: Settings) -> object:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ablation.dialects.defaults import DEEPSPEED_UNSAID
 from ablation.documents.entries import Entry, load_entries
 from ablation.errors import UserError, shorten
-from ablation.settings.catalogue import SETTINGS, UNTRAINED, Setting, acts_on
+from ablation.settings.catalogue import OTHER, SETTINGS, UNTRAINED, Setting, acts_on
 
 HIDDEN = "(hidden)"
 EXPLICIT = "explicit"
@@ -43,6 +43,7 @@ class Value:
         note: What a reader should know about how it was read.
         also: Further places that say the same: (key, line, file).
         wins: Whether it stands in a block that overrules others without an error.
+        unreadable: Whether it is shown as it is written because the setting cannot have it.
     """
 
     value: object
@@ -53,6 +54,7 @@ class Value:
     note: str | None = None
     also: tuple[tuple[str, int, str | None], ...] = ()
     wins: bool = False
+    unreadable: bool = False
 
     def as_json(self) -> dict:
         """The value as it is written to resolved/*.json."""
@@ -65,6 +67,76 @@ class Value:
             "note": self.note,
             "also": [{"key": key, "line": line, "file": file} for key, line, file in self.also],
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Something in a file with which no run can start; explaining goes on without it.
+
+    Attributes:
+        kind: "library" (the source's own library refuses it), "value" (a value that the setting
+            cannot have), "template" (a value that is filled in from elsewhere), "missing_file"
+            or "here" (no run of this project can do it).
+        key: The key as the file has it.
+        setting: The canonical name; None where none stands for the key.
+        file: The file.
+        line: The line.
+        found: What stands there.
+        library: Who refuses it.
+        reason: Why, in a sentence or in the library's words.
+        allowed: What may stand there.
+        write: The line to write instead.
+    """
+
+    kind: str
+    key: str
+    setting: str | None
+    file: str
+    line: int | None
+    found: str | None
+    library: str | None = None
+    reason: str
+    allowed: str | None = None
+    write: str | None = None
+
+    def as_json(self) -> dict:
+        """The refusal as it is written to resolved/*.json."""
+        return asdict(self)
+
+    def error(self) -> UserError:
+        """The refusal as a user's mistake, for whoever would start a run."""
+        who = f"{self.library} refuses '{self.key}': " if self.library else ""
+        return UserError(
+            f"{who}{self.reason}",
+            file=self.file,
+            line=self.line,
+            found=self.found,
+            allowed=self.allowed,
+            write=self.write,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stranger:
+    """A key that the recognised trainer does not have.
+
+    Attributes:
+        key: The key.
+        file: The file.
+        line: The line of its value.
+        value: Its value.
+        nearest: The trainer's own key that is nearest to it; None where none is near.
+        trains: Whether its words are those of training.
+        refused: Whether the trainer refuses a file with such a key; else it passes over it.
+    """
+
+    key: str
+    file: str
+    line: int
+    value: object
+    nearest: str | None
+    trains: bool
+    refused: bool
 
 
 @dataclass
@@ -80,6 +152,14 @@ class Reader:
         automatic: Settings that are left to the library ("auto"), with their places.
         included: The files that were read besides.
         null_is_absent: Whether a null means that the key is not there.
+        refusals: What no run can start with.
+        missing: Keys that name a file which is not there.
+        presets: Values below anchors that nothing repeats.
+        no_blocks: Keys that hold something else than the block that they should.
+        counting: How the trainer counts steps, where not as Trainer does: `by`, its name, and what
+            else that needs.
+        doubted: Keys that do nothing beside the others of the file: they speak against the dialect.
+        without_effect: Keys that change nothing that is trained, with the reason.
     """
 
     root: Entry
@@ -90,6 +170,13 @@ class Reader:
     automatic: dict[str, Value] = field(default_factory=dict)
     included: list[str] = field(default_factory=list)
     null_is_absent: bool = False
+    refusals: list[Refusal] = field(default_factory=list)
+    missing: set[str] = field(default_factory=set)
+    no_blocks: set[str] = field(default_factory=set)
+    counting: dict[str, object] = field(default_factory=dict)
+    doubted: set[str] = field(default_factory=set)
+    presets: list[Value] = field(default_factory=list)
+    without_effect: dict[str, str] = field(default_factory=dict)
 
     def raw(self, key: str) -> object:
         """The plain value at a key, None where it is absent; marks the key as read."""
@@ -100,11 +187,7 @@ class Reader:
         return entry.plain()
 
     def block(self, key: str) -> Entry | None:
-        """The block at a key ("" is the whole file), None where it is absent or null.
-
-        Raises:
-            UserError: something else than a mapping stands there.
-        """
+        """The block at a key ("" is the whole file), None where it is absent, null or no block."""
         entry = self.root.at(key) if key else self.root
         if entry is None:
             return None
@@ -112,8 +195,77 @@ class Reader:
             self._mark(key, entry)
             return None
         if not isinstance(entry.value, dict):
-            raise self.error(key, "is not a block", "a mapping of keys to values")
+            self._mark(key, entry)
+            if key not in self.missing and key not in self.no_blocks:
+                self.no_blocks.add(key)
+                allowed = "a mapping of keys to values"
+                self._refuse_value(key, entry, None, allowed, problem="is not a block")
+            return None
         return entry
+
+    def refuse(
+        self,
+        key: str,
+        setting: str | None,
+        library: str | None,
+        reason: str,
+        allowed: object = None,
+        write: str | None = None,
+    ) -> None:
+        """Record that a library refuses what stands at a key; None is this project itself."""
+        entry = self.root.at(key)
+        self.refusals.append(
+            Refusal(
+                kind="library" if library else "here",
+                key=key,
+                setting=setting,
+                file=entry.file if entry else self.file,
+                line=entry.line if entry else None,
+                found=_shown(entry) if entry else None,
+                library=library,
+                reason=reason,
+                allowed=_listed(allowed),
+                write=write,
+            )
+        )
+
+    def stop(self, error: UserError) -> None:
+        """Record a mistake after which nothing more was read."""
+        self.refusals.append(
+            Refusal(
+                kind="value",
+                key="",
+                setting=None,
+                file=error.file or self.file,
+                line=error.line,
+                found=None if error.found is None else shorten(error.found),
+                reason=error.problem,
+                allowed=_listed(error.allowed),
+                write=error.write,
+            )
+        )
+
+    def _refuse_value(
+        self,
+        key: str,
+        entry: Entry,
+        setting: str | None,
+        allowed: object,
+        problem: str = "has a value it cannot have",
+    ) -> None:
+        template = isinstance(entry.value, str) and bool(_TEMPLATE.search(entry.value))
+        self.refusals.append(
+            Refusal(
+                kind="template" if template else "value",
+                key=key,
+                setting=setting,
+                file=entry.file,
+                line=entry.line,
+                found=_shown(entry),
+                reason=f"'{key}' is filled in from elsewhere" if template else f"'{key}' {problem}",
+                allowed=_listed(allowed),
+            )
+        )
 
     def error(self, key: str, problem: str, allowed: object, write: str | None = None) -> UserError:
         """The complaint about the value at a key, with its place."""
@@ -143,7 +295,11 @@ class Reader:
         plain = entry.plain()
         if plain is None and self.null_is_absent:
             return
-        if plain == "auto" and setting != "model.dtype":
+        if plain == "auto" and setting == "model.dtype":
+            auto = Value("auto", EXPLICIT, entry.file, entry.line, key)
+            self.settings.setdefault(setting, []).append(auto)
+            return
+        if plain == "auto":
             self.automatic.setdefault(
                 setting, Value(None, DERIVED, entry.file, entry.line, key, "auto")
             )
@@ -159,12 +315,18 @@ class Reader:
         note: str | None = None,
         wins: bool = False,
     ) -> None:
-        """Record a value for `setting`, checked against what the setting allows."""
-        value = self.check(key, entry, SETTINGS.get(setting) or _OTHERS.get(setting), value)
+        """Record a value for `setting`; one that the setting cannot have stays as it is written."""
+        unreadable = False
+        try:
+            value = self.check(key, entry, SETTINGS.get(setting) or _OTHERS.get(setting), value)
+        except UserError as error:
+            unreadable, value = True, entry.plain()
+            self._refuse_value(key, entry, setting, error.allowed)
         if entry.read_as_number and note is None:
             note = f"YAML 1.1 reads {entry.text} as text; it is read as the number it is"
         value = HIDDEN if _SECRET.search(key) and isinstance(value, str) else value
-        found = Value(value, EXPLICIT, entry.file, entry.line, key, note, wins=wins)
+        place = (entry.file, entry.line, key, note)
+        found = Value(value, EXPLICIT, *place, wins=wins, unreadable=unreadable)
         self.settings.setdefault(setting, []).append(found)
 
     def check(self, key: str, entry: Entry, setting: Setting | None, value: object) -> object:
@@ -201,26 +363,67 @@ class Reader:
         entry = self.root.at(key)
         if entry is None:
             return
-        if key in self.untrained_keys:
-            return
         name = name or key.rsplit(".", 1)[-1]
+        if any(found.key == key for found in self.settings.get(name, ())):
+            return
         known = UNTRAINED[name]
         self._mark(key, entry)
         plain = entry.plain()
+        if plain is None and self.null_is_absent:
+            return
         value = convert(plain) if convert else plain
         if isinstance(value, dict) and value.get("enabled") is False:
-            return
-        if value is None or any(value == h and type(value) is type(h) for h in known.harmless):
-            return
-        self.untrained_keys[key] = known.note
-        self.add(key, entry, name, value, known.note)
+            value = False
+        note = None if known.is_harmless(value) else known.note
+        if note is not None:
+            self.untrained_keys[key] = note
+        self.add(key, entry, name, value, note)
+
+    def other(self, vocabulary: Collection[str] = ()) -> None:
+        """Read what is left: known keys that no run acts upon, then every leaf as it stands.
+
+        Args:
+            vocabulary: The trainer's own keys; other ones are not read as what they are called.
+        """
+        for key in list(self.root.value):
+            if key in UNTRAINED and key in vocabulary and key not in self.read_keys:
+                self.untrained(key)
+        used = {_place(entry) for key, entry in self.root.leaves() if key in self.read_keys}
+        for key, entry in self.root.leaves():
+            if key in self.read_keys or _place(entry) in used:
+                continue
+            if self._in_preset(key):
+                preset = Value(entry.plain(), EXPLICIT, entry.file, entry.line, key)
+                self.presets.append(preset)
+                self.without_effect[key] = "a preset that no other place of the file uses"
+            else:
+                self.add(key, entry, f"{OTHER}{key}", entry.plain())
+
+    def _in_preset(self, key: str) -> bool:
+        """Whether a key stands below an anchor of the top level that nothing repeats."""
+        block = self.root.value.get(key.split(".")[0])
+        return block is not None and block.anchored and isinstance(block.value, dict)
 
     def ignore(self, *keys: str) -> None:
-        """Mark keys (and what is below them) as known and without meaning for a comparison."""
+        """Mark keys (and what is below them) as read: what they mean stands in another setting."""
         for key in keys:
             entry = self.root.at(key)
             if entry is not None:
                 self._mark(key, entry)
+
+    def idle(self, table: Mapping[str, Collection[str]]) -> None:
+        """Mark keys that change nothing that is trained: reason to keys."""
+        for reason, keys in table.items():
+            for key in keys:
+                if self.root.at(key) is not None and key not in self.read_keys:
+                    self.ignore(key)
+                    self.without_effect[key] = reason
+
+    def doubt(self, reason: str, keys: Collection[str]) -> None:
+        """Mark keys that the trainer passes over for what the rest of the file says."""
+        there = [key for key in keys if self.root.at(key) is not None]
+        self.idle({reason: there})
+        self.doubted.update(there)
 
     def keep(self, key: str, name: str) -> None:
         """Record every leaf at or below `key` under `name` as it stands: listed, not trained."""
@@ -238,31 +441,49 @@ class Reader:
     def include(self, key: str) -> None:
         """Put the file that the value at `key` names in its place; a mapping stays as it is.
 
-        The file is looked for beside this one: first the path as it stands, then its last part.
-
-        Raises:
-            UserError: there is no such file, or it cannot be read.
+        Trainers open such a path as it stands, so from the folder that they are started in. It is
+        looked for there, then from the root of the file's repository, then beside the file. One
+        that is not found, or is none, is refused, and what it would say is not known.
         """
         entry = self.root.at(key)
         if entry is None or not isinstance(entry.value, str):
             return
-        folder = Path(self.file).parent
-        named = Path(entry.value)
-        candidates = [folder / named, folder / named.name]
-        found = next((path for path in candidates if _is_file(path)), None)
+        self._mark(key, entry)
+        found = next((path for path in _candidates(self.file, entry.value) if _is_file(path)), None)
         if found is None:
-            beside = sorted(p.name for p in folder.iterdir() if p.suffix in _SUFFIXES)
-            beside = [name for name in beside if name != Path(self.file).name]
-            raise self.error(
-                key,
-                "names a file that does not exist",
-                f"a file beside this one: {', '.join(beside) or 'there is none'}",
-                f"{key.rsplit('.', 1)[-1]}: {beside[0]}" if beside else None,
-            )
+            self._missing_file(key, entry)
+            return
+        try:
+            loaded = load_entries(found)
+        except UserError as error:
+            self.missing.add(key)
+            self.add(key, entry, f"{OTHER}{key}", entry.value)
+            self.stop(error)
+            return
         parent, _, name = key.rpartition(".")
         block = self.root.at(parent) if parent else self.root
-        block.value[name] = load_entries(found)
+        block.value[name] = loaded
         self.included.append(str(found))
+
+    def _missing_file(self, key: str, entry: Entry) -> None:
+        folder = Path(self.file).parent
+        beside = sorted(p.name for p in folder.iterdir() if p.suffix in _SUFFIXES)
+        beside = [name for name in beside if name != Path(self.file).name]
+        self.missing.add(key)
+        self.add(key, entry, f"{OTHER}{key}", entry.value)
+        self.refusals.append(
+            Refusal(
+                kind="missing_file",
+                key=key,
+                setting=f"{OTHER}{key}",
+                file=entry.file,
+                line=entry.line,
+                found=_shown(entry),
+                reason=f"'{key}' names a file that does not exist",
+                allowed="a path from the working directory, the repository's root or this file's "
+                f"folder; beside this one: {', '.join(beside) or 'there is none'}",
+            )
+        )
 
     def first(self, setting: str) -> Value | None:
         """The leading value of a setting, if the file has one."""
@@ -284,31 +505,32 @@ class Reader:
 
         The definition of an anchor is not unknown when the place that uses it was read.
         """
-        leaves = list(self.root.leaves())
-        used = {_place(entry) for key, entry in leaves if key in self.read_keys}
-        listed = [
-            (key, entry, None)
-            for key, entry in leaves
-            if key not in self.read_keys and _place(entry) not in used
+        listed = [(found, None) for found in (*self._others(), *self.presets)]
+        untrained = (v[0] for name, v in self.settings.items() if name in UNTRAINED)
+        listed += [
+            (found, self.untrained_keys[found.key])
+            for found in untrained
+            if found.key in self.untrained_keys
         ]
-        listed += [(key, self.root.at(key), note) for key, note in self.untrained_keys.items()]
         return [
             {
-                "key": key,
-                "file": entry.file,
-                "line": entry.line,
-                "value": HIDDEN if _SECRET.search(key) else entry.plain(),
+                "key": found.key,
+                "file": found.file,
+                "line": found.line,
+                "value": found.value,
                 "note": note,
             }
-            for key, entry, note in sorted(listed, key=lambda item: (item[1].file, item[1].line))
+            for found, note in sorted(listed, key=lambda item: (item[0].file, item[0].line))
         ]
+
+    def _others(self) -> list[Value]:
+        return [v[0] for name, v in self.settings.items() if name.startswith(OTHER)]
 
     def merged(self) -> dict[str, Value]:
         """One value for each setting; places that repeat it become its `also`.
 
-        Raises:
-            UserError: two places give different values. Such a file does not run: transformers
-                refuses a DeepSpeed block that contradicts the arguments.
+        Two places that give different values are refused: such a file does not run, as
+        transformers refuses a DeepSpeed block that contradicts the arguments.
         """
         return {name: self._agree(name, values) for name, values in self.settings.items()}
 
@@ -326,14 +548,19 @@ class Reader:
             first = replace(first, note=f"DeepSpeed's block decides, not {overruled}")
         elif differing and name != "gradient_checkpointing":
             other = differing[0]
-            raise UserError(
-                f"{name} is written twice and the two disagree",
-                file=other.file,
-                line=other.line,
-                found=f"{other.key} = {shorten(other.value)}, but line {first.line} has "
-                f"{first.key} = {shorten(first.value)}",
-                allowed="the same value in both places, or `auto` in the DeepSpeed block",
-                write=f"{other.key.rsplit('.', 1)[-1]}: {shorten(first.value)}",
+            self.refusals.append(
+                Refusal(
+                    kind="library",
+                    key=other.key,
+                    setting=name,
+                    file=other.file,
+                    line=other.line,
+                    found=f"{other.key} = {shorten(other.value)}, but line {first.line} has "
+                    f"{first.key} = {shorten(first.value)}",
+                    reason=f"{name} is written twice and the two disagree",
+                    allowed="the same value in both places, or `auto` in the DeepSpeed block",
+                    write=f"{other.key.rsplit('.', 1)[-1]}: {shorten(first.value)}",
+                )
             )
         kept = others if name == "gradient_checkpointing" else same
         also = tuple((o.key, o.line, o.file) for o in kept if o.line is not None)
@@ -341,6 +568,20 @@ class Reader:
 
 
 _SUFFIXES = (".json", ".yml", ".yaml")
+_TEMPLATE = re.compile(r"\$\{|\{\{|\$\(|<[A-Z_]+>")
+
+
+def _listed(allowed: object) -> str | None:
+    if allowed is None or isinstance(allowed, str):
+        return allowed
+    return ", ".join(map(str, allowed)) if isinstance(allowed, Iterable) else str(allowed)
+
+
+def _candidates(file: str, named: str) -> list[Path]:
+    """Where a path of a file may lie: working directory, repository's root, beside the file."""
+    folder, path = Path(file).parent, Path(named)
+    roots = [p for p in (folder.resolve(), *folder.resolve().parents) if (p / ".git").exists()]
+    return [path, *(root / path for root in roots[:1]), folder / path, folder / path.name]
 
 
 def _is_file(path: Path) -> bool:

@@ -2,14 +2,14 @@
 
 DeepSpeed stands in `deepspeed` as with the Trainer, or as accelerate writes it: a block
 `deepspeed_config` (`zero_stage`, `offload_optimizer_device`, ...) here or in the file that
-`accelerate_config` names. TRL's own: a learning rate of 2e-5, LoRA 16/32/0.05, checkpointing on,
-bf16 unless fp16, float32 weights. Refused: full fine-tuning (`use_peft` absent or false). Read
-in trl 1.16.0.
+`accelerate_config` names. TRL's own: full fine-tuning unless `use_peft`, a learning rate of 2e-5,
+LoRA 16/32/0.05, checkpointing on, bf16 unless fp16, float32 weights. Which of TRL's trainers a file
+is for is not written in it: keys that only one of them has tell. Read in trl 1.16.0.
 """
 
 from __future__ import annotations
 
-from ablation.dialects import defaults
+from ablation.dialects import defaults, vocabulary
 from ablation.dialects.blocks import read_deepspeed, read_lora_keys, read_model, read_trainer
 from ablation.dialects.keys import (
     Key,
@@ -21,20 +21,11 @@ from ablation.dialects.keys import (
     under,
 )
 from ablation.dialects.reader import Reader
-from ablation.errors import UserError
 from ablation.settings.catalogue import words
 
 NAME = "trl"
-SIGNATURE = (
-    "use_peft",
-    "dataset_mixer",
-    "dataset_mixture",
-    "dataset_text_field",
-    "assistant_only_loss",
-    "completion_only_loss",
-    "accelerate_config",
-    "deepspeed_config.zero_stage",
-)
+LIBRARY = vocabulary.library_of(NAME)
+REFUSES_STRANGERS = True
 DEFAULTS = (
     (defaults.TRL, defaults.TRL_DEFAULTS),
     (defaults.TRL_MODEL, defaults.TRL_MODEL_DEFAULTS),
@@ -72,43 +63,102 @@ _LAUNCH_IGNORED = words(
     "tpu_use_sudo use_cpu main_process_port main_process_ip gpu_ids dynamo_config"
 )
 _PREDEFINED = {"single_gpu": 0, "multi_gpu": 0, "zero1": 1, "zero2": 2, "zero3": 3}
-_UNTRAINED = words(
-    "dataset_name dataset_config dataset_mixer dataset_mixture packing eval_packing padding_free "
-    "completion_only_loss assistant_only_loss loss_type chat_template chat_template_path "
-    "shuffle_dataset activation_offloading"
-)
-_IGNORED = words(
-    "model_revision lora_task_type dataset_train_split dataset_test_split dataset_splits "
-    "dataset_num_proc dataset_text_field dataset_kwargs preprocessing_num_workers "
-    "bnb_4bit_quant_type use_bnb_nested_quant packing_strategy eos_token pad_token"
-)
+NO_EFFECT = {
+    "says what is logged and watched": words(
+        "log_completions num_completions_to_print log_unique_prompts log_completions_hub_repo "
+        "log_multimodal wandb_entity wandb_project wandb_run_group system_prompt_logging "
+        "callbacks benchmarks tags"
+    ),
+    "says how rows are prepared, not which": words(
+        "dataset_num_proc preprocessing_num_workers ignore_bias_buffers"
+    ),
+    "says where a run takes place": words("env config lora_task_type report_to_all"),
+    "says what is saved and where": words(
+        "hub_model_revision overwrite_hub_revision push_to_hub_revision"
+    ),
+}
+# Keys that only one of TRL's trainers has, or that the scripts of its users give to one.
+_OBJECTIVES = {
+    "grpo": words(
+        "num_generations max_completion_length reward_funcs reward_weights num_iterations "
+        "scale_rewards use_vllm epsilon_high steps_per_generation generation_batch_size"
+    ),
+    "kto": words("desirable_weight undesirable_weight"),
+    "reward": words("center_rewards_coefficient"),
+    "dpo": words(
+        "f_divergence_type ld_alpha discopop_tau rpo_alpha loss_weights use_weighting "
+        "precompute_ref_log_probs max_prompt_length label_smoothing beta"
+    ),
+    "sft": words(
+        "dataset_text_field packing completion_only_loss assistant_only_loss packing_strategy "
+        "eval_packing max_seq_length padding_free"
+    ),
+}
+# The learning rate of each of TRL's trainers where none is written.
+_RATES = {"dpo": 1e-6, "grpo": 1e-6, "kto": 1e-6, "reward": 1e-4}
+# Names that older releases used, in which of them, and what they are called now.
+_OLD = {
+    "max_seq_length": "max_length",
+    "torch_dtype": "dtype",
+    "dataset_mixer": "datasets",
+    "dataset_splits": "datasets",
+    "dataset_configs": "datasets",
+    "max_prompt_length": None,
+    "evaluation_strategy": "eval_strategy",
+    "use_flash_attention_2": "attn_implementation",
+    "neftune_noise_alpha_": None,
+    "warmup_ratio": "warmup_steps",
+    "rpo_alpha": "loss_type",
+    "logging_dir": None,
+    "overwrite_output_dir": None,
+    "use_liger": "use_liger_kernel",
+}
 
 
 def read(reader: Reader) -> None:
     """Read the whole file into the reader's settings."""
-    if reader.raw("use_peft") is not True:
-        entry = reader.root.at("use_peft")
-        raise UserError(
-            "full fine-tuning cannot be run here: `use_peft` is not true",
-            file=reader.file,
-            line=entry.line if entry else 1,
-            found=f"use_peft: {entry.text if entry else 'not set'}",
-            allowed="LoRA, as in use_peft: true",
-            write="use_peft: true",
-        )
+    _read_kind(reader)
     skip = ("bf16",) if reader.raw("bf16") is None else ()  # null is its default
     read_trainer(reader, "", skip=skip)
     read_model(reader)
-    read_lora_keys(reader, _LORA)
+    if reader.raw("use_peft") is True:
+        read_lora_keys(reader, _LORA)
+    else:
+        reader.doubt("use_peft is not true: no adapter is trained", _LORA)
     for key in ("max_length", "max_seq_length"):
         _read_length(reader, key)
     _read_launch(reader)
     off = reader.says("fp16", True)
     note = "TRL trains in bfloat16 unless fp16 is set"
     reader.derive("bf16", not off, "fp16" if off else defaults.TRL, note)
-    for key in _UNTRAINED:
+    for key in ("dataset_mixture", "dataset_mixer", "dataset_splits", "dataset_configs"):
         reader.untrained(key)
-    reader.ignore(*_IGNORED)
+    reader.derive("packing", False, LIBRARY, "packs where it is told to")
+    if reader.raw("load_in_4bit") and reader.raw("load_in_8bit"):
+        reason = "8 bit and 4 bit precision cannot be used at the same time"
+        reader.refuse("load_in_8bit", "load_in_8bit", LIBRARY, reason)
+    for key, name in _OLD.items():
+        if reader.root.at(key) is not None and key not in vocabulary.keys_of(NAME):
+            now = f"it is {name} now" if name else "it is gone"
+            reason = f"it has no such key any more: {now}; an older release reads it"
+            reader.refuse(key, None, LIBRARY, reason, write=f"{name}: …" if name else None)
+
+
+def _read_kind(reader: Reader) -> None:
+    """What is trained, and to what end."""
+    if reader.raw("use_peft") is not True:
+        key = "use_peft" if reader.root.at("use_peft") else LIBRARY
+        reader.derive("lora.enable", False, key, "TRL trains the model's own weights")
+    said = {
+        name: [key for key in keys if reader.root.at(key) is not None]
+        for name, keys in _OBJECTIVES.items()
+    }
+    name = next((name for name, keys in said.items() if keys), "sft")
+    key = said[name][0] if said[name] else LIBRARY
+    reader.derive("training.objective", name, key, "no key says it: by keys of one trainer")
+    if name in _RATES and reader.raw("learning_rate") is None:
+        note = f"TRL's own for {name}"
+        reader.derive("learning_rate", _RATES[name], defaults.TRL, note)
 
 
 def _read_length(reader: Reader, key: str) -> None:

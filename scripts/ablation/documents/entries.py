@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ablation.documents.source import read_text
@@ -24,6 +24,8 @@ class Entry:
         text: A scalar as it is spelled.
         column: The column (from 0) at which a scalar or flow collection begins.
         read_as_number: The value is a number that YAML 1.1 reads as text (`1e-5`).
+        anchored: Whether it defines an anchor, so that other places may repeat it.
+        repeated: Of the whole file, the keys that stand twice in a mapping, with both lines.
     """
 
     value: object
@@ -33,6 +35,8 @@ class Entry:
     text: str | None = None
     column: int = 0
     read_as_number: bool = False
+    anchored: bool = False
+    repeated: tuple[tuple[str, int, int], ...] = ()
 
     def plain(self) -> object:
         """The value without its places: scalars, lists and dicts."""
@@ -69,7 +73,8 @@ def load_entries(path: str | Path) -> Entry:
         UserError: as `read_text` and `parse`; the aliases expand without end.
     """
     text = read_text(path).removeprefix(BOM)
-    return _Expansion(str(path)).entry(parse(text, str(path)))
+    root = parse(text, str(path))
+    return replace(_Expansion(str(path)).entry(root), repeated=root.repeated)
 
 
 class _Expansion:
@@ -99,7 +104,7 @@ class _Expansion:
             value = [self.entry(use.node) for use in node.children]
         text = node.text if node.kind == "scalar" else None
         place = (self.file, line, key_line or line)
-        return Entry(value, *place, text, node.column, node.read_as_number)
+        return Entry(value, *place, text, node.column, node.read_as_number, bool(node.anchor))
 
     def _mapping(self, node: Node) -> dict[str, Entry]:
         """The entries of a mapping by key, those that are merged in first.

@@ -48,6 +48,8 @@ class Node:
         anchor: Its anchor's name.
         children: What stands below it.
         home: Where it is written.
+        repeated: Of the whole text's node, the keys that stand twice in a mapping, with the line
+            of the first and of the last, which counts.
     """
 
     kind: str
@@ -64,6 +66,7 @@ class Node:
     anchor: str | None = None
     children: list[Use] = field(default_factory=list)
     home: Use | None = None
+    repeated: tuple[tuple[str, int, int], ...] = ()
 
 
 @dataclass(eq=False, slots=True)
@@ -99,6 +102,7 @@ class _Parser:
         self.events = self._limited(yaml.parse(text, Loader=_Loader))
         self.anchors: dict[str, Node] = {}
         self.open: set[int] = set()
+        self.repeated: list[tuple[str, int, int]] = []
 
     def _limited(self, events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
         depth = 0
@@ -221,11 +225,7 @@ class _Parser:
             if key.kind != "scalar":
                 raise self.fail("a key is a list or a mapping", key.line, allowed="a name")
             if key.text in lines and not key.merge:
-                raise self.fail(
-                    f"the key '{key.text}' stands twice, first in line {lines[key.text]}",
-                    key.line,
-                    allowed="each key once: only one of the two values would be used",
-                )
+                self.repeated.append((key.text, lines[key.text], key.line))
             lines[key.text] = key.line
             use = self.use(key, next(self.events))
             node.children.append(use)
@@ -257,8 +257,8 @@ def parse(text: str, file: str) -> Node:
         file: Its name, for messages; one that ends in `.json` may be indented with tabs.
 
     Raises:
-        UserError: it is empty, no YAML, no mapping, or more than a configuration may be; a key
-            stands twice in a mapping; an alias stands inside what it repeats.
+        UserError: it is empty, no YAML, no mapping, or more than a configuration may be; an alias
+            stands inside what it repeats.
     """
     if file.endswith(".json"):
         text = "\n".join(_spaces_for_tabs(line) for line in text.split("\n"))
@@ -280,7 +280,8 @@ def parse(text: str, file: str) -> Node:
 
 def _parse(text: str, file: str) -> Node | None:
     try:
-        return _Parser(text, file).root()
+        parser = _Parser(text, file)
+        root = parser.root()
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(file, text, error) from None
     except yaml.reader.ReaderError as error:
@@ -293,6 +294,9 @@ def _parse(text: str, file: str) -> Node | None:
         ) from None
     except (yaml.YAMLError, ValueError) as error:
         raise UserError("not YAML", file=file, line=1, found=str(error).split("\n")[0]) from None
+    if root is not None:
+        root.repeated = tuple(parser.repeated)
+    return root
 
 
 def _spaces_for_tabs(line: str) -> str:
@@ -322,7 +326,7 @@ def find(mapping: Node, key: str) -> tuple[Use, Node, Use | None] | None:
 
     The merge is the `<<` of `mapping` that brings it; None where `mapping` itself has the key.
     """
-    for use in mapping.children:
+    for use in reversed(mapping.children):  # of a key that stands twice the last one counts
         if not use.merge and use.key.text == key:
             return use, mapping, None
     for merge in (use for use in reversed(mapping.children) if use.merge):

@@ -19,6 +19,9 @@ BOTH = "both"
 DATA = "data"
 BOOKKEEPING = "bookkeeping"
 NO_OP = "no-op"
+UNKNOWN = "unknown"
+# What a key is called that no setting stands for: this and the key.
+OTHER = "other."
 
 DEEPSPEED_SCHEDULERS = ("WarmupLR", "WarmupDecayLR", "WarmupCosineLR", "OneCycle", "LRRangeTest")
 HF_SCHEDULERS = (
@@ -219,6 +222,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("lora.use_rslora", "bool", LEARNING, "lora"),
         Setting("lora.use_dora", "bool", LEARNING, "lora"),
         Setting("lora.init_lora_weights", "bool", LEARNING, "lora"),
+        Setting("lora.enable", "bool", LEARNING, "lora"),
         # Learning rate and schedule
         Setting("learning_rate", "float", LEARNING, "learning_rate", minimum=0, above=True),
         Setting(
@@ -328,6 +332,12 @@ class Untrained:
     note: str
     harmless: tuple[object, ...] = (None, False, "", [], {})
 
+    def is_harmless(self, value: object) -> bool:
+        """Whether nothing is missing with this value."""
+        return value is None or any(
+            value == harmless and type(value) is type(harmless) for harmless in self.harmless
+        )
+
 
 def _untrained(acts: str, note: str, names: str, *harmless: object) -> dict[str, Untrained]:
     values = harmless or Untrained.harmless
@@ -354,9 +364,109 @@ UNTRAINED: dict[str, Untrained] = {
         *(None, 0, False),
     ),
     **_untrained(
+        LEARNING,
+        "not run here: LoRA adapters are trained on a frozen base",
+        "training.method unfrozen_parameters freeze_trainable_layers freeze_trainable_modules "
+        "freeze_extra_modules freeze_vision_tower freeze_multi_modal_projector "
+        "freeze_language_model freeze_mm_modules use_llama_pro reinit_weights mixture_of_depths "
+        "train_from_scratch oft_rank oft_block_size oft_target module_dropout relora "
+        "relora_prune_ratio relora_prune_method lisa_n_layers lisa_step_interval "
+        "lisa_layers_attribute peft",
+        *(None, False, "lora", "full", "", [], {}),
+    ),
+    **_untrained(
+        LEARNING,
+        "not run here: runs here classify",
+        "rl rl_beta dpo_beta beta pref_beta pref_ftx pref_loss pref_bco_weight "
+        "dpo_label_smoothing dpo_loss_type dpo_loss_weights dpo_use_weighting label_smoothing "
+        "simpo_gamma cpo_alpha orpo_alpha rpo_alpha kto_desirable_weight kto_undesirable_weight "
+        "kto_chosen_weight kto_rejected_weight desirable_weight undesirable_weight loss_weights "
+        "use_weighting f_divergence_type f_alpha_divergence_coef discopop_tau ld_alpha ref_model "
+        "ref_model_adapters ref_model_quantization_bit ref_model_mixup_alpha sync_ref_model "
+        "ref_model_sync_steps precompute_ref_log_probs reward_model reward_model_adapters "
+        "reward_model_type reward_model_quantization_bit process_reward_model reward_weights "
+        "reward_funcs center_rewards_coefficient disable_dropout num_generations num_iterations "
+        "steps_per_generation generation_batch_size max_completion_length epsilon epsilon_high "
+        "delta scale_rewards importance_sampling_level mask_truncated_completions "
+        "top_entropy_quantile temperature top_p top_k min_p repetition_penalty ppo_epochs "
+        "ppo_buffer_size ppo_target ppo_score_norm ppo_whiten_rewards trl ebft use_dft_loss "
+        "use_eaft_loss use_eaft eaft_alpha eaft_k use_asft_loss asft_alpha truncation_mode",
+        *(None,),
+    ),
+    **_untrained(
+        LEARNING, "not run here: runs here classify", "training.objective", *(None, "sft")
+    ),
+    **_untrained(
+        LEARNING,
+        "not run here: every run begins with a new adapter and the model's own tokens",
+        "lora_model_dir adapter_name_or_path create_new_adapter special_tokens tokens eot_tokens "
+        "eos_token pad_token add_tokens add_special_tokens new_special_tokens_config "
+        "init_special_tokens resize_vocab added_tokens_overrides resize_token_embeddings_to_32x "
+        "mean_resizing_embeddings shrink_embeddings fix_untrained_tokens split_special_tokens "
+        "embeddings_skip_upcast peft_autocast_adapter_dtype peft_ensure_weight_tying",
+    ),
+    **_untrained(
+        BOTH,
+        "not run here: the model is loaded as its own files say",
+        "model_revision model_init_kwargs model_kwargs model_config rope_scaling model_type "
+        "overrides_of_model_config overrides_of_model_kwargs type_of_model tokenizer_type "
+        "tokenizer_use_fast tokenizer_legacy router_aux_loss_coef moe_aux_loss_coef "
+        "experts_implementation cls_model_config scaling_softmax shift_attn s2_attention "
+        "tokenizer_name_or_path",
+        *(None, False, "main", "", {}),
+    ),
+    **_untrained(
+        BOTH,
+        "not run here: the base weights are loaded in model.dtype, not quantised",
+        "quantization_method quantization_type double_quantization bnb_4bit_quant_type "
+        "use_bnb_nested_quant bnb_4bit_quant_storage bnb_config_kwargs qat quantization "
+        "model_quantization_config model_quantization_config_kwargs quantize_moe_experts "
+        "fp8_backend fp8_config quantization_device_map",
+        *(None, {}),
+    ),
+    **_untrained(
+        LEARNING,
+        "not run here: the optimizer is another one",
+        "use_galore galore_rank galore_scale galore_target galore_update_interval galore_layerwise "
+        "galore_proj_type use_apollo apollo_rank apollo_scale apollo_target "
+        "apollo_update_interval apollo_layerwise apollo_proj apollo_proj_type apollo_scale_type "
+        "apollo_scale_front use_badam badam_mode badam_start_block badam_switch_mode "
+        "badam_switch_interval badam_update_ratio badam_mask_mode use_muon use_adam_mini dion_lr "
+        "dion_momentum dion_rank_fraction dion_rank_multiple_of qgalore_rank qgalore_scale "
+        "qgalore_update_proj_gap qgalore_proj_type qgalore_proj_quant qgalore_proj_bits "
+        "qgalore_proj_group_size qgalore_cos_threshold qgalore_gamma_proj qgalore_queue_size "
+        "lr_quadratic_warmup cosine_constant_lr_ratio cosine_min_lr_ratio lr_div_factor "
+        "jagged_restart_steps jagged_restart_warmup_steps jagged_restart_anneal_steps adafactor",
+    ),
+    **_untrained(
         DATA,
         "not run here: each row is a sequence of its own",
-        "packing neat_packing sample_packing eval_packing padding_free batch_flattening",
+        "packing neat_packing sample_packing eval_packing padding_free batch_flattening "
+        "packing_strategy sample_packing_eff_est sample_packing_bin_size "
+        "sample_packing_group_size sample_packing_sequentially multipack_real_batches "
+        "pretrain_multipack_attn pretrain_multipack_buffer_size streaming_multipack_buffer_size "
+        "max_packed_sequence_len",
+    ),
+    **_untrained(
+        DATA,
+        "all arms are evaluated on the study's own rows",
+        "test_datasets eval_dataset dataset_test_split split.val_rows eval_on_each_dataset "
+        "test_split_size eval_sequence_len",
+        *(None, False, [], {}),
+    ),
+    **_untrained(
+        DATA,
+        "all arms train on the study's own data, read as it says",
+        "dataset_dir media_dir tokenized_path dataset_text_field dataset_train_split "
+        "dataset_streaming dataset_splits dataset_configs dataset_kwargs streaming mix_strategy "
+        "interleave_probs buffer_size disable_shuffling shuffle_merged_datasets "
+        "shuffle_before_merging_datasets pretraining_dataset pretraining_sample_concatenation "
+        "dataset_shard_num dataset_shard_idx dataset_exact_deduplication max_prompt_len "
+        "max_prompt_length min_sample_len default_system default_system_message "
+        "chat_template_jinja chat_template_kwargs role_boundaries tool_format enable_thinking "
+        "preserve_thinking ignore_pad_token_for_loss use_pose pose_max_context_len "
+        "pose_num_chunks pose_split_on_token_ids data_files",
+        *(None, [], {}),
     ),
     **_untrained(
         DATA,
@@ -375,8 +485,8 @@ UNTRAINED: dict[str, Untrained] = {
         LEARNING,
         "belongs to language modelling; runs here classify",
         "template chat_template chat_template_path completion_only_loss assistant_only_loss "
-        "loss_type train_on_prompt train_on_inputs mask_history stage task_type lora.task_type",
-        *(None, False, "SEQ_CLS", "sft"),
+        "loss_type train_on_prompt train_on_inputs mask_history task_type lora.task_type",
+        *(None, False, "SEQ_CLS"),
     ),
     **_untrained(
         LEARNING,
@@ -417,9 +527,13 @@ UNTRAINED: dict[str, Untrained] = {
         SYSTEMS,
         "not run here: the model runs uncompiled, with its own kernels",
         "torch_compile torch_compile_backend torch_compile_mode use_liger_kernel "
-        "liger_kernel_config enable_liger_kernel use_unsloth flash_attention flash_attn "
-        "attn_implementation use_flash_attention_2 xformers_attention sdp_attention",
-        *(None, False, "", {}, "auto", "sdpa", "disabled"),
+        "liger_kernel_config enable_liger_kernel use_unsloth use_unsloth_gc flash_attention "
+        "flash_attn attn_implementation use_flash_attention_2 xformers_attention sdp_attention "
+        "use_kernels lora_mlp_kernel lora_qkv_kernel lora_o_kernel lora_embedding_kernel "
+        "chunked_cross_entropy flash_attn_cross_entropy flash_attn_fuse_mlp tiled_mlp plugins "
+        "liger_rope liger_rms_norm liger_glu_activation liger_swiglu liger_layer_norm "
+        "liger_fused_linear_cross_entropy liger_cross_entropy cut_cross_entropy use_v1_kernels",
+        *(None, False, "", {}, [], "auto", "sdpa", "disabled"),
     ),
     **_untrained(
         BOTH,
@@ -484,6 +598,8 @@ def acts_on(name: str) -> str:
         return SETTINGS[name].acts_on
     if name in UNTRAINED:
         return UNTRAINED[name].acts_on
+    if name.startswith(OTHER):
+        return UNKNOWN
     if name.startswith(_WITHOUT_EFFECT):
         return NO_OP
     if name.startswith(_DEEPSPEED_TRAINED) and name not in _SAVING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,19 @@ NOMINAL_ROWS = 400_000
 MOST_STEPS = 200_000
 TOLERANCE = 0.01
 
+AXOLOTL = "axolotl"  # counts steps in its own way
+OF_RATES = (
+    "learning_rate.first",
+    "learning_rate.first_above_zero",
+    "learning_rate.peak",
+    "learning_rate.last",
+    "learning_rate.last_over_peak",
+    "learning_rate.mean",
+    "learning_rate.mean_over_peak",
+    "learning_rate.sum",
+    "weight_decay.sum",
+    "weight_decay.shrinkage",
+)
 # Quantities that grow with the number of tokens of a row.
 OF_TOKENS = ("tokens_per_row", "tokens_per_step", "tokens_per_run", "flops_per_run")
 
@@ -67,6 +80,8 @@ class Plan:
         lengths: Token counts of texts and how many have them; None if unknown.
         longest: The longest text in tokens; None if unknown.
         truncated: Share of texts longer than a maximum length, by that length.
+        spread: How many times more rows the other of two worlds has, where they are not counted.
+            Sides whose data differ have other spreads: nothing that rests on rows is then equal.
     """
 
     origin: str
@@ -78,6 +93,7 @@ class Plan:
     lengths: tuple[np.ndarray, np.ndarray] | None = None
     longest: int | None = None
     truncated: Mapping[int, float] | None = None
+    spread: float = 4.0
 
     @property
     def counted(self) -> bool:
@@ -210,6 +226,8 @@ def rate_curve(settings: Settings, steps: int) -> tuple[np.ndarray, int]:
 
 
 def _rates(settings: Settings, steps: int) -> dict[str, float | None]:
+    if not schedules.is_known(settings):
+        return dict.fromkeys(OF_RATES)
     curve, stride = rate_curve(settings, steps)
     decay = float(settings["weight_decay"])
     # Of single steps, a thinned curve has others.
@@ -278,20 +296,59 @@ class Quantities:
         return float(value) if number else None
 
 
-def compute(settings: Settings, plan: Plan, architecture: Architecture | None) -> Quantities:
-    """Everything an arm amounts to. What depends on an unknown number of rows is None."""
-    pools = (plan.pool,) if plan.counted else (plan.pool, 4 * plan.pool)
-    planned = tuple(_values(settings, replace(plan, pool=pool)) for pool in pools)
+def compute(
+    settings: Settings,
+    plan: Plan,
+    architecture: Architecture | None,
+    assumed: Collection[str] = (),
+) -> Quantities:
+    """Everything an arm amounts to. What rests on something unknown is None.
+
+    What is not known (the number of rows, how many rows a pack holds, a value that cannot be read)
+    is taken in two ways; what comes out the same does not depend on it.
+
+    Args:
+        settings: The arm's settings. `counting.by: axolotl` says that steps are counted as there.
+        plan: What is known of the data.
+        architecture: The model; None where its facts are not known.
+        assumed: Settings whose values are only assumed.
+    """
+    other = {**settings, **{name: _otherwise(settings[name]) for name in assumed}}
+    pool = plan.pool if plan.counted else round(plan.spread * plan.pool)
+    worlds = [(settings, plan, 1.0), (other, replace(plan, pool=pool), _rows_of_a_pack(settings))]
     memory: tuple[MemoryPart, ...] = ()
-    if architecture is not None:
+    if architecture is not None and not trains_all(settings):
         memory = tuple(estimate_memory(architecture, settings, plan.num_labels or 0))
-        for values in planned:
-            values |= _of_architecture(values, settings, plan, architecture, memory)
-    first, last = planned[0], planned[-1]
+    planned = []
+    for held, known, packed in worlds:
+        values = _values(held, known, packed, sure=known is plan or plan.counted)
+        if architecture is not None and not trains_all(settings):
+            values |= _of_architecture(values, held, known, architecture, memory)
+        planned.append(values)
+    first, last = planned
     values = {name: v if _same(v, last[name]) else None for name, v in first.items()}
     upper = padded_tokens(settings, plan)[1]
     at_most = frozenset(name for name in OF_TOKENS if upper and name in values)
-    return Quantities(settings, values, at_most, memory, planned)
+    return Quantities(settings, values, at_most, memory, tuple(planned))
+
+
+def trains_all(settings: Settings) -> bool:
+    """Whether the model's own weights are trained, without adapters."""
+    return settings.get("lora.enable") is False
+
+
+def _otherwise(value: object) -> object:
+    """Another value in place of one that is only assumed."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return value
+    return type(value)(3 * value) or type(value)(1)
+
+
+def _rows_of_a_pack(settings: Settings) -> float:
+    """Rows that fill one sequence, in the other of two worlds: the more the longer it is."""
+    if not settings.get("packing"):
+        return 1.0
+    return 3.0 * int(settings["max_length"]) / 512
 
 
 def lora_scale(settings: Settings) -> float:
@@ -302,13 +359,19 @@ def lora_scale(settings: Settings) -> float:
     )
 
 
-def _values(settings: Settings, plan: Plan) -> dict[str, float | None]:
+def _values(
+    settings: Settings, plan: Plan, packed: float, *, sure: bool
+) -> dict[str, float | None]:
     rows = plan.train_rows(settings)
+    sequences = max(1, round(rows / packed))
     batch = schedules.effective_batch(settings)
-    steps = schedules.total_steps(settings, rows)
-    per_epoch = schedules.steps_per_epoch(settings, rows)
+    if settings.get("counting.by") == AXOLOTL:
+        settings = _as_axolotl_counts(settings, sequences, sure=sure)
+    steps = schedules.total_steps(settings, sequences)
+    per_epoch = schedules.steps_per_epoch(settings, sequences)
     passes = rows * steps / per_epoch
     tokens, _ = padded_tokens(settings, plan)
+    tokens = float(settings["max_length"]) / packed if settings.get("packing") else tokens
     return {
         "effective_batch": float(batch),
         "train_rows": float(rows),
@@ -317,12 +380,32 @@ def _values(settings: Settings, plan: Plan) -> dict[str, float | None]:
         "sample_passes": passes,
         "warmup": float(schedules.warmup_steps(settings, steps)),
         **_rates(settings, steps),
-        "lora.scale": lora_scale(settings),
+        **({} if trains_all(settings) else {"lora.scale": lora_scale(settings)}),
         "real_tokens_per_row": real_tokens(settings, plan),
         "tokens_per_row": tokens,
-        "tokens_per_step": tokens * batch,
+        "tokens_per_step": tokens * batch * packed,
         "tokens_per_run": tokens * passes,
     }
+
+
+def _as_axolotl_counts(settings: Settings, rows: int, *, sure: bool) -> Settings:
+    """The settings with the steps and the warmup that axolotl hands on to Trainer.
+
+    All epochs are divided into steps at once, rounded up; a share of warmup is one of at most
+    these, rounded down, and its own default stops at 100 steps; of one step it makes two
+    (utils/data/sft.py, core/builders/base.py in 0.19.0).
+    """
+    epochs, batch = float(settings["num_train_epochs"]), schedules.effective_batch(settings)
+    planned = max(1, math.ceil(rows * epochs / batch))
+    limit = int(settings.get("max_steps", -1))
+    counted = min(planned, limit) if limit > 0 else planned
+    warmup = float(settings.get("warmup_steps", 0.0))
+    if (share := settings.get("counting.warmup_share")) is not None:
+        warmup = float(int(share * counted))
+        if sure and settings.get("counting.warmup_limit"):
+            warmup = min(warmup, float(settings["counting.warmup_limit"]))
+    warmup = 2.0 if warmup == 1 else warmup
+    return {**settings, "max_steps": limit if limit > 0 else planned, "warmup_steps": warmup}
 
 
 def _of_architecture(
@@ -369,6 +452,9 @@ def ratio(reference: Quantities, arm: Quantities, name: str) -> Bounds:
     factor = factors[0]
     if name not in reference.at_most and name not in arm.at_most:
         return factor, factor
-    tokens = arm.values["tokens_per_row"] / reference.values["tokens_per_row"]
+    each = arm.values["tokens_per_row"], reference.values["tokens_per_row"]
+    if None in each or not all(each):
+        return None, None
+    tokens = each[0] / each[1]
     bounds = token_bounds(reference.settings, arm.settings)
     return tuple(None if bound is None else factor / tokens * bound for bound in bounds)

@@ -58,6 +58,11 @@ def warmup_steps(settings: Settings, total: int) -> int:
     return int(value) if value >= 1 else math.ceil(total * value)
 
 
+def is_known(settings: Settings) -> bool:
+    """Whether the scheduler is one that can be computed ahead of training."""
+    return str(settings["lr_scheduler_type"]) in {*_HF, *_DEEPSPEED}
+
+
 def learning_rates(settings: Settings, total: int) -> np.ndarray:
     """The learning rate used at each of `total` optimiser steps, first step first.
 

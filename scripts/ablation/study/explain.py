@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,32 @@ from ablation.comparison.resolve import Configuration, find_differences, resolve
 from ablation.documents.entries import load_entries
 from ablation.errors import UserError
 from ablation.settings.architecture import Architecture, missing_facts, read_architecture
-from ablation.settings.quantities import Plan, Quantities, compute, rate_curve, ratio, read_plan
+from ablation.settings.catalogue import OTHER, words
+from ablation.settings.quantities import (
+    NOMINAL,
+    NOMINAL_ROWS,
+    Plan,
+    Quantities,
+    compute,
+    rate_curve,
+    ratio,
+    read_plan,
+)
 from ablation.study import arithmetic
 from ablation.study.grid import expand
 from ablation.study.study import Study
 from ablation.words.catalogue import LANGUAGES, Messages
 
 SCHEMA_VERSION = 1
+# Settings that say which rows there are, or how many of them make a sequence.
+OF_ROWS = words(
+    "dataset datasets dataset_name dataset_config dataset_mixer dataset_mixture dataset_splits "
+    "dataset_configs dataset_dir dataset_train_split dataset_streaming streaming max_samples "
+    "pretraining_dataset tokenized_path test_datasets split.val_size split.val_rows "
+    "split.test_size test_split_size mix_strategy interleave_probs data_files "
+    "dataset_exact_deduplication excess_length_strategy min_sample_len dataset_shard_num "
+    "dataset_shard_idx"
+)
 CURVE_POINTS = 60
 
 # What is shown of each quantity: its unit. The order is that of the report.
@@ -129,7 +148,20 @@ def _class_limits(*sides: Configuration) -> list[int]:
 
 
 def _values(side: Configuration) -> dict[str, Any]:
-    return {name: value.value for name, value in side.settings.items()}
+    """What a side's quantities are computed with; a few settings that say how it counts beside."""
+    values = {name: value.value for name, value in side.readable.items()}
+    return {**values, **{f"counting.{name}": value for name, value in side.counting.items()}}
+
+
+def other_data(current: Configuration, backup: Configuration) -> list[str]:
+    """The differences for which the two sides may have other numbers of rows."""
+    differing = [difference.setting for difference in find_differences(current, backup)]
+    return [name for name in differing if name in OF_ROWS or _looks_like_data(name)]
+
+
+def _looks_like_data(name: str) -> bool:
+    key = name.removeprefix(OTHER)
+    return name.startswith(OTHER) and any(word in key for word in ("data", "split", "file", "row"))
 
 
 def _pair(
@@ -142,7 +174,15 @@ def _pair(
 ) -> Pair:
     architecture = read_architecture(facts)
     sides = {CURRENT: current, BACKUP: backup}
-    quantities = {name: compute(_values(side), plan, architecture) for name, side in sides.items()}
+    plans = {CURRENT: plan, BACKUP: plan}
+    if stages is None and other_data(current, backup):
+        unknown = replace(plan, origin=NOMINAL, pool=NOMINAL_ROWS)
+        plans = {CURRENT: unknown, BACKUP: replace(unknown, spread=7.0)}
+        plan = unknown
+    quantities = {
+        name: compute(_values(side), plans[name], architecture, side.assumed)
+        for name, side in sides.items()
+    }
     texts = {name: _texts_of(name, side.file) for name, side in sides.items()}
     return Pair(sides, quantities, plan, architecture, stages, texts, allow_remote_code)
 
@@ -189,6 +229,9 @@ def _explanation(
         "study": None,
         "files": {side: pair.sides[side].file for side in SIDES},
         "dialects": {side: pair.sides[side].dialect for side in SIDES},
+        "kinds": {side: pair.sides[side].kind for side in SIDES},
+        "speaks_for": {side: list(pair.sides[side].speaks_for) for side in SIDES},
+        "not_read": _not_read(pair),
         "data": _data(pair.plan, rows, profile),
         "architecture": _architecture(pair.architecture, facts),
         "differences": [d.as_json((pair.stages or {}).get(d.setting)) for d in differences],
@@ -199,6 +242,12 @@ def _explanation(
         "findings": [_finding(finding, texts) for finding in find_findings(pair)],
         "claims": [],
     }
+
+
+def _not_read(pair: Pair) -> list[str]:
+    """Why it cannot be said that nothing differs, where no difference is known."""
+    reasons = [r.reason for side in SIDES for r in pair.sides[side].refusals]
+    return [*dict.fromkeys(reasons), *(d.setting for d in pair.silent())]
 
 
 def _data(plan: Plan, rows: int | None, profile: str | Path | None) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from typing import Any
 from ablation.comparison.findings.finding import SEVERITIES, SIDES
 from ablation.comparison.findings.texts import bounds_text
 from ablation.dialects.defaults import NO_SUCH_STEP
-from ablation.settings.catalogue import BOOKKEEPING
+from ablation.settings.catalogue import BOOKKEEPING, OTHER
 from ablation.words.catalogue import Messages, localized
 from ablation.words.terminal import pad, width_of, wrap
 
 WIDTH = 100
 NAME, SIDE, CLASS = 29, 29, 10
 LABEL, AMOUNT = 30, 20
+MOST_KEYS = 4
 BARS = " ▁▂▃▄▅▆▇█"
 Said = Mapping[str, Any]
 
@@ -71,8 +72,30 @@ def _heading(said: Said, texts: Messages) -> list[str]:
     lines = [texts("explain.heading", name=name), "=" * 40, texts("explain.files", **facts)]
     if len({path.parent for path in files.values()}) == 1 and str(files["current"].parent) != ".":
         lines.append(texts("explain.folder", folder=files["current"].parent))
+    lines += [_kind(said, side, texts) for side in SIDES]
     lines += [_data(said, texts), _model(said["architecture"], texts)]
     return [part for line in lines for part in wrap(line, WIDTH)]
+
+
+def _kind(said: Said, side: str, texts: Messages) -> str:
+    """What is trained, to what end, and what speaks for the dialect in which it is written."""
+    kind, keys = said["kinds"][side], said["speaks_for"][side]
+    objective = kind["objective"]
+    text = texts(
+        "explain.kind" if objective else "explain.kind_alone",
+        side=texts.as_side(side),
+        method=_named(texts, "explain.method", kind["method"]),
+        objective=_named(texts, "explain.objective", objective) if objective else None,
+    )
+    if not keys:
+        return text
+    shown = ", ".join(keys[:MOST_KEYS])
+    return text + " " + texts("explain.speaks_for", dialect=said["dialects"][side], keys=shown)
+
+
+def _named(texts: Messages, group: str, name: str) -> str:
+    key = f"{group}.{name}"
+    return texts(key) if texts.has(key) else name
 
 
 def _data(said: Said, texts: Messages) -> str:
@@ -109,6 +132,9 @@ def _model(facts: Said, texts: Messages) -> str:
 def _differences(said: Said, texts: Messages, every: bool) -> list[str]:
     rows = said["differences"]
     if not rows:
+        if said["not_read"]:
+            reasons = "; ".join(said["not_read"])
+            return wrap(texts("explain.no_known_differences", reasons=reasons), WIDTH)
         return [texts("explain.no_differences")]
     shown = [d for d in rows if d["class"] != BOOKKEEPING]
     folded = [d for d in rows if d["class"] == BOOKKEEPING]
@@ -130,7 +156,7 @@ def _differences(said: Said, texts: Messages, every: bool) -> list[str]:
 
 
 def _difference(difference: Said, texts: Messages) -> list[str]:
-    name, lines = difference["setting"], []
+    name, lines = difference["setting"].removeprefix(OTHER), []
     if width_of(name) >= NAME:
         lines, name = [f"  {name}"], ""
     cells = [(name, NAME)]

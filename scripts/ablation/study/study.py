@@ -16,6 +16,7 @@ from ablation.comparison.resolve import (
     Difference,
     find_differences,
     find_silent,
+    require_runnable,
     resolve_pair,
 )
 from ablation.designs import extend_schema, read_designs
@@ -247,8 +248,13 @@ _TEXT = {
 }
 
 
-def load_study(path: str | Path) -> Study:
+def load_study(path: str | Path, *, to_run: bool = True) -> Study:
     """The study in a study.yaml, with both configurations resolved.
+
+    Args:
+        path: The file.
+        to_run: Whether runs are to be made of it: a configuration with which none can start is
+            then an error, and otherwise explained as far as it can be read.
 
     Raises:
         UserError: everything that is wrong with the file, its stages or its configurations.
@@ -284,6 +290,8 @@ def load_study(path: str | Path) -> Study:
         (dialects.get("current"), dialects.get("backup")),
         options.get("world_size"),
     )
+    if to_run:
+        require_runnable(current, backup)
     differences = find_differences(current, backup)
     stages = _stages(root, path, options, differences)
     lines = {key: entry.key_line for key, entry in _walk(root)}
@@ -339,6 +347,13 @@ def check_options(config: dict[str, Any], file: str = "config/config.yaml") -> N
 
 def _checked(root: Entry, path: Path) -> dict[str, Any]:
     """study.yaml as plain values with the schema's defaults, or all that is wrong with it."""
+    for key, first, last in root.repeated:
+        raise UserError(
+            f"the key '{key}' stands twice, first in line {first}",
+            file=path,
+            line=last,
+            allowed="each key once: only one of the two values would be used",
+        )
     schema = study_schema()
     options = root.plain()
     errors = sorted(

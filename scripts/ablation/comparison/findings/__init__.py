@@ -6,7 +6,7 @@ name it in that module's `CHECKS`, and give it a title and a text in its `TEXTS`
 
 from __future__ import annotations
 
-from ablation.comparison.findings import data, files, lora, schedule, systems
+from ablation.comparison.findings import data, files, keys, lora, schedule, systems
 from ablation.comparison.findings.finding import SEVERITIES, Finding, Pair, Place
 
 CHECKS = (
@@ -15,6 +15,7 @@ CHECKS = (
     *schedule.CHECKS,
     *systems.CHECKS,
     *files.CHECKS,
+    *keys.CHECKS,
 )
 
 __all__ = ["CHECKS", "Finding", "Pair", "Place", "find_findings"]
@@ -22,5 +23,11 @@ __all__ = ["CHECKS", "Finding", "Pair", "Place", "find_findings"]
 
 def find_findings(pair: Pair) -> list[Finding]:
     """All findings, the gravest first, in the order of the topics within a severity."""
-    found = [finding for check in CHECKS for finding in check(pair)]
+    unread = {name for side in pair.sides.values() for name in side.assumed}
+    found = [
+        finding
+        for check in CHECKS
+        for finding in check(pair)
+        if check in keys.CHECKS or unread.isdisjoint(finding.settings)
+    ]
     return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))

@@ -87,7 +87,7 @@ class Pair:
 
     def setting(self, side: str, name: str) -> Value | None:
         """A setting of one side with its place; None where the side has none."""
-        return self.sides[side].settings.get(name)
+        return self.sides[side].readable.get(name)
 
     def value(self, side: str, name: str) -> Any:
         """The value of a setting of one side."""

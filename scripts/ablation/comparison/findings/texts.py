@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ablation.comparison.findings import data, files, lora, schedule, systems
+from ablation.comparison.findings import data, files, keys, lora, schedule, systems
 from ablation.comparison.findings.finding import Finding
 from ablation.words.catalogue import Messages, load_catalogue
 
-TOPICS = (data, lora, schedule, systems, files)
+TOPICS = (data, lora, schedule, systems, files, keys)
 
 
 def load_texts(language: str) -> Messages:

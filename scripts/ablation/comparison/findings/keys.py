@@ -1,0 +1,221 @@
+"""Findings on keys that are not what they seem: refused, unreadable, strangers, unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ablation.comparison.findings.finding import (
+    INFO,
+    PROBLEM,
+    SIDES,
+    WARNING,
+    Finding,
+    Pair,
+    Place,
+    Texts,
+)
+from ablation.dialects.reader import Refusal
+from ablation.dialects.vocabulary import library_of, nearest, trains
+from ablation.settings.catalogue import OTHER
+
+_KINDS = {
+    "value": ("value_refused", PROBLEM),
+    "template": ("value_filled_elsewhere", WARNING),
+    "missing_file": ("file_missing", WARNING),
+    "here": ("cannot_run_here", INFO),
+}
+
+
+def refused(pair: Pair) -> Iterator[Finding]:
+    """What a library stops at, and values that cannot be read: the run never was, or is unknown."""
+    for side in SIDES:
+        for refusal in pair.sides[side].refusals:
+            name, severity = _KINDS.get(refusal.kind, ("refused_by_library", PROBLEM))
+            if refusal.kind == "library" and refusal.library is None:
+                name = "file_contradicts_itself"
+            evidence = {
+                "library": refusal.library,
+                "key": refusal.key,
+                "found": refusal.found,
+                "reason": refusal.reason,
+                "allowed": refusal.allowed or "–",
+            }
+            settings = [refusal.setting] if refusal.setting else []
+            places = [_place(side, refusal)]
+            yield pair.find(name, severity, evidence, settings, side, places)
+
+
+def _place(side: str, refusal: Refusal) -> Place:
+    return Place(side, refusal.setting, refusal.file, refusal.line, refusal.key)
+
+
+def of_another_trainer(pair: Pair) -> Iterator[Finding]:
+    """Keys that the trainer does not have: not obeyed, whatever they say."""
+    for side in SIDES:
+        strangers = pair.sides[side].strangers
+        library = library_of(pair.sides[side].dialect)
+        for one in (s for s in strangers if s.trains):
+            evidence = {"key": one.key, "library": library, "nearest": one.nearest or "–"}
+            name = "key_refused_by_trainer" if one.refused else "key_not_of_trainer"
+            places = [Place(side, None, one.file, one.line, one.key)]
+            yield pair.find(name, PROBLEM, evidence, [], side, places)
+        rest = [s for s in strangers if not s.trains]
+        if rest:
+            evidence = {"keys": [s.key for s in rest], "library": library}
+            places = [Place(side, None, s.file, s.line, s.key) for s in rest]
+            yield pair.find("keys_not_of_trainer", INFO, evidence, [], side, places)
+
+
+def unknown_differences(pair: Pair) -> Iterator[Finding]:
+    """Keys that differ and of which nobody here knows what they do."""
+    names = [d.setting for d in pair.differences() if d.setting.startswith(OTHER)]
+    strangers = {OTHER + s.key for side in SIDES for s in pair.sides[side].strangers if s.trains}
+    missing = {r.setting for s in SIDES for r in pair.sides[s].refusals if r.kind == "missing_file"}
+    names = [name for name in names if name not in strangers | missing]
+    dialect = pair.sides[SIDES[0]].dialect
+    alarming = [name for name in names if trains(name)]
+    for name in alarming:
+        key = name.removeprefix(OTHER)
+        near = nearest(key, dialect) or nearest(key, "hf_trainer") or "–"
+        yield pair.find("unknown_key_differs", PROBLEM, {"key": key, "nearest": near}, [name])
+    rest = [name for name in names if name not in alarming]
+    if rest:
+        evidence = {"keys": [name.removeprefix(OTHER) for name in rest]}
+        yield pair.find("unknown_keys_differ", WARNING, evidence, rest)
+
+
+def written_again(pair: Pair) -> Iterator[Finding]:
+    """A key that stands twice: trainers take the last one without a word."""
+    for side in SIDES:
+        for key, first, last in pair.sides[side].repeated:
+            evidence = {"key": key, "first": first, "last": last}
+            places = [Place(side, None, pair.sides[side].file, line, key) for line in (first, last)]
+            yield pair.find("key_twice", WARNING, evidence, [], side, places)
+
+
+CHECKS = (refused, of_another_trainer, unknown_differences, written_again)
+
+TEXTS: Texts = {
+    "refused_by_library": {
+        "en": (
+            "{library} refuses {side:side}: {key}",
+            "{reason} (found: {found}). No run can have been made with this file and this release "
+            "as it stands.",
+        ),
+        "ko": (
+            "{library}: {side:side} 파일을 거부한다 ({key})",
+            "{reason} (값: {found}). 이 릴리스에서는 이 파일을 그대로 실행할 수 없다.",
+        ),
+    },
+    "file_contradicts_itself": {
+        "en": (
+            "{side:side} says two things: {reason}",
+            "{found}. Trainers stop at such a file; allowed: {allowed}.",
+        ),
+        "ko": (
+            "{side:side} 파일의 두 곳이 서로 다르다: {reason}",
+            "{found}. 학습 도구는 이런 파일에서 멈춘다. 허용: {allowed}.",
+        ),
+    },
+    "value_refused": {
+        "en": (
+            "{side:side}: {key} has a value that it cannot have",
+            "Found: {found}; allowed: {allowed}. The table shows it as it is written, and nothing "
+            "that rests on it is stated.",
+        ),
+        "ko": (
+            "{side:side}: {key}에 쓸 수 없는 값이 있다",
+            "값: {found}, 허용: {allowed}. 표에는 적힌 그대로 보이며, 이 값에 달린 것은 단정하지 "
+            "않는다.",
+        ),
+    },
+    "value_filled_elsewhere": {
+        "en": (
+            "{side:side}: {key} is filled in from elsewhere",
+            "{found} is replaced when the file is used; what by is not known here. It is compared "
+            "as it is written, and nothing that rests on it is stated.",
+        ),
+        "ko": (
+            "{side:side}: {key} 값은 다른 곳에서 채워진다",
+            "{found}: 파일을 쓸 때 다른 값으로 바뀌며, 무엇으로 바뀌는지는 여기서 알 수 없다. 적힌 "
+            "그대로 비교하고, 이 값에 달린 것은 단정하지 않는다.",
+        ),
+    },
+    "file_missing": {
+        "en": (
+            "{side:side}: {key} names a file that is not here",
+            "{found}: what it says is missing from the table. Looked for as {allowed}.",
+        ),
+        "ko": (
+            "{side:side}: {key} 키가 가리키는 파일이 없다",
+            "{found}. 그 파일의 내용은 표에 없다. 찾은 곳: {allowed}.",
+        ),
+    },
+    "cannot_run_here": {
+        "en": ("{side:side}: {key} cannot be run here", "{reason} (found: {found})."),
+        "ko": ("{side:side}: {key} 설정은 여기서 실행할 수 없다", "{reason} (값: {found})."),
+    },
+    "key_not_of_trainer": {
+        "en": (
+            "{side:side}: {library} has no key {key}",
+            "It is passed over, and the trainer's own default counts. The nearest key that it has: "
+            "{nearest}.",
+        ),
+        "ko": (
+            "{side:side}: {library}에는 {key} 키가 없다",
+            "무시되고 학습 도구의 기본값이 쓰인다. 가장 가까운 키: {nearest}.",
+        ),
+    },
+    "key_refused_by_trainer": {
+        "en": (
+            "{side:side}: {library} has no key {key}, and stops at it",
+            "What it says is not obeyed. The nearest key that it has: {nearest}.",
+        ),
+        "ko": (
+            "{side:side}: {library}에는 {key} 키가 없어 실행이 멈춘다",
+            "그 값은 쓰이지 않는다. 가장 가까운 키: {nearest}.",
+        ),
+    },
+    "keys_not_of_trainer": {
+        "en": (
+            "{side:side}: {library} does not know {keys:names}",
+            "They are compared as they stand; the script around the trainer may read them.",
+        ),
+        "ko": (
+            "{side:side}: {library}에 없는 키: {keys:names}",
+            "적힌 그대로 비교한다. 학습 도구를 감싼 스크립트가 읽을 수는 있다.",
+        ),
+    },
+    "unknown_key_differs": {
+        "en": (
+            "{key} differs, and what it does is not known",
+            "Its name is one of training, so it may be a cause of the gap that no run here can "
+            "try. The nearest known key: {nearest}.",
+        ),
+        "ko": (
+            "{key} 값이 다른데, 무엇을 하는지 알 수 없다",
+            "학습과 관련된 이름이므로 차이의 원인일 수 있지만 여기서는 실행해 볼 수 없다. 가장 "
+            "가까운 키: {nearest}.",
+        ),
+    },
+    "unknown_keys_differ": {
+        "en": (
+            "{keys:names} differ, and what they do is not known",
+            "No run here can act upon them.",
+        ),
+        "ko": (
+            "값이 다른데 무엇을 하는지 알 수 없는 키: {keys:names}",
+            "여기서는 이 키들을 실행에 반영할 수 없다.",
+        ),
+    },
+    "key_twice": {
+        "en": (
+            "{side:side}: {key} stands twice, in lines {first} and {last}",
+            "Trainers take the last one without a word; so is it read here.",
+        ),
+        "ko": (
+            "{side:side}: {key} 키가 {first}행과 {last}행에 두 번 있다",
+            "학습 도구는 말없이 마지막 값을 쓰며, 여기서도 그렇게 읽는다.",
+        ),
+    },
+}

@@ -1,0 +1,109 @@
+"""Every key that a trainer knows, with its default: kept by tests/reference/vocabulary.py."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablation.settings.catalogue import SETTINGS, words
+
+_LONGEST = 80  # characters of a key that could be meant for another one
+_KEPT = Path(__file__).with_name("vocabulary.json")
+# Words of keys that say how something is trained, beside those of the settings' own names.
+_TRAINING = frozenset(
+    words(
+        "lr rate epoch epochs step steps rank alpha dropout batch length len warmup decay optim "
+        "optimizer scheduler precision bf16 fp16 fp8 dtype lora qlora target targets accumulation "
+        "accum clip clipping grad norm beta beta1 beta2 eps epsilon loss quant quantization bit "
+        "4bit 8bit packing pack layers freeze frozen weight weights seed smoothing neftune noise "
+        "train training dataset data split samples rows tokens size temperature adapter peft "
+        "cutoff max min ratio init reset resume momentum lambda gamma schedule"
+    )
+)
+# Words of settings that stand in names of folders, logs and devices as well.
+_NOT_TRAINING = frozenset(
+    words("model name or path device key value include column names text use")
+)
+_OWN_WORDS = (
+    frozenset(word for name in SETTINGS for word in re.split(r"[._]", name.lower())) - _NOT_TRAINING
+)
+# What the example scripts of transformers read beside TrainingArguments, and its older names.
+_SCRIPTS = words(
+    "model_name_or_path config_name tokenizer_name cache_dir token use_auth_token "
+    "use_fast_tokenizer "
+    "torch_dtype trust_remote_code low_cpu_mem_usage task_name dataset_config_name train_file "
+    "validation_file test_file max_seq_length block_size max_train_samples max_eval_samples "
+    "max_predict_samples preprocessing_num_workers overwrite_cache pad_to_max_length "
+    "validation_split_percentage text_column label_column text_column_name label_column_name "
+    "max_source_length max_target_length source_prefix num_labels world_size num_gpus warmup_ratio "
+    "evaluation_strategy per_gpu_train_batch_size per_gpu_eval_batch_size no_cuda group_by_length "
+    "overwrite_output_dir logging_dir save_safetensors fp16_opt_level fp16_backend "
+    "num_processes"
+)
+_WATCHES = frozenset(
+    words(
+        "log logs logging logger wandb mlflow report dir folder output hub push save saves saving "
+        "checkpoint checkpoints eval evals plot run project entity tag tags note notes description "
+        "author url host port num_proc workers cache debug verbose name names"
+    )
+)
+
+
+@dataclass(frozen=True)
+class Own:
+    """A trainer's own value of a key.
+
+    Attributes:
+        value: The value.
+        library: The trainer with its version.
+    """
+
+    value: object
+    library: str
+
+
+@functools.cache
+def _load() -> dict[str, dict]:
+    return json.loads(_KEPT.read_text(encoding="utf-8"))
+
+
+def keys_of(dialect: str) -> Collection[str]:
+    """The top-level keys that the dialect's trainer knows; none where no such list is kept."""
+    known = _load().get(dialect, {}).get("keys", {}).keys()
+    return known | set(_SCRIPTS) if dialect == "hf_trainer" else known
+
+
+def library_of(dialect: str) -> str:
+    """The dialect's trainer with the version whose keys are kept."""
+    kept = _load().get(dialect)
+    return f"{kept['library']} {kept['version']}" if kept else dialect
+
+
+def default_of(dialect: str, key: str) -> Own | None:
+    """The trainer's own value of a key that a file does not write; None where it is not known."""
+    known = _load().get(dialect, {}).get("keys", {})
+    return Own(known[key], library_of(dialect)) if key in known else None
+
+
+def trains(key: str) -> bool:
+    """Whether the words of a key are those of training rather than of watching it."""
+    parts = set(re.split(r"[._\-]", key.rsplit(".", 1)[-1].lower()))
+    return bool(parts & (_TRAINING | _OWN_WORDS)) and not parts & _WATCHES
+
+
+def nearest(key: str, dialect: str) -> str | None:
+    """The trainer's key that is most like another one."""
+    if len(key) > _LONGEST:
+        return None
+    known = list(keys_of(dialect))
+    name = key.rsplit(".", 1)[-1].lower()
+    parts = set(name.split("_"))
+    shared = [k for k in known if parts <= set(k.split("_")) or set(k.split("_")) <= parts]
+    close = difflib.get_close_matches(name, shared, n=1, cutoff=0.5)
+    close = close or difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    return close[0] if close else None
