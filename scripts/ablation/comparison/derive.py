@@ -188,9 +188,17 @@ def _derive_selection(settings: Settings) -> None:
 
 
 def _derive_duration(settings: Settings) -> None:
-    steps = settings["max_steps"]
+    steps, epochs = settings["max_steps"], settings["num_train_epochs"]
     if steps.value == 0:
         settings["max_steps"] = replace(steps, value=-1, note="0 is no limit, as -1")
+    if steps.value <= 0 and epochs.value <= 0:
+        raise UserError(
+            "num_train_epochs has a value it cannot have",
+            file=epochs.file,
+            line=epochs.line,
+            found=epochs.value,
+            allowed="a number above 0; beside max_steps it has no effect",
+        )
 
 
 def _derive_automatic(

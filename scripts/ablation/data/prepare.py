@@ -23,6 +23,7 @@ import xxhash
 from tokenizers import Tokenizer
 
 from ablation.data import rows as data
+from ablation.data.labels import alike, describe_alike, plain_form
 from ablation.data.source import DataSpec, Source, class_names, open_source
 from ablation.errors import UserError
 from ablation.files import save_json
@@ -48,12 +49,25 @@ class Tokens:
     tokenizer: Tokenizer
     tail: tuple[int, ...]
     keep: int
+    places: int | None = None
 
     def encode(self, texts: Sequence[str]) -> tuple[list[Sequence[int]], np.ndarray]:
         """Ids of each text, cut to the longest length of any arm, and the whole lengths."""
         encoded = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts)]
+        self.check_ids(encoded)
         lengths = np.fromiter(map(len, encoded), dtype=np.int32, count=len(encoded))
         return [data.truncate_ids(ids, self.keep, self.tail) for ids in encoded], lengths
+
+    def check_ids(self, encoded: Sequence[Sequence[int]]) -> None:
+        """Raise a `UserError` for a token that the model's embedding has no row for."""
+        highest = max((max(ids) for ids in encoded if ids), default=-1)
+        if self.places is not None and highest >= self.places:
+            raise UserError(
+                "the tokenizer gives a token that the model has no embedding for",
+                file="tokenizer.json",
+                found=f"token {highest}: {self.tokenizer.id_to_token(highest)}",
+                allowed=f"0 to {self.places - 1}, as the model's vocab_size says",
+            )
 
 
 @dataclass(frozen=True)
@@ -117,7 +131,8 @@ def load_tokens(model_json: Path, longest: int) -> Tokens:
     """The tokenizer of the prepared model; `longest` is the most tokens of a text to keep."""
     # Set before the first batch: the tokenizer's threads start then, and nothing forks after.
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
-    named = Path(json.loads(model_json.read_text(encoding="utf-8"))["tokenizer"])
+    record = json.loads(model_json.read_text(encoding="utf-8"))
+    named = Path(record["tokenizer"])
     paths = [folder / "tokenizer.json" for folder in (model_json.parent / named, named)]
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
@@ -135,7 +150,8 @@ def load_tokens(model_json: Path, longest: int) -> Tokens:
     tail = 0
     while tail < len(special) and special[-1 - tail]:
         tail += 1
-    return Tokens(tokenizer, tuple(probe.ids[len(special) - tail :]), longest)
+    rows = record.get("architecture", {}).get("vocab_size")
+    return Tokens(tokenizer, tuple(probe.ids[len(special) - tail :]), longest, rows)
 
 
 def tokenise(spec: DataSpec, source: Source, tokens: Tokens, path: Path) -> Rows:
@@ -159,6 +175,8 @@ def tokenise(spec: DataSpec, source: Source, tokens: Tokens, path: Path) -> Rows
                 continue
             kept = np.asarray(keep)[has_tokens]
             names = labels.take(pa.array(kept)).to_pylist()
+            if spec.merge_labels:
+                names = [plain_form(name) for name in names]
             code = np.array([codes.setdefault(name, len(codes)) for name in names])
             rows = start + kept if source.rows is None else source.rows[start + kept]
             batch_ids = _int_lists([ids[i] for i in has_tokens])
@@ -315,8 +333,14 @@ def describe(
         },
         "longest_max_length": tokens.keep,
         "special_tail": list(tokens.tail),
-        "notes": [*source.notes, *notes(counts, rows)],
+        "notes": [*source.notes, *notes(counts, rows), *label_notes(rows.names)],
     }
+
+
+def label_notes(names: Sequence[str]) -> list[str]:
+    """A note where labels look alike."""
+    groups = alike(names)
+    return [describe_alike(groups)] if groups else []
 
 
 def count_rows(source: Source, rows: Rows, split: np.ndarray) -> dict[str, int]:

@@ -8,7 +8,7 @@ import difflib
 import gzip
 import logging
 import lzma
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -64,6 +64,7 @@ class DataSpec:
     stratify_extract: bool = True
     extract_seed: int = 42
     max_rows: int | None = None
+    merge_labels: bool = False
     allow_pickle: bool = False
     file: str | None = None
     lines: Mapping[str, int] = field(default_factory=dict)
@@ -101,7 +102,7 @@ def read_spec(data: Mapping) -> DataSpec:
         UserError: A key that is missing or a value that is not possible.
     """
     known = {"path", "label_column", "format", "name", "split_name", "encoding", "max_rows"}
-    known |= {"allow_pickle", "file", "lines"}
+    known |= {"allow_pickle", "merge_labels", "file", "lines"}
     values = {key: data[key] for key in known if data.get(key) is not None}
     text = {key: v for key, v in (data.get("serialization") or {}).items() if v is not None}
     values |= {key: v for key, v in text.items() if key in DataSpec.__dataclass_fields__}
@@ -176,6 +177,7 @@ def open_source(spec: DataSpec, cache_dir: Path) -> Source:
         dataset = _load_hub(spec, notes)
     else:
         path = find_path(spec)
+        check_kind(path, spec)
         if path.is_file() and path.stat().st_size == 0:
             raise _no_rows(spec)
         kind = _format_of(path, spec)
@@ -217,6 +219,17 @@ def find_path(spec: DataSpec) -> Path:
         allowed=f"{READABLE}; or a name on the hub, with `format: hub`",
         write=f"path: {better}   # under data:; relative to study.yaml",
     )
+
+
+def check_kind(path: Path, spec: DataSpec) -> None:
+    """Raise a `UserError` for a pipe, a socket or a device: reading one may never end."""
+    if not (path.is_file() or path.is_dir()):
+        raise spec.error(
+            "data.path is neither a file nor a folder, but a pipe, a socket or a device",
+            "data.path",
+            found=spec.path,
+            allowed=READABLE,
+        )
 
 
 def _format_of(path: Path, spec: DataSpec) -> str:
@@ -359,6 +372,7 @@ def _load_csv(path: Path, spec: DataSpec, cache_dir: Path, notes: list[str]) -> 
     check_columns(spec, named)
     if len(named) < len(header):
         notes.append(f"{len(header) - len(named)} column(s) without a name were left out.")
+    notes += _check_cells(path, spec, encoding, delimiter, len(header))
     # All columns are read, not the needed ones only: with `usecols` pandas would silently drop the
     # surplus cell of a row with an unquoted delimiter instead of refusing the row.
     names = [name or f"Unnamed: {index}" for index, name in enumerate(header)]
@@ -373,6 +387,45 @@ def _load_csv(path: Path, spec: DataSpec, cache_dir: Path, notes: list[str]) -> 
         na_filter=False,
     )
     return rows.select_columns(named)
+
+
+def _check_cells(
+    path: Path, spec: DataSpec, encoding: str, delimiter: str, columns: int
+) -> list[str]:
+    """A note on rows with too few cells, which are read as if the last ones were empty.
+
+    Raises:
+        UserError: There are NUL bytes: the file is damaged, or in another encoding.
+    """
+    short, first = 0, 0
+    try:
+        with _open_text(path, encoding) as file:
+            lines = csv.reader(_without_nul(file, path, spec), delimiter=delimiter)
+            for row in lines:
+                if row and len(row) < columns:
+                    short, first = short + 1, first or lines.line_num
+    except UnicodeError as error:
+        raise _encoding_error(path, spec, error) from error
+    except (OSError, EOFError, csv.Error) as error:
+        raise _unreadable(path, spec, str(error)) from error
+    if not short:
+        return []
+    return [
+        f"{short} row(s) have fewer cells than there are columns, first in line {first}: "
+        "those that are missing are read as empty."
+    ]
+
+
+def _without_nul(lines: Iterable[str], path: Path, spec: DataSpec) -> Iterator[str]:
+    for number, line in enumerate(lines, start=1):
+        if "\0" in line:
+            raise spec.error(
+                "the data holds NUL bytes: it is damaged, or in another encoding",
+                "data.path",
+                found=f"{path.name}, line {number}",
+                allowed="a text file in the encoding that data.encoding says",
+            )
+        yield line
 
 
 def _is_utf8(spec: DataSpec) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import difflib
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablation import designs
@@ -34,6 +36,7 @@ def find_problems(study: Study) -> list[UserError]:
     space = study.space()
     return [
         *_metric(study),
+        *_files(study),
         *_data(study),
         *_claims(study),
         *_repeated(study),
@@ -88,6 +91,38 @@ def _metric(study: Study) -> Iterator[UserError]:
         write = f"impact_multiples: {{low: {levels[0]:g}, medium: {levels[0] * 2:g}, "
         write += f"high: {levels[0] * 5:g}}}"
         yield _problem(study, "metric.impact_multiples", text, multiples, write=write)
+
+
+def _files(study: Study) -> Iterator[UserError]:
+    """Names that the workflow could not keep apart, and data that lies outside."""
+    options = study.options
+    named = {"current": options["current"], "backup": options["backup"]}
+    named |= {"data.path": options["data"]["path"], "model.path": options["model"].get("path")}
+    for key, name in named.items():
+        if isinstance(name, str) and re.search(r"[{}\n\r\0]", name):
+            text = f"{key} has braces or a line break, which the workflow would take for its own"
+            yield _problem(study, key, text, name, "a name without braces and line breaks")
+    path, hub = options["data"]["path"], options["data"]["format"] == "hub"
+    if not isinstance(path, str) or options["data"].get("allow_outside"):
+        return
+    if Path(path).is_absolute() and hub:
+        text, allowed = "data.path is a folder, and format: hub wants a name", "owner/name"
+        yield _problem(study, "data.path", text, path, allowed, "format: auto")
+    elif not hub and _leaves(path):
+        text = "data.path leaves the study's folder: whoever wrote the study could read any file"
+        allowed = "a path below the study's folder or the working folder"
+        write = "allow_outside: true   # under data:"
+        yield _problem(study, "data.path", text, path, allowed, write)
+
+
+def _leaves(path: str) -> bool:
+    """Whether a relative path leads above its start. An absolute one says where it leads."""
+    depth = 0
+    for part in Path(path).parts:
+        depth += -1 if part == ".." else 1
+        if depth < 0:
+            return True
+    return False
 
 
 def _data(study: Study) -> Iterator[UserError]:

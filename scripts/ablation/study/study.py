@@ -197,9 +197,19 @@ class Study:
                 f"{self.folder}; or a hub name with format: hub",
                 write="  path: rows.csv",
             )
-        if self.options["data"]["format"] != "hub" and not Path(path).exists():
+        if self.options["data"]["format"] == "hub":
+            return
+        if not Path(path).exists():
             raise UserError(
                 "data.path names something that does not exist",
+                file=self.file,
+                line=line,
+                found=path,
+                allowed=f"a file or folder, relative to {self.folder}; or format: hub",
+            )
+        if not (Path(path).is_file() or Path(path).is_dir()):
+            raise UserError(
+                "data.path is neither a file nor a folder, but a pipe, a socket or a device",
                 file=self.file,
                 line=line,
                 found=path,

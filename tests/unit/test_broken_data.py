@@ -1,0 +1,142 @@
+"""Broken or hostile data: one message or a count, and never a wait without end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from ablation.data import prepare as data_prepare
+from ablation.data.labels import alike, plain_form
+from ablation.data.source import read_spec
+from ablation.errors import UserError
+from ablation.files import save_json
+from ablation.study.study import load_study
+
+ROWS = "text,label\n" + "".join(f"some words {n},{'ab'[n % 2]}\n" for n in range(20))
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """model.json with a tokenizer of words, whose embedding has three rows."""
+    vocabulary = {"?": 0, "some": 1, "words": 2}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    record = {"tokenizer": ".", "architecture": {"vocab_size": 3}}
+    save_json(record, tmp_path / "model.json")
+    return tmp_path / "model.json"
+
+
+def prepare(model: Path, path: str | Path, **keys) -> dict:
+    study = {"path": str(path), "label_column": "label", "lines": {"data.path": 10}}
+    spec = read_spec(study | {"file": str(model.parent / "study.yaml")} | keys)
+    return data_prepare.prepare(spec, model, model.parent / "data", [8])
+
+
+def written(model: Path, content: str | bytes, name: str = "rows.csv") -> Path:
+    path = model.parent / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_a_pipe_is_refused_and_not_waited_for(model):
+    os.mkfifo(model.parent / "rows.csv")
+    with pytest.raises(UserError, match=r"study\.yaml:10: data\.path is neither a file"):
+        prepare(model, "rows.csv")
+
+
+def test_a_device_is_refused(model):
+    with pytest.raises(UserError, match="a pipe, a socket or a device"):
+        prepare(model, "/dev/zero", format="csv")
+
+
+def test_nul_bytes_are_told_with_their_line(model):
+    path = written(model, ROWS + "cut\0 off,a\n")
+    with pytest.raises(UserError, match=r"NUL bytes(.|\n)*rows\.csv, line 22"):
+        prepare(model, path)
+
+
+def test_rows_with_a_cell_too_few_are_counted_and_told(model):
+    profile = prepare(model, written(model, ROWS + "alone\nsome words,a\nalone too\n"))
+    assert profile["rows"]["without_label"] == 2
+    assert "2 row(s) have fewer cells than there are columns, first in line 22" in "".join(
+        profile["notes"]
+    )
+
+
+def test_a_nested_column_is_refused_with_the_columns_that_serve(model):
+    table = pa.table({"text": ["a", "b"], "parts": [{"x": 1}, {"x": 2}], "label": ["a", "b"]})
+    pq.write_table(table, model.parent / "rows.parquet")
+    with pytest.raises(UserError, match="column 'parts' cannot be text"):
+        prepare(model, "rows.parquet")
+
+
+def test_a_token_that_the_embedding_has_not_is_told(model):
+    save_json({"tokenizer": ".", "architecture": {"vocab_size": 2}}, model)
+    with pytest.raises(UserError, match=r"no embedding for(.|\n)*token 2: words"):
+        prepare(model, written(model, ROWS))
+
+
+ALIKE = {
+    "blanks": ("a b", " a  b"),
+    "a blank that does not break": ("a b", "a\u00a0b"),
+    "Unicode form": ("caf\u00e9", "cafe\u0301"),
+    "width": ("ABC", "\uff21\uff22\uff23"),
+    "invisible": ("ab", "a\u200bb"),
+    "a whole number": ("1", "1.0"),
+}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_labels_that_look_alike_are_told_and_merged_where_asked(model, name):
+    one, other = ALIKE[name]
+    rows = "".join(f'some words {n},"{(one, other, "z")[n % 3]}"\n' for n in range(30))
+    path = written(model, "text,label\n" + rows)
+    told = prepare(model, path)
+    assert told["num_labels"] == 3
+    assert "`merge_labels: true`" in "".join(told["notes"])
+    merged = prepare(model, path, merge_labels=True)
+    assert merged["num_labels"] == 2
+    assert "merge_labels" not in "".join(merged["notes"])
+
+
+def test_labels_that_differ_are_left_alone():
+    assert alike(["1", "1.5", "10", "a", "A", "b"]) == []
+    assert plain_form("1.50") == "1.50"
+
+
+# What the study says of its files ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "part"),
+    [
+        ("  path: null", "  path: ../../secret.csv", "write:   allow_outside: true"),
+        ("  path: null", "  path: a/../../secret.csv", "leaves the study's folder"),
+        ("  path: null", '  path: "rows-{study}.csv"', "has braces"),
+        ("seeds: [1, 2, 3]", f"seeds: {list(range(2000))}", "seeds"),
+        ("  - name: epochs", '  - name: "epochs\\n"', "name"),
+    ],
+)
+def test_a_study_that_names_what_it_must_not_is_one_message(account_tax, edit, old, new, part):
+    edit("study.yaml", old, new)
+    with pytest.raises(UserError, match=part) as caught:
+        load_study(account_tax / "study.yaml")
+    assert str(account_tax / "study.yaml") in str(caught.value)
+
+
+def test_a_hub_name_that_is_a_folder_is_told(account_tax, edit):
+    edit("study.yaml", "  path: null", "  path: /etc/rows")
+    edit("study.yaml", "  format: auto", "  format: hub")
+    with pytest.raises(UserError, match="format: hub wants a name"):
+        load_study(account_tax / "study.yaml")
+
+
+def test_data_outside_is_read_where_the_study_says_so(account_tax, edit):
+    edit("study.yaml", "  path: null", "  path: ../rows.csv\n  allow_outside: true")
+    load_study(account_tax / "study.yaml")
