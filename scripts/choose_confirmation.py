@@ -1,4 +1,4 @@
-"""Write what is confirmed on fresh seeds: the recommended arm without the stages that do nothing.
+"""Write what is confirmed on fresh seeds: the recommended arm.
 
     python scripts/choose_confirmation.py --study config/studies/<study>/study.yaml \
         --grid results/<study>/grid.json --effects results/<study>/effects.json \
@@ -13,10 +13,8 @@ import argparse
 from ablation.cli import run
 from ablation.evidence.decisions import choose_confirmation
 from ablation.evidence.effects import load_effects
-from ablation.evidence.recommended import recommended_arm
 from ablation.files import save_json
 from ablation.study.adaptive import candidates, confirmation_grid
-from ablation.study.grid import load_grid
 from ablation.study.study import load_study
 
 
@@ -33,7 +31,7 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     study, effects = load_study(args.study), load_effects(args.effects)
-    decision = choose_confirmation(effects, recommended_arm(effects), load_grid(args.grid))
+    decision = choose_confirmation(effects.recommendation)
     grid = confirmation_grid(study, candidates(study, args.devices or None), decision)
     save_json(decision, args.decision)
     save_json(grid.as_json(), args.output)

@@ -10,8 +10,7 @@ import argparse
 from pathlib import Path
 
 from ablation.cli import run
-from ablation.evidence.effects import load_effects
-from ablation.evidence.recommended import recommended_arm
+from ablation.evidence.effects import load_recommendation
 from ablation.files import save_text
 from ablation.report.patch import patch_text, recommended_rewrite
 from ablation.study.study import load_study
@@ -22,7 +21,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--study", required=True, help="a study.yaml")
     arm = parser.add_mutually_exclusive_group(required=True)
     arm.add_argument("--arm", help="the arm to recommend")
-    arm.add_argument("--effects", help="effects.json: recommend what it found to help")
+    arm.add_argument("--effects", help="effects.json: the arm that it recommends")
+    parser.add_argument("--confirmation", help="confirmation/verdict.json, where there is one")
     parser.add_argument(
         "--output-config",
         required=True,
@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     study = load_study(args.study)
-    arm = args.arm or recommended_arm(load_effects(args.effects))
+    arm = args.arm or load_recommendation(args.effects, args.confirmation).applied
     found = recommended_rewrite(study, arm)
     output = Path(args.output_config)
     for number, (path, text) in enumerate(found.after.items()):

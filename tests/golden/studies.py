@@ -13,11 +13,10 @@ from synthetic import STUDY, Synthetic, build_study, confirm
 
 from ablation.evidence.confirmation import save_confirmation
 from ablation.evidence.decisions import choose_confirmation, decide_seeds
-from ablation.evidence.effects import load_effects, save_effects
+from ablation.evidence.effects import load_effects, load_recommendation, save_effects
 from ablation.evidence.estimate import estimate_effects
 from ablation.evidence.health import check_health, health_json
 from ablation.evidence.metrics import collect, load_json, load_table, save_table
-from ablation.evidence.recommended import recommended_arm
 from ablation.files import save_json
 from ablation.report.patch import patch_text, recommended_rewrite
 from ablation.report.report import render_report
@@ -119,7 +118,7 @@ def outputs(name: str, root: Path) -> dict[str, str]:
     for file, language in REPORTS.items():
         found[file] = _report(made, language, verdict)
     study = load_study(made.study)
-    arm = recommended_arm(load_effects(made.folder / "effects.json"))
+    arm = load_recommendation(made.folder / "effects.json", verdict).applied
     rewrite = recommended_rewrite(study, arm)
     found |= {f"recommended/{path.name}": text for path, text in rewrite.after.items()}
     found["recommended/training.patch"] = patch_text(rewrite, study.folder)
@@ -138,7 +137,7 @@ def _analyze(made: Synthetic) -> None:
 
 def _confirm(made: Synthetic) -> Path:
     effects = load_effects(made.folder / "effects.json")
-    decision = choose_confirmation(effects, recommended_arm(effects), load_grid(made.grid))
+    decision = choose_confirmation(effects.recommendation)
     path = made.folder / "confirmation.json"
     save_confirmation(confirm(made, decision, CONFIRMED_EFFECTS), path)
     return path

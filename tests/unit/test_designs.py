@@ -434,9 +434,13 @@ def test_planned_contrasts_name_each_pair_of_arms_once_and_no_arm_against_itself
         *(f"stage:{name}" for name in STAGES),
         "remainder",
         "gap",
+        *(f"total:stage{number}-{name}" for number, name in enumerate(STAGES[1:], start=2)),
         *(f"only:{name}" for name in [*STAGES[1:], "remainder"]),
         *(f"without:{name}" for name in STAGES),
         *(f"shapley:{name}" for name in STAGES),
+        *(f"total:without-{name}" for name in STAGES),
+        "total:cell-lora_learning_rate+decay_length_scheduler",
+        "total:cell-epochs+decay_length_scheduler",
     ]
     for planned in planned_contrasts(grid):
         assert sum(planned.weights.values()) == pytest.approx(0)
@@ -471,7 +475,7 @@ def test_a_decision_names_what_it_is_waiting_for(study, tmp_path):
     options, metric = loaded.options["sequential"], loaded.options["metric"]
     decision = decide_seeds(grid, runs, loaded.all_seeds(), options, metric, 1)
     assert (decision["stop"], decision["reason"]) == (False, "continue")
-    assert decision["seeds"] == [4, 5] and decision["family"] == 5
+    assert decision["seeds"] == [4, 5] and decision["family"] == 7
     statuses = {c["id"]: c["status"] for c in decision["contrasts"]}
     assert statuses["stage:lora_learning_rate"] == "superior"
     assert statuses["stage:decay_length_scheduler"] == "equivalent"

@@ -156,7 +156,7 @@ def test_a_step_is_split_into_compute_and_the_rest(designed):
 
 def test_what_explores_or_checks_is_not_in_the_family(designed):
     for contrast in designed[0].contrasts:
-        if contrast.role in ("tuning", "a_a", "total", "equal_compute"):
+        if contrast.role in ("tuning", "a_a", "equal_compute"):
             assert contrast.evidence.method == "none"
 
 

@@ -187,12 +187,15 @@ def test_a_difference_in_data_has_its_section_and_is_called_overlooked(english):
     assert "do not mention this difference" in data
 
 
-def test_only_stages_that_helped_are_recommended_with_the_line_to_change(english):
+def test_the_recommended_arm_is_told_with_its_patch_its_steps_and_what_would_tell_more(english):
     text = section(english, "## Recommendations")
     assert "-    num_train_epochs: 2        # short on purpose" in text
     assert "+    num_train_epochs: 6        # short on purpose" in text
     assert "`recommended/training.yml`" in text and "--- a/training.yml" in text
-    assert "it makes things worse where the path applies it" in text
+    assert "**Recommended: the whole backup.**" in text
+    assert "1. **Stage 1 (LoRA rank/alpha and learning rate)**: −" in text
+    assert "`without-lora_lr`: stage 1" in text and "designs: [leave_one_out]" in text
+    assert "not confirmed on fresh seeds" in text and "confirm: {seeds: [101," in text
 
 
 def test_the_figures_are_relative_images_with_alternative_text(english):
@@ -242,7 +245,7 @@ def test_one_seed_says_that_it_has_no_interval(tmp_path):
     text = report(tmp_path, seeds=(1,))
     assert "one seed has no interval" in text
     assert "(no interval), n = 1" in text
-    assert "no step is recommended" in text
+    assert "**Nothing is recommended:**" in text
 
 
 def test_undecided_comes_with_the_seeds_that_would_decide(tmp_path):
@@ -273,7 +276,7 @@ def test_a_metric_where_lower_is_better_is_reported_in_its_own_unit(tmp_path):
         ("stage:epochs", "stage 2 against the arm before it"),
         ("only:epochs", "stage 2 (More epochs), alone"),
         ("without:epochs", "stage 2 (More epochs), on top of all others"),
-        ("total:stage2-epochs", "current to: Stage 2 (More epochs)"),
+        ("total:stage2-epochs", "stage 1 + stage 2, against current"),
     ],
 )
 def test_a_claim_may_be_about_any_contrast(tmp_path, contrast, compared):
@@ -377,15 +380,15 @@ DESIGNED = {**STUDY, "designs": ["staged", "one_at_a_time", "leave_one_out", "fa
 def test_planned_contrasts_are_listed_with_both_intervals_and_the_floor_in_words(english):
     text = section(english, "## Evidence")
     rows = [line for line in text.splitlines() if re.match(r"\| (stage|remainder|backup)", line)]
-    assert len(rows) == 5
+    assert len(rows) == 7
     assert all(len(re.findall(r"\[[+−][\d.]+, [+−][\d.]+\]", row)) == 2 for row in rows)
-    assert "3 seeds cannot reach 0.05 over 5 comparisons by signs alone" in english
-    assert "adjusted by Holm over the 5 planned contrasts" in english
+    assert "3 seeds cannot reach 0.05 over 7 comparisons by signs alone" in english
+    assert "adjusted by Holm over the 7 planned contrasts" in english
     assert "Shapley" not in text and "Seeds added" not in text
 
 
 def test_undecided_says_over_how_many_comparisons(tmp_path):
-    assert "undecided after correction over 5 comparisons" in report(tmp_path, noise=0.03)
+    assert "undecided after correction over 7 comparisons" in report(tmp_path, noise=0.03)
 
 
 @pytest.mark.parametrize("looks", [None, {"looks": [3, 5, 8]}])

@@ -159,7 +159,7 @@ def test_overlapping_designs_show_one_contrast_with_one_p(factorial):
     listed = [row[0] for row in rows(block(text, "Every planned contrast"))]
     assert not any(name.endswith("rate), alone") for name in listed)
     assert "remainder, on top of all others" not in listed
-    assert len(listed) == load_effects(factorial.folder / "effects.json").family.size == 15
+    assert len(listed) == load_effects(factorial.folder / "effects.json").family.size == 25
     single = rows(block(text, "One at a time, and leave one out"))
     assert len(single) == 4 and all("→" in cell for row in single for cell in row[1:])
 
@@ -189,7 +189,7 @@ def test_westfall_young_stands_beside_holm(factorial):
 def test_looks_have_their_boundary_and_no_p_that_decides_nothing(tmp_path):
     made = study(tmp_path, sequential={"looks": [3, 5]})
     text = render(made)
-    assert len(rows(block(text, "Seeds added until decided"))) == 5
+    assert len(rows(block(text, "Seeds added until decided"))) == 7
     assert "not shown (p" not in text and "Westfall" not in text
     assert "see the boundaries below" in text
 
@@ -212,17 +212,21 @@ def test_the_backup_itself_is_not_compared_with_itself(tmp_path, language):
     assert "[+0.0, +0.0]" not in block(render(made, language, verdict), title)
 
 
-def test_a_step_measured_on_a_harmful_one_says_what_it_does_without(tmp_path):
-    told = "measured on top of stage 1"
+def test_a_step_measured_on_others_says_what_it_does_without_them(tmp_path):
+    told = "on top of stage 1, stage 2, stage 3"
     bare, alone, averaged = (
-        next(line for line in render(study(tmp_path / name, **keys)).splitlines() if told in line)
+        next(
+            line
+            for line in render(study(tmp_path / name, **keys)).splitlines()
+            if re.match(r"\d\. \*\*Remainder", line) and told in line
+        )
         for name, keys in (
             ("bare", {}),
             ("alone", {"designs": ["one_at_a_time"]}),
-            ("averaged", {"designs": ["factorial"]}),
+            ("averaged", {"designs": [{"factorial": {"remainder": True}}]}),
         )
     )
-    assert "Alone it was not measured" in bare
+    assert "Alone" not in bare and "On average" not in bare
     assert "Alone, on top of current: +" in alone
     assert "On average over all orders of the factors: +" in averaged
 

@@ -165,6 +165,7 @@ rule render_report:
 rule write_patch:
     input:
         get_study_files,
+        confirmation=get_confirmation(),
         effects="results/{study}/effects.json",
     output:
         config=f"results/{{study}}/recommended/{RECOMMENDED[0]}",
@@ -179,10 +180,14 @@ rule write_patch:
         script=SCRIPTS / "write_patch.py",
         code=LIBRARY["report"],
         study=STUDY.file,
+        confirmation=lambda wildcards, input: [
+            word for path in input.confirmation for word in ("--confirmation", path)
+        ],
     shell:
         "python {params.script:q}"
         " --study {params.study:q}"
         " --effects {input.effects:q}"
+        " {params.confirmation:q}"
         " --output-config {output.config:q}"
         " --output-patch {output.patch:q}"
         " > {log:q} 2>&1"

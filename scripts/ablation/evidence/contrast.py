@@ -15,21 +15,23 @@ import numpy as np
 import pandas as pd
 
 from ablation.designs import fractions
+from ablation.designs.design import BACKUP, CELL, CURRENT, ENDPOINT
+from ablation.designs.one_at_a_time import ONE_AT_A_TIME
 from ablation.evidence import attribution
 from ablation.study.grid import Arm, Grid
 
-CURRENT, BACKUP = "current", "backup"
 STAGE, REMAINDER, GAP, TOTAL = "stage", "remainder", "gap", "total"
 ONLY, WITHOUT, SHAPLEY, MAIN = "only", "without", "shapley", "main"
 INTERACTION, CHAIN = "interaction", "chain"
 GREEDY, GREEDY_DIFFERENCE, TUNING, A_A = "greedy", "greedy_difference", "tuning", "a_a"
 EQUAL_COMPUTE, COMPUTE_ALONE = "equal_compute", "compute_alone"
 
-# Planned before any result and read as evidence: they share the error of the study. Interactions
-# are a second question, and a family of their own. The others describe (totals), check (controls)
-# or explore (greedy path, tuning).
-PLANNED = (STAGE, REMAINDER, GAP, ONLY, WITHOUT, SHAPLEY, MAIN)
+# Planned before any result and read as evidence: they share the error of the study. Totals are the
+# arms that may be recommended, against current. Interactions are a second question, and a family
+# of their own. The others check (controls) or explore (greedy path, tuning).
+PLANNED = (STAGE, REMAINDER, GAP, TOTAL, ONLY, WITHOUT, SHAPLEY, MAIN)
 SECONDARY = (INTERACTION, CHAIN)
+SETS_OF_FACTORS = (ENDPOINT, STAGE, ONLY, WITHOUT, CELL)  # kinds of arms
 BETWEEN = "×"
 DIGITS = 12
 
@@ -124,7 +126,28 @@ def contrasts_of(grid: Grid) -> list[Contrast]:
         *_controls(grid),
         *_factorial(grid),
         *_fractional(grid),
+        *_other_totals(grid),
     ]
+
+
+def candidate_arms(grid: Grid) -> list[Arm]:
+    """The arms that may be recommended: sets of the path's factors that a design asked for.
+
+    Current is among them. What only a greedy path came to was not planned before its results. Of
+    arms of the same runs, an end of the path, then the first.
+    """
+    factors = set(path_arms(grid)[-1].stages)
+    planned = [
+        arm
+        for arm in grid.arms
+        if arm.kind in SETS_OF_FACTORS
+        and set(arm.stages) <= factors
+        and set(arm.designs) != {"greedy_path"}
+    ]
+    found: dict[str, Arm] = {}
+    for arm in sorted(planned, key=lambda arm: arm.kind != ENDPOINT):
+        found.setdefault(arm.variant, arm)
+    return [arm for arm in planned if found[arm.variant] is arm]
 
 
 def path_arms(grid: Grid) -> list[Arm]:
@@ -180,6 +203,17 @@ def _of_path(grid: Grid) -> list[Contrast]:
     found.append(_between(GAP, GAP, (last, first)))
     return found + [
         _between(f"total:{arm.name}", TOTAL, (arm.name, first), arm.stage) for arm in path[1:-1]
+    ]
+
+
+def _other_totals(grid: Grid) -> list[Contrast]:
+    """The candidates beside the path against current, where no other contrast is the same."""
+    first = path_arms(grid)[0]
+    on_path = {arm.name for arm in path_arms(grid)}
+    return [
+        _between(f"total:{arm.name}", TOTAL, (arm.name, first.name), design=arm.designs[0])
+        for arm in candidate_arms(grid)
+        if arm.name not in on_path and not (ONE_AT_A_TIME in arm.designs and arm.kind == ONLY)
     ]
 
 

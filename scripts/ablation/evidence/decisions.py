@@ -7,11 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from ablation.designs.design import CURRENT
 from ablation.evidence import sequential
-from ablation.evidence.contrast import REMAINDER, STAGE, planned_contrasts, values_of
-from ablation.evidence.effects import Effects
+from ablation.evidence.contrast import planned_contrasts, values_of
 from ablation.evidence.family import Series
 from ablation.evidence.outcomes import long_table, quantities
+from ablation.evidence.recommendation import Recommendation
 from ablation.evidence.statistics import paired_arrays, wide_table
 from ablation.records import to_plain
 from ablation.study.adaptive import followers
@@ -140,24 +141,12 @@ def choose_step(
 # --- Confirmation ------------------------------------------------------------------------------
 
 
-def choose_confirmation(effects: Effects, recommended: str, grid: Grid) -> dict[str, Any]:
-    """The factors to confirm: those of the recommended arm without the ones that do nothing.
-
-    Args:
-        effects: The contents of effects.json.
-        recommended: The arm that the report recommends.
-        grid: The arms that were measured.
-    """
-    arm = next(arm for arm in grid.arms if arm.name == recommended)
-    nothing = {
-        REMAINDER if one.role == REMAINDER else one.factor
-        for one in effects.of_role(STAGE, REMAINDER)
-        if one.impact.level == "NONE"
-    }
-    stages = [name for name in arm.stages if name not in nothing]
+def choose_confirmation(recommendation: Recommendation) -> dict[str, Any]:
+    """The arm to confirm, by its factors: the recommended one; none where none is."""
+    arm = recommendation.applied
+    stages = [step.factor for step in recommendation.steps] if arm != CURRENT else []
     return {
-        "arm": recommended,
+        "arm": arm,
         "stages": stages,
-        "without": [name for name in arm.stages if name in nothing],
         "reason": RECOMMENDED if stages else NOTHING_RECOMMENDED,
     }

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablation.evidence.claims import Impact
+from ablation.evidence.confirmation import load_confirmation
 from ablation.evidence.contrast import GAP, REMAINDER, STAGE
 from ablation.evidence.family import Evidence
 from ablation.evidence.inference import Odds
 from ablation.evidence.metrics import load_json
+from ablation.evidence.recommendation import Recommendation
 from ablation.evidence.sequential import Decision
 from ablation.evidence.stability import Stability
 from ablation.evidence.statistics import Estimate
@@ -301,6 +303,7 @@ class Effects:
         factorial, fractional: Where the study has them.
         sequential: The looks; None where the number of seeds is fixed.
         missing, diverged: Runs that are not there, and runs that came to nothing.
+        recommendation: The arm to take over.
     """
 
     schema_version: int
@@ -320,6 +323,7 @@ class Effects:
     claims: Verdicts
     missing: tuple[LostRun, ...]
     diverged: tuple[LostRun, ...]
+    recommendation: Recommendation
 
     def of_role(self, *roles: str) -> list[Effect]:
         """The contrasts of these roles, in their order."""
@@ -359,3 +363,15 @@ def load_effects(path: str | Path) -> Effects:
         UserError: it is not there, or was written by another version.
     """
     return from_plain(Effects, load_json(path))
+
+
+def load_recommendation(effects: str | Path, verdict: str | Path | None = None) -> Recommendation:
+    """What a study recommends.
+
+    Args:
+        effects: effects.json.
+        verdict: The confirmation's verdict.json, where the study has one.
+    """
+    found = load_effects(effects).recommendation
+    there = verdict is not None and Path(verdict).is_file()
+    return found.seen(load_confirmation(str(verdict)) if there else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -12,7 +13,14 @@ import pandas as pd
 from ablation.designs import fractions
 from ablation.evidence import claims as verdicts
 from ablation.evidence import contrast as roles
-from ablation.evidence import family, inference, sequential, stability, statistics
+from ablation.evidence import (
+    family,
+    inference,
+    recommendation,
+    sequential,
+    stability,
+    statistics,
+)
 from ablation.evidence.contrast import Contrast
 from ablation.evidence.effects import (
     SCHEMA_VERSION,
@@ -36,6 +44,7 @@ from ablation.evidence.family import Evidence, Series
 from ablation.evidence.judgements import judge_impacts, judge_statements
 from ablation.evidence.metrics import COMPLETED, DIVERGED, MISSING
 from ablation.evidence.outcomes import diverged_runs, paired_runs, wide_tables
+from ablation.evidence.recommendation import Recommendation
 from ablation.evidence.statistics import Estimate
 from ablation.study import looks
 from ablation.study.grid import Grid
@@ -116,6 +125,7 @@ def estimate_effects(grid: Grid, runs: pd.DataFrame, study: Mapping[str, Any]) -
         ),
         missing=_lost(runs, MISSING),
         diverged=_lost(runs, DIVERGED),
+        recommendation=_recommendation(measured, contrasts),
     )
 
 
@@ -389,6 +399,72 @@ def _whole_of_factorial(measured: Measured) -> dict[int, float]:
     return {
         int(s): float(v) for s, v in (sign * (table[cells[most]] - table[cells[least]])).items()
     }
+
+
+# --- Recommendation ----------------------------------------------------------------------------
+
+
+def _recommendation(measured: Measured, contrasts: Sequence[Effect]) -> Recommendation:
+    """The arm to take over, from all candidates and all contrasts that switch one factor on."""
+    grid = measured.grid
+    factors = list(roles.path_arms(grid)[-1].stages)
+    arms = {arm.name: arm.stages for arm in grid.arms}
+    steps = [
+        recommendation.Measured(
+            contrast=one.id,
+            factor=one.factor or one.role,
+            before=arms[one.pair.reference],
+            verdict=_step_verdict(one),
+        )
+        for one in contrasts
+        if one.role in (roles.STAGE, roles.REMAINDER, roles.ONLY, roles.WITHOUT) and one.pair
+    ]
+    return recommendation.recommend(
+        _candidates(measured, contrasts),
+        steps,
+        factors,
+        measured.metric.delta,
+        [design["design"] for design in grid.designs],
+    )
+
+
+def _step_verdict(one: Effect) -> str:
+    if one.one_run or one.same_results or one.evidence.equivalent:
+        return recommendation.NO_EFFECT
+    if one.evidence.significant:
+        return one.impact.direction
+    return recommendation.OPEN
+
+
+def _candidates(measured: Measured, contrasts: Sequence[Effect]) -> list[recommendation.Candidate]:
+    sign = 1.0 if measured.metric.higher_is_better else -1.0
+    over_current = {
+        one.pair.arm: one
+        for one in contrasts
+        if one.planned and one.pair and one.pair.reference == roles.CURRENT and not one.one_run
+    }
+    lost = Counter(arm for arm, _ in measured.diverged)
+    found = []
+    for arm in roles.candidate_arms(measured.grid):
+        one = over_current.get(arm.name)
+        values = statistics.arm_values(sign * measured.table, arm.name)
+        gain = None if one is None else one.improvement.estimate
+        if arm.name != roles.CURRENT and (one is None or gain is None):
+            continue
+        found.append(
+            recommendation.Candidate(
+                arm=arm.name,
+                config_id=arm.variant,
+                factors=frozenset(arm.stages),
+                contrast=None if one is None else one.id,
+                gain=gain or 0.0,
+                low=None if one is None else one.evidence.low,
+                helps=one is not None and one.evidence.significant and (gain or 0.0) > 0,
+                values={int(seed): float(v) for seed, v in values.items()},
+                diverges=lost[arm.name] > lost[roles.CURRENT],
+            )
+        )
+    return found
 
 
 # --- Tables ------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from ablation.designs.staged import STAGED
 from ablation.errors import UserError
 from ablation.evidence import claims as verdicts
 from ablation.evidence import statistics
@@ -124,7 +125,7 @@ def _contrast_names(contrasts: Sequence[Effect]) -> dict[str, Effect]:
     """Contrasts by the names a claim may use: gap, all_stages, remainder, a stage, or any id."""
     names = {c.id: c for c in contrasts if c.pair is not None}
     names |= {str(c.factor): c for c in contrasts if c.role == STAGE}
-    totals = [c for c in contrasts if c.role == TOTAL]
+    totals = [c for c in contrasts if c.role == TOTAL and c.design == STAGED]
     return names | ({"all_stages": totals[-1]} if totals else {})
 
 

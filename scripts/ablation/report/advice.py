@@ -6,15 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
+from ablation.designs.design import BACKUP, CURRENT
+from ablation.designs.factorial import FACTORIAL
+from ablation.designs.staged import STAGED
 from ablation.errors import UserError
 from ablation.evidence.claims import LEVELS_THAT_MATTER
-from ablation.evidence.contrast import REMAINDER, SHAPLEY, TOTAL
+from ablation.evidence.confirmation import ENOUGH_SEEDS
+from ablation.evidence.contrast import ONLY, REMAINDER, SHAPLEY, TOTAL
 from ablation.evidence.effects import Effect
-from ablation.evidence.recommended import recommended_arm
+from ablation.evidence.recommendation import (
+    HELPS,
+    OPEN,
+    RECOMMENDED,
+    PassedOver,
+    Question,
+    Step,
+)
 from ablation.report.patch import recommended_rewrite, shown_patch
 from ablation.report.sections import impact_text, undecided_contrast
-from ablation.report.sources import Sources
-from ablation.study.grid import CURRENT
+from ablation.report.sources import Sources, capital
 from ablation.study.study import load_study
 from ablation.words.catalogue import cell, fence, is_score
 
@@ -28,7 +40,7 @@ def last_total(sources: Sources) -> Effect | None:
     """All stages together against current; None where one stage or the gap says the same."""
     if sources.stages_reach_backup:
         return None
-    totals = sources.effects.of_role(TOTAL)
+    totals = [one for one in sources.effects.of_role(TOTAL) if one.design == STAGED]
     return totals[-1] if len(totals) > 1 else None
 
 
@@ -65,38 +77,159 @@ def cause_rows(sources: Sources) -> list[dict[str, str]]:
     return rows
 
 
-def recommendations(sources: Sources) -> list[dict[str, str]]:
-    """The steps that helped, in order, each with the lines of the current file to change."""
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """What the report says of the recommendation.
+
+    Attributes:
+        headline: Which arm, how sure, and whether fresh seeds have seen it.
+        steps: What it takes over, each with its evidence.
+        others: What it leaves out, and why.
+        passed: The arms that look better and are not recommended.
+        questions: The arms that would tell more.
+        lines: What to write in study.yaml for them.
+    """
+
+    headline: Sequence[str]
+    steps: Sequence[str]
+    others: Sequence[str]
+    passed: Sequence[str]
+    questions: Sequence[str]
+    lines: Sequence[str]
+
+
+def advice(sources: Sources) -> Advice:
+    """The recommendation in words."""
+    found = sources.recommendation
+    return Advice(
+        headline=_headline(sources),
+        steps=[_step_line(sources, step) for step in found.steps],
+        others=[_left_out_line(sources, step) for step in found.left_out if found.candidates],
+        passed=[_passed_line(sources, one) for one in found.passed_over],
+        questions=[_question_line(sources, one) for one in found.questions],
+        lines=_lines_to_write(sources),
+    )
+
+
+def recommended_text(sources: Sources) -> str:
+    """The status of the recommendation in a sentence: the arm, its gain over current, how sure."""
+    t, found, metric = sources.messages, sources.recommendation, sources.metric
+    if found.contrast is None:
+        return t("recommend.nothing_sure")
+    one = sources.contrasts[found.contrast]
+    joint = one.evidence
+    return t(
+        f"recommend.{found.status}",
+        arm=arm_text(sources, found.arm),
+        effect=t.effect(one.improvement, metric),
+        n=len(found.candidates),
+        interval=t.interval(joint.low, joint.high, metric),
+        delta=delta_text(sources),
+    )
+
+
+def arm_text(sources: Sources, arm: str) -> str:
+    """An arm as what it is made of: "current + stage 1 + stage 2 (`stage2-epochs`)"."""
+    t = sources.messages
+    if arm == BACKUP:
+        return t("recommend.arm_backup")
+    on = next(one["stages"] for one in sources.grid["arms"] if one["arm"] == arm)
+    names = [sources.factor_name(name) for name in on]
+    return t("recommend.arm", factors=" + ".join(names), arm=f"`{arm}`")
+
+
+def _headline(sources: Sources) -> list[str]:
+    t, found = sources.messages, sources.recommendation
+    lines = [recommended_text(sources)]
+    if found.status == RECOMMENDED:
+        lines.append(t(f"recommend.seen.{found.confirmation}"))
+    return lines
+
+
+def _step_line(sources: Sources, step: Step) -> str:
+    """A factor that is taken over, with what was measured of it."""
+    t, name = sources.messages, capital(sources.factor_title(step.factor))
+    if step.contrast is None:
+        return t("recommend.step_unmeasured", step=name)
+    one = sources.contrasts[step.contrast]
+    text = t(
+        "recommend.step_on" if step.on_top_of else "recommend.step",
+        step=name,
+        effect=t.effect(one.improvement, sources.metric),
+        impact=impact_text(sources, one),
+        before=t.listing([sources.factor_name(name) for name in step.on_top_of]),
+    )
+    return " ".join([text, *_elsewhere(sources, step)])
+
+
+def _elsewhere(sources: Sources, step: Step) -> list[str]:
+    """What a factor that was measured on top of others does without them."""
     t, found = sources.messages, []
-    left_out: list[str] = []
-    for step in sources.path:
-        if step.role == REMAINDER:
-            continue
-        if not step.impact.is_gain:
-            left_out.append(sources.step_name(step))
-            continue
-        note = on_top_text(sources, step, left_out) if left_out else ""
-        found.append(
-            {
-                "title": sources.step_title(step),
-                "effect": t.effect(step.improvement, sources.metric),
-                "impact": impact_text(sources, step),
-                "note": note,
-            }
-        )
+    for role in (ONLY, SHAPLEY) if step.on_top_of else ():
+        one = sources.contrasts.get(f"{role}:{step.factor}")
+        if one is not None and one.improvement.estimate is not None:
+            effect = t.effect(one.improvement, sources.metric)
+            found.append(t(f"recommend.elsewhere.{role}", effect=effect))
     return found
 
 
-def on_top_text(sources: Sources, step: Effect, left_out: Sequence[str]) -> str:
-    """What a step was measured on top of, and what it does without that where it was measured."""
-    t, steps = sources.messages, sources.messages.listing(left_out)
-    alone = sources.contrasts.get(f"only:{step.factor}")
-    averaged = sources.contrasts.get(f"{SHAPLEY}:{step.factor}")
-    for key, found in (("alone", alone), ("averaged", averaged)):
-        if found is not None and found.improvement.estimate is not None:
-            effect = t.effect(found.improvement, sources.metric)
-            return t(f"recommend.on_top_{key}", steps=steps, effect=effect)
-    return t("recommend.on_top", steps=steps)
+def _left_out_line(sources: Sources, step: Step) -> str:
+    """A factor that is left out, with the reason."""
+    t = sources.messages
+    if step.contrast is None:
+        return t("recommend.step_unmeasured", step=capital(sources.factor_title(step.factor)))
+    one = sources.contrasts[step.contrast]
+    values = {
+        "step": capital(sources.factor_title(step.factor)),
+        "effect": t.effect(one.improvement, sources.metric),
+        "before": t.listing([sources.factor_name(name) for name in step.on_top_of]) or t("none"),
+        "delta": delta_text(sources),
+        "n": len(sources.moved(one)),
+    }
+    if step.verdict == OPEN:
+        return t("recommend.undecided", reason=undecided_contrast(sources, one), **values)
+    bundle = step.factor == REMAINDER and step.verdict == HELPS
+    return t("recommend.remainder" if bundle else f"recommend.left.{step.verdict}", **values)
+
+
+def _passed_line(sources: Sources, one: PassedOver) -> str:
+    """An arm that looks better, and why it is not recommended."""
+    t = sources.messages
+    pairs = [c for c in sources.effects.planned if c.pair and c.pair.arm == one.arm]
+    total = next(c for c in pairs if c.pair and c.pair.reference == CURRENT)
+    return t(
+        f"recommend.passed.{one.reason}",
+        arm=arm_text(sources, one.arm),
+        effect=t.effect(total.improvement, sources.metric),
+        delta=delta_text(sources),
+        step=sources.factor_name(one.factor) if one.factor else t("none"),
+    )
+
+
+def _question_line(sources: Sources, one: Question) -> str:
+    key = f"recommend.question.{one.verdict}"
+    return sources.messages(key, arm=f"`{one.arm}`", step=sources.factor_title(one.factor))
+
+
+def _lines_to_write(sources: Sources) -> list[str]:
+    """What to write in study.yaml: the designs of the questions, and fresh seeds."""
+    found, lines = sources.recommendation, []
+    if found.questions:
+        own = [d for d in sources.study.get("designs") or [] if d != STAGED]
+        for question in found.questions:
+            whole = question.design == FACTORIAL and REMAINDER in question.factors
+            design = {FACTORIAL: {"remainder": True}} if whole else question.design
+            own += [] if design in own else [design]
+        lines.append(f"designs: {yaml_line(own)}")
+    if found.status == RECOMMENDED and not sources.study.get("confirm"):
+        first = max([100, *sources.effects.seeds]) + 1
+        lines.append(f"confirm: {yaml_line({'seeds': list(range(first, first + ENOUGH_SEEDS))})}")
+    return lines
+
+
+def yaml_line(value: object) -> str:
+    """A value as YAML in one line."""
+    return yaml.safe_dump(value, default_flow_style=True, width=10_000).strip()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +250,8 @@ class Patch:
 def recommended_patch(sources: Sources) -> Patch:
     """The hunks that turn the current file into the one in `recommended/`."""
     t, study = sources.messages, load_study(sources.study_file)
-    arm, file = recommended_arm(sources.effects), sources.file_name("current")
-    names = {"arm": sources.arm_title(arm), "file": Path(file).name, "stem": Path(file).stem}
+    arm, file = sources.recommendation.applied, sources.file_name("current")
+    names = {"arm": f"`{arm}`", "file": Path(file).name, "stem": Path(file).stem}
     if arm == CURRENT:
         return Patch(note=t("recommend.patch_none", **names))
     try:
@@ -129,29 +262,3 @@ def recommended_patch(sources: Sources) -> Patch:
     if not diff:
         return Patch(note=t("recommend.patch_empty", **names))
     return Patch(note=t("recommend.patch", **names), diff=diff, fence=fence(diff))
-
-
-def rejected_lines(sources: Sources) -> list[str]:
-    """Why each other step is not recommended, and what to make of the path as a whole."""
-    t, lines = sources.messages, []
-    for step in sources.path:
-        impact, title = step.impact, sources.step_title(step)
-        if impact.level == "undecided":
-            reason = undecided_contrast(sources, step)
-            lines.append(t("recommend.undecided", step=title, reason=reason))
-        elif impact.level == "NONE":
-            effect = t.effect(step.improvement, sources.metric)
-            delta = delta_text(sources)
-            lines.append(t("recommend.nothing", step=title, delta=delta, effect=effect))
-        elif impact.direction == "hurts":
-            effect = t.effect(step.improvement, sources.metric)
-            lines.append(t("recommend.hurts", step=title, effect=effect))
-        elif step.role == REMAINDER:
-            effect, count = t.effect(step.improvement, sources.metric), len(sources.moved(step))
-            lines.append(t("recommend.remainder", step=title, effect=effect, n=count))
-    sums = {"stages": last_total(sources), "whole": sources.effects.gap}
-    for key, contrast in sums.items():
-        if contrast is not None and contrast.impact.is_gain:
-            effect = t.effect(contrast.improvement, sources.metric)
-            lines.append(t(f"recommend.{key}", effect=effect))
-    return lines

@@ -16,7 +16,6 @@ from ablation.evidence.contrast import (
     MAIN,
     ONLY,
     SHAPLEY,
-    STAGE,
     TUNING,
     WITHOUT,
 )
@@ -62,30 +61,16 @@ def effect_label(sources: Sources, name: str) -> str:
     if kind == "remainder":
         kind, rest = "stage", kind
     if kind == "total":
-        return t("evidence.label.total", name=sources.arm_title(rest))
+        return t("evidence.label.total", name=_factors_of(sources, rest))
     if kind == "tuning":
         return f"`{rest}`"
-    return t(f"evidence.label.{kind}", name=factor_title(sources, rest))
+    return t(f"evidence.label.{kind}", name=sources.factor_title(rest))
 
 
-def factor_title(sources: Sources, name: str) -> str:
-    """A factor in words: a stage by its number and title, the remainder, else its name."""
-    t = sources.messages
-    numbers = [s.factor for s in sources.path if s.role == STAGE]
-    for stage in sources.study.get("stages") or []:
-        if stage["name"] == name and name in numbers:
-            title = localized(stage.get("title") or name, t.language)
-            return t("path.titled", step=factor_name(sources, name), title=title)
-    return factor_name(sources, name)
-
-
-def factor_name(sources: Sources, name: str) -> str:
-    """A factor in as few words as there are: "stage 1", "remainder", else its name."""
-    t = sources.messages
-    numbers = [s.factor for s in sources.path if s.role == STAGE]
-    if name == "remainder":
-        return t("path.remainder")
-    return t("path.stage", number=sources.stage_number(name)) if name in numbers else f"`{name}`"
+def _factors_of(sources: Sources, arm: str) -> str:
+    """The factors that are on in an arm: "stage 1 + remainder"."""
+    on = next(one["stages"] for one in sources.grid["arms"] if one["arm"] == arm)
+    return " + ".join(sources.factor_name(name) for name in on)
 
 
 def excludes_zero(effect: Estimate) -> bool:
@@ -252,7 +237,7 @@ def single_block(sources: Sources) -> Block | None:
             else f"{t.effect(one.improvement, metric)} → {impact_text(sources, one)}"
             for one in (found.get((kind, name)) for kind in kinds)
         ]
-        rows.append([cell(factor_title(sources, name)), *map(cell, shown)])
+        rows.append([cell(sources.factor_title(name)), *map(cell, shown)])
     columns = [t("column.step"), *(t(f"single.{kind}") for kind in kinds)]
     notes = [t("single.reading")] if len(kinds) > 1 else []
     return Block(t("single.title"), columns, rows, notes)
@@ -276,7 +261,7 @@ def shapley_block(sources: Sources) -> Block | None:
             part = f"{t.percent(share.estimate, 0)} {ends}"
         rows.append(
             [
-                cell(factor_title(sources, str(one.factor))),
+                cell(sources.factor_title(str(one.factor))),
                 t.effect(one.improvement, metric),
                 t.interval(joint.low, joint.high, metric),
                 part,
@@ -335,7 +320,7 @@ def interaction_block(sources: Sources) -> Block | None:
 
 
 def _pair_title(sources: Sources, pair: str) -> str:
-    return " × ".join(factor_title(sources, name) for name in pair.split(BETWEEN))
+    return " × ".join(sources.factor_title(name) for name in pair.split(BETWEEN))
 
 
 def interaction_text(sources: Sources, one: Effect) -> str:
@@ -363,7 +348,7 @@ def fractional_block(sources: Sources) -> Block | None:
         aliases = one.aliases
         rows.append(
             [
-                cell(factor_title(sources, own) if own else _chain(sources, aliases)),
+                cell(sources.factor_title(own) if own else _chain(sources, aliases)),
                 cell(t.listing([_product(sources, a) for a in aliases]) if own else t("none")),
                 t.effect(one.improvement, sources.metric),
                 cell(impact_text(sources, one) if own else interaction_text(sources, one)),
@@ -389,7 +374,7 @@ def fractional_block(sources: Sources) -> Block | None:
 def _product(sources: Sources, name: str) -> str:
     """A product of factors in short words: "stage 1 × remainder"; a minus stays in front."""
     sign, factors = ("−", name[1:]) if name.startswith("-") else ("", name)
-    return sign + " × ".join(factor_name(sources, one) for one in factors.split(BETWEEN))
+    return sign + " × ".join(sources.factor_name(one) for one in factors.split(BETWEEN))
 
 
 def _chain(sources: Sources, aliases: Sequence[str]) -> str:
@@ -416,7 +401,7 @@ def greedy_block(sources: Sources) -> Block | None:
     columns = [t("column.contrast"), t("column.effect"), t("greedy.losers")]
     notes = [t("greedy.reading")]
     ways = sources.effects.of_role(GREEDY_DIFFERENCE)
-    both = [factor_name(sources, str(one.factor)) for one in ways if one.one_run]
+    both = [sources.factor_name(str(one.factor)) for one in ways if one.one_run]
     if both:
         notes.append(t("greedy.same_arms", steps=t.listing(both)))
     for one in ways:
@@ -424,7 +409,7 @@ def greedy_block(sources: Sources) -> Block | None:
             continue
         key = "greedy.interacts" if excludes_zero(one.improvement) else "greedy.no_difference"
         effect = t.effect(one.improvement, sources.metric)
-        notes.append(t(key, step=factor_title(sources, str(one.factor)), effect=effect))
+        notes.append(t(key, step=sources.factor_title(str(one.factor)), effect=effect))
     return Block(t("greedy.title"), columns, rows, notes)
 
 
@@ -439,7 +424,7 @@ def _losers(sources: Sources, name: str) -> str:
     sign = 1 if direction == "forward" else -1
     return t.listing(
         [
-            f"{factor_name(sources, o['factor'])} {t.difference(sign * o['gain'], sources.metric)}"
+            f"{sources.factor_name(o['factor'])} {t.difference(sign * o['gain'], sources.metric)}"
             for o in step["candidates"]
             if o["factor"] != factor and o["gain"] is not None
         ]
@@ -513,7 +498,7 @@ def compute_block(sources: Sources) -> Block | None:
             else t.effect(c.improvement, metric)
             for c in parts
         ]
-        rows.append([cell(factor_title(sources, name)), *shown])
+        rows.append([cell(sources.factor_title(name)), *shown])
     columns = [t("column.step"), t("compute.whole"), t("compute.equal"), t("compute.alone")]
     return Block(t("compute.title"), columns, rows, [t("compute.reading")])
 
@@ -593,7 +578,7 @@ def confirmation_lines(sources: Sources) -> list[str]:
     lines.append(
         t(
             "confirmation.measured_backup" if verdict.is_backup else "confirmation.measured",
-            stages=t.listing([factor_title(sources, name) for name in verdict.stages]),
+            stages=t.listing([sources.factor_title(name) for name in verdict.stages]),
             seeds=t.listing([str(seed) for seed in verdict.seeds]),
             current=t.effect(verdict.over_current, metric),
             backup=t.effect(below, metric),

@@ -16,13 +16,13 @@ from ablation.evidence.outcomes import FINAL_SUFFIX
 from ablation.evidence.statistics import Estimate
 from ablation.project import REPORT
 from ablation.report.advice import (
+    advice,
     cause_rows,
     decided_steps,
     delta_text,
     last_total,
-    recommendations,
     recommended_patch,
-    rejected_lines,
+    recommended_text,
 )
 from ablation.report.computed import decided_claims, finding_lines, quantity_rows
 from ablation.report.evidence import (
@@ -77,9 +77,8 @@ def report_context(sources: Sources, figures: str | Path, output: str | Path) ->
         "decided_claims": decided_claims(sources),
         "sections": group_sections(sources),
         "causes": cause_rows(sources),
-        "recommendations": recommendations(sources),
+        "advice": advice(sources),
         "patch": recommended_patch(sources),
-        "rejected": rejected_lines(sources),
         "confirmation": confirmation_lines(sources),
         "claims": claim_rows(sources),
         "claim_notes": claim_notes(sources),
@@ -137,6 +136,7 @@ def summary_lines(sources: Sources) -> list[str]:
         effect = t.effect(stages.improvement, metric)
         verdict = impact_text(sources, stages)
         lines.append(t("summary.stages", effect=effect, verdict=verdict))
+    lines.append(recommended_text(sources))
     for direction in ("helps", "hurts"):
         steps = [s for s in decided_steps(sources) if s.impact.direction == direction]
         if steps:

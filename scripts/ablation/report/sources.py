@@ -13,10 +13,11 @@ import pandas as pd
 
 from ablation.errors import UserError
 from ablation.evidence.confirmation import Confirmation, load_confirmation
-from ablation.evidence.contrast import STAGE
+from ablation.evidence.contrast import REMAINDER, STAGE
 from ablation.evidence.effects import ArmSummary, Effect, Effects, load_effects
 from ablation.evidence.failures import FailedRun
 from ablation.evidence.metrics import COMPLETED, load_json, load_table
+from ablation.evidence.recommendation import Recommendation
 from ablation.settings.catalogue import NO_OP, SETTINGS, group_of, in_arm
 from ablation.study.study import read_options
 from ablation.words.catalogue import Messages, load_catalogue, localized
@@ -84,6 +85,11 @@ class Sources:
         return self.effects.metric.name
 
     @cached_property
+    def recommendation(self) -> Recommendation:
+        """What is recommended, with what fresh seeds say of it."""
+        return self.effects.recommendation.seen(self.confirmation)
+
+    @cached_property
     def arms(self) -> dict[str, ArmSummary]:
         """The arms of effects.json by name, in the order of the path."""
         return {arm.arm: arm for arm in self.effects.arms}
@@ -148,10 +154,28 @@ class Sources:
         for stage in self.study.get("stages") or []:
             if step.role == STAGE and stage["name"] == step.factor:
                 title = localized(stage.get("title") or stage["name"], self.messages.language)
-                return _capital(
-                    self.messages("path.titled", step=self.step_name(step), title=title)
-                )
-        return _capital(self.step_name(step))
+                return capital(self.messages("path.titled", step=self.step_name(step), title=title))
+        return capital(self.step_name(step))
+
+    def factor_title(self, name: str) -> str:
+        """A factor in words: a stage by its number and title, the remainder, else its name."""
+        for stage in self.study.get("stages") or []:
+            if stage["name"] == name and name in self._staged:
+                title = localized(stage.get("title") or name, self.messages.language)
+                return self.messages("path.titled", step=self.factor_name(name), title=title)
+        return self.factor_name(name)
+
+    def factor_name(self, name: str) -> str:
+        """A factor in as few words as there are: "stage 1", "remainder", else its name."""
+        if name == REMAINDER:
+            return self.messages("path.remainder")
+        if name not in self._staged:
+            return f"`{name}`"
+        return self.messages("path.stage", number=self.stage_number(name))
+
+    @property
+    def _staged(self) -> list[str | None]:
+        return [step.factor for step in self.path if step.role == STAGE]
 
     def arm_title(self, arm: str) -> str:
         """An arm in words, endpoints with their file."""
@@ -188,7 +212,8 @@ class Sources:
         return str(times.max())[:10] if len(times) else None
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
+    """The text with its first letter large."""
     return text[:1].upper() + text[1:]
 
 

@@ -12,7 +12,7 @@ from ablation.evidence.effects import Effect
 from ablation.evidence.stability import Divergences
 from ablation.evidence.statistics import Estimate
 from ablation.report.advice import last_total
-from ablation.report.evidence import Block, factor_title, p_equals
+from ablation.report.evidence import Block, p_equals
 from ablation.report.sources import Sources
 from ablation.words.catalogue import cell, signed
 
@@ -59,7 +59,7 @@ def _label(sources: Sources, contrast: Effect) -> str:
     t, role = sources.messages, contrast.role
     if role in (TOTAL, GAP):
         return t("compared.all_stages" if role == TOTAL else "compared.gap")
-    return factor_title(sources, contrast.factor or role)
+    return sources.factor_title(contrast.factor or role)
 
 
 def _lost_text(sources: Sources, lost: Divergences) -> str:

@@ -20,6 +20,7 @@ def effect_name(name: str) -> str:
     words = {
         "gap": "backup minus current",
         "remainder": "remainder",
+        "total": f"{rest} against current",
         "only": f"{rest}, alone",
         "without": f"{rest}, on all others",
         "shapley": f"{rest}, mean over orders",
