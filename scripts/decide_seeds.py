@@ -1,43 +1,41 @@
 """Write whether more seeds are needed after a look at the results, for which arms, and why.
 
-    python scripts/decide_seeds.py --study config/studies/<study>/study.yaml --look 2 \
-        --previous results/<study>/decided/look-1.json --runs results/<study>/runs \
-        --output results/<study>/decided/look-2.json
+python scripts/decide_seeds.py --results results/<study> --look 2
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+from pathlib import Path
 
 from ablation.cli import run
 from ablation.evidence.decisions import decide_seeds
-from ablation.evidence.metrics import collect, load_json
+from ablation.evidence.metrics import collect
 from ablation.files import save_json
-from ablation.study.adaptive import seeds_grid
-from ablation.study.study import load_study
+from ablation.results import Results
+from ablation.study.adaptive import read_looks, seeds_grid
+from ablation.study.resolved import load_resolved
 
 logger = logging.getLogger(__name__)
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--study", required=True, help="a study.yaml with `sequential`")
+    parser.add_argument("--results", required=True, type=Path, help="results/<study>")
     parser.add_argument("--look", required=True, type=int, help="which look it is, from 1")
-    parser.add_argument("--previous", nargs="*", default=[], help="the decisions of earlier looks")
-    parser.add_argument("--runs", required=True, help="folder of the runs")
     parser.add_argument("--devices", type=int, help="devices that each run is told to use; 0: any")
-    parser.add_argument("--output", required=True, help="the decision to write")
     return parser.parse_args()
 
 
 def main(args: argparse.Namespace) -> None:
-    study = load_study(args.study)
-    grid = seeds_grid(study, [load_json(path) for path in args.previous], args.devices or None)
-    runs = collect(grid, args.runs)
+    results = Results(args.results)
+    study = load_resolved(results)
+    grid = seeds_grid(study, read_looks(results, args.look - 1), args.devices or None)
+    runs = collect(grid, results.runs)
     options, metric = study.options["sequential"], study.options["metric"]
     decision = decide_seeds(grid, runs, study.all_seeds(), options, metric, args.look)
-    save_json(decision, args.output)
+    save_json(decision, results.look(args.look))
     logger.info("%d seeds: %s", decision["n"], decision["reason"])
 
 

@@ -1,35 +1,32 @@
 """Write whether fresh seeds confirm what was recommended.
 
-    python scripts/estimate_confirmation.py --study config/studies/<study>/study.yaml \
-        --grid results/<study>/confirmation/grid.json \
-        --metrics results/<study>/confirmation/metrics.csv \
-        --output results/<study>/confirmation/verdict.json
+python scripts/estimate_confirmation.py --results results/<study>
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from ablation.cli import run
 from ablation.evidence.confirmation import estimate_confirmation, save_confirmation
 from ablation.evidence.metrics import load_table
+from ablation.results import Results
 from ablation.study.grid import load_grid
-from ablation.study.study import load_study
+from ablation.study.resolved import load_resolved
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--study", required=True, help="study.yaml: the metric")
-    parser.add_argument("--grid", required=True, help="the confirmation's grid.json")
-    parser.add_argument("--metrics", required=True, help="the confirmation's metrics.csv")
-    parser.add_argument("--output", required=True, help="the verdict to write")
+    parser.add_argument("--results", required=True, type=Path, help="results/<study>")
     return parser.parse_args()
 
 
 def main(args: argparse.Namespace) -> None:
-    metric = load_study(args.study).options["metric"]
-    found = estimate_confirmation(load_grid(args.grid), load_table(args.metrics), metric)
-    save_confirmation(found, args.output)
+    results = Results(args.results)
+    metric = load_resolved(results).options["metric"]
+    grid, table = load_grid(results.confirmation_grid), load_table(results.confirmation_metrics)
+    save_confirmation(estimate_confirmation(grid, table, metric), results.verdict)
 
 
 if __name__ == "__main__":

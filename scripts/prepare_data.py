@@ -1,7 +1,7 @@
 """Write a study's data as token ids: train/, validation/, test/, labels.json, profile.json.
 
     python scripts/prepare_data.py --study config/studies/debian_sections/study.yaml \
-        --model results/debian_sections/model/model.json --max-lengths 24 32 --output /tmp/data
+        --results results/debian_sections --max-lengths 24 32
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from ablation.cli import run
 from ablation.data.prepare import prepare
 from ablation.data.source import read_spec
+from ablation.results import Results
 from ablation.study.study import load_study
 
 logger = logging.getLogger(__name__)
@@ -22,8 +23,7 @@ def parse_args() -> argparse.Namespace:
     """Command line of this script."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--study", type=Path, required=True, help="a study.yaml")
-    parser.add_argument("--model", type=Path, required=True, help="model.json of the model")
-    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--results", required=True, type=Path, help="results/<study>")
     parser.add_argument(
         "--max-lengths", type=int, nargs="+", required=True, help="max_length of all arms"
     )
@@ -32,8 +32,11 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Prepare the data and say how many rows and classes there are."""
+    # Read again, not from the resolved study: that would be one input more, and Snakemake would
+    # prepare anew what finished runs were trained on, and train them again.
     spec = read_spec(load_study(args.study).data_options())
-    profile = prepare(spec, args.model, args.output, args.max_lengths)
+    results = Results(args.results)
+    profile = prepare(spec, results.model, results.data, args.max_lengths)
     rows = profile["rows"]
     logger.info(
         "%d classes; %d rows to train, %d to validate, %d to test",

@@ -1,7 +1,7 @@
 """Fetch and check the pretrained model of a study; write model.json.
 
     python scripts/prepare_model.py --study config/studies/debian_sections/study.yaml \\
-        --output results/debian_sections/model
+        --results results/debian_sections
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ablation.cli import run
 from ablation.data.model import prepare_model
+from ablation.results import Results
 from ablation.study.study import load_study
 from ablation.training.parameters import check_parameters
 
@@ -19,13 +20,14 @@ def parse_args() -> argparse.Namespace:
     """Command line of the script."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--study", type=Path, required=True, help="a study.yaml")
-    parser.add_argument("--output", type=Path, required=True, help="folder of model.json")
+    parser.add_argument("--results", required=True, type=Path, help="results/<study>")
     return parser.parse_args()
 
 
 def main(args: argparse.Namespace) -> None:
     """Prepare the model that the study names."""
-    prepare_model(load_study(args.study).model_options(), args.output, check_parameters)
+    folder = Results(args.results).model.parent
+    prepare_model(load_study(args.study).model_options(), folder, check_parameters)
 
 
 if __name__ == "__main__":

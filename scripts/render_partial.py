@@ -1,7 +1,6 @@
 """Render the report of the runs that are there, after others have failed: results/<study>/partial/.
 
-    python scripts/render_partial.py --study config/studies/<study>/study.yaml \
-        --results results/<study>
+python scripts/render_partial.py --results results/<study>
 """
 
 from __future__ import annotations
@@ -13,20 +12,17 @@ from pathlib import Path
 from ablation.cli import run
 from ablation.report.incomplete import render_partial
 from ablation.results import Results
-from ablation.study.study import load_study
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--study", required=True, help="study.yaml")
     parser.add_argument("--results", required=True, type=Path, help="results/<study>")
     parser.add_argument("--devices", type=int, help="devices that each run is told to use; 0: any")
     return parser.parse_args()
 
 
 def main(args: argparse.Namespace) -> None:
-    written = render_partial(load_study(args.study), Results(args.results), args.devices or None)
-    if written:
+    if written := render_partial(Results(args.results), args.devices or None):
         print(f"rendered what there is: {', '.join(map(str, written))}", file=sys.stderr)
 
 

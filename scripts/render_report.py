@@ -1,10 +1,6 @@
 """Render the report in one language from finished measurements; trains and imports nothing heavy.
 
-    python scripts/render_report.py --resolved results/<study>/resolved \
-        --grid results/<study>/grid.json --metrics results/<study>/metrics.csv \
-        --effects results/<study>/effects.json --study config/studies/<study>/study.yaml \
-        --profile results/<study>/data/profile.json --figures results/<study>/figures \
-        --language en --output results/<study>/report.md
+python scripts/render_report.py --results results/<study> --language en
 """
 
 from __future__ import annotations
@@ -21,38 +17,18 @@ from ablation.words.catalogue import LANGUAGES
 
 
 def parse_args() -> argparse.Namespace:
-    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--resolved", required=True, help="folder of current.json, backup.json")
-    parser.add_argument("--grid", required=True, help="grid.json")
-    parser.add_argument("--metrics", required=True, help="metrics.csv")
-    parser.add_argument("--effects", required=True, help="effects.json")
-    parser.add_argument("--study", required=True, help="study.yaml")
-    parser.add_argument("--profile", help="data/profile.json")
-    parser.add_argument("--health", help="health.json")
-    parser.add_argument("--confirmation", help="confirmation/verdict.json, where there is one")
-    parser.add_argument("--figures", required=True, help="folder of the figures")
+    parser.add_argument("--results", required=True, type=Path, help="results/<study>")
     parser.add_argument("--language", required=True, choices=LANGUAGES)
-    parser.add_argument("--output", required=True, help="Markdown file to write")
     return parser.parse_args()
 
 
 def main(args: argparse.Namespace) -> None:
-    """Render and write."""
-    sources = load_sources(
-        args.resolved,
-        args.grid,
-        args.metrics,
-        args.effects,
-        args.study,
-        args.profile,
-        args.health,
-        args.language,
-        args.confirmation,
-    )
-    text = render_report(sources, args.figures, args.output)
-    save_text(text, args.output)
-    remove_partial(Results(Path(args.output).parent))
+    results = Results(args.results)
+    sources = load_sources(results, args.language)
+    output = results.report(args.language)
+    save_text(render_report(sources, results.figures, output), output)
+    remove_partial(results)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.evidence.confirmation import Confirmation, estimate_confirmation
 from ablation.evidence.decisions import choose_step
 from ablation.evidence.metrics import collect
+from ablation.results import Results
 from ablation.settings.schedules import learning_rates, steps_per_epoch, total_steps
 from ablation.study.adaptive import (
     candidates,
@@ -29,6 +30,7 @@ from ablation.study.adaptive import (
     steps_of_path,
 )
 from ablation.study.grid import Grid, expand
+from ablation.study.resolved import save_resolved
 from ablation.study.study import load_study
 from ablation.training.summary import roughness_around_trend
 
@@ -223,6 +225,11 @@ class Synthetic:
     runs: Path
     profile: Path
 
+    @property
+    def results(self) -> Results:
+        """All files of its results."""
+        return Results(self.folder)
+
 
 def build_study(
     root: Path,
@@ -239,7 +246,7 @@ def build_study(
 
     Effects are by stage, "remainder" or factor; "a×b" is what a and b add when both are on.
     `missing` and `diverged` are pairs of arm and seed. A greedy path is walked as the workflow
-    walks it, and grid.json is the one that it comes to.
+    walks it, and `grid` is the one that it comes to.
     """
     folder = root / "config" / "studies" / "synthetic"
     folder.mkdir(parents=True)
@@ -252,16 +259,20 @@ def build_study(
     options = {**study, "seeds": sorted(seeds)}
     text = yaml.safe_dump(options, allow_unicode=True, sort_keys=False)
     (folder / "study.yaml").write_text(text, encoding="utf-8")
-    results = root / "results" / "synthetic"
+    read = load_study(folder / "study.yaml")
+    results = Results(root / "results" / "synthetic")
     made = Synthetic(
-        results,
-        folder / "study.yaml",
-        results / "resolved",
-        results / "grid.json",
-        results / "runs",
-        results / "data" / "profile.json",
+        results.folder,
+        read.file,
+        results.study.parent,
+        results.grid(read.adaptive),
+        results.runs,
+        results.profile,
     )
-    grid = _write_plan(made)
+    save_resolved(read, results)
+    grid = expand(read).as_json()
+    _write(results.planned_grid, grid)
+    _write(made.grid, grid)
     _write(made.profile, _profile())
     _write_runs(made, grid, effects, noise, set(missing), set(diverged))
     if any(design["design"] == GREEDY_PATH for design in grid["designs"]):
@@ -300,18 +311,6 @@ def confirm(
 def _write(path: Path, content: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
-
-
-def _write_plan(made: Synthetic) -> dict[str, Any]:
-    study = load_study(made.study)
-    _write(made.resolved / "current.json", study.current.as_json())
-    _write(made.resolved / "backup.json", study.backup.as_json())
-    differences = [d.as_json(study.stage_of(d.setting)) for d in study.differences]
-    content = {"differences": differences, "unstaged": study.unstaged()}
-    _write(made.resolved / "differences.json", content)
-    grid = expand(study).as_json()
-    _write(made.grid, grid)
-    return grid
 
 
 def _profile() -> dict[str, Any]:

@@ -10,21 +10,6 @@ from typing import Any
 from ablation.errors import UserError
 
 
-def load_json(path: str | Path) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-        UserError: the file is not there or is not JSON.
-    """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError("the file is not there", file=path) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        line = getattr(error, "lineno", None)
-        raise UserError(f"the file is not JSON ({error})", file=path, line=line) from None
-
-
 def save_json(data: object, path: str | Path) -> None:
     """Write JSON so that the file is never seen half written; numbers must be finite."""
     save_text(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n", path)
@@ -40,3 +25,20 @@ def save_text(text: str, path: str | Path) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     partial.replace(path)
+
+
+def load_json(path: str | Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        UserError: the file cannot be read or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError("the file is not there", file=path) from None
+    except OSError as error:
+        raise UserError(f"the file cannot be read ({error.strerror})", file=path) from None
+    except ValueError as error:
+        line = getattr(error, "lineno", None)
+        raise UserError(f"the file is not JSON ({error})", file=path, line=line) from None

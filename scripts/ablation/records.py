@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import lru_cache
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from ablation.errors import UserError
 
+_ANYTHING = (object, Any, dict, list, Mapping, Sequence)  # whatever JSON holds
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}
 
 
@@ -21,7 +23,7 @@ def to_plain(value: object) -> Any:
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [to_plain(item) for item in value]
-    return value
+    return str(value) if isinstance(value, Path) else value
 
 
 def from_plain(kind: Any, value: Any, where: str = "") -> Any:
@@ -29,7 +31,7 @@ def from_plain(kind: Any, value: Any, where: str = "") -> Any:
 
     Args:
         kind: A dataclass, or a type that its fields may have: plain values, `X | None`,
-            `tuple[X, ...]`, `dict[K, X]`, or `object` for whatever JSON holds.
+            `tuple[X, ...]`, `list[X]`, `dict[K, X]`, `Path`, or `object` for whatever JSON holds.
         value: What was read.
         where: Its place in the file, for the error.
 
@@ -47,12 +49,16 @@ def from_plain(kind: Any, value: Any, where: str = "") -> Any:
         each = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
         pairs = zip(each, value, strict=True)
         return tuple(from_plain(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(pairs))
-    if origin is dict and isinstance(value, dict):
+    if origin in (list, Sequence) and isinstance(value, list):
+        return [from_plain(arguments[0], v, f"{where}[{i}]") for i, v in enumerate(value)]
+    if origin in (dict, Mapping) and isinstance(value, dict):
         key, inner = arguments
         return {
             key(name): from_plain(inner, item, f"{where}.{name}") for name, item in value.items()
         }
-    if kind is object or (kind in _PLAIN and _is_plain(kind, value)):
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    if kind in _ANYTHING or (kind in _PLAIN and _is_plain(kind, value)):
         return float(value) if kind is float else value
     raise UserError(f"{where or 'the file'} is of another kind", found=value, allowed=str(kind))
 
@@ -108,10 +114,14 @@ def _schema(kind: Any, found: dict[str, Any]) -> dict[str, Any]:
             found[kind.__name__] = {}
             found[kind.__name__] = _object(kind, found)
         return {"$ref": f"#/$defs/{kind.__name__}"}
-    if origin is tuple:
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        return {"type": "array", "prefixItems": [_schema(inner, found) for inner in arguments]}
+    if origin in (tuple, list, Sequence):
         return {"type": "array", "items": _schema(arguments[0], found)}
-    if origin is dict:
+    if origin in (dict, Mapping):
         return {"type": "object", "additionalProperties": _schema(arguments[1], found)}
+    if kind is Path:
+        return {"type": "string"}
     return {"type": _PLAIN[kind]} if kind in _PLAIN else {}
 
 

@@ -27,24 +27,48 @@ class Results:
         return replace(self, part="partial")
 
     @property
-    def resolved(self) -> Path:
-        """What the two configurations do: the folder of current.json, backup.json, …"""
-        return self.folder / "resolved"
+    def study(self) -> Path:
+        """The study as it was resolved: what later steps read in place of the user's files."""
+        return self.folder / "resolved/study.json"
+
+    def side(self, side: str) -> Path:
+        """The effective settings of a side, "current" or "backup", with their places."""
+        return self.folder / f"resolved/{side}.json"
+
+    @property
+    def differences(self) -> Path:
+        """Where the two sides differ."""
+        return self.folder / "resolved/differences.json"
+
+    @property
+    def findings(self) -> Path:
+        """What is known without training."""
+        return self.folder / "resolved/findings.json"
+
+    @property
+    def model(self) -> Path:
+        """The prepared model's record."""
+        return self.folder / "model/model.json"
+
+    @property
+    def data(self) -> Path:
+        """The folder of the prepared rows."""
+        return self.folder / "data"
 
     @property
     def profile(self) -> Path:
         """Counts of the prepared rows."""
-        return self.folder / "data/profile.json"
+        return self.data / "profile.json"
+
+    @property
+    def frozen(self) -> Path:
+        """Which states of frozen layers are kept, and where."""
+        return self.folder / "prefix/prefix.json"
 
     @property
     def planned_grid(self) -> Path:
         """The arms and runs that are planned before any result."""
         return self.folder / "grid.json"
-
-    @property
-    def partial_grid(self) -> Path:
-        """The grid of the partial report: what is planned, as far as results have decided."""
-        return self.partial().analysis / "grid.json"
 
     @property
     def candidates(self) -> Path:
@@ -56,9 +80,23 @@ class Results:
         """The grid once results have decided on it, where they do."""
         return self.folder / "decided/grid.json"
 
+    def grid(self, adaptive: bool) -> Path:
+        """The grid that the analysis is of.
+
+        Args:
+            adaptive: Whether results decide which runs there are.
+        """
+        if self.part:
+            return self.analysis / "grid.json"
+        return self.decided_grid if adaptive else self.planned_grid
+
     def look(self, number: int) -> Path:
         """Whether more seeds were needed after a look, from 1."""
         return self.folder / f"decided/look-{number}.json"
+
+    def step(self, direction: str, number: int) -> Path:
+        """What a step of a greedy path chose, from 1."""
+        return self.folder / f"decided/{direction}-{number}.json"
 
     @property
     def runs(self) -> Path:
@@ -78,13 +116,23 @@ class Results:
         return self.folder / "logs/train_run" / variant / f"seed-{seed}.log"
 
     @property
+    def confirmed(self) -> Path:
+        """What is confirmed on fresh seeds, where the study asks for it."""
+        return self.folder / "confirmation/decision.json"
+
+    @property
     def confirmation_grid(self) -> Path:
-        """The runs that confirm what is recommended, where the study asks for them."""
+        """The runs that confirm it."""
         return self.folder / "confirmation/grid.json"
 
     @property
+    def confirmation_metrics(self) -> Path:
+        """One row for each of them."""
+        return self.folder / "confirmation/metrics.csv"
+
+    @property
     def verdict(self) -> Path:
-        """Whether fresh seeds confirm what is recommended, where the study asks for them."""
+        """Whether fresh seeds confirm it."""
         return self.folder / "confirmation/verdict.json"
 
     @property
@@ -111,6 +159,11 @@ class Results:
     def figures(self) -> Path:
         """The folder of the figures."""
         return self.analysis / "figures"
+
+    @property
+    def recommended(self) -> Path:
+        """The folder of the recommended configuration and its patch."""
+        return self.folder / "recommended"
 
     def report(self, language: str) -> Path:
         """The report in a language."""

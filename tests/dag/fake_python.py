@@ -10,9 +10,11 @@ import time
 from fnmatch import fnmatch
 from pathlib import Path
 
-FAILURE = """Traceback (most recent call last):
+GRIDS = ("grid", "candidates")
+FAILURE = """error: the training job ended without metrics.json; its last lines:
+Traceback (most recent call last):
   File "train.py", line 1, in <module>
-RuntimeError: the disk of the run is <full> | `no` room
+  RuntimeError: the disk of the run is <full> | `no` room
 [2026-01-01] [ERROR] [launch.py:325:sigkill_handler] exits with return code = 1"""
 
 
@@ -20,14 +22,19 @@ def option(name: str) -> str:
     return sys.argv[sys.argv.index(name) + 1]
 
 
-def prepare_model(folder: Path) -> None:
-    (folder / "model.json").write_text("{}")
+def write(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
 
 
-def prepare_data(folder: Path) -> None:
+def prepare_model(results: Path) -> None:
+    write(results / "model/model.json", {})
+
+
+def prepare_data(results: Path) -> None:
     for name in ("train", "validation", "test"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    (folder / "labels.json").write_text("[]")
+        (results / "data" / name).mkdir(parents=True, exist_ok=True)
+    write(results / "data/labels.json", [])
     rows = dict.fromkeys(("read", "without_label", "empty_text", "single_row_classes"), 0)
     profile = {
         "rows": rows | {"train": 8, "validation": 1, "test": 2},
@@ -36,18 +43,18 @@ def prepare_data(folder: Path) -> None:
         "label_counts": [4, 4],
         "special_tail": [],
     }
-    (folder / "profile.json").write_text(json.dumps(profile))
+    write(results / "data/profile.json", profile)
 
 
-def cache_prefix(folder: Path) -> None:
-    (folder / "prefix.json").write_text("{}")
+def cache_prefix(results: Path) -> None:
+    write(results / "prefix/prefix.json", {})
 
 
-def train_run(folder: Path) -> None:
+def train_run(results: Path) -> None:
     effects = json.loads(os.environ["PLANTED"])
-    grid = json.loads(Path(option("--grid")).read_text())
     variant, seed = option("--variant"), option("--seed")
-    arm = next(arm for arm in grid["arms"] if arm["variant"] == variant)
+    grids = (json.loads(path.read_text()) for path in results.glob("*.json") if path.stem in GRIDS)
+    arm = next(arm for grid in grids for arm in grid["arms"] if arm["variant"] == variant)
     print("training", flush=True)
     time.sleep(float(os.environ["SECONDS"]))
     if any(fnmatch(f"{arm['arm']}/{seed}", name) for name in json.loads(os.environ["FAILING"])):
@@ -64,11 +71,9 @@ def train_run(folder: Path) -> None:
         "optimisation": {},
         "cost": {},
     }
-    (folder / "metrics.json").write_text(json.dumps(metrics))
+    write(results / f"runs/{variant}/seed-{seed}/metrics.json", metrics)
 
 
 if __name__ == "__main__":
-    output = Path(option("--output"))
-    output.mkdir(parents=True, exist_ok=True)
     rules = (prepare_model, prepare_data, cache_prefix, train_run)
-    {rule.__name__: rule for rule in rules}[Path(sys.argv[1]).stem](output)
+    {rule.__name__: rule for rule in rules}[Path(sys.argv[1]).stem](Path(option("--results")))

@@ -16,8 +16,8 @@ from ablation.evidence.decisions import choose_confirmation, decide_seeds
 from ablation.evidence.effects import load_effects, load_recommendation, save_effects
 from ablation.evidence.estimate import estimate_effects
 from ablation.evidence.health import check_health, health_json
-from ablation.evidence.metrics import collect, load_json, load_table, save_table
-from ablation.files import save_json
+from ablation.evidence.metrics import collect, load_table, save_table
+from ablation.files import load_json, save_json
 from ablation.report.patch import patch_text, recommended_rewrite
 from ablation.report.report import render_report
 from ablation.report.sources import load_sources
@@ -111,12 +111,11 @@ def outputs(name: str, root: Path) -> dict[str, str]:
     made = STUDIES[name](root)
     _analyze(made)
     verdict = _confirm(made) if name == "confirmed" else None
-    found = {
-        file: readable(load_json(made.folder / file))
-        for file in ("grid.json", "effects.json", *(["confirmation.json"] if verdict else []))
-    }
+    files = {"grid.json": made.grid, "effects.json": made.results.effects}
+    files |= {"confirmation.json": verdict} if verdict else {}
+    found = {file: readable(load_json(path)) for file, path in files.items()}
     for file, language in REPORTS.items():
-        found[file] = _report(made, language, verdict)
+        found[file] = _report(made, language)
     study = load_study(made.study)
     arm = load_recommendation(made.folder / "effects.json", verdict).applied
     rewrite = recommended_rewrite(study, arm)
@@ -138,25 +137,15 @@ def _analyze(made: Synthetic) -> None:
 def _confirm(made: Synthetic) -> Path:
     effects = load_effects(made.folder / "effects.json")
     decision = choose_confirmation(effects.recommendation)
-    path = made.folder / "confirmation.json"
+    path = made.results.verdict
     save_confirmation(confirm(made, decision, CONFIRMED_EFFECTS), path)
     return path
 
 
-def _report(made: Synthetic, language: str, verdict: Path | None) -> str:
-    folder = made.folder
-    sources = load_sources(
-        made.resolved,
-        made.grid,
-        folder / "metrics.csv",
-        folder / "effects.json",
-        made.study,
-        made.profile,
-        folder / "health.json",
-        language,
-        verdict,
-    )
-    return render_report(sources, folder / "figures", folder / "report.md")
+def _report(made: Synthetic, language: str) -> str:
+    results = made.results
+    sources = load_sources(results, language)
+    return render_report(sources, results.figures, results.report(language))
 
 
 def readable(content: Any) -> str:

@@ -11,7 +11,8 @@ from synthetic import STUDY, Synthetic, build_study
 
 from ablation.data.counts import planned_rows
 from ablation.evidence.estimate import estimate_effects
-from ablation.evidence.metrics import collect, load_json
+from ablation.evidence.metrics import collect
+from ablation.files import load_json
 from ablation.report.figures import FIGURES, figures_of, waterfall
 from ablation.report.figures.curves import smooth, thin
 from ablation.report.figures.draw import draw_all

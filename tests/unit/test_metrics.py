@@ -135,12 +135,8 @@ def test_a_run_without_history_has_an_empty_one(tmp_path):
 
 
 def test_the_script_ends_with_a_message_for_a_missing_grid(tmp_path):
-    script = ROOT / "scripts" / "collect_metrics.py"
-    output = tmp_path / "metrics.csv"
-    command = [sys.executable, script, "--grid", tmp_path / "grid.json"]
-    done = subprocess.run(
-        [*command, "--runs", tmp_path, "--output", output], capture_output=True, text=True
-    )
+    command = [sys.executable, ROOT / "scripts/collect_metrics.py", "--results", tmp_path]
+    done = subprocess.run([*command, "--confirmation"], capture_output=True, text=True)
     assert done.returncode == 2
-    assert "grid.json: the file is not there" in done.stderr
+    assert "confirmation/grid.json: the file is not there" in done.stderr
     assert "Traceback" not in done.stderr

@@ -31,7 +31,9 @@ from ablation.report.patch import (
     shown_patch,
     unified_patch,
 )
+from ablation.results import Results
 from ablation.study.grid import expand
+from ablation.study.resolved import save_resolved
 from ablation.study.study import load_study
 
 ROOT = Path(__file__).parents[2]
@@ -141,10 +143,10 @@ def test_git_apply_turns_the_current_file_into_the_recommended_one(arm, arms, tm
     folder = tmp_path / "repository" / "config" / "studies" / "한국 study"
     shutil.copytree(STUDY.parent, folder, ignore=shutil.ignore_patterns(".*"))
     subprocess.run(["git", "init", "-q", tmp_path / "repository"], check=True)
-    config, diff = tmp_path / "recommended/training.yml", tmp_path / "recommended/training.patch"
-    outputs = ["--output-config", config, "--output-patch", diff]
-    command = [sys.executable, SCRIPT, "--study", folder / "study.yaml", "--arm", arm, *outputs]
-    subprocess.run(command, check=True)
+    results = Results(tmp_path / "results")
+    save_resolved(load_study(folder / "study.yaml"), results)
+    subprocess.run([sys.executable, SCRIPT, "--results", results.folder, "--arm", arm], check=True)
+    config, diff = results.recommended / "training.yml", results.recommended / "training.patch"
     if arm != "current":
         subprocess.run(["git", "apply", diff], cwd=folder, check=True)
     assert (folder / "training.yml").read_bytes() == config.read_bytes()

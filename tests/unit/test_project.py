@@ -73,7 +73,7 @@ def test_the_library_has_the_types_that_it_says(root):
 
 
 def test_snakemake_files_are_formatted(root):
-    files = ["Snakefile", *map(str, (root / "workflow/rules").glob("*.smk"))]
+    files = ["Snakefile", "workflow/Snakefile", *map(str, (root / "workflow/rules").glob("*.smk"))]
     result = subprocess.run(
         [sys.executable, "-m", "snakefmt", "--check", *files],
         cwd=root,

@@ -13,9 +13,11 @@ from ablation.evidence.confirmation import Confirmation
 from ablation.evidence.effects import Effects
 from ablation.project import SCHEMAS
 from ablation.records import from_plain, schema_of, to_plain
+from ablation.study.resolved import Resolved
 
 FILES = {
     "effects": (Effects, "effects.json: what the runs of a study say"),
+    "resolved": (Resolved, "resolved/study.json: a study as it was resolved"),
     "confirmation": (Confirmation, "verdict.json: what fresh seeds say of the recommendation"),
 }
 

@@ -13,10 +13,9 @@ from synthetic import STUDY, Synthetic, build_study, confirm
 from test_report import analyse, render, section
 
 from ablation.evidence.effects import load_effects, save_effects
-from ablation.evidence.metrics import load_json
-from ablation.files import save_json
+from ablation.files import load_json, save_json
 from ablation.report.incomplete import render_partial
-from ablation.results import Results
+from ablation.study.resolved import save_resolved
 from ablation.study.study import load_study
 from ablation.words.catalogue import LANGUAGES
 
@@ -305,6 +304,9 @@ def test_a_partial_report_tells_the_confirmation_too(made_plain):
     verdict = {"status": "nothing_to_confirm", "reason": "nothing_recommended", "few_seeds": False}
     path = made_plain.folder / "confirmation/verdict.json"
     save_json(verdict, path)
-    written = render_partial(load_study(made_plain.study), Results(made_plain.folder))
+    asked = {"confirm": {"seeds": [101]}}
+    study = load_study(made_plain.study)
+    save_resolved(replace(study, options={**study.options, **asked}), made_plain.results)
+    written = render_partial(made_plain.results)
     assert written[0].parent == made_plain.folder / "partial"
     assert "Nothing was run again: no arm is recommended." in written[0].read_text()

@@ -15,18 +15,20 @@ rule prepare_model:
         mem_mb=4000,
     params:
         script=SCRIPTS / "prepare_model.py",
+        # Inputs and parameters of what runs are trained on stay as they are: Snakemake would train
+        # every finished run again.
         study=STUDY.file,
         model=STUDY.options["model"],
     shell:
         "python {params.script:q}"
         " --study {params.study:q}"
-        " --output $(dirname {output:q})"
+        " --results results/{wildcards.study}"
         " 2> >(tee {log:q} >&2)"
 
 
 rule prepare_data:
     input:
-        get_data_file,
+        PLAN.data_file,
         model="results/{study}/model/model.json",
     output:
         train=directory("results/{study}/data/train"),
@@ -46,14 +48,13 @@ rule prepare_data:
     params:
         script=SCRIPTS / "prepare_data.py",
         study=STUDY.file,
-        data=data_identity(),
-        max_lengths=max_lengths(),
+        data=PLAN.data_identity,
+        max_lengths=PLAN.max_lengths,
     shell:
         "python {params.script:q}"
         " --study {params.study:q}"
-        " --model {input.model:q}"
         " --max-lengths {params.max_lengths}"
-        " --output $(dirname {output.profile:q})"
+        " --results results/{wildcards.study}"
         " 2> >(tee {log:q} >&2)"
 
 
@@ -73,19 +74,17 @@ rule cache_prefix:
         "../../environment.yml"
     threads: 8
     resources:
-        gpu=int(ON_GPUS),
+        gpu=int(PLAN.on_gpus),
         mem_mb=4000,
     params:
         script=SCRIPTS / "cache_prefix.py",
         budget_gb=config["prefix_cache_gb"],
-        wanted=get_wanted_caches(),
+        wanted=PLAN.wanted_caches,
     shell:
         "python {params.script:q}"
         " --wanted {params.wanted:q}"
-        " --model {input.model:q}"
-        " --data $(dirname {input.data:q})"
         " --budget-gb {params.budget_gb}"
         " --threads {threads}"
         f"{WARM}"
-        " --output $(dirname {output:q})"
+        " --results results/{wildcards.study}"
         " > {log:q} 2>&1"

@@ -1,10 +1,12 @@
 # From two configurations to arms and runs: seconds, no model, no data.
+# What takes seconds is a localrule: a cluster's queue would only make it wait.
 
 
 rule resolve_study:
     input:
-        get_study_files,
+        PLAN.study_files,
     output:
+        study="results/{study}/resolved/study.json",
         current="results/{study}/resolved/current.json",
         backup="results/{study}/resolved/backup.json",
         differences="results/{study}/resolved/differences.json",
@@ -12,6 +14,7 @@ rule resolve_study:
         "results/{study}/logs/resolve_study.log",
     benchmark:
         "results/{study}/benchmarks/resolve_study.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -21,15 +24,13 @@ rule resolve_study:
     shell:
         "python {params.script:q}"
         " --study {params.study:q}"
-        " --current {output.current:q}"
-        " --backup {output.backup:q}"
-        " --differences {output.differences:q}"
+        " --results results/{wildcards.study}"
         " > {log:q} 2>&1"
 
 
 rule expand_grid:
     input:
-        get_study_files,
+        study="results/{study}/resolved/study.json",
     output:
         json="results/{study}/grid.json",
         csv="results/{study}/grid.csv",
@@ -37,50 +38,47 @@ rule expand_grid:
         "results/{study}/logs/expand_grid.log",
     benchmark:
         "results/{study}/benchmarks/expand_grid.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
     params:
         script=SCRIPTS / "expand_grid.py",
         code=LIBRARY["study"],
-        study=STUDY.file,
-        devices=TOLD or 0,
+        devices=PLAN.told or 0,
     shell:
         "python {params.script:q}"
-        " --study {params.study:q}"
+        " --results results/{wildcards.study}"
         " --devices {params.devices}"
-        " --json {output.json:q}"
-        " --csv {output.csv:q}"
         " > {log:q} 2>&1"
 
 
 # Every arm that results may add, for the studies that let them.
 rule list_candidates:
     input:
-        get_study_files,
+        study="results/{study}/resolved/study.json",
     output:
         "results/{study}/candidates.json",
     log:
         "results/{study}/logs/list_candidates.log",
     benchmark:
         "results/{study}/benchmarks/list_candidates.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
     params:
         script=SCRIPTS / "list_candidates.py",
         code=LIBRARY["study"],
-        study=STUDY.file,
-        devices=TOLD or 0,
+        devices=PLAN.told or 0,
     shell:
         "python {params.script:q}"
-        " --study {params.study:q}"
+        " --results results/{wildcards.study}"
         " --devices {params.devices}"
-        " --output {output:q}"
         " > {log:q} 2>&1"
 
 
 rule explain:
     input:
-        get_study_files,
+        PLAN.study_files,
         profile="results/{study}/data/profile.json",
     output:
         "results/{study}/resolved/findings.json",
@@ -88,6 +86,7 @@ rule explain:
         "results/{study}/logs/explain.log",
     benchmark:
         "results/{study}/benchmarks/explain.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
     params:

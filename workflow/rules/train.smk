@@ -2,14 +2,12 @@
 
 
 # One DeepSpeed job for each run. It resumes from its own checkpoints, and metrics.json comes last.
-
-
 rule train_run:
     input:
         # Made from the model, which is no input of its own: each edge is one for every run.
         data="results/{study}/data/profile.json",
         # A run's arm is in its name: a new grid must not train it again.
-        grid=ancient(GRID_OF_RUN),
+        grid=ancient(PLAN.grid_of_run()),
         # A cache for more arms changes no number.
         prefix=ancient("results/{study}/prefix/prefix.json"),
     output:
@@ -22,26 +20,22 @@ rule train_run:
         "results/{study}/benchmarks/train_run/{variant}/seed-{seed}.tsv"
     conda:
         "../../environment.yml"
-    threads: THREADS_OF_RUN
+    threads: PLAN.per_run(lambda devices: devices * config["threads_per_device"])
     resources:
-        gpu=GPUS_OF_RUN,
+        gpu=PLAN.per_run(lambda devices: devices * PLAN.on_gpus),
         mem_mb=2000,
         # Not a parameter: the same run on another machine is the same run.
-        devices=DEVICES_OF_RUN,
+        devices=PLAN.per_run(lambda devices: devices),
     params:
         script=SCRIPTS / "train_run.py",
     shell:
         "python {params.script:q}"
-        " --grid {input.grid:q}"
+        " --results results/{wildcards.study}"
         " --variant {wildcards.variant}"
         " --seed {wildcards.seed}"
-        " --model results/{wildcards.study}/model/model.json"
-        " --data $(dirname {input.data:q})"
-        " --prefix {input.prefix:q}"
         " --world-size {resources.devices}"
         " --threads {threads}"
         f"{WARM}"
-        " --output $(dirname {output:q})"
         " > {log:q} 2>&1"
 
 
@@ -50,6 +44,7 @@ checkpoint decide_seeds:
     input:
         get_look_metrics,
         previous=get_earlier_looks,
+        study=ancient("results/{study}/resolved/study.json"),
     output:
         "results/{study}/decided/look-{look}.json",
     log:
@@ -58,24 +53,20 @@ checkpoint decide_seeds:
         "results/{study}/benchmarks/decide_seeds/look-{look}.tsv"
     wildcard_constraints:
         look=r"\d+",
+    localrule: True
     conda:
         "../../environment.yml"
     params:
         script=SCRIPTS / "decide_seeds.py",
-        study=STUDY.file,
-        runs="results/{study}/runs",
-        devices=TOLD or 0,
-        rule=decision_rule(),
+        devices=PLAN.told or 0,
+        rule=PLAN.decision_rule,
     message:
         "look {wildcards.look}: are more seeds needed?"
     shell:
         "python {params.script:q}"
-        " --study {params.study:q}"
+        " --results results/{wildcards.study}"
         " --look {wildcards.look}"
-        " --previous {input.previous:q}"
-        " --runs {params.runs:q}"
         " --devices {params.devices}"
-        " --output {output:q}"
         " > {log:q} 2>&1"
 
 
@@ -84,6 +75,7 @@ checkpoint choose_step:
     input:
         get_step_metrics,
         previous=get_earlier_steps,
+        study=ancient("results/{study}/resolved/study.json"),
     output:
         "results/{study}/decided/{direction}-{step}.json",
     log:
@@ -93,32 +85,28 @@ checkpoint choose_step:
     wildcard_constraints:
         direction="forward|backward",
         step=r"\d+",
+    localrule: True
     conda:
         "../../environment.yml"
     params:
         script=SCRIPTS / "choose_step.py",
-        study=STUDY.file,
-        runs="results/{study}/runs",
-        devices=TOLD or 0,
-        rule=decision_rule(),
+        devices=PLAN.told or 0,
+        rule=PLAN.decision_rule,
     message:
         "greedy path, {wildcards.direction}, step {wildcards.step}"
     shell:
         "python {params.script:q}"
-        " --study {params.study:q}"
+        " --results results/{wildcards.study}"
         " --direction {wildcards.direction}"
         " --step {wildcards.step}"
-        " --previous {input.previous:q}"
-        " --runs {params.runs:q}"
         " --devices {params.devices}"
-        " --output {output:q}"
         " > {log:q} 2>&1"
 
 
 # The grid of a study whose results decide what is run, once all of it is decided.
 checkpoint decide_grid:
     input:
-        get_study_files,
+        study="results/{study}/resolved/study.json",
         decisions=get_decisions,
     output:
         json="results/{study}/decided/grid.json",
@@ -127,26 +115,24 @@ checkpoint decide_grid:
         "results/{study}/logs/decide_grid.log",
     benchmark:
         "results/{study}/benchmarks/decide_grid.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
     params:
         script=SCRIPTS / "decide_grid.py",
-        study=STUDY.file,
-        devices=TOLD or 0,
+        devices=PLAN.told or 0,
     shell:
         "python {params.script:q}"
-        " --study {params.study:q}"
-        " --decisions {input.decisions:q}"
+        " --results results/{wildcards.study}"
         " --devices {params.devices}"
-        " --json {output.json:q}"
-        " --csv {output.csv:q}"
         " > {log:q} 2>&1"
 
 
 # What is recommended, on fresh seeds against current and backup.
 checkpoint choose_confirmation:
     input:
-        grid=get_grid,
+        study=ancient("results/{study}/resolved/study.json"),
+        grid=PLAN.grid_file(),
         effects="results/{study}/effects.json",
     output:
         decision="results/{study}/confirmation/decision.json",
@@ -155,21 +141,17 @@ checkpoint choose_confirmation:
         "results/{study}/logs/choose_confirmation.log",
     benchmark:
         "results/{study}/benchmarks/choose_confirmation.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
     params:
         script=SCRIPTS / "choose_confirmation.py",
-        study=STUDY.file,
-        devices=TOLD or 0,
-        rule=decision_rule(),
+        devices=PLAN.told or 0,
+        rule=PLAN.decision_rule,
     shell:
         "python {params.script:q}"
-        " --study {params.study:q}"
-        " --grid {input.grid:q}"
-        " --effects {input.effects:q}"
+        " --results results/{wildcards.study}"
         " --devices {params.devices}"
-        " --decision {output.decision:q}"
-        " --output {output.grid:q}"
         " > {log:q} 2>&1"
 
 
@@ -183,22 +165,22 @@ rule collect_confirmation:
         "results/{study}/logs/collect_confirmation.log",
     benchmark:
         "results/{study}/benchmarks/collect_confirmation.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
     params:
         script=SCRIPTS / "collect_metrics.py",
         code=LIBRARY["machine"],
-        runs="results/{study}/runs",
     shell:
         "python {params.script:q}"
-        " --grid {input.grid:q}"
-        " --runs {params.runs:q}"
-        " --output {output:q}"
+        " --results results/{wildcards.study}"
+        " --confirmation"
         " > {log:q} 2>&1"
 
 
 rule estimate_confirmation:
     input:
+        study=ancient("results/{study}/resolved/study.json"),
         grid="results/{study}/confirmation/grid.json",
         metrics="results/{study}/confirmation/metrics.csv",
     output:
@@ -207,17 +189,14 @@ rule estimate_confirmation:
         "results/{study}/logs/estimate_confirmation.log",
     benchmark:
         "results/{study}/benchmarks/estimate_confirmation.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
     params:
         script=SCRIPTS / "estimate_confirmation.py",
         code=LIBRARY["evidence"],
-        study=STUDY.file,
         metric=STUDY.options["metric"],
     shell:
         "python {params.script:q}"
-        " --study {params.study:q}"
-        " --grid {input.grid:q}"
-        " --metrics {input.metrics:q}"
-        " --output {output:q}"
+        " --results results/{wildcards.study}"
         " > {log:q} 2>&1"

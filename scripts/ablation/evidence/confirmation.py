@@ -14,10 +14,9 @@ from typing import Any
 
 import pandas as pd
 
-from ablation.evidence.metrics import load_json
 from ablation.evidence.outcomes import wide_tables
 from ablation.evidence.statistics import Estimate, mean_estimate, paired_arrays
-from ablation.files import save_json
+from ablation.files import load_json, save_json
 from ablation.records import from_plain, to_plain
 from ablation.study.grid import Grid
 

@@ -13,12 +13,11 @@ from ablation.evidence.confirmation import load_confirmation
 from ablation.evidence.contrast import GAP, REMAINDER, STAGE
 from ablation.evidence.family import Evidence
 from ablation.evidence.inference import Odds
-from ablation.evidence.metrics import load_json
 from ablation.evidence.recommendation import Recommendation
 from ablation.evidence.sequential import Decision
 from ablation.evidence.stability import Stability
 from ablation.evidence.statistics import Estimate
-from ablation.files import save_json
+from ablation.files import load_json, save_json
 from ablation.records import from_plain, to_plain
 
 SCHEMA_VERSION = 3

@@ -10,10 +10,10 @@ from typing import Any
 import jinja2
 
 from ablation.evidence.effects import StatementVerdict
-from ablation.evidence.failures import FailedRun
 from ablation.evidence.health import health_rows, read_health
 from ablation.evidence.outcomes import FINAL_SUFFIX
 from ablation.evidence.statistics import Estimate
+from ablation.machine.progress import Run
 from ablation.project import REPORT
 from ablation.report.advice import (
     advice,
@@ -373,11 +373,11 @@ def absent_lines(sources: Sources) -> list[str]:
     return lines
 
 
-def _failed_line(sources: Sources, run: FailedRun) -> str:
+def _failed_line(sources: Sources, run: Run) -> str:
     """A run that failed, with the reason in its log and where that is."""
     t = sources.messages
     reason = code(run.reason) if run.reason else t("absent.no_reason")
-    arm = sources.arm_title(run.arm)
+    arm = sources.arm_title(run.arms[0])
     return t("absent.failed", arm=arm, seed=run.seed, reason=reason, log=run.log)
 
 

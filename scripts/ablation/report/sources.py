@@ -15,11 +15,13 @@ from ablation.errors import UserError
 from ablation.evidence.confirmation import Confirmation, load_confirmation
 from ablation.evidence.contrast import REMAINDER, STAGE
 from ablation.evidence.effects import ArmSummary, Effect, Effects, load_effects
-from ablation.evidence.failures import FailedRun
-from ablation.evidence.metrics import COMPLETED, load_json, load_table
+from ablation.evidence.metrics import COMPLETED, load_table
 from ablation.evidence.recommendation import Recommendation
+from ablation.files import load_json
+from ablation.machine.progress import Run
+from ablation.results import Results
 from ablation.settings.catalogue import NO_OP, SETTINGS, group_of, in_arm
-from ablation.study.study import read_options
+from ablation.study.resolved import load_resolved
 from ablation.words.catalogue import Messages, load_catalogue, localized
 
 SIDES = ("current", "backup")
@@ -77,7 +79,7 @@ class Sources:
     messages: Messages
     confirmation: Confirmation | None = None
     partial: bool = False
-    failed: Sequence[FailedRun] = ()
+    failed: Sequence[Run] = ()
 
     @property
     def metric(self) -> str:
@@ -217,38 +219,29 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def load_sources(
-    resolved: str | Path,
-    grid: str | Path,
-    metrics: str | Path,
-    effects: str | Path,
-    study: str | Path,
-    profile: str | Path | None,
-    health: str | Path | None,
-    language: str,
-    confirmation: str | Path | None = None,
-) -> Sources:
-    """The inputs of a report.
+def load_sources(results: Results, language: str) -> Sources:
+    """The inputs of a report, in a language.
 
     Raises:
         UserError: one of them is missing or cannot be read.
     """
-    folder = Path(resolved)
+    study = load_resolved(results)
+    confirmed = study.options["confirm"] and results.verdict.is_file()
     return Sources(
-        read_options(study),
-        Path(study),
-        {side: load_json(folder / f"{side}.json") for side in SIDES},
-        load_json(folder / "differences.json")["differences"],
-        load_json(grid),
-        load_table(metrics),
-        load_effects(effects),
-        load_json(profile) if profile and Path(profile).is_file() else None,
-        _load_if_there(folder / "findings.json"),
-        _load_if_there(health),
+        study.options,
+        study.file,
+        {side: load_json(results.side(side)) for side in SIDES},
+        load_json(results.differences)["differences"],
+        load_json(results.grid(study.adaptive)),
+        load_table(results.metrics),
+        load_effects(results.effects),
+        load_json(results.profile) if results.profile.is_file() else None,
+        _load_if_there(results.findings),
+        _load_if_there(results.health),
         Messages(language, load_catalogue("report", language)),
-        load_confirmation(confirmation) if confirmation and Path(confirmation).is_file() else None,
+        load_confirmation(results.verdict) if confirmed else None,
     )
 
 
-def _load_if_there(path: str | Path | None) -> Mapping[str, Any]:
-    return load_json(path) if path and Path(path).is_file() else {}
+def _load_if_there(path: Path) -> Mapping[str, Any]:
+    return load_json(path) if path.is_file() else {}

@@ -18,6 +18,8 @@ from ablation.designs.design import BACKUP, CELL, CURRENT, ENDPOINT, cell_of, su
 from ablation.designs.feasibility import cannot_run
 from ablation.designs.greedy_path import FORWARD, GREEDY_PATH
 from ablation.designs.grid import GRID
+from ablation.files import load_json
+from ablation.results import Results
 from ablation.study.grid import Arm, Grid, expand
 from ablation.study.study import Study
 
@@ -210,6 +212,33 @@ def decided_grid(
     }
     among = candidates(study, devices)
     return path_grid(study, among, steps, devices), {"greedy_path": steps}
+
+
+def read_looks(results: Results, count: int) -> list[Decision]:
+    """The decisions of the first looks, up to the one that stops."""
+    found: list[Decision] = []
+    while len(found) < count and not (found and found[-1]["stop"]):
+        found.append(load_json(results.look(len(found) + 1)))
+    return found
+
+
+def read_steps(results: Results, direction: str, count: int) -> list[Decision]:
+    """The decisions of the first steps of a greedy path in a direction."""
+    return [load_json(results.step(direction, number)) for number in range(1, count + 1)]
+
+
+def read_decisions(study: Study, results: Results) -> list[Decision]:
+    """Every decision that the study's grid rests on.
+
+    Raises:
+        UserError: one of them is not there yet.
+    """
+    sequential = study.options["sequential"]
+    if sequential:
+        return read_looks(results, len(sequential["looks"]))
+    ways = read_designs(study.options)[GREEDY_PATH]["directions"]
+    steps = steps_of_path(study)
+    return [decision for way in ways for decision in read_steps(results, way, steps)]
 
 
 # --- Confirmation ------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""What Snakemake runs for a study: its files, and what each run asks of the machine."""

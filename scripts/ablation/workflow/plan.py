@@ -1,0 +1,300 @@
+"""What Snakemake runs for a study, worked out before it starts: plain values and paths."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ablation.designs import read_designs
+from ablation.designs.greedy_path import GREEDY_PATH
+from ablation.files import load_json
+from ablation.frozen.which import describe_prefix, wanted_values
+from ablation.machine.gpus import (
+    AUTO,
+    SOURCE,
+    cpu_cores,
+    devices_in_use,
+    refuse_too_many,
+    told_devices,
+    visible_gpus,
+)
+from ablation.report.figures import figures_of
+from ablation.results import Results
+from ablation.settings.quantities import cut_of
+from ablation.study import adaptive
+from ablation.study.forecast import pack
+from ablation.study.forecast_text import load_texts, packing_lines
+from ablation.study.grid import Arm, Grid, describe, expand, load_grid, refuse_without_gpu
+from ablation.study.names import study_file
+from ablation.study.packing import CPU, GPU, Machine
+from ablation.study.study import Study, check_options, load_study
+
+MOST_TOKENS = 2**17  # of a text that nothing cuts, where the model does not say how many it takes
+Wait = Callable[..., str]  # the path of a checkpoint's output, once it is there
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """How Snakemake was called.
+
+    Attributes:
+        cores: Its --cores; None where it goes without, as only a cluster's does.
+        remote: Whether it is a job of a cluster itself.
+        dry: Whether nothing will run.
+    """
+
+    cores: int | None
+    remote: bool
+    dry: bool
+
+    @property
+    def cluster(self) -> bool:
+        """Whether jobs run elsewhere: what this machine has says nothing of them then."""
+        return self.cores is None or self.remote
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A study as Snakemake runs it.
+
+    Attributes:
+        study: The study.
+        config: The workflow's own options, with their defaults.
+        told: How many devices each run is told to use; None: as is best, or as the source has it.
+        grid: The arms and runs that are planned.
+        candidates: The arms that results may add; None where they add none.
+        gpus: How many GPUs this machine shows.
+        cluster: Whether the runs are trained elsewhere.
+        packing: How runs share this machine's devices; None where that is told.
+    """
+
+    study: Study
+    config: Mapping[str, Any]
+    told: int | None
+    grid: Grid
+    candidates: Grid | None
+    gpus: int
+    cluster: bool
+    packing: Mapping[str, Any] | None
+
+    @property
+    def results(self) -> Results:
+        """The study's results, relative to the working folder."""
+        return Results(Path("results") / self.study.name)
+
+    @cached_property
+    def devices(self) -> dict[str, int]:
+        """The devices of each run by its variant: GPUs, or processes on a machine without."""
+        told = self.packing["chosen"] if self.packing else self.told
+        arms = [*self.grid.arms, *(self.candidates.arms if self.candidates else [])]
+        return {arm.variant: told or int(arm.settings["world_size"]) for arm in arms}
+
+    @property
+    def on_gpus(self) -> bool:
+        """Whether runs are trained on GPUs."""
+        return bool(self.gpus) or self.cluster or self.config["devices_per_run"] == SOURCE
+
+    def per_run(self, count: Callable[[int], int]) -> int | Callable[[Any], int]:
+        """What a run asks for, by its number of devices.
+
+        A plain value where all runs are alike: Snakemake calls a function for each run, and that
+        takes longer than all else that it does to plan one.
+        """
+        alike = set(self.devices.values())
+        if len(alike) == 1:
+            return count(alike.pop())
+        return lambda wildcards: count(self.devices[wildcards.variant])
+
+    # Files.
+
+    def metrics(self, grid: Grid | None = None) -> list[str]:
+        """The metrics of each run of a grid: of the planned one where None."""
+        runs = (self.grid if grid is None else grid).runs()
+        return [str(self.results.run_metrics(run.variant, run.seed)) for run in runs]
+
+    def metrics_of(self, path: str) -> list[str]:
+        """The metrics of each run of a grid that is in a file."""
+        return self.metrics(load_grid(path))
+
+    def final_files(self) -> list[str]:
+        """The files that a finished study has, but for those that wait for results."""
+        results = self.results
+        reports = [results.report(language) for language in ("en", "ko")]
+        grid = results.planned_grid.with_suffix(".csv")
+        patch = [results.recommended / name for name in self.recommended]
+        verdict = [results.verdict] if self.study.options["confirm"] else []
+        # Each run by itself: Snakemake makes a missing file only for somebody who asks for it, and
+        # a report that is there asks no more.
+        return [*map(str, [*reports, grid, *patch, *verdict]), *self.metrics()]
+
+    @property
+    def recommended(self) -> list[str]:
+        """The names of the recommended configuration and of its patch."""
+        current = Path(self.study.current.file)
+        return [current.name, f"{current.stem}.patch"]
+
+    @property
+    def figures(self) -> list[str]:
+        """The names of the report's figures."""
+        return figures_of(read_designs(self.study.options))
+
+    @property
+    def study_files(self) -> list[str]:
+        """What the user wrote: study.yaml, both configurations and the files that they include."""
+        study = self.study
+        return list(dict.fromkeys([str(study.file), *study.current.files, *study.backup.files]))
+
+    @property
+    def data_file(self) -> list[str]:
+        """The study's data, where it is a file that can be watched for changes."""
+        path = self.study.data_options()["path"]
+        return [path] if path and Path(path).is_file() else []
+
+    def grid_file(self) -> str:
+        """The grid that the analysis reads: as planned, or as results have decided."""
+        return str(self.results.grid(self.study.adaptive))
+
+    def grid_of_run(self) -> str | Callable[[Any], str]:
+        """The grid that holds a run's arm: the plan, or what results may add to it."""
+        planned, added = str(self.results.planned_grid), str(self.results.candidates)
+        if not self.candidates:
+            return planned
+        variants = {arm.variant for arm in self.grid.arms}
+        return lambda wildcards: planned if wildcards.variant in variants else added
+
+    # Parameters: what of the study changes a job's output.
+
+    @property
+    def data_identity(self) -> dict[str, Any]:
+        """What changes the prepared rows, besides the data itself: their split and their text."""
+        options = self.study.data_options()
+        return {k: options[k] for k in sorted(options) if k not in ("file", "lines", "rows")}
+
+    @property
+    def wanted_caches(self) -> str:
+        """Which states of frozen layers the arms want kept, and for which rows, as JSON."""
+        return json.dumps(wanted_values(arm.settings for arm in self.grid.arms))
+
+    @property
+    def max_lengths(self) -> list[int]:
+        """Most tokens that each arm reads of a text: all that the model takes, if uncut."""
+        model = self.study.options["model"]["architecture"] or {}
+        places = model.get("max_position_embeddings") or MOST_TOKENS
+        return sorted({cut_of(arm.settings) or places for arm in self.grid.arms})
+
+    @property
+    def decision_rule(self) -> dict[str, Any]:
+        """What of study.yaml a decision follows, besides results."""
+        names = ("metric", "sequential", "seeds", "confirm", "designs")
+        return {name: self.study.options[name] for name in names}
+
+    # What results decide. `wait` gives a checkpoint's file once it is there.
+
+    def looks(self, count: int, wait: Wait) -> list[str]:
+        """The decisions on seeds of the first looks, up to the one that stops."""
+        found: list[str] = []
+        for look in range(1, count + 1):
+            found.append(wait(look=look))
+            if load_json(found[-1])["stop"]:
+                break
+        return found
+
+    def look_metrics(self, earlier: Sequence[str]) -> list[str]:
+        """The metrics of the runs that the look after these is at."""
+        decisions = [load_json(path) for path in earlier]
+        return self.metrics(adaptive.seeds_grid(self.study, decisions, self.told))
+
+    def steps(self, direction: str, count: int, wait: Wait) -> list[str]:
+        """The first steps of the greedy path in a direction."""
+        return [wait(direction=direction, step=number) for number in range(1, count + 1)]
+
+    def step_metrics(self, direction: str, earlier: Sequence[str]) -> list[str]:
+        """The metrics of the arms that the step after these chooses from, and where it starts."""
+        assert self.candidates is not None, "a greedy path has candidates"
+        decisions = [load_json(path) for path in earlier]
+        base, found = adaptive.step_arms(self.study, self.candidates, direction, decisions)
+        arms: list[Arm] = [base, *found.values()]
+        return self.metrics(Grid(self.study.name, arms, self.grid.seeds))
+
+    def decisions(self, look: Wait, step: Wait) -> list[str]:
+        """Every decision that the study's grid rests on."""
+        sequential = self.study.options["sequential"]
+        if sequential:
+            return self.looks(len(sequential["looks"]), look)
+        ways: Iterable[str] = read_designs(self.study.options)[GREEDY_PATH]["directions"]
+        count = adaptive.steps_of_path(self.study)
+        return [path for way in ways for path in self.steps(way, count, step)]
+
+    def describe(self) -> str:
+        """The plan in words."""
+        kind = "GPU" if self.on_gpus else "CPU process"
+        lines = [describe(self.study, self.grid, max(self.devices.values()), kind)]
+        if self.packing:
+            lines += packing_lines(self.packing, load_texts("en"))
+        profile = self.results.profile
+        lines += describe_prefix(
+            [(arm.name, arm.settings) for arm in self.grid.arms],
+            self.study.options["model"]["architecture"] or {},
+            self.config["prefix_cache_gb"],
+            load_json(profile) if profile.exists() else None,
+        )
+        return "\n".join(lines)
+
+
+def make_plan(config: dict[str, Any], studies: Path, caller: Caller) -> Plan:
+    """The plan of the study that the workflow's options name.
+
+    Args:
+        config: The options of config/config.yaml; defaults are filled in.
+        studies: The folder of studies where they name none.
+        caller: How Snakemake was called.
+
+    Raises:
+        UserError: what is wrong with the options, the study, or the devices that it asks for.
+    """
+    check_options(config)
+    # However it is written: a study of another path is prepared again, and trained again.
+    folder = os.path.relpath(config.get("studies") or studies)
+    study = load_study(study_file(config["study"], folder))
+    told = told_devices(config["devices_per_run"])
+    grid, candidates = expand(study, told), adaptive.candidates(study, told)
+    gpus = visible_gpus()
+    if not caller.cluster:
+        refuse_too_many(told, gpus)
+    if not (gpus or caller.cluster or config["devices_per_run"] == SOURCE):
+        refuse_without_gpu(study, grid)
+    packing = None
+    if config["devices_per_run"] == AUTO and not caller.cluster:
+        results = Results(Path("results") / study.name)
+        packing = pack(
+            study,
+            grid,
+            _machine(config, caller),
+            further=candidates.arms if candidates else (),
+            begun=devices_in_use(results.runs, (arm.variant for arm in grid.arms)),
+        )
+    return Plan(
+        study=study,
+        config=config,
+        told=told,
+        grid=grid,
+        candidates=candidates,
+        gpus=len(gpus),
+        cluster=caller.cluster,
+        packing=packing,
+    )
+
+
+def _machine(config: Mapping[str, Any], caller: Caller) -> Machine:
+    """What the runs of this machine share."""
+    gpus = visible_gpus()
+    # A dry run without --cores counts one.
+    cores = cpu_cores() if caller.dry and caller.cores == 1 else caller.cores or 1
+    processes = max(1, cores // config["threads_per_device"])
+    memory = min((gpu.memory for gpu in gpus if gpu.memory), default=None)
+    return Machine(GPU if gpus else CPU, len(gpus) or processes, memory)

@@ -1,0 +1,75 @@
+"""The resolved study on disk is the study: every later step reads it in place of the files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from synthetic import STUDY, build_study
+
+from ablation.errors import UserError
+from ablation.project import SCHEMAS, STUDIES
+from ablation.records import from_plain, to_plain
+from ablation.results import Results
+from ablation.study.grid import expand
+from ablation.study.resolved import load_resolved, save_resolved
+from ablation.study.study import load_study
+
+
+@pytest.mark.parametrize("name", ["account_tax", "debian_sections"])
+def test_what_is_read_back_is_the_study_and_fits_its_schema(tmp_path, name):
+    study = load_study(STUDIES / name / "study.yaml")
+    results = Results(tmp_path / "results" / name)
+    save_resolved(study, results)
+    assert load_resolved(results) == study
+    schema = json.loads((SCHEMAS / "resolved.schema.json").read_text())
+    jsonschema.validate(json.loads(results.study.read_text()), schema)
+
+
+def test_arms_of_the_study_that_is_read_back_have_the_same_names(tmp_path):
+    designs = ["one_at_a_time", {"grid": {"values": {"learning_rate": [1e-4, 8e-4]}}}, "a_a"]
+    made = build_study(tmp_path, study={**STUDY, "designs": designs})
+    assert expand(load_resolved(made.results)) == expand(load_study(made.study))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "is not there"),
+        ("{", "not JSON"),
+        ("[]", "another version"),
+        ('{"schema_version": 0, "study": {}}', "another version"),
+        ('{"schema_version": 1, "study": {"name": "x"}}', "another version"),
+    ],
+)
+def test_a_resolved_study_that_is_not_one_is_a_message(tmp_path, text, told):
+    results = Results(tmp_path)
+    if text is not None:
+        results.study.parent.mkdir()
+        results.study.write_text(text)
+    with pytest.raises(UserError, match=told) as error:
+        load_resolved(results)
+    assert error.value.file == str(results.study)
+
+
+@dataclass(frozen=True)
+class Inner:
+    pair: tuple[str, int]
+    many: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Outer:
+    inner: list[Inner]
+    by_name: dict[str, Inner | None]
+    anything: Any = None
+
+
+def test_records_keep_their_types_through_json():
+    inner = Inner(("a", 1), (Path("x"), Path("y/z")))
+    outer = Outer([inner], {"one": inner, "none": None}, {"free": [1, 2.5, None]})
+    assert from_plain(Outer, json.loads(json.dumps(to_plain(outer)))) == outer
