@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ablation.designs import fractions
-from ablation.evidence import attribution
+from ablation.designs.shapley import interaction_weights, shapley_weights
 
 
 def cells(k: int, seeds: int = 3) -> np.ndarray:
@@ -14,11 +14,11 @@ def cells(k: int, seeds: int = 3) -> np.ndarray:
 
 
 def shapley(values: np.ndarray) -> np.ndarray:
-    return values @ attribution.shapley_weights(values.shape[1].bit_length() - 1).T
+    return values @ shapley_weights(values.shape[1].bit_length() - 1).T
 
 
 def interactions(values: np.ndarray) -> np.ndarray:
-    return values @ attribution.interaction_weights(values.shape[1].bit_length() - 1).T
+    return values @ interaction_weights(values.shape[1].bit_length() - 1).T
 
 
 def orders(values: np.ndarray, k: int) -> np.ndarray:
@@ -75,7 +75,7 @@ def test_an_effect_that_needs_both_is_shared_and_is_the_interaction():
 
 @pytest.mark.parametrize(("k", "factor"), [(2, 1.00), (3, 0.56), (4, 0.33), (5, 0.21), (6, 0.14)])
 def test_the_noise_of_a_shapley_value_falls_with_the_factors(k, factor):
-    variance = (attribution.shapley_weights(k) ** 2).sum(axis=1)
+    variance = (shapley_weights(k) ** 2).sum(axis=1)
     assert variance == pytest.approx([factor] * k, abs=0.006)
 
 

@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 from ablation.designs.compute_matched import match_compute
+from ablation.designs.contrast import Contrast
 from ablation.designs.feasibility import Reason, cannot_run
 from ablation.designs.fractions import design_of, resolution
 from ablation.designs.staged import staged_plan
 from ablation.errors import UserError
-from ablation.evidence.contrast import Contrast, planned_contrasts, values_of
+from ablation.evidence.contrast import planned_contrasts, values_of
 from ablation.evidence.decisions import decide_seeds
 from ablation.evidence.estimate import estimate_effects
 from ablation.evidence.metrics import collect

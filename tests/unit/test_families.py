@@ -7,15 +7,9 @@ from pathlib import Path
 import pytest
 from synthetic import STUDY, build_study
 
+from ablation.designs.contrast import CHAIN, GREEDY_DIFFERENCE, INTERACTION, MAIN, SHAPLEY
 from ablation.evidence import family, sequential
-from ablation.evidence.contrast import (
-    CHAIN,
-    GREEDY_DIFFERENCE,
-    INTERACTION,
-    MAIN,
-    SHAPLEY,
-    planned_contrasts,
-)
+from ablation.evidence.contrast import planned_contrasts
 from ablation.evidence.effects import Effects
 from ablation.evidence.estimate import estimate_effects
 from ablation.evidence.family import Series, weigh

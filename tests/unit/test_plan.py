@@ -14,9 +14,9 @@ import pytest
 import yaml
 from scipy import stats
 
+from ablation.designs.shapley import shapley_weights
 from ablation.errors import UserError
 from ablation.evidence import statistics
-from ablation.evidence.attribution import shapley_weights
 from ablation.files import save_json
 from ablation.settings.architecture import read_architecture
 from ablation.settings.quantities import Plan

@@ -29,12 +29,12 @@ DESIGNS: dict[str, Design] = {
         staged,
         one_at_a_time,
         leave_one_out,
-        factorial,
-        fractional,
         greedy_path,
         grid,
         a_a,
         compute_matched,
+        factorial,
+        fractional,
     )
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ablation.designs.contrast import Contrast, Made, between
 from ablation.designs.design import (
     CONTROL,
     CURRENT,
@@ -54,6 +55,10 @@ def _problems(space: Space, options: Options, asked: Asked) -> Iterator[Problem]
         )
 
 
+def _contrasts(made: Made) -> list[Contrast]:
+    return [between(A_A, A_A, (A_A, CURRENT), design=A_A)] if A_A in made.arms else []
+
+
 DESIGN = Design(
     name=A_A,
     plan=_plan,
@@ -70,4 +75,5 @@ DESIGN = Design(
     },
     problems=_problems,
     suggested=False,
+    contrasts=_contrasts,
 )

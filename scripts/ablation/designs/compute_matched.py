@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from ablation.designs.contrast import COMPUTE_ALONE, EQUAL_COMPUTE, Contrast, Made, between
 from ablation.designs.design import CONTROL, REMAINDER, Cell, Design, Options, Plan, Space
 from ablation.designs.feasibility import Reason
 from ablation.designs.staged import staged_plan
@@ -83,6 +84,21 @@ def match_compute(
     return {} if epochs == float(before["num_train_epochs"]) else {"num_train_epochs": epochs}
 
 
+def _contrasts(made: Made) -> list[Contrast]:
+    """Each step split into its effect at equal compute and what compute alone does."""
+    found = []
+    for control in made.facts.get("controls", []):
+        if not all(control[key] in made.arms for key in ("arm", "before", "control")):
+            continue
+        step, matched = control["step"], control["control"]
+        for role, pair in (
+            (EQUAL_COMPUTE, (control["arm"], matched)),
+            (COMPUTE_ALONE, (matched, control["before"])),
+        ):
+            found.append(between(f"{role}:{step}", role, pair, step, design=COMPUTE_MATCHED))
+    return found
+
+
 DESIGN = Design(
     name=COMPUTE_MATCHED,
     plan=_plan,
@@ -96,4 +112,5 @@ DESIGN = Design(
         }
     },
     suggested=False,
+    contrasts=_contrasts,
 )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
+from ablation.designs.contrast import Contrast, Made
 from ablation.designs.feasibility import Reason
 from ablation.settings.catalogue import MOVES_TOGETHER
 
@@ -134,6 +135,11 @@ Planner = Callable[[Space, Options, Sequence[int]], Plan]
 Checker = Callable[[Space, Options, Asked], Iterator[Problem]]
 
 
+def no_contrasts(made: Made) -> list[Contrast]:
+    """For designs that ask nothing of their own."""
+    return []
+
+
 def all_factors(space: Space, options: Options) -> tuple[Factor, ...]:
     """The stages and the remainder."""
     return space.factors()
@@ -160,6 +166,9 @@ class Design:
         suggested: Whether a plan tells what it would come to where the study does not ask for it.
         answers: What question its arms answer, a sentence in each language; empty for controls
             and for what only explores.
+        contrasts: What it asks of the arms that have come of it.
+        every_cell: The sets of factors that its contrasts need, all of them; None where each
+            contrast needs its own arms only.
         may_come_to: The design whose cells are all that this one can come to, where results decide.
     """
 
@@ -173,6 +182,8 @@ class Design:
     problems: Checker = no_problems
     suggested: bool = True
     answers: Mapping[str, str] = field(default_factory=dict)
+    contrasts: Callable[[Made], list[Contrast]] = no_contrasts
+    every_cell: Callable[[Sequence[str]], list[frozenset[str]]] | None = None
     may_come_to: Planner | None = None
 
     def defaults(self) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 
+from ablation.designs.contrast import BETWEEN, INTERACTION, SHAPLEY, Contrast, Made, weighed
 from ablation.designs.design import (
     Asked,
     Design,
@@ -17,6 +19,7 @@ from ablation.designs.design import (
 )
 from ablation.designs.factors import OPTIONS, counted, factor_facts, factor_problems, factors_of
 from ablation.designs.fractions import GENERATORS
+from ablation.designs.shapley import all_cells, interaction_weights, shapley_weights
 
 FACTORIAL = "factorial"
 MOST = 6  # 64 cells; the analysis reads no larger table
@@ -43,6 +46,24 @@ def _problems(space: Space, options: Options, asked: Asked) -> Iterator[Problem]
         )
 
 
+def _contrasts(made: Made) -> list[Contrast]:
+    """Shapley values and pairwise interactions over a full table of cells."""
+    factors = made.facts["factors"]
+    if not all(cell in made.cells for cell in all_cells(factors)):
+        return []
+    arms = [made.cells[cell] for cell in all_cells(factors)]
+    pairs = [BETWEEN.join(pair) for pair in combinations(factors, 2)]
+    weights = (
+        (SHAPLEY, factors, shapley_weights(len(factors))),
+        (INTERACTION, pairs, interaction_weights(len(factors))),
+    )
+    return [
+        weighed(role, name, FACTORIAL, dict(zip(arms, row.tolist(), strict=True)))
+        for role, names, rows in weights
+        for name, row in zip(names, rows, strict=True)
+    ]
+
+
 DESIGN = Design(
     name=FACTORIAL,
     plan=factorial_plan,
@@ -58,4 +79,6 @@ DESIGN = Design(
         "ko": "모든 순서에 대한 평균으로 각 단계가 무엇을 하는지(Shapley), "
         "무엇이 상호작용하는지 답합니다.",
     },
+    contrasts=_contrasts,
+    every_cell=all_cells,
 )

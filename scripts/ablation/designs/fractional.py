@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ablation.designs.contrast import CHAIN, MAIN, Contrast, Made, weighed
 from ablation.designs.design import (
     Asked,
     Design,
@@ -15,7 +16,14 @@ from ablation.designs.design import (
     names_of,
 )
 from ablation.designs.factors import OPTIONS, counted, factor_facts, factor_problems, factors_of
-from ablation.designs.fractions import GENERATORS, fraction_cells
+from ablation.designs.fractions import (
+    GENERATORS,
+    chain_name,
+    column,
+    design_of,
+    fraction_cells,
+    interaction_chains,
+)
 
 FRACTIONAL = "fractional"
 FEWEST, MOST = min(GENERATORS), max(GENERATORS)
@@ -51,6 +59,30 @@ def _instead(space: Space, options: Options, count: int) -> str:
     return "- factorial" if count < FEWEST else "- leave_one_out"
 
 
+def _contrasts(made: Made) -> list[Contrast]:
+    """Main effects, and the chains of interactions that the fraction cannot tell apart.
+
+    The mean of the cells at plus minus that of the cells at minus; of a chain twice that, which is
+    what two factors do beyond the sum of each.
+    """
+    factors, cells = made.facts["factors"], made.cells
+    ordered = fraction_cells(factors)
+    if not all(cell in cells for cell in ordered):
+        return []
+    matrix = design_of(ordered, factors)
+    mains = [(MAIN, name, (i,), 2.0) for i, name in enumerate(factors)]
+    chains = [
+        (CHAIN, chain_name(chain, factors), chain[0][1], 4.0)
+        for chain in interaction_chains(matrix)
+    ]
+    found = []
+    for role, name, word, size in (*mains, *chains):
+        signs = size * column(matrix, word) / len(ordered)
+        weights = {cells[cell]: w for cell, w in zip(ordered, signs.tolist(), strict=True)}
+        found.append(weighed(role, name, FRACTIONAL, weights))
+    return found
+
+
 DESIGN = Design(
     name=FRACTIONAL,
     plan=_plan,
@@ -66,4 +98,6 @@ DESIGN = Design(
         "ko": "다른 단계들에 대한 평균으로 각 단계가 무엇을 하는지 답합니다. "
         "상호작용끼리는 서로 섞입니다.",
     },
+    contrasts=_contrasts,
+    every_cell=fraction_cells,
 )

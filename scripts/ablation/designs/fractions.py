@@ -117,3 +117,8 @@ def chain_name(chain: Sequence[tuple[int, Word]], factors: Sequence[str]) -> str
             name += " + " if sign > 0 else " - "
         name += "×".join(factors[i] for i in word)
     return name
+
+
+def interaction_chains(matrix: np.ndarray) -> list[list[tuple[int, Word]]]:
+    """The alias chains of two-factor interactions of a fraction's cells, coded -1 and +1."""
+    return [chain for chain in alias_chains(matrix) if len(chain[0][1]) == 2]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ablation.designs.contrast import GREEDY, GREEDY_DIFFERENCE, Contrast, Made, between
 from ablation.designs.design import (
+    BACKUP,
+    CURRENT,
     Asked,
     Design,
     Factor,
@@ -54,6 +57,47 @@ def _problems(space: Space, options: Options, asked: Asked) -> Iterator[Problem]
         )
 
 
+def _contrasts(made: Made) -> list[Contrast]:
+    """The steps of the greedy paths, each as what switching its factor on does.
+
+    And where both directions have a factor's step, what the step does more forward than backward.
+    """
+    steps = []
+    every = made.cells.get(frozenset(made.facts["factors"]), BACKUP)
+    for direction, path in (made.facts.get("paths") or {}).items():
+        before = CURRENT if direction == FORWARD else every
+        for step in path:
+            after = step["arm"]
+            if after not in made.arms:
+                break
+            pair = (after, before) if direction == FORWARD else (before, after)
+            name = f"greedy:{direction}:{step['factor']}"
+            steps.append(between(name, GREEDY, pair, step["factor"], design=GREEDY_PATH))
+            before = after
+    return [*steps, *_differences(steps)]
+
+
+def _differences(steps: Sequence[Contrast]) -> list[Contrast]:
+    named = {step.id: step for step in steps}
+    found = []
+    for factor in dict.fromkeys(step.factor for step in steps):
+        ways = [named.get(f"greedy:{way}:{factor}") for way in (FORWARD, BACKWARD)]
+        if None in ways:
+            continue
+        forward, backward = (way.weights for way in ways if way is not None)
+        weights = {a: forward.get(a, 0.0) - backward.get(a, 0.0) for a in {**forward, **backward}}
+        found.append(
+            Contrast(
+                id=f"{GREEDY_DIFFERENCE}:{factor}",
+                role=GREEDY_DIFFERENCE,
+                factor=factor,
+                design=GREEDY_PATH,
+                weights=weights,
+            )
+        )
+    return found
+
+
 DESIGN = Design(
     name=GREEDY_PATH,
     plan=_plan,
@@ -79,4 +123,5 @@ DESIGN = Design(
     factors=_factors,
     problems=_problems,
     may_come_to=_all_sets,
+    contrasts=_contrasts,
 )

@@ -8,6 +8,8 @@ from itertools import product
 from math import prod
 from typing import Any
 
+from ablation.designs.contrast import TUNING as TUNED
+from ablation.designs.contrast import Contrast, Made, between
 from ablation.designs.design import (
     BACKUP,
     CURRENT,
@@ -94,6 +96,15 @@ def _value_problems(key: str, name: str, value: Any) -> Iterator[Problem]:
         yield Problem(key=key, problem=error.problem, found=error.found, allowed=error.allowed)
 
 
+def _contrasts(made: Made) -> list[Contrast]:
+    base = made.facts["base"]
+    return [
+        between(f"{TUNED}:{name}", TUNED, (name, base), design=GRID)
+        for name in made.facts["arms"]
+        if name != base
+    ]
+
+
 DESIGN = Design(
     name=GRID,
     plan=_plan,
@@ -115,4 +126,5 @@ DESIGN = Design(
     required=("values",),
     problems=_problems,
     suggested=False,
+    contrasts=_contrasts,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ablation.designs.contrast import WITHOUT, Contrast, Made, between
 from ablation.designs.design import Design, Options, Plan, Space, cells_of, names_of
 
 LEAVE_ONE_OUT = "leave_one_out"
@@ -16,6 +17,18 @@ def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
     return Plan(cells_of(space, factors, sets, LEAVE_ONE_OUT), {"factors": names})
 
 
+def _contrasts(made: Made) -> list[Contrast]:
+    """All factors against all but this one."""
+    found = []
+    every = frozenset(made.facts["factors"])
+    for name in made.facts["factors"]:
+        high, low = every, every - {name}
+        if high in made.cells and low in made.cells:
+            pair = made.cells[high], made.cells[low]
+            found.append(between(f"{WITHOUT}:{name}", WITHOUT, pair, name, design=LEAVE_ONE_OUT))
+    return found
+
+
 DESIGN = Design(
     name=LEAVE_ONE_OUT,
     plan=_plan,
@@ -23,4 +36,5 @@ DESIGN = Design(
         "en": "It answers what is lost when the backup goes without a stage.",
         "ko": "백업에서 한 단계를 빼면 무엇을 잃는지 답합니다.",
     },
+    contrasts=_contrasts,
 )

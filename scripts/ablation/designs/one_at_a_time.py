@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ablation.designs.contrast import ONLY, Contrast, Made, between
 from ablation.designs.design import Design, Options, Plan, Space, cells_of, names_of
 
 ONE_AT_A_TIME = "one_at_a_time"
@@ -15,6 +16,17 @@ def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
     return Plan(cells_of(space, factors, sets, ONE_AT_A_TIME), {"factors": names_of(factors)})
 
 
+def _contrasts(made: Made) -> list[Contrast]:
+    """Each factor alone against none."""
+    found = []
+    for name in made.facts["factors"]:
+        high, low = frozenset([name]), frozenset[str]()
+        if high in made.cells and low in made.cells:
+            pair = made.cells[high], made.cells[low]
+            found.append(between(f"{ONLY}:{name}", ONLY, pair, name, design=ONE_AT_A_TIME))
+    return found
+
+
 DESIGN = Design(
     name=ONE_AT_A_TIME,
     plan=_plan,
@@ -22,4 +34,5 @@ DESIGN = Design(
         "en": "It answers what each stage does alone on the current configuration.",
         "ko": "각 단계가 현재 설정에서 혼자 무엇을 하는지 답합니다.",
     },
+    contrasts=_contrasts,
 )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
+from ablation.designs.contrast import GAP, REMAINDER, STAGE, TOTAL, Contrast, Made, between
 from ablation.designs.design import (
     BACKUP,
     CURRENT,
     ENDPOINT,
-    STAGE,
     Cell,
     Design,
     Options,
@@ -33,6 +34,22 @@ def staged_plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
     return Plan(cells, {"factors": every})
 
 
+def _contrasts(made: Made) -> list[Contrast]:
+    """Stages against the arm before, remainder, whole gap, and each stage arm against current."""
+    (first, _), (last, _) = made.path[0], made.path[-1]
+    found = []
+    for (before, _), (arm, stage) in pairwise(made.path):
+        if arm == last:
+            found.append(between(REMAINDER, REMAINDER, (arm, before), design=STAGED))
+        else:
+            found.append(between(f"stage:{stage}", STAGE, (arm, before), stage, design=STAGED))
+    found.append(between(GAP, GAP, (last, first), design=STAGED))
+    return found + [
+        between(f"total:{arm}", TOTAL, (arm, first), stage, design=STAGED)
+        for arm, stage in made.path[1:-1]
+    ]
+
+
 DESIGN = Design(
     name=STAGED,
     plan=staged_plan,
@@ -40,4 +57,5 @@ DESIGN = Design(
         "en": "It answers what each stage adds to the ones before it.",
         "ko": "각 단계가 앞 단계들에 무엇을 더하는지 답합니다.",
     },
+    contrasts=_contrasts,
 )

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablation.designs.contrast import GAP, REMAINDER, STAGE
 from ablation.evidence.claims import Impact
 from ablation.evidence.confirmation import load_confirmation
-from ablation.evidence.contrast import GAP, REMAINDER, STAGE
 from ablation.evidence.family import Evidence
 from ablation.evidence.inference import Odds
 from ablation.evidence.recommendation import Recommendation

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ablation.designs import contrast as roles
 from ablation.designs import fractions
+from ablation.designs.contrast import Contrast
+from ablation.designs.design import CURRENT
 from ablation.evidence import claims as verdicts
-from ablation.evidence import contrast as roles
 from ablation.evidence import (
     family,
     inference,
@@ -21,7 +23,18 @@ from ablation.evidence import (
     stability,
     statistics,
 )
-from ablation.evidence.contrast import Contrast
+from ablation.evidence.contrast import (
+    candidate_arms,
+    cells_of,
+    computations,
+    contrasts_of,
+    distinct,
+    facts_of,
+    lacking_cells,
+    path_arms,
+    planned_contrasts,
+    values_of,
+)
 from ablation.evidence.effects import (
     SCHEMA_VERSION,
     ArmSummary,
@@ -93,12 +106,12 @@ def estimate_effects(grid: Grid, runs: pd.DataFrame, study: Mapping[str, Any]) -
         tables=wide_tables(paired, study["metric"]),
         diverged=diverged_runs(paired),
     )
-    compared = roles.contrasts_of(grid)
-    plan = sequential_plan(study, metric, len(roles.planned_contrasts(grid)))
+    compared = contrasts_of(grid)
+    plan = sequential_plan(study, metric, len(planned_contrasts(grid)))
     series = series_of(measured, compared)
     evidence = _weigh(compared, series, metric.delta, plan)
     contrasts = tuple(_effect(measured, one, series, evidence) for one in compared)
-    path = {arm.name for arm in roles.path_arms(grid)}
+    path = {arm.name for arm in path_arms(grid)}
     arms = [_summarize(arm.name, measured, paired) for arm in grid.arms]
     confidences = plan and sequential.confidences_at(plan)
     return Effects(
@@ -162,9 +175,9 @@ def sequential_plan(
 def series_of(measured: Measured, compared: Sequence[Contrast]) -> dict[str, Series]:
     """Every contrast's improvements by seed, by id."""
     sign = 1.0 if measured.metric.higher_is_better else -1.0
-    values = roles.values_of(compared, sign * measured.table)
+    values = values_of(compared, sign * measured.table)
     planned = [c for c in compared if c.role in roles.PLANNED]
-    first = roles.distinct(planned, measured.grid)
+    first = distinct(planned, measured.grid)
     found = {}
     for one in compared:
         same = first.get(one.id)
@@ -172,7 +185,7 @@ def series_of(measured: Measured, compared: Sequence[Contrast]) -> dict[str, Ser
             id=one.id,
             values=values[one.id],
             planned=same is not None or one.role in roles.SECONDARY,
-            identical=not one.computations(measured.grid) or same_results(measured, one),
+            identical=not computations(one, measured.grid) or same_results(measured, one),
             same_as=None if same == one.id else same,
         )
     return found
@@ -240,7 +253,7 @@ def noise_floor(table: pd.DataFrame, series: Mapping[str, Series]) -> NoiseFloor
         size = statistics.detectable_effect(n, comparisons)
         return None if size is None or sd is None else size * sd
 
-    control, current = series.get(roles.A_A), statistics.arm_values(table, roles.CURRENT)
+    control, current = series.get(roles.A_A), statistics.arm_values(table, CURRENT)
     return NoiseFloor(
         a_a=control.estimate if control else None,
         current_sd=float(current.std(ddof=1)) if len(current) > 1 else None,
@@ -287,7 +300,7 @@ def _effect(
     impact = verdicts.judge_impact(
         own.estimate, metric.delta, metric.impact_multiples, evidence[one.id]
     )
-    one_run = not one.computations(measured.grid)
+    one_run = not computations(one, measured.grid)
     return Effect(
         **asdict(one),
         planned=own.planned and one.role in roles.PLANNED,
@@ -350,13 +363,13 @@ def _own_settings(grid: Grid, arms: tuple[str, str]) -> tuple[str, ...]:
 
 def _aliases(grid: Grid, one: Contrast) -> tuple[str, ...]:
     """What a main effect or a chain of a fraction cannot be told from; of others, nothing."""
-    facts = roles.facts_of(grid, "fractional")
+    facts = facts_of(grid, "fractional")
     if facts is None or one.role not in (roles.MAIN, roles.CHAIN):
         return ()
     factors = facts["factors"]
     matrix = fractions.design_of(fractions.fraction_cells(factors), factors)
     if one.role == roles.CHAIN:
-        for chain in roles.interaction_chains(matrix):
+        for chain in fractions.interaction_chains(matrix):
             if fractions.chain_name(chain, factors) == one.factor:
                 return _words(chain, factors)
     chains = fractions.alias_chains(matrix, order=3)
@@ -392,7 +405,7 @@ def _share(measured: Measured, one: Contrast, series: Mapping[str, Series]) -> S
 
 def _whole_of_factorial(measured: Measured) -> dict[int, float]:
     """What all factors of the factorial do together, over the seeds that every cell has."""
-    cells = roles.cells_of(measured.grid, "factorial")
+    cells = cells_of(measured.grid, "factorial")
     table = measured.table.reindex(columns=list(cells.values())).dropna()
     most, least = max(cells, key=len), min(cells, key=len)
     sign = 1.0 if measured.metric.higher_is_better else -1.0
@@ -407,7 +420,7 @@ def _whole_of_factorial(measured: Measured) -> dict[int, float]:
 def _recommendation(measured: Measured, contrasts: Sequence[Effect]) -> Recommendation:
     """The arm to take over, from all candidates and all contrasts that switch one factor on."""
     grid = measured.grid
-    factors = list(roles.path_arms(grid)[-1].stages)
+    factors = list(path_arms(grid)[-1].stages)
     arms = {arm.name: arm.stages for arm in grid.arms}
     steps = [
         recommendation.Measured(
@@ -441,15 +454,15 @@ def _candidates(measured: Measured, contrasts: Sequence[Effect]) -> list[recomme
     over_current = {
         one.pair.arm: one
         for one in contrasts
-        if one.planned and one.pair and one.pair.reference == roles.CURRENT and not one.one_run
+        if one.planned and one.pair and one.pair.reference == CURRENT and not one.one_run
     }
     lost = Counter(arm for arm, _ in measured.diverged)
     found = []
-    for arm in roles.candidate_arms(measured.grid):
+    for arm in candidate_arms(measured.grid):
         one = over_current.get(arm.name)
         values = statistics.arm_values(sign * measured.table, arm.name)
         gain = None if one is None else one.improvement.estimate
-        if arm.name != roles.CURRENT and (one is None or gain is None):
+        if arm.name != CURRENT and (one is None or gain is None):
             continue
         found.append(
             recommendation.Candidate(
@@ -461,7 +474,7 @@ def _candidates(measured: Measured, contrasts: Sequence[Effect]) -> list[recomme
                 low=None if one is None else one.evidence.low,
                 helps=one is not None and one.evidence.significant and (gain or 0.0) > 0,
                 values={int(seed): float(v) for seed, v in values.items()},
-                diverges=lost[arm.name] > lost[roles.CURRENT],
+                diverges=lost[arm.name] > lost[CURRENT],
             )
         )
     return found
@@ -508,11 +521,11 @@ def _mean(table: pd.DataFrame, arm: str) -> Mean:
 
 def _table(measured: Measured, design: str) -> Table | None:
     """What a factorial or fractional design came to; None where the study has not got it."""
-    facts = roles.facts_of(measured.grid, design)
+    facts = facts_of(measured.grid, design)
     if facts is None:
         return None
-    lacking = roles.lacking_cells(measured.grid, design)
-    cells = list(roles.cells_of(measured.grid, design).values())
+    lacking = lacking_cells(measured.grid, design)
+    cells = list(cells_of(measured.grid, design).values())
     rows = measured.table.reindex(columns=cells).dropna()
     found = Table(
         factors=tuple(facts["factors"]),

@@ -13,11 +13,11 @@ from typing import Any
 
 import pandas as pd
 
+from ablation.designs.contrast import REMAINDER, STAGE, TOTAL
 from ablation.designs.staged import STAGED
 from ablation.errors import UserError
 from ablation.evidence import claims as verdicts
 from ablation.evidence import statistics
-from ablation.evidence.contrast import REMAINDER, STAGE, TOTAL
 from ablation.evidence.effects import Effect, ImpactVerdict, Metric, StatementVerdict
 from ablation.evidence.statistics import Estimate
 from ablation.study.arithmetic import is_arithmetic

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import yaml
 
+from ablation.designs.contrast import ONLY, REMAINDER, SHAPLEY, TOTAL
 from ablation.designs.design import BACKUP, CURRENT
 from ablation.designs.factorial import FACTORIAL
 from ablation.designs.staged import STAGED
 from ablation.errors import UserError
 from ablation.evidence.claims import LEVELS_THAT_MATTER
 from ablation.evidence.confirmation import ENOUGH_SEEDS
-from ablation.evidence.contrast import ONLY, REMAINDER, SHAPLEY, TOTAL
 from ablation.evidence.effects import Effect
 from ablation.evidence.recommendation import (
     HELPS,

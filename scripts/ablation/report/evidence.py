@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from ablation.evidence.contrast import (
+from ablation.designs.contrast import (
     BETWEEN,
     CHAIN,
     COMPUTE_ALONE,

@@ -6,7 +6,7 @@ import os
 
 import pandas as pd
 
-from ablation.evidence.contrast import A_A
+from ablation.designs.contrast import A_A
 from ablation.report.advice import delta_text
 from ablation.report.sources import SIDES, Sources
 from ablation.words.catalogue import Messages

@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
+from ablation.designs.contrast import REMAINDER, STAGE
 from ablation.errors import UserError
 from ablation.evidence.confirmation import Confirmation, load_confirmation
-from ablation.evidence.contrast import REMAINDER, STAGE
 from ablation.evidence.effects import ArmSummary, Effect, Effects, load_effects
 from ablation.evidence.metrics import COMPLETED, load_table
 from ablation.evidence.recommendation import Recommendation

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from ablation.evidence.contrast import GAP, TOTAL
+from ablation.designs.contrast import GAP, TOTAL
 from ablation.evidence.effects import Effect
 from ablation.evidence.stability import Divergences
 from ablation.evidence.statistics import Estimate

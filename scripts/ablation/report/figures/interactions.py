@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ablation.evidence.contrast import BETWEEN, INTERACTION, SHAPLEY
+from ablation.designs.contrast import BETWEEN, INTERACTION, SHAPLEY
 from ablation.evidence.statistics import Estimate
 from ablation.report.figures.figure import INK, Drawing, Shown, arm_label, say
 from ablation.words.catalogue import change_text

@@ -1,0 +1,90 @@
+"""What a study asks: weighted sums of arms, seed by seed.
+
+A step of the path, the gap, a factor alone, a Shapley value, a main effect, an interaction, a step
+of a greedy path and a control are all of this form. What differs is only the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+STAGE, REMAINDER, GAP, TOTAL = "stage", "remainder", "gap", "total"
+ONLY, WITHOUT, SHAPLEY, MAIN = "only", "without", "shapley", "main"
+INTERACTION, CHAIN = "interaction", "chain"
+GREEDY, GREEDY_DIFFERENCE, TUNING, A_A = "greedy", "greedy_difference", "tuning", "a_a"
+EQUAL_COMPUTE, COMPUTE_ALONE = "equal_compute", "compute_alone"
+
+# Planned before any result and read as evidence: they share the error of the study. Totals are the
+# arms that may be recommended, against current. Interactions are a second question, and a family
+# of their own. The others check (controls) or explore (greedy path, tuning).
+PLANNED = (STAGE, REMAINDER, GAP, TOTAL, ONLY, WITHOUT, SHAPLEY, MAIN)
+SECONDARY = (INTERACTION, CHAIN)
+BETWEEN = "×"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrast:
+    """A weighted sum of arms, seed by seed, that is zero where nothing differs.
+
+    Attributes:
+        id: Its role and what it is about: "stage:epochs", "shapley:epochs", "gap".
+        role: One of the roles above.
+        factor: The stage or factor that it is about; of an interaction, its factors joined by "×".
+        design: The design that asks for it.
+        weights: The arms, each with its weight; the weights add up to zero.
+    """
+
+    id: str
+    role: str
+    factor: str | None
+    design: str
+    weights: Mapping[str, float]
+
+    @property
+    def pair(self) -> tuple[str, str] | None:
+        """The arm and its reference, where it is one arm minus another."""
+        if sorted(self.weights.values()) != [-1.0, 1.0]:
+            return None
+        reference, arm = sorted(self.weights, key=self.weights.__getitem__)
+        return arm, reference
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What has come of a design in a grid: what its contrasts are read from.
+
+    Attributes:
+        facts: What its plan noted, see `Plan.facts`; what results have chosen since, too.
+        cells: The names of its arms by the set of factors that is switched on.
+        path: The arms of the staged path in order, each with the stage that it adds.
+        arms: The names of all arms of the grid.
+    """
+
+    facts: Mapping[str, Any]
+    cells: Mapping[frozenset[str], str]
+    path: Sequence[tuple[str, str | None]]
+    arms: frozenset[str]
+
+
+def between(
+    name: str,
+    role: str,
+    arms: tuple[str, str],
+    factor: str | None = None,
+    *,
+    design: str,
+) -> Contrast:
+    """One arm minus another."""
+    arm, reference = arms
+    return Contrast(
+        id=name, role=role, factor=factor, design=design, weights={arm: 1.0, reference: -1.0}
+    )
+
+
+def weighed(role: str, name: str, design: str, weights: Mapping[str, float]) -> Contrast:
+    """A weighted sum of the cells of a design."""
+    return Contrast(
+        id=f"{role}:{name}", role=role, factor=name, design=design, weights=dict(weights)
+    )
