@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from ablation.masking import mask
+
 _LABELS = ("found:  ", "allowed:", "write:  ")
 
 
@@ -34,12 +36,12 @@ class UserError(Exception):
         parts: Sequence[UserError] = (),
     ) -> None:
         self.parts = tuple(parts)
-        self.problem = problem
+        self.problem = mask(problem)
         self.file = str(file) if file is not None else None
         self.line = line
-        self.found = found
+        self.found = mask(found) if isinstance(found, str) else found
         self.allowed = allowed if isinstance(allowed, str) or allowed is None else tuple(allowed)
-        self.write = write
+        self.write = mask(write) if write is not None else None
         super().__init__(self.message())
 
     def at(self, file: str | Path, line: int | None) -> UserError:
@@ -67,7 +69,7 @@ class UserError(Exception):
         lines = [f"{where}{say(self.problem)}"]
         found, allowed, write = labels
         if self.found is not None:
-            lines.append(f"  {found} {shorten(self.found)}")
+            lines.append(f"  {found} {mask(shorten(self.found))}")
         if isinstance(self.allowed, str):
             lines.append(f"  {allowed} {say(self.allowed)}")
         elif self.allowed is not None:

@@ -8,9 +8,10 @@ from typing import Any
 
 from ablation.comparison.findings.finding import INFO
 from ablation.documents.entries import Entry, load_entries
+from ablation.masking import hide
 from ablation.settings.catalogue import BOOKKEEPING, NO_OP
 from ablation.study.explain_text import places
-from ablation.words.catalogue import Messages, cell
+from ablation.words.catalogue import Messages, cell, code, in_code, prose
 
 Said = Mapping[str, Any]
 # The newer side first in `said` is "current"; a review reads from old to new.
@@ -44,13 +45,13 @@ def _changes(
 ) -> list[str]:
     if not real:
         return [t("comment.nothing")]
-    heads = [t("comment.setting"), f"`{called[OLD]}`", f"`{called[NEW]}`", t("comment.acts_on")]
+    heads = [t("comment.setting"), code(called[OLD]), code(called[NEW]), t("comment.acts_on")]
     lines = [t("comment.changes", count=len(real)), "", f"| {' | '.join(heads)} |"]
     lines.append("| --- | --- | --- | --- |")
     for d in real:
         values = [cell(_value(d[side], texts)) for side in (OLD, NEW)]
         lines.append(
-            f"| `{d['setting']}` | {' | '.join(values)} | {texts('class.' + d['class'])} |"
+            f"| {code(d['setting'])} | {' | '.join(values)} | {texts('class.' + d['class'])} |"
         )
     return lines
 
@@ -58,7 +59,7 @@ def _changes(
 def _value(found: Said, texts: Messages) -> str:
     """A value with its line, or with the word that it is a default."""
     where = f":{found['line']}" if found["line"] is not None else f", {found['origin']}"
-    origin = f" <sub>{PurePath(found['file'] or '').name}{where}</sub>" if found["file"] else ""
+    origin = f" <sub>{prose(PurePath(found['file']).name)}{where}</sub>" if found["file"] else ""
     return f"{texts.as_value(found['value'])}{origin}"
 
 
@@ -71,7 +72,15 @@ def _only_looks(said: Said, t: Messages) -> list[str]:
         return []
     lines = [t("comment.only_looks"), ""]
     for key, old, new, reason in found:
-        lines.append(t("comment.in_vain", key=key, old=old, new=new, reason=t(f"comment.{reason}")))
+        lines.append(
+            t(
+                "comment.in_vain",
+                key=in_code(key),
+                old=in_code(old),
+                new=in_code(new),
+                reason=t(f"comment.{reason}"),
+            )
+        )
     return lines
 
 
@@ -89,6 +98,7 @@ def changed_in_vain(said: Said) -> Iterator[tuple[str, str, str, str]]:
         old, new = (_spelled(sides[side].get(key)) for side in (OLD, NEW))
         if old == new:
             continue
+        old, new = (str(hide(key, value)) for value in (old, new))
         classes = {d["class"] for d in said["differences"] if _rests_on(d, key)}
         if not classes:
             yield key, old, new, "unread" if key in unread else "same"

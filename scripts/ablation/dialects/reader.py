@@ -10,9 +10,9 @@ from pathlib import Path
 from ablation.dialects.defaults import DEEPSPEED_UNSAID
 from ablation.documents.entries import Entry, load_entries
 from ablation.errors import UserError, shorten
+from ablation.masking import hide
 from ablation.settings.catalogue import OTHER, SETTINGS, UNTRAINED, Setting, acts_on
 
-HIDDEN = "(hidden)"
 EXPLICIT = "explicit"
 DERIVED = "derived"
 DEFAULT = "default"
@@ -21,7 +21,6 @@ DEFAULT = "default"
 _DEEPSPEED_DECIDES = ("optim", "optim_implementation", "lr_scheduler_type", "lr_scheduler_kwargs")
 
 
-_SECRET = re.compile(r"(token|secret|password|api_?key)$", re.IGNORECASE)
 _KINDS = {bool: "bool", int: "int", float: "float"}
 _OTHERS = {
     name: Setting(name, _KINDS[type(default)], acts_on(name), "deepspeed")
@@ -221,7 +220,7 @@ class Reader:
                 setting=setting,
                 file=entry.file if entry else self.file,
                 line=entry.line if entry else None,
-                found=_shown(entry) if entry else None,
+                found=_shown(key, entry) if entry else None,
                 library=library,
                 reason=reason,
                 allowed=_listed(allowed),
@@ -261,7 +260,7 @@ class Reader:
                 setting=setting,
                 file=entry.file,
                 line=entry.line,
-                found=_shown(entry),
+                found=_shown(key, entry),
                 reason=f"'{key}' is filled in from elsewhere" if template else f"'{key}' {problem}",
                 allowed=_listed(allowed),
             )
@@ -274,7 +273,7 @@ class Reader:
             f"'{key}' {problem}",
             file=entry.file if entry else self.file,
             line=entry.line if entry else 1,
-            found=None if entry is None else _shown(entry),
+            found=None if entry is None else _shown(key, entry),
             allowed=allowed,
             write=write,
         )
@@ -324,7 +323,7 @@ class Reader:
             self._refuse_value(key, entry, setting, error.allowed)
         if entry.read_as_number and note is None:
             note = f"YAML 1.1 reads {entry.text} as text; it is read as the number it is"
-        value = HIDDEN if _SECRET.search(key) and isinstance(value, str) else value
+        value = hide(key, value)
         place = (entry.file, entry.line, key, note)
         found = Value(value, EXPLICIT, *place, wins=wins, unreadable=unreadable)
         self.settings.setdefault(setting, []).append(found)
@@ -344,7 +343,7 @@ class Reader:
                 f"'{key}' has a value it cannot have",
                 file=entry.file,
                 line=entry.line,
-                found=_shown(entry),
+                found=_shown(key, entry),
                 allowed=error.allowed,
             ) from None
 
@@ -393,7 +392,7 @@ class Reader:
             if key in self.read_keys or _place(entry) in used:
                 continue
             if self._in_preset(key):
-                preset = Value(entry.plain(), EXPLICIT, entry.file, entry.line, key)
+                preset = Value(hide(key, entry.plain()), EXPLICIT, entry.file, entry.line, key)
                 self.presets.append(preset)
                 self.without_effect[key] = "a preset that no other place of the file uses"
             else:
@@ -478,7 +477,7 @@ class Reader:
                 setting=f"{OTHER}{key}",
                 file=entry.file,
                 line=entry.line,
-                found=_shown(entry),
+                found=_shown(key, entry),
                 reason=f"'{key}' names a file that does not exist",
                 allowed="a path from the working directory, the repository's root or this file's "
                 f"folder; beside this one: {', '.join(beside) or 'there is none'}",
@@ -591,8 +590,8 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _shown(entry: Entry) -> str:
-    plain = entry.plain()
+def _shown(key: str, entry: Entry) -> str:
+    plain = hide(key, entry.plain())
     return "null" if plain is None else shorten(plain)
 
 

@@ -28,7 +28,7 @@ from ablation.report.patch import recommended_rewrite, shown_patch
 from ablation.report.sections import impact_text, undecided_contrast
 from ablation.report.sources import Sources, capital
 from ablation.study.study import load_study
-from ablation.words.catalogue import cell, fence, is_score
+from ablation.words.catalogue import cell, code, fence, in_code, is_score, prose
 
 
 def decided_steps(sources: Sources) -> list[Effect]:
@@ -68,7 +68,7 @@ def cause_rows(sources: Sources) -> list[dict[str, str]]:
             {
                 "rank": str(rank),
                 "step": cell(sources.step_title(step)),
-                "settings": t.listing([f"`{s}`" for s in sources.moved(step)]),
+                "settings": t.listing([code(s) for s in sources.moved(step)]),
                 "effect": t.effect(step.improvement, sources.metric),
                 "share": shown,
                 "impact": cell(impact_text(sources, step)),
@@ -135,7 +135,7 @@ def arm_text(sources: Sources, arm: str) -> str:
         return t("recommend.arm_backup")
     on = next(one["stages"] for one in sources.grid["arms"] if one["arm"] == arm)
     names = [sources.factor_name(name) for name in on]
-    return t("recommend.arm", factors=" + ".join(names), arm=f"`{arm}`")
+    return t("recommend.arm", factors=" + ".join(names), arm=code(arm))
 
 
 def _headline(sources: Sources) -> list[str]:
@@ -208,7 +208,7 @@ def _passed_line(sources: Sources, one: PassedOver) -> str:
 
 def _question_line(sources: Sources, one: Question) -> str:
     key = f"recommend.question.{one.verdict}"
-    return sources.messages(key, arm=f"`{one.arm}`", step=sources.factor_title(one.factor))
+    return sources.messages(key, arm=code(one.arm), step=sources.factor_title(one.factor))
 
 
 def _lines_to_write(sources: Sources) -> list[str]:
@@ -251,13 +251,14 @@ def recommended_patch(sources: Sources) -> Patch:
     """The hunks that turn the current file into the one in `recommended/`."""
     t, study = sources.messages, load_study(sources.study_file)
     arm, file = sources.recommendation.applied, sources.file_name("current")
-    names = {"arm": f"`{arm}`", "file": Path(file).name, "stem": Path(file).stem}
+    name = Path(in_code(file))
+    names = {"arm": code(arm), "file": name.name, "stem": name.stem}
     if arm == CURRENT:
         return Patch(note=t("recommend.patch_none", **names))
     try:
         found = recommended_rewrite(study, arm)
     except UserError as error:
-        return Patch(note=t("recommend.patch_refused", problem=error.problem, **names))
+        return Patch(note=t("recommend.patch_refused", problem=prose(error.problem), **names))
     diff = shown_patch(found, study.folder).rstrip("\n")
     if not diff:
         return Patch(note=t("recommend.patch_empty", **names))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ablation.report.sources import Sources
-from ablation.words.catalogue import cell
+from ablation.words.catalogue import cell, code, prose
 
 # Quantities that a reader compares first; the rest is in findings.json.
 SHOWN = (
@@ -78,8 +78,8 @@ def finding_lines(sources: Sources) -> list[dict[str, str]]:
     told = [f for f in sources.findings.get("findings", []) if f["severity"] in TOLD]
     return [
         {
-            "title": finding["title"][t.language],
-            "text": finding["text"][t.language],
+            "title": " ".join(finding["title"][t.language].split()),
+            "text": " ".join(finding["text"][t.language].split()),
             "places": _places(finding["places"]),
         }
         for finding in sorted(told, key=lambda f: TOLD.index(f["severity"]))
@@ -93,7 +93,7 @@ def _places(places: list[Mapping[str, Any]]) -> str:
         if place["file"] and place["line"]:
             lines.setdefault(Path(place["file"]).name, set()).add(place["line"])
     return "; ".join(
-        f"`{name}:{', '.join(map(str, sorted(numbers)))}`" for name, numbers in lines.items()
+        code(f"{name}:{', '.join(map(str, sorted(numbers)))}") for name, numbers in lines.items()
     )
 
 
@@ -105,8 +105,8 @@ def decided_claims(sources: Sources) -> list[dict[str, str]]:
         text = claim["text"]
         rows.append(
             {
-                "claim": cell(text.get(t.language, text["en"])),
-                "source": cell(claim.get("source") or t("none")),
+                "claim": cell(prose(text.get(t.language, text["en"]))),
+                "source": cell(prose(claim["source"]) if claim.get("source") else t("none")),
                 "computed": _computed(sources, claim),
                 "verdict": t(f"verdict_computed.{claim['verdict']}"),
             }

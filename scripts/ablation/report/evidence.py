@@ -26,7 +26,7 @@ from ablation.evidence.statistics import Estimate
 from ablation.report.advice import delta_text
 from ablation.report.sections import impact_text
 from ablation.report.sources import Sources
-from ablation.words.catalogue import cell, localized
+from ablation.words.catalogue import cell, code, localized
 
 MORE_SIGNIFICANT = 1e-3
 HARDLY = 0.99
@@ -63,7 +63,7 @@ def effect_label(sources: Sources, name: str) -> str:
     if kind == "total":
         return t("evidence.label.total", name=_factors_of(sources, rest))
     if kind == "tuning":
-        return f"`{rest}`"
+        return code(rest)
     return t(f"evidence.label.{kind}", name=sources.factor_title(rest))
 
 
@@ -559,7 +559,7 @@ def left_out_lines(sources: Sources) -> list[str]:
     """The arms that a design asks for and that cannot run, with the reason."""
     t = sources.messages
     return [
-        t("absent.left_out", arm=f"`{lost.arm}`", reason=localized(lost.text, t.language))
+        t("absent.left_out", arm=code(lost.arm), reason=localized(lost.text, t.language))
         for lost in sources.effects.left_out
     ]
 

@@ -10,7 +10,7 @@ from typing import Any
 from ablation.documents.excerpt import excerpt
 from ablation.documents.source import read_text
 from ablation.report.sources import Sources
-from ablation.words.catalogue import fence
+from ablation.words.catalogue import code, fence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ def quotes(sources: Sources, side: str, differences: Sequence[Mapping[str, Any]]
         cut = excerpt(read_text(path), path.name, numbers)
         if cut is not None:
             name = sources.file_name(side) if _is_main(sources, side, file) else path.name
-            where = f"`{name}:{cut.lines}`"
+            where = code(f"{name}:{cut.lines}")
             found.append(Quote(where=where, text=cut.text, fence=fence(cut.text)))
     return found
 

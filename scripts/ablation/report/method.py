@@ -9,7 +9,7 @@ import pandas as pd
 from ablation.designs.contrast import A_A
 from ablation.report.advice import delta_text
 from ablation.report.sources import SIDES, Sources
-from ablation.words.catalogue import Messages
+from ablation.words.catalogue import Messages, cell, code
 
 LEVELS = ("high", "medium", "low")
 
@@ -73,7 +73,7 @@ def _model_lines(sources: Sources) -> list[str]:
         file = str(package["file"]).rsplit("/", 1)[-1]
         return [t("method.package", file=file, requirement=package["requirement"])]
     name = model.get("path") or t("none")
-    return [t("method.model", model=f"`{name}`" + (f" @ `{revision}`" if revision else ""))]
+    return [t("method.model", model=code(str(name)) + (f" @ {code(revision)}" if revision else ""))]
 
 
 def _data_lines(sources: Sources) -> list[str]:
@@ -142,7 +142,7 @@ def _path_lines(sources: Sources) -> list[str]:
         for text, group in plain.groupby(why.fillna(""), sort=False):
             arms = [sources.arm_title(arm) for arm in dict.fromkeys(group["arm"])]
             said = {"n": len(group), "total": len(own), "arms": t.listing(arms)}
-            lines.append(t("method.path.plain", reason=f"`{text}`" if text else t("none"), **said))
+            lines.append(t("method.path.plain", reason=code(text) if text else t("none"), **said))
     share = runs.get("data.real_token_share")
     if share is not None and share.notna().any():
         lines.append(t("method.real_tokens", share=_percent_range(t, share)))
@@ -179,7 +179,7 @@ def _environment_lines(sources: Sources) -> list[str]:
         lines.append(t("method.versions", versions=t.listing(pairs)))
     commits = values("environment.code_commit")
     if commits:
-        lines.append(t("method.commit", commit=t.listing([f"`{c[:12]}`" for c in commits])))
+        lines.append(t("method.commit", commit=t.listing([code(c[:12]) for c in commits])))
     return lines
 
 
@@ -190,4 +190,4 @@ def location_rows(sources: Sources) -> list[dict[str, str]]:
     rows.append((t("location.study"), os.path.normpath(sources.study_file)))
     for key in ("metrics", "effects", "runs", "figures"):
         rows.append((t(f"location.{key}"), t(f"location.{key}_path")))
-    return [{"what": what, "where": f"`{where}`"} for what, where in rows]
+    return [{"what": what, "where": cell(code(where))} for what, where in rows]

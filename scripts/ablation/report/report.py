@@ -39,7 +39,16 @@ from ablation.report.sources import SIDES, Sources
 from ablation.report.steadiness import steadiness_block
 from ablation.settings.catalogue import NO_OP, in_arm
 from ablation.study.claim import CONTRASTS
-from ablation.words.catalogue import cell, code, is_score, localized, signed
+from ablation.words.catalogue import (
+    cell,
+    code,
+    in_code,
+    is_score,
+    localized,
+    prose,
+    signed,
+    without_html,
+)
 
 TEMPLATE = REPORT / "report.md.j2"
 
@@ -55,7 +64,7 @@ def render_report(sources: Sources, figures: str | Path, output: str | Path) -> 
         autoescape=False,
     )
     template = environment.get_template(TEMPLATE.name)
-    return template.render(**report_context(sources, figures, output))
+    return without_html(template.render(**report_context(sources, figures, output)))
 
 
 def report_context(sources: Sources, figures: str | Path, output: str | Path) -> dict[str, Any]:
@@ -65,11 +74,11 @@ def report_context(sources: Sources, figures: str | Path, output: str | Path) ->
     return {
         "t": t,
         "metric": sources.metric,
-        "title": localized(sources.study.get("title"), language),
+        "title": prose(localized(sources.study.get("title"), language)),
         "date": sources.measured_at or t("not_measured"),
-        "purpose": localized(sources.study.get("purpose"), language),
+        "purpose": prose(localized(sources.study.get("purpose"), language)),
         "summary": [*partial_lines(sources), *summary_lines(sources)],
-        "files": {side: sources.file_name(side) for side in SIDES},
+        "files": {side: cell(in_code(sources.file_name(side))) for side in SIDES},
         "differences": [difference_row(sources, d) for d in sources.trained],
         "difference_notes": difference_notes(sources),
         "quantities": quantity_rows(sources),
@@ -196,11 +205,11 @@ def difference_notes(sources: Sources) -> list[str]:
     for difference in sources.differences:
         name = difference["setting"]
         if difference.get("held"):
-            kinds["held"].append(f"`{name}`")
+            kinds["held"].append(code(name))
         elif difference["class"] == NO_OP:
-            kinds["no_op"].append(f"`{name}`")
+            kinds["no_op"].append(code(name))
         elif not in_arm(name):
-            kinds["bookkeeping"].append(f"`{name}`")
+            kinds["bookkeeping"].append(code(name))
     notes += [
         t(f"differences.{kind}", settings=t.listing(names))
         for kind, names in kinds.items()
@@ -208,7 +217,7 @@ def difference_notes(sources: Sources) -> list[str]:
     ]
     unstaged = [d["setting"] for d in sources.trained if d.get("stage") is None]
     if unstaged:
-        names = t.listing([f"`{name}`" for name in unstaged])
+        names = t.listing([code(name) for name in unstaged])
         effect = t.effect(sources.contrasts["remainder"].improvement, sources.metric)
         notes.append(t("differences.unstaged", settings=names, effect=effect))
     return notes
@@ -221,7 +230,7 @@ def claim_rows(sources: Sources) -> list[dict[str, str]]:
     """What was promised, what was measured, and the verdict."""
     t = sources.messages
     texts = {
-        entry["id"]: localized(entry.get("text") or entry["id"], t.language)
+        entry["id"]: prose(localized(entry.get("text") or entry["id"], t.language))
         for entry in (sources.study.get("claims") or {}).get("statements") or []
     }
     rows = []
@@ -309,7 +318,7 @@ def impact_claim_lines(sources: Sources) -> list[str]:
     t = sources.messages
     groups: dict[str, list[str]] = {}
     for claim in sources.effects.claims.impact:
-        text = f"`{claim.setting}` ({claim.claimed})"
+        text = f"{code(claim.setting)} ({claim.claimed})"
         groups.setdefault(claim.verdict, []).append(text)
     order = ("confirmed", "refuted", "equivalent", "undecided", "not_separated", "no_difference")
     return [

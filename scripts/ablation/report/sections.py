@@ -18,7 +18,7 @@ from ablation.report.excerpts import places, quotes
 from ablation.report.sources import GROUPS, SIDES, Sources
 from ablation.settings.catalogue import NO_OP, group_of
 from ablation.settings.schedules import effective_batch, learning_rates, total_steps
-from ablation.words.catalogue import short_value
+from ablation.words.catalogue import code, in_code, short_value
 
 MOST_NAMED = 4
 
@@ -49,7 +49,7 @@ def _section(
     ]
     facts = _FACTS[group](sources) if group in _FACTS else []
     if idle:
-        names = t.listing([f"`{d['setting']}`" for d in idle])
+        names = t.listing([code(d["setting"]) for d in idle])
         facts.append(t("fact.no_op", settings=names))
     return {
         "group": group,
@@ -67,14 +67,14 @@ def _side(sources: Sources, side: str, differences: Sequence[Mapping[str, Any]])
     """One side of a section: the lines of its file, and the values that stand in no line."""
     t = sources.messages
     unwritten = [
-        t("section.unwritten", setting=d["setting"], **_default(sources, d[side]))
+        t("section.unwritten", setting=in_code(d["setting"]), **_default(sources, d[side]))
         for d in differences
         if not any(places(d[side])) and d["class"] != NO_OP
     ]
     return {
         "title": t(f"side.{side}"),
         "quotes": quotes(sources, side, differences),
-        "nowhere": t("section.nowhere", file=sources.file_name(side)),
+        "nowhere": t("section.nowhere", file=in_code(sources.file_name(side))),
         "unwritten": unwritten,
     }
 
@@ -97,7 +97,7 @@ def _measured(sources: Sources, trained: Sequence[Mapping[str, Any]]) -> list[st
         mine = [name for name in step.settings if name in own]
         if not mine:
             continue
-        others = [f"`{name}`" for name in sources.moved(step) if name not in own]
+        others = [code(name) for name in sources.moved(step) if name not in own]
         if len(others) > MOST_NAMED:
             others = [t("section.others", n=len(others))]
         text = t(

@@ -22,7 +22,7 @@ from ablation.machine.progress import Run
 from ablation.results import Results
 from ablation.settings.catalogue import NO_OP, SETTINGS, group_of, in_arm
 from ablation.study.resolved import load_resolved
-from ablation.words.catalogue import Messages, load_catalogue, localized
+from ablation.words.catalogue import Messages, code, load_catalogue, localized, prose
 
 SIDES = ("current", "backup")
 
@@ -155,7 +155,9 @@ class Sources:
         """A step of the path with the study's title for it: "Stage 1 (more epochs)"."""
         for stage in self.study.get("stages") or []:
             if step.role == STAGE and stage["name"] == step.factor:
-                title = localized(stage.get("title") or stage["name"], self.messages.language)
+                title = prose(
+                    localized(stage.get("title") or stage["name"], self.messages.language)
+                )
                 return capital(self.messages("path.titled", step=self.step_name(step), title=title))
         return capital(self.step_name(step))
 
@@ -163,7 +165,7 @@ class Sources:
         """A factor in words: a stage by its number and title, the remainder, else its name."""
         for stage in self.study.get("stages") or []:
             if stage["name"] == name and name in self._staged:
-                title = localized(stage.get("title") or name, self.messages.language)
+                title = prose(localized(stage.get("title") or name, self.messages.language))
                 return self.messages("path.titled", step=self.factor_name(name), title=title)
         return self.factor_name(name)
 
@@ -172,7 +174,7 @@ class Sources:
         if name == REMAINDER:
             return self.messages("path.remainder")
         if name not in self._staged:
-            return f"`{name}`"
+            return code(name)
         return self.messages("path.stage", number=self.stage_number(name))
 
     @property

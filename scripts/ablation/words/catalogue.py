@@ -184,7 +184,7 @@ class Messages:
     def setting(self, name: str) -> str:
         """A setting's name for a table: its label where there is one, and the name."""
         key = f"setting.{name}"
-        return f"{self(key)} (`{name}`)" if self.has(key) else f"`{name}`"
+        return f"{self(key)} ({code(name)})" if self.has(key) else code(name)
 
     def value(self, value: object) -> str:
         """A setting's value, short: runs of integers as a range, mappings as pairs."""
@@ -192,7 +192,7 @@ class Messages:
             return self("value.none")
         if value == {} or value == []:
             return self("value.empty")
-        return f"`{short_value(value)}`"
+        return code(short_value(value))
 
     def listing(self, items: Sequence[str]) -> str:
         """Items in one line."""
@@ -305,7 +305,55 @@ def cell(text: str) -> str:
 
 def code(text: str) -> str:
     """Text of a file as code within a line, which nothing in it can end."""
-    return f"`{' '.join(text.split()).replace('`', chr(39))}`"
+    return f"`{in_code(text)}`"
+
+
+def in_code(text: str) -> str:
+    """The same without the marks around it, for a sentence that has them."""
+    return " ".join(text.split()).replace("`", "'")
+
+
+_MARKS = str.maketrans(
+    {mark: f"\\{mark}" for mark in "\\*[]#~$"} | {mark: f"&#{ord(mark)};" for mark in "<>&|`{}"}
+)
+_EMPHASIS = re.compile(r"(?<![^\W_])_|_(?![^\W_])")  # within a word it is only a letter
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+_BEGINS_BLOCK = re.compile(r"^(?=[-+=])|^(\d+)(?=[.)])")
+_CODE = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
+_OPENS = re.compile(r"^ {0,3}(`{3,}|~{3,})")
+
+
+def prose(text: str) -> str:
+    """A text that somebody else wrote as one line of Markdown that says just this text.
+
+    No mark in it begins a heading, a link, an image, code, HTML, a formula or a template's field.
+    """
+    line = _EMPHASIS.sub(r"\\_", " ".join(text.split()).translate(_MARKS))
+    return _BEGINS_BLOCK.sub(lambda match: f"{match.group()}\\", line)
+
+
+def without_html(markdown: str) -> str:
+    """Markdown in which no HTML is left outside of code: its brackets are told as text."""
+    lines, closing = [], ""
+    for line in markdown.split("\n"):
+        opens = _OPENS.match(line)
+        if closing:
+            lines.append(line)
+            closing = "" if line.strip() == closing else closing
+        elif opens:
+            lines.append(line)
+            closing = opens[1]
+        else:
+            lines.append(_tell_brackets(line))
+    return "\n".join(lines)
+
+
+def _tell_brackets(line: str) -> str:
+    told, at = [], 0
+    for match in _CODE.finditer(line):
+        told += [_TAG.sub("&lt;", line[at : match.start()]), match.group()]
+        at = match.end()
+    return "".join(told) + _TAG.sub("&lt;", line[at:])
 
 
 def fence(text: str) -> str:

@@ -1,0 +1,208 @@
+"""What somebody else wrote does nothing but be read, and secrets in it are shown nowhere."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from pathlib import Path
+
+import pytest
+from synthetic import STUDY, TRAINING, build_study
+from test_report import analyse, render
+
+from ablation.comparison.resolve import resolve_file
+from ablation.comparison.rewrite import Target, rewrite
+from ablation.documents.excerpt import excerpt
+from ablation.documents.secrets import mask_document
+from ablation.errors import UserError
+from ablation.masking import HIDDEN, hide, is_secret, mask
+from ablation.report.patch import shown_patch
+from ablation.words.catalogue import prose, without_html
+
+MODEL = {"num_hidden_layers": 30, "dtype": "bfloat16"}
+TOKEN = "hf_QzXsWeDcVfRtGbNhYjMk"
+SECRETS = {
+    "hub_token": TOKEN,
+    "push_to_hub_token": "plainwordtoken",
+    "wandb_key": "0123456789abcdef0123456789abcdef01234567",
+    "aws_access_key_id": "AKIAQWERTYUIOPASDFGH",
+    "aws_secret_access_key": "wJalrXUtnFEMI/K7MDENG/bPxRfiCY",
+    "auth": "alice:wonderland",
+    "tracking_uri": "https://alice:wonderland@mlflow.example.com/x",
+    "slack_webhook_url": "https://hooks.example.com/services/T0/B0/xyzzyplugh",
+    "private_key": "-----BEGIN RSA PRIVATE KEY-----MIIEabc",
+}
+LEAKS = (
+    *(TOKEN, "plainwordtoken", "0123456789abcdef0123", "AKIAQWERTY", "wJalrXUtn"),
+    *("wonderland", "xyzzyplugh", "MIIEabc", "comettoken", "s3cr3t", "12345678"),
+)
+FLAT = (
+    "output_dir: out\n"
+    "learning_rate: 1.0e-4   # was tried with hub_token: s3cr3t, then hub_token=s3cr3t\n"
+    + "".join(f'{key}: "{value}"\n' for key, value in SECRETS.items())
+    + "num_train_epochs: 2\n"
+    + "db_password: 12345678\n"
+    + "lora: {r: 8}\n"
+    + "deepspeed:\n  zero_optimization: {stage: 2}\n"
+    + "  monitor_config:\n    comet: {enabled: true, api_key: comettoken}\n"
+)
+
+
+def leaks(text: str) -> list[str]:
+    return [secret for secret in LEAKS if secret in text]
+
+
+@pytest.fixture
+def flat(tmp_path: Path) -> Path:
+    path = tmp_path / "training.yml"
+    path.write_text(FLAT)
+    return path
+
+
+# Secrets
+
+
+@pytest.mark.parametrize("key", [*SECRETS, "a.b.api_key", "auth.user", "wandb.key", "apiKey"])
+def test_the_name_of_a_secret_is_known(key):
+    assert is_secret(key) or key == "tracking_uri"
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["eos_token", "pad_token", "special_tokens", "max_tokens", "key_value_separator", "monkey"],
+)
+def test_what_only_sounds_like_one_is_shown(key):
+    assert hide(key, "</s>") == "</s>"
+    assert mask(f"{key}: </s>") == f"{key}: </s>"
+
+
+def test_a_switch_with_the_name_of_a_secret_is_shown():
+    assert hide("use_auth_token", True) is True
+    assert mask("hub_token: null") == "hub_token: null"
+
+
+def test_no_secret_of_a_configuration_is_in_what_is_resolved(flat):
+    found = json.dumps(resolve_file(flat, MODEL).as_json())
+    assert leaks(found) == []
+    assert found.count(HIDDEN) >= 8
+
+
+def test_no_secret_is_in_a_message_about_the_line_that_has_it(tmp_path):
+    path = tmp_path / "training.yml"
+    path.write_text(f"output_dir: out\nhub_token: [{TOKEN}\nx: 1\n")
+    with pytest.raises(UserError) as caught:
+        resolve_file(path, MODEL)
+    assert leaks(str(caught.value)) == []
+    assert leaks(str(UserError("x", found={"auth": "alice:wonderland"}))) == []
+
+
+def test_excerpts_and_masked_documents_have_the_same_lines_without_the_secrets(flat):
+    shown = mask_document(FLAT, "training.yml")
+    assert leaks(shown) == []
+    assert shown.count("\n") == FLAT.count("\n")
+    assert mask_document(shown, "training.yml") == shown
+    numbers = range(1, FLAT.count("\n") + 1)
+    assert leaks(excerpt(FLAT, "training.yml", numbers).text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "file"),
+    [
+        ("defs:\n  x: &t plainwordtoken\nhub_token: *t\n", "f.yml"),
+        ("hub_token: |\n  plainwordtoken\n  plainwordtoken\nx: 1\n", "f.yml"),
+        ("auth: {user: alice, pass: [wonderland]}\n", "f.yml"),
+        ("steps:\n  - {password: 'won''t s3cr3t, } # no'}\n", "f.yml"),
+        ('{"wandb": {"api_key": "plainwordtoken", "x": 1}}', "f.json"),
+        ("x: 1  # https://alice:wonderland@host and token: plainwordtoken\n", "f.yml"),
+    ],
+)
+def test_a_secret_is_hidden_however_it_is_written(text, file):
+    shown = mask_document(text, file)
+    assert leaks(shown) == []
+    assert shown.count("\n") == text.count("\n")
+
+
+def test_a_patch_that_is_shown_has_no_secret_and_still_applies(flat):
+    found = rewrite(Target(flat, MODEL, "hf_trainer", 1), {"num_train_epochs": 4.0})
+    shown = shown_patch(found)
+    assert leaks(shown) == []
+    assert "-num_train_epochs: 2\n+num_train_epochs: 4\n" in shown
+    assert shown.count("@@ -") == 1 and "private_key" not in shown
+    assert leaks(found.after[flat]) == leaks(FLAT)  # the file itself stays the user's own
+
+
+def test_no_secret_of_the_users_files_is_in_the_report(tmp_path):
+    made = build_study(tmp_path)
+    folder = made.study.parent
+    lines = "".join(f'    {key}: "{value}"\n' for key, value in SECRETS.items())
+    text = TRAINING.replace("    learning_rate: 4.0e-4\n", lines + "    learning_rate: 4.0e-4\n")
+    (folder / "training.yml").write_text(text)
+    analyse(made)
+    assert leaks(render(made)) == []
+
+
+# Text in reports
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "<iframe src=//evil.example></iframe>",
+    "first\n\n# A heading\n\n- and a list",
+    "| a | b |\n| --- | --- |",
+    "```\n</code></pre><b>out</b>\n```",
+    "`code` {{ 7 * 7 }} {% raw %} ${HOME}",
+    "![x](https://evil.example/x.png) [y](javascript:alert(1))",
+    "&lt;script&gt; \\<script>",
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_prose_is_one_line_that_holds_no_mark(text):
+    shown = prose(text)
+    assert "\n" not in shown
+    assert not re.search(r"(?<!\\)[`<>|{}\[\]]", shown)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_text_of_a_study_is_more_than_text_in_the_report(tmp_path, text):
+    study = copy.deepcopy(STUDY)
+    study["title"] = study["purpose"] = {"en": text}
+    study["stages"][1]["title"] = {"en": text}
+    study["claims"]["statements"][1]["text"] = {"en": text}
+    made = build_study(tmp_path / "hostile", study=study)
+    analyse(made)
+    shown = render(made)
+    plain = build_study(tmp_path / "plain")
+    analyse(plain)
+    assert "<script" not in shown and "<img" not in shown and "<iframe" not in shown
+    assert "{{" not in shown and "{%" not in shown
+    assert "](javascript" not in shown.replace("\\](javascript", "")
+    for mark in (r"^#+ ", r"^\|", r"^```", r"^!\["):
+        assert len(re.findall(mark, shown, re.M)) == len(re.findall(mark, render(plain), re.M))
+
+
+def test_html_is_told_as_text_outside_of_code():
+    text = "a <b> `<c>`\n```yaml\nx: <d>\n```\n| <e> |"
+    assert without_html(text) == "a &lt;b> `<c>`\n```yaml\nx: <d>\n```\n| &lt;e> |"
+
+
+def test_a_comment_in_an_excerpt_cannot_leave_its_block(tmp_path):
+    made = build_study(tmp_path)
+    file = made.study.parent / "training.yml"
+    file.write_text(TRAINING.replace("# short on purpose", "# ``` <script>alert(1)</script>"))
+    analyse(made)
+    text = render(made)
+    blocks = re.sub(r"^(`{3,})\w*\n.*?^\1$", "", text, flags=re.M | re.S)
+    assert "<script" not in blocks
+
+
+# Paths and tags
+
+
+@pytest.mark.parametrize("tag", ["!!python/object/apply:os.system [id]", "!mine 1", "!!set {a}"])
+def test_a_tag_builds_nothing(tmp_path, tag):
+    path = tmp_path / "training.yml"
+    path.write_text(f"output_dir: {tag}\n")
+    with pytest.raises(UserError, match="would build an object"):
+        resolve_file(path, MODEL)
