@@ -206,3 +206,16 @@ def test_a_tag_builds_nothing(tmp_path, tag):
     path.write_text(f"output_dir: {tag}\n")
     with pytest.raises(UserError, match="would build an object"):
         resolve_file(path, MODEL)
+
+
+@pytest.mark.parametrize("name", ["../ds.json", "{folder}/ds.json", "link.json"])
+def test_a_file_outside_of_the_configurations_folder_is_not_included(tmp_path, name):
+    (tmp_path / "ds.json").write_text('{"zero_optimization": {"stage": 3}}')
+    folder = tmp_path / "study"
+    folder.mkdir()
+    (folder / "link.json").symlink_to(tmp_path / "ds.json")
+    text = f"output_dir: out\nlora: {{r: 8}}\ndeepspeed: {name.format(folder=tmp_path)}\n"
+    (folder / "training.yml").write_text(text)
+    found = resolve_file(folder / "training.yml", MODEL)
+    assert [refusal.kind for refusal in found.refusals] == ["missing_file"]
+    assert found.settings["deepspeed.zero_optimization.stage"].value == 0

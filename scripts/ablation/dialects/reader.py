@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -442,13 +442,15 @@ class Reader:
 
         Trainers open such a path as it stands, so from the folder that they are started in. It is
         looked for there, then from the root of the file's repository, then beside the file. One
-        that is not found, or is none, is refused, and what it would say is not known.
+        that is not found, or is none, is refused, and what it would say is not known. So is one
+        outside of these three folders, links followed: whoever wrote this file need not be allowed
+        to read that.
         """
         entry = self.root.at(key)
         if entry is None or not isinstance(entry.value, str):
             return
         self._mark(key, entry)
-        found = next((path for path in _candidates(self.file, entry.value) if _is_file(path)), None)
+        found = next(iter(_candidates(self.file, entry.value)), None)
         if found is None:
             self._missing_file(key, entry)
             return
@@ -580,13 +582,17 @@ def _candidates(file: str, named: str) -> list[Path]:
     """Where a path of a file may lie: working directory, repository's root, beside the file."""
     folder, path = Path(file).parent, Path(named)
     roots = [p for p in (folder.resolve(), *folder.resolve().parents) if (p / ".git").exists()]
-    return [path, *(root / path for root in roots[:1]), folder / path, folder / path.name]
+    allowed = [Path(), *roots[:1], folder]
+    places = [path, *(root / path for root in roots[:1]), folder / path, folder / path.name]
+    return [place for place in places if _is_file_below(place, allowed)]
 
 
-def _is_file(path: Path) -> bool:
+def _is_file_below(path: Path, folders: Sequence[Path]) -> bool:
+    """Whether it is a file in one of the folders, links followed."""
     try:
-        return path.is_file()
-    except (OSError, ValueError):
+        there = path.resolve()
+        return path.is_file() and any(there.is_relative_to(f.resolve()) for f in folders)
+    except (OSError, ValueError, RuntimeError):
         return False
 
 
