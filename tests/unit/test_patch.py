@@ -711,10 +711,16 @@ def test_each_dialect_is_written_in_its_own_words(tmp_path, text, wanted, lines)
     assert set(lines) <= {line.strip() for line in new.split("\n")}
 
 
-def test_a_file_that_another_dialect_would_read_is_not_written(tmp_path):
+def test_a_block_of_deepspeed_leaves_a_file_in_its_dialect(tmp_path):
     text = HF.replace("deepspeed: configs/ds.json\n", "")
-    with pytest.raises(UserError, match="another dialect"):
-        patch(tmp_path, text, deepspeed__zero_optimization__stage=2)
+    new = patch(tmp_path, text, deepspeed__zero_optimization__stage=2)
+    assert write(tmp_path, new).resolve().dialect == "hf_trainer"
+
+
+def test_of_a_key_that_stands_twice_the_one_that_counts_is_changed(tmp_path):
+    text = HF.replace("deepspeed: configs/ds.json\n", "learning_rate: 1.0e-4\n")
+    new = patch(tmp_path, text, learning_rate=2e-4)
+    assert new == text.replace("learning_rate: 1.0e-4", "learning_rate: 2.0e-4")
 
 
 def test_a_deepspeed_file_is_changed_in_its_own_dialect(tmp_path):
