@@ -27,7 +27,6 @@ from ablation.evidence.recommendation import (
 from ablation.report.patch import recommended_rewrite, shown_patch
 from ablation.report.sections import impact_text, undecided_contrast
 from ablation.report.sources import Sources, capital
-from ablation.study.study import load_study
 from ablation.words.catalogue import cell, code, fence, in_code, is_score, prose
 
 
@@ -249,7 +248,7 @@ class Patch:
 
 def recommended_patch(sources: Sources) -> Patch:
     """The hunks that turn the current file into the one in `recommended/`."""
-    t, study = sources.messages, load_study(sources.study_file)
+    t, study = sources.messages, sources.whole
     arm, file = sources.recommendation.applied, sources.file_name("current")
     name = Path(in_code(file))
     names = {"arm": code(arm), "file": name.name, "stem": name.stem}

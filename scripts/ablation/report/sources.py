@@ -22,6 +22,7 @@ from ablation.machine.progress import Run
 from ablation.results import Results
 from ablation.settings.catalogue import NO_OP, SETTINGS, group_of, in_arm
 from ablation.study.resolved import load_resolved
+from ablation.study.study import Study
 from ablation.words.catalogue import Messages, code, load_catalogue, localized, prose
 
 SIDES = ("current", "backup")
@@ -50,8 +51,7 @@ class Sources:
     """The inputs of one report, in one language.
 
     Attributes:
-        study: The values of study.yaml.
-        study_file: Where it is.
+        whole: The study as it was resolved.
         resolved: The settings with provenance, by side.
         differences: The settings that differ.
         grid: The arms and runs.
@@ -66,8 +66,7 @@ class Sources:
         failed: The runs that were started and have not finished.
     """
 
-    study: Mapping[str, Any]
-    study_file: Path
+    whole: Study
     resolved: Mapping[str, Mapping[str, Any]]
     differences: Sequence[Mapping[str, Any]]
     grid: Mapping[str, Any]
@@ -80,6 +79,16 @@ class Sources:
     confirmation: Confirmation | None = None
     partial: bool = False
     failed: Sequence[Run] = ()
+
+    @property
+    def study(self) -> Mapping[str, Any]:
+        """The values of study.yaml."""
+        return self.whole.options
+
+    @property
+    def study_file(self) -> Path:
+        """Where study.yaml is."""
+        return self.whole.file
 
     @property
     def metric(self) -> str:
@@ -230,8 +239,7 @@ def load_sources(results: Results, language: str) -> Sources:
     study = load_resolved(results)
     confirmed = study.options["confirm"] and results.verdict.is_file()
     return Sources(
-        study.options,
-        study.file,
+        study,
         {side: load_json(results.side(side)) for side in SIDES},
         load_json(results.differences)["differences"],
         load_json(results.grid(study.adaptive)),
