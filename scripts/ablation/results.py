@@ -6,6 +6,8 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ablation.words.catalogue import LANGUAGES
+
 
 @dataclass(frozen=True)
 class Results:
@@ -167,7 +169,12 @@ class Results:
 
     def report(self, language: str) -> Path:
         """The report in a language."""
-        return self.analysis / ("report.md" if language == "en" else f"report.{language}.md")
+        return self.analysis / f"{report_name(language)}.md"
+
+
+def report_name(language: str) -> str:
+    """The name of the report in a language, without its ending."""
+    return "report" if language == LANGUAGES[0] else f"report.{language}"
 
 
 def remove_partial(results: Results) -> None:

@@ -13,6 +13,8 @@ SCRIPTS = BASE / "scripts"
 sys.path.insert(0, str(SCRIPTS.resolve()))
 
 from ablation.errors import UserError
+from ablation.results import report_name
+from ablation.words import catalogue as words
 from ablation.workflow.library import code_hashes
 from ablation.workflow.plan import Caller, make_plan
 
@@ -31,7 +33,7 @@ except UserError as error:
 
 STUDY = PLAN.study
 LIBRARY = code_hashes()
-LANGUAGES = {"report": "en", "report.ko": "ko"}
+LANGUAGES = {report_name(language): language for language in words.LANGUAGES}
 # Of a command: a warm worker's socket is for one machine.
 WARM = " --warm results/{wildcards.study}/.warm" * (
     config["warm_worker"] == "auto" and not PLAN.cluster

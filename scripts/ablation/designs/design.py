@@ -181,7 +181,7 @@ class Design:
     factors: Callable[[Space, Options], tuple[Factor, ...]] = all_factors
     problems: Checker = no_problems
     suggested: bool = True
-    answers: Mapping[str, str] = field(default_factory=dict)
+    answers: Mapping[str, tuple[str]] = field(default_factory=dict)
     contrasts: Callable[[Made], list[Contrast]] = no_contrasts
     every_cell: Callable[[Sequence[str]], list[frozenset[str]]] | None = None
     may_come_to: Planner | None = None

@@ -74,10 +74,14 @@ DESIGN = Design(
     factors=factors_of,
     problems=_problems,
     answers={
-        "en": "It answers what each stage does on average over all orders (Shapley), and which "
-        "interact.",
-        "ko": "모든 순서에 대한 평균으로 각 단계가 무엇을 하는지(Shapley), "
-        "무엇이 상호작용하는지 답합니다.",
+        "en": (
+            "It answers what each stage does on average over all orders (Shapley), and which "
+            "interact.",
+        ),
+        "ko": (
+            "모든 순서에 대한 평균으로 각 단계가 무엇을 하는지(Shapley), "
+            "무엇이 상호작용하는지 답합니다.",
+        ),
     },
     contrasts=_contrasts,
     every_cell=all_cells,

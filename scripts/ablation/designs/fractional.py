@@ -93,10 +93,14 @@ DESIGN = Design(
     factors=factors_of,
     problems=_problems,
     answers={
-        "en": "It answers what each stage does on average over the others; interactions blur each "
-        "other.",
-        "ko": "다른 단계들에 대한 평균으로 각 단계가 무엇을 하는지 답합니다. "
-        "상호작용끼리는 서로 섞입니다.",
+        "en": (
+            "It answers what each stage does on average over the others; interactions blur each "
+            "other.",
+        ),
+        "ko": (
+            "다른 단계들에 대한 평균으로 각 단계가 무엇을 하는지 답합니다. "
+            "상호작용끼리는 서로 섞입니다.",
+        ),
     },
     contrasts=_contrasts,
     every_cell=fraction_cells,

@@ -33,8 +33,8 @@ DESIGN = Design(
     name=LEAVE_ONE_OUT,
     plan=_plan,
     answers={
-        "en": "It answers what is lost when the backup goes without a stage.",
-        "ko": "백업에서 한 단계를 빼면 무엇을 잃는지 답합니다.",
+        "en": ("It answers what is lost when the backup goes without a stage.",),
+        "ko": ("백업에서 한 단계를 빼면 무엇을 잃는지 답합니다.",),
     },
     contrasts=_contrasts,
 )

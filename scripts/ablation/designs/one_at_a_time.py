@@ -31,8 +31,8 @@ DESIGN = Design(
     name=ONE_AT_A_TIME,
     plan=_plan,
     answers={
-        "en": "It answers what each stage does alone on the current configuration.",
-        "ko": "각 단계가 현재 설정에서 혼자 무엇을 하는지 답합니다.",
+        "en": ("It answers what each stage does alone on the current configuration.",),
+        "ko": ("각 단계가 현재 설정에서 혼자 무엇을 하는지 답합니다.",),
     },
     contrasts=_contrasts,
 )

@@ -54,8 +54,8 @@ DESIGN = Design(
     name=STAGED,
     plan=staged_plan,
     answers={
-        "en": "It answers what each stage adds to the ones before it.",
-        "ko": "각 단계가 앞 단계들에 무엇을 더하는지 답합니다.",
+        "en": ("It answers what each stage adds to the ones before it.",),
+        "ko": ("각 단계가 앞 단계들에 무엇을 더하는지 답합니다.",),
     },
     contrasts=_contrasts,
 )

@@ -47,6 +47,7 @@ from ablation.words.catalogue import (
     localized,
     prose,
     signed,
+    texts_beside,
     without_html,
 )
 
@@ -107,7 +108,7 @@ def report_context(sources: Sources, figures: str | Path, output: str | Path) ->
 def figure_block(name: str, figures: str | Path, folder: Path, language: str) -> dict[str, str]:
     """A figure as the template shows it: section, name, link, alternative text, caption."""
     shown = load_figure(name)
-    alt, caption = shown.texts.get(language) or shown.texts["en"]
+    alt, caption = texts_beside("figure", name, shown.texts, language)
     link = relative(Path(figures) / f"{name}.svg", folder)
     return {"section": shown.section, "name": name, "link": link, "alt": alt, "caption": caption}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ablation.designs import DESIGNS
 from ablation.study.forecast import ROWS_DIFFER
-from ablation.words.catalogue import Messages, is_score, load_catalogue, localized
+from ablation.words.catalogue import Messages, is_score, load_catalogue, texts_beside
 from ablation.words.terminal import cut, table, wrap
 
 COLUMNS = 100
@@ -197,7 +197,7 @@ def _budget(said: Said, t: Messages) -> list[str]:
             delta=_size(metric["delta"], metric["name"], t),
             share=t.number(100 * chosen["power_at_delta"], 2),
         ),
-        localized(DESIGNS[chosen["design"]].answers, t.language),
+        *texts_beside("design", chosen["design"], DESIGNS[chosen["design"]].answers, t.language),
     ]
     if chosen["rows"]:
         notes.append(t("budget.fewer_rows", rows=f"{chosen['rows']:,}"))

@@ -55,6 +55,26 @@ def _read(language: str) -> Mapping[str, Any]:
     return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
 
 
+def texts_beside(
+    kind: str, name: str, texts: Mapping[str, tuple[str, ...]], language: str
+) -> tuple[str, ...]:
+    """The texts that stand beside a thing, in a language.
+
+    A language that the thing lacks has them in its catalogue, under `beside.<kind>.<name>`, as a
+    list; English where that has none either.
+
+    Args:
+        kind: "finding", "figure" or "design".
+        name: The thing's name.
+        texts: Its texts by language.
+        language: The language asked for.
+    """
+    if language in texts:
+        return texts[language]
+    own = (_read(language).get("beside") or {}).get(kind, {}).get(name)
+    return tuple(map(str, own)) if own else texts[LANGUAGES[0]]
+
+
 def localized(text: object, language: str) -> str:
     """A text of study.yaml in the language asked for, else in English, else as it stands."""
     if isinstance(text, Mapping):

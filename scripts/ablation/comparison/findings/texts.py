@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ablation.comparison.findings import data, files, keys, lora, schedule, systems
 from ablation.comparison.findings.finding import Finding
-from ablation.words.catalogue import Messages, load_catalogue
+from ablation.words.catalogue import Messages, load_catalogue, texts_beside
 
 TOPICS = (data, lora, schedule, systems, files, keys)
 
@@ -14,14 +14,15 @@ TOPICS = (data, lora, schedule, systems, files, keys)
 def load_texts(language: str) -> Messages:
     """The texts of explain and of its findings in a language.
 
-    Those of findings stand beside them; a language that they lack has them in its catalogue, as
-    `explain.finding.<id>.title` and `.text`.
+    Those of findings stand beside them, see `texts_beside`.
     """
     beside = {
         f"finding.{name}.{part}": text
         for topic in TOPICS
         for name, texts in topic.TEXTS.items()
-        for part, text in zip(("title", "text"), texts.get(language, ()), strict=False)
+        for part, text in zip(
+            ("title", "text"), texts_beside("finding", name, texts, language), strict=True
+        )
     }
     return Messages(language, {**beside, **load_catalogue("explain", language)})
 
