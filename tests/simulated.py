@@ -86,7 +86,7 @@ def fixed_status(values: np.ndarray, plan: sequential.Plan) -> str:
         return sequential.UNDECIDED
     if spread.p(mean) <= plan.alpha / plan.families:
         return sequential.SUPERIOR if mean > 0 else sequential.INFERIOR
-    equal = spread.equivalence_p(mean, float(plan.delta or 0.0)) <= 0.05
+    equal = spread.equivalence_p(mean, float(plan.delta or 0.0)) <= 0.05 / plan.families
     return sequential.EQUIVALENT if equal else sequential.UNDECIDED
 
 

@@ -89,6 +89,11 @@ def test_equal_arms_have_no_impact():
         ("HIGH", 0.001, 0.008, "equivalent"),
         ("NONE", 0.001, 0.008, "confirmed"),
         ("MEDIUM", 0.02, 0.30, "undecided"),
+        # a claim has a sign: harm of that size, or help below it, is not what was promised
+        ("HIGH", -0.03, 0.04, "refuted"),
+        ("MEDIUM", -0.03, 0.06, "undecided"),
+        ("NONE", 0.08, 0.02, "refuted"),
+        ("NONE", 0.008, 0.007, "undecided"),
     ],
 )
 def test_verdicts_on_claimed_levels(claimed, mean, half, verdict):

@@ -9,6 +9,7 @@ from synthetic import STUDY, build_study
 
 from ablation.designs.contrast import CHAIN, GREEDY_DIFFERENCE, INTERACTION, MAIN, SHAPLEY
 from ablation.evidence import family, sequential
+from ablation.evidence.claims import judge_impact
 from ablation.evidence.contrast import planned_contrasts
 from ablation.evidence.effects import Effects
 from ablation.evidence.estimate import estimate_effects
@@ -54,6 +55,26 @@ def test_equal_computations_are_equivalent_with_certainty():
     assert (found.significant, found.equivalent, found.low, found.high) == (False, True, 0.0, 0.0)
     plan = sequential.Plan((3, 5), delta=0.1)
     assert weigh([series("a", 0.0, 0.0, identical=True)], 0.1, plan)["a"].equivalent
+
+
+def test_equivalence_is_corrected_over_the_family():
+    """Four steps that are each just inside delta at 5 %: together they are not surely so small."""
+    values = [0.0, 0.06, -0.06, 0.02]
+    alone = weigh([series("a", *values)], 0.1)["a"]
+    assert alone.equivalent and 0.01 < alone.equivalence_p <= 0.05
+    several = weigh([series(str(i), *values) for i in range(4)], 0.1)
+    assert not any(one.equivalent for one in several.values())
+
+
+def test_with_looks_direction_and_interval_are_those_of_the_look_that_decided():
+    """Decided better at three seeds; what other contrasts added later does not turn it round."""
+    plan = sequential.Plan((3, 6), delta=0.1)
+    one = series("a", 1.0, 1.0001, 0.9999, -9.0, -9.1, -9.2)
+    found = weigh([one], 0.1, plan)["a"]
+    impact = judge_impact(one.estimate, 0.1, evidence=found)
+    assert one.estimate.estimate < 0
+    assert found.significant and found.estimate == pytest.approx(1.0) and found.low > 0
+    assert (impact.direction, impact.level) == ("helps", "HIGH")
 
 
 def test_no_seed_and_one_seed_conclude_nothing():

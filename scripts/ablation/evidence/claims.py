@@ -35,7 +35,8 @@ class Impact:
 
     Attributes:
         level: One of `LEVELS`, or "undecided".
-        possible: The levels that the simultaneous interval reaches.
+        possible: The levels that the simultaneous interval reaches, whichever the sign.
+        helping: The levels of help that it reaches: below zero there is none.
         direction: "helps", "hurts" or "unclear" (it is not sure that there is an effect).
         equivalent: Whether there is surely no effect as large as delta.
         seeds_to_decide: Seeds that would decide it; None if decided or unknown.
@@ -43,6 +44,7 @@ class Impact:
 
     level: str
     possible: tuple[str, ...]
+    helping: tuple[str, ...]
     direction: str
     equivalent: bool
     seeds_to_decide: int | None
@@ -98,42 +100,42 @@ def judge_impact(
         evidence: What may be concluded within the study's family; None judges it on its own.
     """
     found = plain_evidence(improvement, delta) if evidence is None else evidence
-    if improvement.estimate is None or found.low is None or found.high is None:
-        return Impact(UNDECIDED, LEVELS, "unclear", False, None)
-    low, high = found.low, found.high
+    estimate, low, high = found.estimate, found.low, found.high
+    if estimate is None or low is None or high is None:
+        return Impact(UNDECIDED, LEVELS, LEVELS, "unclear", False, None)
     direction = "unclear"
     if found.significant:
-        direction = "helps" if improvement.estimate > 0 else "hurts"
+        direction = "helps" if estimate > 0 else "hurts"
     possible = levels_between(low, high, delta, multiples)
+    helping = levels_between(max(low, 0.0), max(high, 0.0), delta, multiples)
     if found.equivalent:
-        return Impact("NONE", possible, direction, True, None)
+        return Impact("NONE", possible, helping, direction, True, None)
     if direction == "unclear" and max(-low, high) > delta:
-        size = abs(improvement.estimate)
+        size = abs(estimate)
         seeds = seeds_to_decide(improvement.sd, max(size, delta - size), found.confidence)
         needed = more_than(improvement.n, seeds)
-        return Impact(UNDECIDED, possible, direction, False, needed)
-    level = level_of(improvement.estimate, delta, multiples)
-    return Impact(level, possible, direction, False, None)
+        return Impact(UNDECIDED, possible, helping, direction, False, needed)
+    level = level_of(estimate, delta, multiples)
+    return Impact(level, possible, helping, direction, False, None)
 
 
 def judge_impact_claim(claimed: str, impact: Impact) -> str:
-    """Verdict on a claimed level of impact, which is a claim that the difference helps.
+    """Verdict on a claimed level of impact, which is a claim that the difference helps so much.
 
     Judged by the simultaneous interval, so that what it confirms or refutes holds together for all
-    claimed levels; equivalence is tested for each at 5 %. Confirmed if the interval reaches no
-    other level, refuted if it does not reach this one or if the difference makes things worse.
+    claimed levels. Confirmed if the interval reaches no other level and does not lie below zero;
+    refuted if no help in it has this level: a claim has a sign, and harm of that size is none.
     """
     if claimed not in LEVELS:
         raise UserError("a claimed impact has an unknown level", found=claimed, allowed=LEVELS)
     if impact.equivalent:
         return CONFIRMED if claimed == "NONE" else EQUIVALENT
-    if impact.level == UNDECIDED and impact.possible == LEVELS:
-        return UNDECIDED
-    if impact.direction == "hurts" and claimed != "NONE" and impact.level != "NONE":
+    if claimed == "NONE":
+        known = impact.possible == ("NONE",)
+        return CONFIRMED if known else UNDECIDED if "NONE" in impact.possible else REFUTED
+    if claimed not in impact.helping:
         return REFUTED
-    if impact.possible == (claimed,):
-        return CONFIRMED
-    return REFUTED if claimed not in impact.possible else UNDECIDED
+    return CONFIRMED if impact.helping == (claimed,) else UNDECIDED
 
 
 def in_unit(value: float | None, unit: str) -> float | None:

@@ -78,11 +78,15 @@ class Evidence:
         sign_flip_p, sign_flip_p_adjusted: The same of the sign-flip test.
         max_t_p: Westfall and Young's adjusted p, over the seeds that the whole family has.
         significant: Whether there is an effect.
-        equivalent: Whether there is surely none as large as delta.
-        low, high: The simultaneous interval; None where there is none.
+        equivalent: Whether there is surely none as large as delta, corrected as the tests are.
+        low, high: The simultaneous interval; None where there is none. With looks, that of the look
+            that decided, of the latest where none did.
         confidence: What it holds at, together with all others of the family: one minus alpha
             over the size of the family.
-        equivalence_p: Of two one-sided tests against delta, uncorrected.
+        equivalence_p: Of two one-sided tests against delta, adjusted as `p_adjusted`; uncorrected
+            with looks, where the boundary stands for it, and for what is not planned.
+        estimate: The mean that direction and size are read from: with looks that of the look that
+            decided, else that of all seeds.
     """
 
     method: str
@@ -98,16 +102,18 @@ class Evidence:
     high: float | None
     confidence: float
     equivalence_p: float | None
+    estimate: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Verdict:
-    """Significant, equivalent, and the simultaneous interval."""
+    """Significant, equivalent, the simultaneous interval, and the mean that it is about."""
 
     significant: bool
     equivalent: bool
     low: float | None
     high: float | None
+    estimate: float | None
 
 
 def weigh(
@@ -140,16 +146,18 @@ def weigh(
 def _fixed(family: Sequence[Series], delta: float, alpha: float) -> dict[str, Evidence]:
     """Holm's tests and Bonferroni's intervals over the members, with a fixed number of seeds."""
     size, found = len(family), {}
+    equal = [0.0 if one.identical else _equivalence_p(one, delta) for one in family]
     flips = [inference.sign_flip_test(list(one.values.values())) for one in family]
     columns = (
         inference.holm([_p(one) for one in family]),
         flips,
         inference.holm(flips),
         _joint(family),
+        inference.holm(equal),
     )
-    for one, adjusted, flip, flip_adjusted, joint in zip(family, *columns, strict=True):
+    for one, adjusted, flip, flip_adjusted, joint, same in zip(family, *columns, strict=True):
         level = alpha / size
-        verdict = _verdict(one, adjusted, delta, alpha, level)
+        verdict = _verdict(one, adjusted, same, alpha, level)
         found[one.id] = Evidence(
             method=HOLM,
             size=size,
@@ -159,7 +167,7 @@ def _fixed(family: Sequence[Series], delta: float, alpha: float) -> dict[str, Ev
             sign_flip_p_adjusted=flip_adjusted,
             max_t_p=joint,
             confidence=1 - level,
-            equivalence_p=_equivalence_p(one, delta),
+            equivalence_p=same,
             **vars(verdict),
         )
     return found
@@ -183,39 +191,45 @@ def _staged(family: Sequence[Series], delta: float, plan: sequential.Plan) -> di
 
 def _looked(one: Series, plan: sequential.Plan) -> _Verdict:
     if one.identical:
-        return _Verdict(significant=False, equivalent=True, low=0.0, high=0.0)
+        return _Verdict(significant=False, equivalent=True, low=0.0, high=0.0, estimate=0.0)
     decision = sequential.decide(one.values, plan, one.spread)
+    significant = decision.status in (sequential.SUPERIOR, sequential.INFERIOR)
     latest = sequential.latest_look(one.values, plan, one.spread)
+    told = decision.looks[-1] if significant else latest
     return _Verdict(
-        significant=decision.status in (sequential.SUPERIOR, sequential.INFERIOR),
+        significant=significant,
         equivalent=decision.status == sequential.EQUIVALENT,
-        low=latest.low if latest else None,
-        high=latest.high if latest else None,
+        low=told.low if told else None,
+        high=told.high if told else None,
+        estimate=told.estimate if significant and told else one.estimate.estimate,
     )
 
 
 def _alone(one: Series, delta: float, alpha: float) -> Evidence:
     """Uncorrected evidence of what describes, checks or explores."""
-    p = _p(one)
+    p, same = _p(one), 0.0 if one.identical else _equivalence_p(one, delta)
     return Evidence(
         method=UNCORRECTED,
         size=1,
         p=p,
         confidence=1 - alpha,
-        equivalence_p=_equivalence_p(one, delta),
-        **vars(_verdict(one, p, delta, alpha, alpha)),
+        equivalence_p=same,
+        **vars(_verdict(one, p, same, alpha, alpha)),
     )
 
 
-def _verdict(one: Series, p: float | None, delta: float, alpha: float, level: float) -> _Verdict:
+def _verdict(
+    one: Series, p: float | None, same: float | None, alpha: float, level: float
+) -> _Verdict:
     """What a p value and an interval at this level say with a fixed number of seeds."""
     effect = one.estimate
     low, high = statistics.interval_at(effect, 1 - level) or (None, None)
     return _Verdict(
         significant=p is not None and p <= alpha,
-        equivalent=statistics.is_equivalent(effect, delta),
+        equivalent=same is not None and same <= alpha,
         low=low,
         high=high,
+        estimate=effect.estimate,
     )
 
 
@@ -255,4 +269,5 @@ def plain_evidence(effect: Estimate, delta: float) -> Evidence:
         high=effect.high,
         confidence=1 - inference.ALPHA,
         equivalence_p=None,
+        estimate=effect.estimate,
     )

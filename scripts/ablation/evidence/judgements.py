@@ -27,10 +27,9 @@ from ablation.study.claim import SEED_SPREAD, read_claim
 def judge_impacts(
     study: Mapping[str, Any], contrasts: Sequence[Effect]
 ) -> tuple[ImpactVerdict, ...]:
-    """A verdict on each claimed level; a setting is measured with all that moves in its stage.
+    """A verdict on each claimed level of a setting that a step changes alone.
 
-    What only moves with the remainder gets none: no one grouped those settings, so their sum says
-    nothing about any of them.
+    What moves together with others gets none: their sum says nothing about any of them.
     """
     owner = {
         setting: contrast
@@ -44,7 +43,7 @@ def judge_impacts(
         contrast = owner.get(setting)
         if contrast is None:
             verdict = verdicts.NO_DIFFERENCE
-        elif contrast.role == REMAINDER and len(contrast.settings) > 1:
+        elif len(contrast.settings) > 1:
             verdict = verdicts.NOT_SEPARATED
         else:
             verdict = verdicts.judge_impact_claim(claimed, contrast.impact)

@@ -65,7 +65,8 @@ class Plan:
         Spent as an effect's: a plain 90 % interval at each of three looks would call an effect of
         just delta equivalent in 11 % of studies instead of 5 %.
         """
-        return boundaries(self.looks, 1 - EQUIVALENCE_CONFIDENCE, self.spending)
+        error = (1 - EQUIVALENCE_CONFIDENCE) / max(1, self.families)
+        return boundaries(self.looks, error, self.spending)
 
 
 @dataclass(frozen=True)

@@ -513,13 +513,17 @@ def sequential_block(sources: Sources) -> Block | None:
         return None
     rows = []
     for one in facts.contrasts:
-        looks = one.decision.looks
+        looks, metric = one.decision.looks, sources.metric
         last = looks[-1] if looks else None
         boundary = t.number(last.boundary if last else None, 2)
+        found = t("none") if last is None else t.difference(last.estimate, metric)
+        if last is not None and last.low is not None:
+            found = f"{found} {t.interval(last.low, last.high, metric)}"
         rows.append(
             [
                 cell(effect_label(sources, one.id)),
                 str(one.decision.n),
+                found,
                 t.number(last.p if last else None, 2),
                 boundary,
                 t(f"sequential.status.{one.decision.status}"),
@@ -529,6 +533,7 @@ def sequential_block(sources: Sources) -> Block | None:
     columns = [
         t("column.contrast"),
         "n",
+        t("sequential.effect"),
         t("evidence.column.p_plain"),
         t("sequential.boundary"),
         t("column.verdict"),

@@ -23,6 +23,7 @@ def method_lines(sources: Sources) -> list[str]:
         *_model_lines(sources),
         *_data_lines(sources),
         t("method.seeds", seeds=t.listing([str(seed) for seed in effects.seeds])),
+        _order_line(sources),
         *_control_seeds(sources),
         *_world_lines(sources),
         *_path_lines(sources),
@@ -117,6 +118,20 @@ def _world_lines(sources: Sources) -> list[str]:
                 )
             )
     return lines
+
+
+def _order_line(sources: Sources) -> str:
+    """Which arms of the path see the same rows in the same order: those with equal data."""
+    t = sources.messages
+    groups: dict[str, list[str]] = {}
+    for arm in sources.arms:
+        settings = sources.settings(arm)
+        data = repr([(n, v) for n, v in sorted(settings.items()) if n.startswith("data.")])
+        groups.setdefault(data, []).append(sources.arm_title(arm))
+    if len(groups) == 1:
+        return t("method.order.shared")
+    told = "; ".join(t.listing(arms) for arms in groups.values())
+    return t("method.order.apart", groups=told)
 
 
 def _control_seeds(sources: Sources) -> list[str]:
