@@ -373,11 +373,12 @@ def measure_equality(folder: Path, model: Path, steps: int) -> dict[str, Any]:
     settings = settings_of(num_train_epochs=1.0, learning_rate=2e-4)
     tiny.write_grid(folder / "grid.json", {"one": settings})
     make_cache(folder, data, model)
-    runs = {name: folder / name for name in ("plain", "cached")}
-    cached_seconds(runs["cached"], folder, model, "one", 1)
+    runs = {name: folder / f"{name}/runs/one/seed-1" for name in ("plain", "cached")}
+    cached_seconds(folder / "cached", folder, model, "one", 1)
+    inputs = {"grid": folder / "grid.json", "model": model / "model.json", "data": data}
     command = [sys.executable, str(ROOT / "scripts/train_run.py"), "--variant", "one"]
-    command += ["--grid", folder / "grid.json", "--seed", 1, "--model", model / "model.json"]
-    command += ["--data", data, "--threads", THREADS, "--output", runs["plain"]]
+    command += ["--results", tiny.as_results(folder / "plain", **inputs)]
+    command += ["--seed", 1, "--threads", THREADS]
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
     losses, adapters, scores = {}, {}, {}
     for name, run in runs.items():
@@ -431,27 +432,33 @@ def opponent_seconds(
 def cached_seconds(
     folder: Path, base: Path, model: Path, arm: str, seed: int, threads: int = THREADS
 ) -> dict[str, float]:
-    """Wall time of one of our runs, and of its steps."""
+    """Wall time of one of our runs, and of its steps; `folder` takes the place of its results."""
+    import tiny
+
+    inputs = {"grid": base / "grid.json", "model": model / "model.json", "data": base / "data"}
+    results = tiny.as_results(folder, states=base / "prefix/prefix.json", **inputs)
     command = [sys.executable, str(ROOT / "scripts/train_run.py"), "--variant", arm]
-    command += ["--grid", base / "grid.json", "--seed", seed, "--model", model / "model.json"]
-    command += ["--data", base / "data", "--prefix", base / "prefix/prefix.json"]
-    command += ["--warm", base / ".warm", "--threads", threads, "--output", folder]
+    command += ["--results", results, "--seed", seed]
+    command += ["--warm", base / ".warm", "--threads", threads]
     begun = time.perf_counter()
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
     wall = time.perf_counter() - begun
-    cost = json.loads((folder / "metrics.json").read_text())["cost"]
+    run = folder / f"runs/{arm}/seed-{seed}"
+    cost = json.loads((run / "metrics.json").read_text())["cost"]
     return {"wall": wall, "steps": cost["train_runtime"]}
 
 
 def make_cache(folder: Path, data: Path, model: Path) -> None:
     """The cache of `folder`'s grid, by the workflow's script; it starts the worker."""
+    import tiny
+
     from ablation.frozen.which import wanted_values
 
     arms = json.loads((folder / "grid.json").read_text())["arms"]
     wanted = json.dumps(wanted_values(arm["settings"] for arm in arms))
     command = [sys.executable, str(ROOT / "scripts/cache_prefix.py"), "--threads", THREADS]
-    command += ["--wanted", wanted, "--model", model / "model.json"]
-    command += ["--data", data, "--output", folder / "prefix", "--warm", folder / ".warm"]
+    results = tiny.as_results(folder, model=model / "model.json", data=data)
+    command += ["--wanted", wanted, "--results", results, "--warm", folder / ".warm"]
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
 
 

@@ -23,6 +23,10 @@ from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from tiny import as_results
+
 LIMIT_BYTES = 2_000_000_000
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "scripts" / "prepare_data.py"
@@ -68,14 +72,13 @@ def measure(model: Path, folder: Path, rows: int, classes: int) -> dict:
     text = study.read_text(encoding="utf-8").replace("path: null", "path: ../rows.csv")
     study.write_text(text, encoding="utf-8")
     started = time.monotonic()
-    command = [
-        sys.executable, str(SCRIPT), "--study", str(study),
-        "--model", str(model), "--output", str(folder / "data"), "--max-lengths", "256", "320",
-    ]  # fmt: skip
+    results = as_results(folder / "results", model=model)
+    command = [sys.executable, str(SCRIPT), "--study", str(study), "--results", str(results)]
+    command += ["--max-lengths", "256", "320"]
     subprocess.run(command, check=True)
     seconds = time.monotonic() - started
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    profile = json.loads((folder / "data" / "profile.json").read_text(encoding="utf-8"))
+    profile = json.loads((folder / "results/data/profile.json").read_text(encoding="utf-8"))
     return {
         "rows": profile["rows"],
         "classes": profile["num_labels"],

@@ -42,7 +42,7 @@ def main(args: argparse.Namespace) -> None:
         results.data,
         output,
         args.world_size,
-        results.frozen,
+        results.frozen if results.frozen.is_file() else None,
     )
     save_request(request, output)
     try:

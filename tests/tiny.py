@@ -2,7 +2,7 @@
 
     python tests/tiny.py FOLDER
 
-writes FOLDER/model, FOLDER/data and FOLDER/grid.json, which scripts/train_run.py takes.
+writes FOLDER/model, FOLDER/data and FOLDER/grid.json: what scripts/train_run.py --results takes.
 """
 
 from __future__ import annotations
@@ -168,6 +168,32 @@ def write_grid(path: Path, arms: dict[str, dict[str, Any]], seeds: tuple[int, ..
     }
     path.write_text(json.dumps(grid, indent=1))
     return path
+
+
+def as_results(
+    folder: Path,
+    *,
+    model: Path,
+    grid: Path | None = None,
+    data: Path | None = None,
+    states: Path | None = None,
+) -> Path:
+    """A folder that is laid out as results/<study>, with links to what the programs read.
+
+    Args:
+        folder: The folder to write.
+        model: model.json.
+        grid: grid.json.
+        data: The folder of the prepared rows.
+        states: prefix.json.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    links = {"model": model.parent, "grid.json": grid, "data": data}
+    links["prefix"] = states.parent if states else None
+    for name, target in links.items():
+        if target is not None and not (folder / name).exists():
+            (folder / name).symlink_to(target.resolve())
+    return folder
 
 
 def main(folder: Path) -> None:

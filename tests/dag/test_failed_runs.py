@@ -66,14 +66,14 @@ def test_an_interrupted_study_goes_on_where_it_was(faked: FakedStudy):
         start_new_session=True,
     )
     deadline = time.monotonic() + 120
-    while len(faked.trained()) < 2:
+    while len(faked.trained()) < 3:
         assert time.monotonic() < deadline and interrupted.poll() is None
         time.sleep(0.05)
     interrupted.send_signal(signal.SIGINT)
     said = interrupted.communicate(timeout=120)[0]
     assert interrupted.returncode != 0 and "Traceback" not in said
     done = said.count("(Rule: train_run)")  # what ends after the signal counts as interrupted
-    assert 2 <= done < 10 and not (faked.results / "report.md").exists()
+    assert 1 <= done < 10 and not (faked.results / "report.md").exists()
     again = faked.call(PLANTED)
     assert again.returncode == 0, again.stderr
     assert started(again)["train_run"] == 10 - done and len(faked.trained()) == 10

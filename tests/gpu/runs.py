@@ -112,7 +112,10 @@ class Run:
 
     def output(self, context: Context) -> Path:
         """The run's folder."""
-        return context.folder / "runs" / self.name
+        return self._results(context) / "runs" / self.name / "seed-1"
+
+    def _results(self, context: Context) -> Path:
+        return context.folder / "results" / self.name
 
     def command(self, context: Context) -> list[str]:
         """The command that starts it; what it needs is written first."""
@@ -120,12 +123,12 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         grid = tiny.write_grid(folder / "grid.json", {self.name: dict(self.settings)})
         model = context.model(self.shape, self.settings["model.dtype"])
-        command = [sys.executable, str(SCRIPTS / "train_run.py"), "--grid", str(grid)]
-        command += ["--variant", self.name, "--seed", "1", "--model", str(model)]
-        command += ["--data", str(context.data()), "--output", str(self.output(context))]
-        if self.frozen:
-            command += ["--prefix", str(make_states(context, self, model))]
-        return command
+        states = make_states(context, self, model) if self.frozen else None
+        results = tiny.as_results(
+            self._results(context), grid=grid, model=model, data=context.data(), states=states
+        )
+        command = [sys.executable, str(SCRIPTS / "train_run.py"), "--results", str(results)]
+        return [*command, "--variant", self.name, "--seed", "1"]
 
     def train(self, context: Context) -> Run:
         """Train it; RuntimeError with the end of its log where it fails."""
@@ -168,12 +171,14 @@ class Run:
 def make_states(context: Context, run: Run, model: Path) -> Path:
     """The states of the frozen layers of a run, by the workflow's program; prefix.json of them."""
     folder = context.folder / "states" / f"{run.shape}-{run.settings['model.dtype']}"
-    if not (folder / "prefix.json").exists():
+    states = folder / "prefix/prefix.json"
+    if not states.exists():
         wanted = json.dumps(wanted_values([run.settings]))
         command = [sys.executable, str(SCRIPTS / "cache_prefix.py"), "--wanted", wanted]
-        command += ["--model", str(model), "--data", str(context.data()), "--output", str(folder)]
+        results = tiny.as_results(folder, model=model, data=context.data())
+        command += ["--results", str(results)]
         context.call(command, context.folder / "logs" / f"states-{folder.name}.log")
-    return folder / "prefix.json"
+    return states
 
 
 def train_all(context: Context, runs: list[Run]) -> dict[str, str | None]:

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -542,7 +543,8 @@ def test_the_script_prints_a_message_and_never_imports_torch(tmp_path, model, ac
     write_csv(account_tax / "rows.csv", sample_rows())
     edit("study.yaml", "path: null", "label_column: lable\n  path: rows.csv")
     command = [sys.executable, str(SCRIPT), "--study", str(account_tax / "study.yaml")]
-    command += ["--model", str(model), "--output", str(tmp_path / "out"), "--max-lengths", "8"]
+    results = tiny.as_results(tmp_path / "out", model=model)
+    command += ["--results", str(results), "--max-lengths", "8"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert "label_column: label" in done.stderr
@@ -558,4 +560,4 @@ def test_the_script_prints_a_message_and_never_imports_torch(tmp_path, model, ac
         [sys.executable, "-c", code, *command[1:]], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "out" / "profile.json").exists()
+    assert (results / "data/profile.json").exists()

@@ -34,10 +34,16 @@ def study(tmp_path_factory) -> Path:
 
 
 def command(study: Path, arm: str, output: str, warm: bool = True) -> list[str]:
-    found = [sys.executable, ROOT / "scripts/train_run.py", "--grid", study / "grid.json"]
-    found += ["--variant", arm, "--seed", "1", "--model", study / "model/model.json"]
-    found += ["--data", study / "data", "--output", study / output]
+    model, data = study / "model/model.json", study / "data"
+    results = tiny.as_results(study / output, grid=study / "grid.json", model=model, data=data)
+    found = [sys.executable, ROOT / "scripts/train_run.py", "--results", results]
+    found += ["--variant", arm, "--seed", "1"]
     return [*map(str, found), *(["--warm", str(study / ".warm")] if warm else [])]
+
+
+def run(study: Path, output: str, arm: str = "current") -> Path:
+    """The folder of a run."""
+    return study / output / "runs" / arm / "seed-1"
 
 
 def children(pid: int) -> list[int]:
@@ -84,11 +90,11 @@ def test_a_warm_run_equals_a_launched_one(study):
     assert "launching anew" not in result.stderr
     subprocess.run(command(study, "current", "cold", warm=False), check=True)
     for file in ("history.jsonl", "effective.json", "adapter/adapter_model.safetensors"):
-        contents = {(study / run / file).read_bytes() for run in ("warm", "warm2", "cold")}
+        contents = {(run(study, name) / file).read_bytes() for name in ("warm", "warm2", "cold")}
         assert len(contents) == 1, file
     scores = [
-        json.loads((study / run / "metrics.json").read_text())["quality"]
-        for run in ("warm", "cold")
+        json.loads((run(study, name) / "metrics.json").read_text())["quality"]
+        for name in ("warm", "cold")
     ]
     assert scores[0] == scores[1]
 
@@ -96,7 +102,7 @@ def test_a_warm_run_equals_a_launched_one(study):
 def test_a_run_that_is_killed_touches_no_other_and_leaves_nothing(study):
     first = subprocess.Popen(command(study, "long", "a"))
     second = subprocess.Popen(command(study, "long", "b"), stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: all((study / run / "history.jsonl").exists() for run in "ab"))
+    wait_for(lambda: all((run(study, name, "long") / "history.jsonl").exists() for name in "ab"))
     server = server_of(study)
     assert len(children(server)) == 2
     shared = set().union(*map(shared_by, children(server)))
@@ -105,8 +111,9 @@ def test_a_run_that_is_killed_touches_no_other_and_leaves_nothing(study):
     first.kill()  # the supervisor itself: it can tell nobody
     first.wait()
     wait_for(lambda: len(children(server)) == 1, 5)
-    size = (study / "b/history.jsonl").stat().st_size
-    wait_for(lambda: (study / "b/history.jsonl").stat().st_size > size)
+    history = run(study, "b", "long") / "history.jsonl"
+    size = history.stat().st_size
+    wait_for(lambda: history.stat().st_size > size)
     (remaining,) = children(server)
     os.kill(remaining, signal.SIGKILL)  # as when memory runs out
     told = second.communicate(timeout=30)[1]
@@ -114,7 +121,7 @@ def test_a_run_that_is_killed_touches_no_other_and_leaves_nothing(study):
     wait_for(lambda: not children(server), 5)
     assert not any(path.exists() for path in shared)
     third = subprocess.Popen(command(study, "long", "c"))
-    wait_for(lambda: (study / "c/history.jsonl").exists())
+    wait_for(lambda: (run(study, "c", "long") / "history.jsonl").exists())
     third.terminate()
     assert third.wait(10) == 128 + signal.SIGTERM
     wait_for(lambda: not children(server), 5)
