@@ -846,6 +846,17 @@ def test_the_hunks_that_are_shown_are_those_of_the_patch(study, arm):
 # The patch's own form
 
 
+def test_an_included_file_is_found_from_the_root_of_its_repository(tmp_path):
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "study").mkdir()
+    included = tmp_path / "configs" / "ds.json"
+    included.write_text(DS)
+    found = rewrite(write(tmp_path / "study", HF), {"max_grad_norm": 0.5})
+    assert json.loads(found.after[included])["gradient_clipping"] == 0.5
+    assert included.read_text() == DS
+
+
 def test_the_patch_names_the_file_from_its_repository_else_from_the_study(tmp_path):
     path = tmp_path / "studies" / "one" / "training.yml"
     path.parent.mkdir(parents=True)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ablation.comparison.resolve import Configuration, resolve_file, resolve_pair
-from ablation.dialects import DIALECTS
+from ablation.dialects import DIALECTS, recognise
 from ablation.dialects.keys import ORDER
-from ablation.dialects.reader import Reader
 from ablation.dialects.writer import BESIDE, Change, Writer
 from ablation.documents.entries import load_entries
 from ablation.documents.files import Files
-from ablation.documents.source import read_text
+from ablation.documents.source import read_instead, read_text
 from ablation.errors import UserError, raise_all, shorten
 from ablation.settings.catalogue import OTHER
 
@@ -42,18 +39,13 @@ class Target:
     other: Path | None = None
     other_dialect: str | None = None
 
-    def resolve(self, texts: Mapping[Path, str] | None = None) -> Configuration:
-        """The settings of the file, or of texts in its and its included files' places."""
-        if texts is None:
-            return self._resolved(self.path)
-        with _laid_out(texts) as folder:
-            return self._resolved(folder / self.path.name)
-
-    def _resolved(self, path: Path) -> Configuration:
+    def resolve(self) -> Configuration:
+        """The settings of the file."""
         if self.other is None:
-            return resolve_file(path, self.architecture, self.dialect, self.world_size)
+            return resolve_file(self.path, self.architecture, self.dialect, self.world_size)
         dialects = (self.dialect, self.other_dialect)
-        return resolve_pair(path, self.other, self.architecture, dialects, self.world_size)[0]
+        pair = resolve_pair(self.path, self.other, self.architecture, dialects, self.world_size)
+        return pair[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,10 +98,9 @@ def rewrite(target: Target, wanted: Mapping[str, object]) -> Rewrite:
 
 def _opened(target: Target, texts: Mapping[Path, str], dialect: str) -> Files:
     """The files as one tree that knows which keys the dialect reads."""
-    with _laid_out(texts) as folder:
-        path = folder / target.path.name
-        reader = Reader(load_entries(path), str(path))
-        DIALECTS[dialect].read(reader)
+    with read_instead(texts):
+        root = load_entries(target.path)
+        reader = recognise(root, str(target.path), dialect).reader
     return Files(texts, reader.root, reader.read_keys, ORDER)
 
 
@@ -120,12 +111,12 @@ def _value(side: Configuration, name: str) -> object:
 
 def _resolve_changed(target: Target, texts: Mapping[Path, str], dialect: str) -> Configuration:
     try:
-        side = target.resolve(texts)
+        with read_instead(texts):
+            side = target.resolve()
     except UserError as error:
-        name = Path(error.file).name if error.file else target.path.name
         raise UserError(
             f"changed to the arm's values, the file would be refused: {error.problem}",
-            file=next((path for path in texts if path.name == name), target.path),
+            file=error.file or target.path,
             line=error.line,
             found=error.found,
             allowed=error.allowed,
@@ -139,15 +130,6 @@ def _resolve_changed(target: Target, texts: Mapping[Path, str], dialect: str) ->
             write=f"dialects: {{current: {dialect}}}",
         )
     return side
-
-
-@contextmanager
-def _laid_out(texts: Mapping[Path, str]) -> Iterator[Path]:
-    """A folder with these files side by side, for as long as they are looked at."""
-    with tempfile.TemporaryDirectory(prefix="patch-") as folder:
-        for path, text in texts.items():
-            (Path(folder) / path.name).write_bytes(text.encode())
-        yield Path(folder)
 
 
 def _check(

@@ -31,9 +31,9 @@ class Files:
     ) -> None:
         self.documents: dict[str, Document] = {}
         self.paths: dict[str, Path] = {}
-        mounts = {Path(file).name: mount for mount, file in _mounts(root, root.file).items()}
+        mounts = {Path(file): mount for mount, file in _mounts(root, root.file).items()}
         for path, text in texts.items():
-            mount = mounts.get(path.name, "")
+            mount = mounts.get(path, "")
             below = f"{mount}." if mount else ""
             own = [key.removeprefix(below) for key in read if key.startswith(below)]
             self.documents[mount] = Document(text, str(path), own, order)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from ablation.errors import UserError
 
 MAX_BYTES = 512 * 1024
+_INSTEAD: ContextVar[Mapping[Path, str] | None] = ContextVar("texts to read", default=None)
 
 
 def read_text(path: str | Path) -> str:
@@ -16,6 +20,9 @@ def read_text(path: str | Path) -> str:
         UserError: the file is missing, a folder, unreadable, too large, or not text.
     """
     path = Path(path)
+    changed = _INSTEAD.get()
+    if changed and (text := changed.get(path.resolve())) is not None:
+        return text
     data = _read(path)
     try:
         text = data.decode("utf-8")
@@ -28,6 +35,16 @@ def read_text(path: str | Path) -> str:
         line = text[: text.index("\0")].count("\n") + 1
         raise UserError("a binary file, not a configuration", file=path, line=line)
     return text
+
+
+@contextmanager
+def read_instead(texts: Mapping[Path, str]) -> Iterator[None]:
+    """Let these texts be read in the places of their files, which stay as they are."""
+    token = _INSTEAD.set({path.resolve(): text for path, text in texts.items()})
+    try:
+        yield
+    finally:
+        _INSTEAD.reset(token)
 
 
 def _read(path: Path) -> bytes:
