@@ -12,7 +12,7 @@ from ablation.cli import run
 from ablation.files import save_text
 from ablation.project import PROJECT, SCHEMAS
 from ablation.study.keys import key_table, put_table
-from ablation.study.study import study_schema
+from ablation.study.load import study_schema
 
 README = PROJECT / "config" / "README.md"
 

@@ -14,7 +14,7 @@ from ablation.cli import run
 from ablation.data.prepare import prepare
 from ablation.data.source import read_spec
 from ablation.results import Results
-from ablation.study.study import load_study
+from ablation.study.load import load_study
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from ablation.cli import run
 from ablation.data.model import prepare_model
 from ablation.results import Results
-from ablation.study.study import load_study
+from ablation.study.load import load_study
 from ablation.training.parameters import check_parameters
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ablation.cli import run
 from ablation.results import Results
+from ablation.study.load import load_study
 from ablation.study.resolved import save_resolved
-from ablation.study.study import load_study
 
 
 def parse_args() -> argparse.Namespace:

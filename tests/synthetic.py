@@ -30,8 +30,8 @@ from ablation.study.adaptive import (
     steps_of_path,
 )
 from ablation.study.grid import Grid, expand
+from ablation.study.load import load_study
 from ablation.study.resolved import save_resolved
-from ablation.study.study import load_study
 from ablation.training.summary import roughness_around_trend
 
 MEASURED = 1_760_000_000  # 2025-10-09 08:53:20 UTC

@@ -23,7 +23,7 @@ from ablation.report.report import render_report
 from ablation.report.sources import load_sources
 from ablation.study.adaptive import decided_grid, seeds_grid
 from ablation.study.grid import load_grid
-from ablation.study.study import load_study, read_options
+from ablation.study.load import load_study, read_options
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT = ROOT / "config/studies/debian_sections"

@@ -34,7 +34,7 @@ from ablation.errors import UserError
 from ablation.files import save_json
 from ablation.machine.launcher import LaunchError, launch
 from ablation.study.grid import expand, refuse_without_gpu
-from ablation.study.study import load_study
+from ablation.study.load import load_study
 from ablation.training.effective import planned_effective, same_value
 from ablation.training.intent import batch_of
 from ablation.training.request import make_request, save_request

@@ -15,7 +15,7 @@ from ablation.data.labels import alike, plain_form
 from ablation.data.source import read_spec
 from ablation.errors import UserError
 from ablation.files import save_json
-from ablation.study.study import load_study
+from ablation.study.load import load_study
 
 ROWS = "text,label\n" + "".join(f"some words {n},{'ab'[n % 2]}\n" for n in range(20))
 

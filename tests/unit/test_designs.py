@@ -23,7 +23,7 @@ from ablation.files import save_json
 from ablation.study import looks
 from ablation.study.adaptive import candidates, seeds_grid, step_arms, steps_of_path
 from ablation.study.grid import describe, expand, load_grid
-from ablation.study.study import load_study
+from ablation.study.load import load_study
 
 
 @pytest.fixture

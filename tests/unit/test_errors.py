@@ -13,7 +13,7 @@ import yaml
 from ablation.command.main import MISTAKE, main
 from ablation.command.words import load_words
 from ablation.errors import UserError, raise_all
-from ablation.study.study import load_study
+from ablation.study.load import load_study
 from ablation.words.catalogue import LANGUAGES
 from ablation.words.errors import tell, translate
 

@@ -18,7 +18,7 @@ from ablation.settings.quantities import STATED, Plan, compute
 from ablation.study import arithmetic
 from ablation.study.explain import explain_files, explain_study
 from ablation.study.explain_text import WIDTH, render, sparkline
-from ablation.study.study import load_study
+from ablation.study.load import load_study
 from ablation.words.catalogue import LANGUAGES
 from ablation.words.terminal import width_of, wrap
 

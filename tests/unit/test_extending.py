@@ -127,7 +127,7 @@ def test_a_design_is_two_files(root, copy):
     program = """
 from ablation.evidence.contrast import contrasts_of
 from ablation.study.grid import expand
-from ablation.study.study import load_study
+from ablation.study.load import load_study
 grid = expand(load_study("config/studies/account_tax/study.yaml"))
 print([c.id for c in contrasts_of(grid) if c.design == "leave_two_out"])
 """

@@ -11,7 +11,7 @@ import pytest
 
 from ablation.comparison.findings.texts import TOPICS, load_texts
 from ablation.study import explain
-from ablation.study.study import load_study
+from ablation.study.load import load_study
 from ablation.words.catalogue import LANGUAGES
 
 Explained = dict[str, dict]

@@ -11,7 +11,7 @@ from ablation.comparison.resolve import resolve_file
 from ablation.errors import UserError
 from ablation.files import save_json
 from ablation.study.grid import Arm, Grid, describe, expand, load_grid, save_grid_csv
-from ablation.study.study import load_study
+from ablation.study.load import load_study
 
 
 def grid_of(folder) -> Grid:

@@ -9,7 +9,7 @@ import pytest
 
 from ablation.command.main import DONE, MISTAKE, main
 from ablation.study.grid import expand
-from ablation.study.study import load_study
+from ablation.study.load import load_study
 from ablation.words.catalogue import LANGUAGES
 
 CURRENT = """\

@@ -8,6 +8,7 @@ from ablation.settings.architecture import read_architecture
 from ablation.study.forecast import pack
 from ablation.study.forecast_text import load_texts, packing_lines
 from ablation.study.grid import expand
+from ablation.study.load import load_study
 from ablation.study.packing import (
     CPU,
     EFFICIENCY,
@@ -19,7 +20,6 @@ from ablation.study.packing import (
     makespan,
     rows_of,
 )
-from ablation.study.study import load_study
 from ablation.training.intent import batch_of
 
 

@@ -33,8 +33,8 @@ from ablation.report.patch import (
 )
 from ablation.results import Results
 from ablation.study.grid import expand
+from ablation.study.load import load_study
 from ablation.study.resolved import save_resolved
-from ablation.study.study import load_study
 
 ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "config/studies/account_tax/study.yaml"

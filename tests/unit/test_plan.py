@@ -33,9 +33,9 @@ from ablation.study.forecast import (
 )
 from ablation.study.forecast_text import load_texts, render
 from ablation.study.grid import expand
+from ablation.study.load import load_study
 from ablation.study.packing import Machine
 from ablation.study.power import Error
-from ablation.study.study import load_study
 
 NOTHING = "no-such-folder"
 

@@ -23,8 +23,8 @@ from ablation.report.report import render_report
 from ablation.report.sources import GROUPS, load_sources
 from ablation.study.explain import explain_study
 from ablation.study.grid import load_grid
+from ablation.study.load import load_study, read_options
 from ablation.study.resolved import save_resolved
-from ablation.study.study import load_study, read_options
 from ablation.words.catalogue import LANGUAGES, Messages, load_catalogue, short_value
 
 ROOT = Path(__file__).resolve().parents[2]

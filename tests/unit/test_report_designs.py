@@ -15,8 +15,8 @@ from test_report import analyse, render, section
 from ablation.evidence.effects import load_effects, save_effects
 from ablation.files import load_json, save_json
 from ablation.report.incomplete import render_partial
+from ablation.study.load import load_study
 from ablation.study.resolved import save_resolved
-from ablation.study.study import load_study
 from ablation.words.catalogue import LANGUAGES
 
 SEEDS = (1, 2, 3, 4, 5)

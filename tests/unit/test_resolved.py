@@ -16,8 +16,8 @@ from ablation.project import SCHEMAS, STUDIES
 from ablation.records import from_plain, to_plain
 from ablation.results import Results
 from ablation.study.grid import expand
+from ablation.study.load import load_study
 from ablation.study.resolved import load_resolved, save_resolved
-from ablation.study.study import load_study
 
 
 @pytest.mark.parametrize("name", ["account_tax", "debian_sections"])

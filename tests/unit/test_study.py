@@ -7,8 +7,8 @@ import pytest
 from ablation.errors import UserError
 from ablation.evidence.outcomes import quantities
 from ablation.study.claim import SEED_SPREAD, measured_quantities
+from ablation.study.load import check_options, load_study, read_options
 from ablation.study.names import study_file
-from ablation.study.study import check_options, load_study, read_options
 
 
 def message(folder) -> str:

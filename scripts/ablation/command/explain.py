@@ -20,7 +20,7 @@ from ablation.errors import UserError
 from ablation.files import save_json, save_text
 from ablation.study.explain import explain_files, explain_study
 from ablation.study.explain_text import render
-from ablation.study.study import load_study
+from ablation.study.load import load_study
 from ablation.words.catalogue import Messages
 
 FOUND_A_PROBLEM = 3

@@ -19,9 +19,9 @@ from ablation.comparison.resolve import Configuration, resolve_pair
 from ablation.errors import UserError
 from ablation.files import save_text
 from ablation.study.grid import expand
+from ablation.study.load import load_study
 from ablation.study.names import NAME
 from ablation.study.proposal import propose_stages
-from ablation.study.study import load_study
 from ablation.words.catalogue import Messages
 
 _ID = re.compile(r"(^|_)(id|idx|index|uuid)$", re.IGNORECASE)

@@ -14,8 +14,8 @@ from ablation.study.budget import plan_budget
 from ablation.study.forecast import plan_study
 from ablation.study.forecast_text import load_texts, render
 from ablation.study.grid import expand, refuse_without_gpu
+from ablation.study.load import load_study
 from ablation.study.packing import CPU, GPU, Machine
-from ablation.study.study import load_study
 from ablation.words.catalogue import Messages
 
 

@@ -11,7 +11,7 @@ from ablation.command.studies import find_study
 from ablation.command.words import Parser
 from ablation.machine.progress import DIVERGED, DONE, read_progress
 from ablation.report.incomplete import render_partial
-from ablation.study.study import load_study
+from ablation.study.load import load_study
 from ablation.words.catalogue import LANGUAGES, Messages
 
 

@@ -11,7 +11,7 @@ from ablation.command.follow import follow
 from ablation.command.studies import default_study, find_study
 from ablation.command.words import Parser
 from ablation.command.workflow import environment, snakemake_command, unlock_stale
-from ablation.study.study import load_study
+from ablation.study.load import load_study
 from ablation.words.catalogue import Messages
 
 FAILED = 1

@@ -7,7 +7,6 @@ import difflib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ablation import designs
 from ablation.designs import greedy_path
@@ -24,9 +23,7 @@ from ablation.study.claim import (
     measured_quantities,
     read_claim,
 )
-
-if TYPE_CHECKING:
-    from ablation.study.study import Study
+from ablation.study.study import Study
 
 LOWER_IS_BETTER = ("eval_loss",)
 

@@ -30,9 +30,10 @@ from ablation.study import adaptive
 from ablation.study.forecast import pack
 from ablation.study.forecast_text import load_texts, packing_lines
 from ablation.study.grid import Arm, Grid, describe, expand, load_grid, refuse_without_gpu
+from ablation.study.load import check_options, load_study
 from ablation.study.names import study_file
 from ablation.study.packing import CPU, GPU, Machine
-from ablation.study.study import Study, check_options, load_study
+from ablation.study.study import Study
 
 MOST_TOKENS = 2**17  # of a text that nothing cuts, where the model does not say how many it takes
 Wait = Callable[..., str]  # the path of a checkpoint's output, once it is there

@@ -1,0 +1,339 @@
+"""study.yaml read and checked: its schema, its configurations, its stages."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from ablation.comparison.resolve import (
+    Difference,
+    find_differences,
+    find_silent,
+    require_runnable,
+    resolve_pair,
+)
+from ablation.designs import extend_schema
+from ablation.designs.design import REMAINDER
+from ablation.dialects import DIALECTS
+from ablation.documents.entries import Entry, load_entries
+from ablation.errors import UserError, raise_all
+from ablation.project import SCHEMAS
+from ablation.settings.catalogue import MOVES_TOGETHER, SETTINGS, in_arm
+from ablation.study.checks import LOWER_IS_BETTER, find_problems
+from ablation.study.claim import CONTRASTS
+
+# JSON Schema counts 1.0 as an integer, but a seed of 1.0 names another folder than one of 1.
+from ablation.study.study import Stage, Study
+
+_VALIDATOR = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+_RESERVED = ("current", "backup", *CONTRASTS)
+
+
+def load_study(path: str | Path, *, to_run: bool = True) -> Study:
+    """The study in a study.yaml, with both configurations resolved.
+
+    Args:
+        path: The file.
+        to_run: Whether runs are to be made of it: a configuration with which none can start is
+            then an error, and otherwise explained as far as it can be read.
+
+    Raises:
+        UserError: everything that is wrong with the file, its stages or its configurations.
+    """
+    path = Path(path)
+    root = load_entries(path)
+    options = _checked(root, path)
+    folder = path.parent
+    dialects = options.get("dialects", {})
+    _check_sides(root, path, options)
+    current, backup = resolve_pair(
+        folder / options["current"],
+        folder / options["backup"],
+        options["model"]["architecture"],
+        (dialects.get("current"), dialects.get("backup")),
+        options.get("world_size"),
+    )
+    if to_run:
+        require_runnable(current, backup)
+    differences = find_differences(current, backup)
+    stages = _stages(root, path, options, differences)
+    lines = {key: entry.key_line for key, entry in _walk(root)}
+    silent = find_silent(current, backup)
+    study = Study(folder.name, path, options, lines, current, backup, differences, silent, stages)
+    raise_all(find_problems(study))
+    return study
+
+
+def _check_sides(root: Entry, path: Path, options: Mapping[str, Any]) -> None:
+    """Refuse a dialect that there is not, and a configuration that is not there."""
+    for side, name in options.get("dialects", {}).items():
+        if name not in DIALECTS:
+            entry = root.at(f"dialects.{side}")
+            raise UserError(
+                "there is no such dialect",
+                file=path,
+                line=entry.line,
+                found=name,
+                allowed=list(DIALECTS),
+            )
+    for side in ("current", "backup"):
+        if not (path.parent / options[side]).is_file():
+            raise UserError(
+                f"the {side} configuration does not exist",
+                file=path,
+                line=root.at(side).line,
+                found=options[side],
+                allowed=_yaml_files(path.parent),
+            )
+
+
+def read_options(path: str | Path) -> dict[str, Any]:
+    """study.yaml as plain values with all defaults, its configurations left aside.
+
+    Raises:
+        UserError: everything in it that the schema refuses.
+    """
+    return _checked(load_entries(path), Path(path))
+
+
+def _walk(entry: Entry, prefix: str = "") -> list[tuple[str, Entry]]:
+    """Every dotted key of the file with its entry, blocks and items of lists included."""
+    found = []
+    children = entry.value.items() if isinstance(entry.value, dict) else ()
+    if isinstance(entry.value, list):
+        children = enumerate(entry.value)
+    for key, child in children:
+        path = f"{prefix}.{key}" if prefix else str(key)
+        found += [(path, child), *_walk(child, path)]
+    return found
+
+
+def _yaml_files(folder: Path) -> str:
+    names = sorted(p.name for p in folder.iterdir() if p.suffix in (".yml", ".yaml", ".json"))
+    return ", ".join(name for name in names if name != "study.yaml") or "a file of this folder"
+
+
+def check_options(config: dict[str, Any], file: str = "config/config.yaml") -> None:
+    """Check the workflow's own options and fill in their defaults, in place.
+
+    Raises:
+        UserError: a key is unknown or has a value it cannot have.
+    """
+    schema = json.loads((SCHEMAS / "config.schema.json").read_text())
+    for error in jsonschema.Draft202012Validator(schema).iter_errors(config):
+        key = ".".join(map(str, error.absolute_path))
+        raise UserError(
+            f"'{key}' cannot be so" if key else "unknown key",
+            file=file,
+            found=error.message,
+            allowed=list(schema["properties"]) if not key else error.schema.get("description"),
+        )
+    config.update(_filled(config, schema))
+
+
+def _checked(root: Entry, path: Path) -> dict[str, Any]:
+    """study.yaml as plain values with the schema's defaults, or all that is wrong with it."""
+    for key, first, last in root.repeated:
+        raise UserError(
+            f"the key '{key}' stands twice, first in line {first}",
+            file=path,
+            line=last,
+            allowed="each key once: only one of the two values would be used",
+        )
+    schema = study_schema()
+    options = root.plain()
+    errors = sorted(
+        _VALIDATOR(schema).iter_errors(options), key=lambda error: list(map(str, error.path))
+    )
+    # The schema complains once for each missing key, and each of our messages names them all.
+    found = {str(problem): problem for problem in (_explain(e, root, path) for e in errors)}
+    raise_all(found.values())
+    filled = _filled(options, schema)
+    metric = filled["metric"]
+    metric.setdefault("higher_is_better", metric["name"] not in LOWER_IS_BETTER)
+    return filled
+
+
+def study_schema() -> dict[str, Any]:
+    """The JSON Schema of study.yaml, with the designs that there are."""
+    schema = json.loads((SCHEMAS / "study.schema.json").read_text())
+    extend_schema(schema)
+    return schema
+
+
+def _filled(value: Any, schema: Mapping[str, Any]) -> Any:
+    """The value with the defaults of its schema where keys are absent."""
+    if isinstance(value, dict) and "properties" in schema:
+        value = dict(value)
+        for key, child in schema["properties"].items():
+            if key not in value and "default" in child:
+                value[key] = child["default"]
+            if key in value:
+                value[key] = _filled(value[key], child)
+    elif isinstance(value, list) and isinstance(schema.get("items"), Mapping):
+        value = [_filled(item, schema["items"]) for item in value]
+    return value
+
+
+def _explain(error: jsonschema.ValidationError, root: Entry, path: Path) -> UserError:
+    """The schema's complaint as a message with the line it is about."""
+    entry = root
+    for step in error.absolute_path:
+        entry = entry.value[step]
+    where = ".".join(str(step) for step in error.absolute_path) or "study.yaml"
+    if error.validator == "additionalProperties":
+        allowed = list(error.schema["properties"])
+        unknown = next(key for key in entry.value if key not in allowed)
+        line = entry.value[unknown].key_line
+        near = difflib.get_close_matches(unknown, allowed, n=1)
+        return UserError(
+            f"unknown key '{unknown}'" + (f" in {where}" if where != "study.yaml" else ""),
+            file=path,
+            line=line,
+            found=unknown,
+            allowed=allowed,
+            write=f"{near[0]}: …" if near else None,
+        )
+    if error.validator == "required":
+        missing = [key for key in error.validator_value if key not in entry.value]
+        return UserError(
+            f"{where} lacks a key",
+            file=path,
+            line=entry.key_line,
+            found=list(entry.value),
+            allowed=f"{', '.join(missing)} must be there",
+            write=f"{missing[0]}: …",
+        )
+    allowed = error.validator_value
+    if error.validator == "enum":
+        allowed = [str(item) for item in allowed]
+    description = error.schema.get("description", "")
+    return UserError(
+        f"'{where}' cannot be so: {error.message}",
+        file=path,
+        line=entry.line,
+        found=entry.plain(),
+        allowed=f"{error.validator}: {allowed}" + (f" ({description})" if description else ""),
+        write=_instead(error),
+    )
+
+
+def _instead(error: jsonschema.ValidationError) -> str | None:
+    """A line that could stand there: the nearest of the allowed words, else the default."""
+    key = error.absolute_path[-1] if error.absolute_path else ""
+    start = f"{key}: " if isinstance(key, str) else "- "
+    if error.validator == "enum":
+        words = [str(item) for item in error.validator_value]
+        near = difflib.get_close_matches(str(error.instance), words, n=1, cutoff=0.5)
+        return start + (near or words)[0]
+    if "default" in error.schema:
+        return start + json.dumps(error.schema["default"])
+    return None
+
+
+def _stages(
+    root: Entry, path: Path, options: Mapping[str, Any], differences: list[Difference]
+) -> list[Stage]:
+    """The stages to run; what is wrong with any of them is said at once."""
+    differing = {d.setting: d for d in differences}
+    if not any(d.trained for d in differences):
+        raise UserError(
+            "both configurations train alike: there is nothing to compare",
+            file=path,
+            line=root.at("backup").line,
+            found=f"{options['current']} and {options['backup']}",
+            allowed="two files that differ in a setting that reaches training",
+        )
+    entries = root.at("stages").value
+    problems: list[UserError] = []
+    stages: list[Stage] = []
+    taken: dict[str, str] = {}
+    for option, entry in zip(options["stages"], entries, strict=True):
+        names = list(option["settings"])
+        lines = [item.line for item in entry.at("settings").value]
+        for name, line in zip(names, lines, strict=True):
+            problem = _wrong_setting(name, line, path, differing, taken)
+            problems += [problem] if problem else []
+            taken.setdefault(name, option["name"])
+        moved = [m for name in names for m in MOVES_TOGETHER.get(name, ()) if m in differing]
+        names += [name for name in moved if name not in names]
+        problems += _wrong_name(option["name"], entry.at("name").line, path, stages)
+        changing = [name for name in names if name in differing and differing[name].trained]
+        if not changing and not problems:
+            problems.append(
+                UserError(
+                    f"stage '{option['name']}' changes nothing: both sides have the same values, "
+                    "or other settings leave them without effect",
+                    file=path,
+                    line=entry.at("name").line,
+                    found=names,
+                    allowed=[d.setting for d in differences if d.trained],
+                )
+            )
+        if option["optional"] and not options["include_optional"]:
+            continue
+        title = option.get("title") or {"en": option["name"].replace("_", " ")}
+        stages.append(Stage(option["name"], title, tuple(names)))
+    raise_all(problems)
+    return stages
+
+
+def _wrong_name(name: str, line: int, path: Path, stages: Sequence[Stage]) -> Iterator[UserError]:
+    """What is wrong with a stage's name, beside the names of the stages before it."""
+    if name in _RESERVED:
+        text, write = "claims and grids mean something else by it", f"name: {name}_settings"
+        if name == REMAINDER:
+            text, write = "it means what no stage names", "name: the_rest"
+        text = f"a stage cannot have this name: {text}"
+        yield UserError(text, file=path, line=line, found=name, write=write)
+    if any(stage.name == name for stage in stages):
+        yield UserError("two stages have the same name", file=path, line=line, found=name)
+
+
+def _wrong_setting(
+    name: str,
+    line: int,
+    path: Path,
+    differing: Mapping[str, Difference],
+    taken: Mapping[str, str],
+) -> UserError | None:
+    """What is wrong with a setting that a stage names, if anything."""
+    allowed = [d.setting for d in differing.values() if d.trained]
+    if name in taken:
+        return UserError(
+            "a setting stands in two stages",
+            file=path,
+            line=line,
+            found=f"{name}, already in stage '{taken[name]}'",
+            allowed="each setting in one stage: stages are cumulative",
+        )
+    known = name in SETTINGS or name in differing
+    held = name in SETTINGS and SETTINGS[name].held
+    if known and in_arm(name):
+        return None
+    near = difflib.get_close_matches(name, allowed, n=1)
+    problem = (
+        "a stage names a setting that is held equal in all arms"
+        if held
+        else "a stage names a setting that does not reach training"
+        if known
+        else "a stage names an unknown setting"
+    )
+    return UserError(
+        problem,
+        file=path,
+        line=line,
+        found=name,
+        allowed=allowed,
+        write=f"- {near[0]}" if near else None,
+    )
