@@ -292,7 +292,10 @@ def test_an_optimizer_that_would_be_another_run_is_refused(resolve, optimizer):
 
 def test_eight_bit_adamw_is_adamw_with_a_note(resolve):
     side = resolve(HF + "optim: paged_adamw_8bit\n")
-    assert values(side, "optim", "optim_state") == ("adamw", "8bit")
+    assert values(side, "optim", "optim_state") == (
+        "adamw",
+        "8bit, paged (bitsandbytes)",
+    )
 
 
 def test_a_token_is_hidden_wherever_it_stands(resolve):

@@ -35,7 +35,8 @@ def add_arguments(parser: Parser) -> None:
     parser.option("--check", action="store_true")
     parser.option("--output")
     parser.option("--all", action="store_true")
-    parser.option("--rows", type=parser.count)
+    parser.option("--rows", type=parser.counts)
+    parser.option("--dialect", type=parser.sides, default={})
     parser.option("--profile")
     parser.option("--without-data", action="store_true")
     parser.option("--model-config")
@@ -82,7 +83,8 @@ def _explain_study(args: argparse.Namespace) -> dict[str, Any]:
     profile = Path(args.profile or f"results/{study.name}/data/profile.json")
     if args.profile and not profile.is_file():
         raise UserError("the profile does not exist", file=profile)
-    return explain_study(study, None if args.without_data else profile, args.rows)
+    rows = args.rows[0] if isinstance(args.rows, tuple) else args.rows
+    return explain_study(study, None if args.without_data else profile, rows)
 
 
 def explain_bare(args: argparse.Namespace, files: list[str]) -> dict[str, Any]:
@@ -90,4 +92,5 @@ def explain_bare(args: argparse.Namespace, files: list[str]) -> dict[str, Any]:
     facts = load_entries(args.model_config).plain() if args.model_config else {}
     if args.layers:
         facts.setdefault("num_hidden_layers", args.layers)
-    return explain_files(files[0], files[1], facts, args.rows, args.world_size)
+    dialects = tuple(getattr(args, "dialect", {}).get(side) for side in ("current", "backup"))
+    return explain_files(files[0], files[1], facts, args.rows, args.world_size, dialects)

@@ -10,7 +10,7 @@ from ablation.comparison.findings.finding import INFO
 from ablation.documents.entries import Entry, load_entries
 from ablation.masking import hide
 from ablation.settings.catalogue import BOOKKEEPING, NO_OP
-from ablation.study.explain_text import places
+from ablation.study.explain_text import names_of, places
 from ablation.words.catalogue import Messages, cell, code, in_code, prose
 
 Said = Mapping[str, Any]
@@ -135,7 +135,7 @@ def _checks(said: Said, texts: Messages, t: Messages) -> list[str]:
     lines = [t("comment.checks"), ""]
     for finding in found:
         mark = texts(f"severity.{finding['severity']}")
-        where = places(finding["places"], texts)
+        where = places(finding["places"], texts, names_of(said))
         text = f"{finding['text'][language]} ({where})" if where else finding["text"][language]
         lines.append(f"- **{mark}: {finding['title'][language]}**  ")
         lines.append(f"  {' '.join(text.split())}")

@@ -64,6 +64,23 @@ class Parser(argparse.ArgumentParser):
             raise argparse.ArgumentTypeError(self.t("not_a_count", found=text))
         return int(text)
 
+    def counts(self, text: str) -> int | tuple[int, int]:
+        """A whole number for both sides, or `current=N,backup=N`, for `type`."""
+        if "=" not in text:
+            return self.count(text)
+        sides = self.sides(text)
+        if set(sides) != {"current", "backup"}:
+            raise argparse.ArgumentTypeError(self.t("not_sides", found=text))
+        return self.count(sides["current"]), self.count(sides["backup"])
+
+    def sides(self, text: str) -> dict[str, str]:
+        """What is said of one side or of both, as `current=…,backup=…`, for `type`."""
+        parts = [part.partition("=") for part in text.split(",")]
+        found = {side.strip(): value.strip() for side, _, value in parts}
+        if not set(found) <= {"current", "backup"} or not all(found.values()):
+            raise argparse.ArgumentTypeError(self.t("not_sides", found=text))
+        return found
+
     def time(self, text: str) -> float:
         """Hours out of 24h, 90m, 2d or a bare number, for `type`."""
         unit = {"m": 1 / 60, "h": 1.0, "d": 24.0}.get(text[-1:].lower())

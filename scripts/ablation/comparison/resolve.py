@@ -157,6 +157,9 @@ def resolve_file(
     if full is not None and full.value is False:
         settings = {n: v for n, v in settings.items() if not _of_adapter(n)}
     unread = {name: value for name, value in written.items() if value.unreadable}
+    dtype = written.get("model.dtype")
+    if dtype is not None and dtype.value == "auto" and not _has_dtype(architecture):
+        unread["model.dtype"] = replace(dtype, note="the model's own, which is not known here")
     assumed = {name: settings[name] for name in unread if name in settings}
     settings |= unread
     return Configuration(
@@ -173,6 +176,10 @@ def resolve_file(
         reader.counting,
         assumed,
     )
+
+
+def _has_dtype(architecture: Mapping[str, object]) -> bool:
+    return bool(architecture.get("dtype") or architecture.get("torch_dtype"))
 
 
 def require_runnable(*sides: Configuration) -> None:

@@ -74,6 +74,7 @@ class Recognised:
 
     def _strangers(self) -> Iterator[Stranger]:
         name = self.module.NAME
+        plugins = self.reader.root.at("plugins") is not None  # they bring keys of their own
         for found in self.reader.settings:
             if not found.startswith(OTHER):
                 continue
@@ -81,13 +82,14 @@ class Recognised:
             if key.split(".")[0] in self.vocabulary:
                 continue
             value = self.reader.settings[found][0]
+            others = any(key in vocabulary.keys_of(other) for other in DIALECTS if other != name)
             yield Stranger(
                 key=key,
                 file=value.file,
                 line=value.line,
                 value=value.value,
                 nearest=vocabulary.nearest(key, name),
-                trains=vocabulary.trains(key),
+                trains=vocabulary.trains(key) and (others or not plugins),
                 refused=getattr(self.module, "REFUSES_STRANGERS", False),
             )
 
@@ -111,7 +113,8 @@ def recognise(root: Entry, file: str, dialect: str | None = None) -> Recognised:
     best, *others = sorted(found, key=lambda one: (-len(one.accounted), -one.own))
     places = {(entry.line, entry.column) for _, entry in root.leaves()}
     read = {(entry.line, entry.column) for key, entry in root.leaves() if key in best.accounted}
-    if (foreign := name_of(root, best.module.NAME)) and 2 * len(read) < len(places):
+    few = 2 * len(read) < len(places) or 4 * best.own < len(root.value)
+    if few and (foreign := name_of(root, best.module.NAME)):
         raise UserError(
             f"{foreign}: it cannot be explained",
             file=file,

@@ -64,16 +64,16 @@ OPTIMIZERS = {
 }
 # AdamW whose state is kept in fewer bits or paged out: its arithmetic is AdamW's.
 COMPRESSED_OPTIMIZERS = {
-    "adamw_8bit": "8bit",
-    "adamw_bnb_8bit": "8bit",
-    "adamw_torch_8bit": "8bit",
-    "adamw_torch_4bit": "4bit",
-    "paged_adamw_8bit": "8bit",
-    "paged_adamw_32bit": "float32",
-    "paged_adamw": "float32",
-    "ao_adamw_8bit": "8bit",
-    "ao_adamw_4bit": "4bit",
-    "ao_adamw_fp8": "8bit",
+    "adamw_8bit": "8bit (bitsandbytes)",
+    "adamw_bnb_8bit": "8bit (bitsandbytes)",
+    "adamw_torch_8bit": "8bit (torchao)",
+    "adamw_torch_4bit": "4bit (torchao)",
+    "paged_adamw_8bit": "8bit, paged (bitsandbytes)",
+    "paged_adamw_32bit": "32bit, paged (bitsandbytes)",
+    "paged_adamw": "32bit, paged (bitsandbytes)",
+    "ao_adamw_8bit": "8bit (torchao)",
+    "ao_adamw_4bit": "4bit (torchao)",
+    "ao_adamw_fp8": "fp8 (torchao)",
 }
 
 # The flat settings that are TrainingArguments fields.

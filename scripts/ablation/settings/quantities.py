@@ -365,11 +365,13 @@ def _values(
     rows = plan.train_rows(settings)
     sequences = max(1, round(rows / packed))
     batch = schedules.effective_batch(settings)
+    limit, epochs = int(settings.get("max_steps", -1)), float(settings["num_train_epochs"])
     if settings.get("counting.by") == AXOLOTL:
         settings = _as_axolotl_counts(settings, sequences, sure=sure)
     steps = schedules.total_steps(settings, sequences)
     per_epoch = schedules.steps_per_epoch(settings, sequences)
-    passes = rows * steps / per_epoch
+    in_epochs = limit <= 0 and (settings.get("counting.by") or settings.get("packing"))
+    passes = rows * epochs if in_epochs else rows * steps / per_epoch
     tokens, _ = padded_tokens(settings, plan)
     tokens = float(settings["max_length"]) / packed if settings.get("packing") else tokens
     return {
@@ -399,6 +401,8 @@ def _as_axolotl_counts(settings: Settings, rows: int, *, sure: bool) -> Settings
     planned = max(1, math.ceil(rows * epochs / batch))
     limit = int(settings.get("max_steps", -1))
     counted = min(planned, limit) if limit > 0 else planned
+    if not sure:  # the epochs may have fewer steps than `max_steps`
+        counted = max(1, counted // 2)
     warmup = float(settings.get("warmup_steps", 0.0))
     if (share := settings.get("counting.warmup_share")) is not None:
         warmup = float(int(share * counted))

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,7 @@ def explain_study(
     facts = study.options["model"]["architecture"]
     stages = {name: stage.name for stage in study.stages for name in stage.settings}
     remote = bool(study.options["model"].get("allow_remote_code"))
-    pair = _pair(study.current, study.backup, facts, plan, stages, remote)
+    pair = _pair(study.current, study.backup, facts, (plan, plan), stages, remote)
     said = _explanation(pair, facts, stated, profile)
     said["study"] = study.name
     said["claims"] = _claims(study, plan, pair.architecture)
@@ -115,8 +115,9 @@ def explain_files(
     current: str | Path,
     backup: str | Path,
     facts: Mapping[str, Any],
-    rows: int | None = None,
+    rows: int | tuple[int, int] | None = None,
     world_size: int | None = None,
+    dialects: tuple[str | None, str | None] = (None, None),
 ) -> dict[str, Any]:
     """What two bare configuration files do.
 
@@ -124,22 +125,31 @@ def explain_files(
         current: The configuration in use.
         backup: The one to compare it with.
         facts: What is known of the model's config.json; may be empty.
-        rows: Rows of the whole data set, for planning.
+        rows: Rows of the whole data set, for planning; of each side's where they name two.
         world_size: Devices, where no file says how many.
+        dialects: The dialect of each, where it is not to be recognised.
 
     Raises:
         UserError: a file cannot be read.
     """
-    sides = resolve_pair(current, backup, facts, world_size=world_size)
-    held_out = _split_share(sides, "split.val_size"), _split_share(sides, "split.test_size")
-    plan = read_plan(None, rows, held_out, _class_limits(*sides))
-    pair = _pair(*sides, facts, plan, None, None)
-    return _explanation(pair, facts, rows, None)
+    sides = resolve_pair(current, backup, facts, dialects, world_size)
+    each = rows if isinstance(rows, tuple) else (rows, rows)
+    plans = tuple(
+        read_plan(None, count, _held_out(side), _class_limits(*sides))
+        for side, count in zip(sides, each, strict=True)
+    )
+    if not isinstance(rows, tuple) and other_data(*sides):
+        nothing = replace(plans[0], origin=NOMINAL, pool=NOMINAL_ROWS)
+        plans = (nothing, replace(nothing, spread=7.0))
+    pair = _pair(*sides, facts, plans, None, None)
+    return _explanation(pair, facts, each[0], None)
 
 
-def _split_share(sides: Sequence[Configuration], name: str) -> float:
-    said = [side.settings[name].value for side in sides if name in side.settings]
-    return float(said[0] or 0.0) if said else 0.0
+def _held_out(side: Configuration) -> tuple[float, float]:
+    """Shares of rows that a side's validation and test take."""
+    said = [side.readable.get(f"split.{name}") for name in ("val_size", "test_size")]
+    validation, test = (float(value.value or 0.0) if value else 0.0 for value in said)
+    return validation, test
 
 
 def _class_limits(*sides: Configuration) -> list[int]:
@@ -156,7 +166,13 @@ def _values(side: Configuration) -> dict[str, Any]:
 def other_data(current: Configuration, backup: Configuration) -> list[str]:
     """The differences for which the two sides may have other numbers of rows."""
     differing = [difference.setting for difference in find_differences(current, backup)]
-    return [name for name in differing if name in OF_ROWS or _looks_like_data(name)]
+    drops = any(
+        side.settings[name].value == "drop"
+        for side in (current, backup)
+        if (name := "excess_length_strategy") in side.settings
+    )
+    lengths = ["max_length"] if drops and "max_length" in differing else []
+    return [*lengths, *(name for name in differing if name in OF_ROWS or _looks_like_data(name))]
 
 
 def _looks_like_data(name: str) -> bool:
@@ -168,21 +184,17 @@ def _pair(
     current: Configuration,
     backup: Configuration,
     facts: Mapping[str, Any],
-    plan: Plan,
+    plans: tuple[Plan, ...],
     stages: Mapping[str, str] | None,
     allow_remote_code: bool | None,
 ) -> Pair:
     architecture = read_architecture(facts)
     sides = {CURRENT: current, BACKUP: backup}
-    plans = {CURRENT: plan, BACKUP: plan}
-    if stages is None and other_data(current, backup):
-        unknown = replace(plan, origin=NOMINAL, pool=NOMINAL_ROWS)
-        plans = {CURRENT: unknown, BACKUP: replace(unknown, spread=7.0)}
-        plan = unknown
     quantities = {
-        name: compute(_values(side), plans[name], architecture, side.assumed)
-        for name, side in sides.items()
+        name: compute(_values(side), plan, architecture, side.assumed)
+        for (name, side), plan in zip(sides.items(), plans, strict=True)
     }
+    plan = plans[0]
     texts = {name: _texts_of(name, side.file) for name, side in sides.items()}
     return Pair(sides, quantities, plan, architecture, stages, texts, allow_remote_code)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -19,6 +20,7 @@ LABEL, AMOUNT = 30, 20
 MOST_KEYS = 4
 BARS = " ▁▂▃▄▅▆▇█"
 Said = Mapping[str, Any]
+Names = Mapping[str, str]
 
 
 def render(said: Said, texts: Messages, every: bool = False) -> str:
@@ -126,6 +128,19 @@ def _model(facts: Said, texts: Messages) -> str:
     )
 
 
+def names_of(said: Said) -> dict[str, str]:
+    """What each file is called: its name, with its folder where two files have the same name."""
+    places = [d[side] for d in said["differences"] for side in SIDES]
+    places += [place for finding in said["findings"] for place in finding["places"]]
+    files = {*said["files"].values(), *(place["file"] for place in places if place["file"])}
+    paths = [PurePath(file) for file in sorted(files)]
+    common = Counter(path.name for path in paths)
+    return {
+        str(path): path.name if common[path.name] == 1 else "/".join(path.parts[-2:])
+        for path in paths
+    }
+
+
 # --- Differences -------------------------------------------------------------------------------
 
 
@@ -142,12 +157,13 @@ def _differences(said: Said, texts: Messages, every: bool) -> list[str]:
     heads = [(texts("explain.setting"), NAME), (texts("explain.current"), SIDE)]
     heads += [(texts("explain.backup"), SIDE), (texts("explain.acts_on"), CLASS)]
     lines += _row(heads)
+    names = names_of(said)
     for difference in shown:
-        lines += _difference(difference, texts)
+        lines += _difference(difference, texts, names)
     if folded and every:
         lines += ["", "  " + texts("explain.bookkeeping_all")]
         for difference in folded:
-            lines += _difference(difference, texts)
+            lines += _difference(difference, texts, names)
     elif folded:
         names = ", ".join(difference["setting"] for difference in folded)
         text = texts("explain.bookkeeping", count=len(folded), names=names)
@@ -155,21 +171,21 @@ def _differences(said: Said, texts: Messages, every: bool) -> list[str]:
     return lines
 
 
-def _difference(difference: Said, texts: Messages) -> list[str]:
+def _difference(difference: Said, texts: Messages, names: Names) -> list[str]:
     name, lines = difference["setting"].removeprefix(OTHER), []
     if width_of(name) >= NAME:
         lines, name = [f"  {name}"], ""
     cells = [(name, NAME)]
-    cells += [(_cell(difference[side], texts), SIDE) for side in SIDES]
+    cells += [(_cell(difference[side], texts, names), SIDE) for side in SIDES]
     return lines + _row([*cells, (texts(f"class.{difference['class']}"), CLASS)])
 
 
-def _cell(found: Said, texts: Messages) -> str:
+def _cell(found: Said, texts: Messages, names: Names) -> str:
     """A value and where it comes from."""
-    return f"{texts.as_value(found['value'])} ({_origin(found, texts)})"
+    return f"{texts.as_value(found['value'])} ({_origin(found, texts, names)})"
 
 
-def _origin(found: Said, texts: Messages) -> str:
+def _origin(found: Said, texts: Messages, names: Names) -> str:
     if found["line"] is not None:
         lines: dict[str, list[str]] = {}
         for place in (found, *(found.get("also") or ())):
@@ -190,27 +206,27 @@ def _findings(said: Said, texts: Messages) -> list[str]:
     counts = {f"{s}s": sum(f["severity"] == s for f in found) for s in SEVERITIES}
     lines = [texts("explain.findings", **counts)]
     for finding in found:
-        lines += ["", *_finding(finding, texts)]
+        lines += ["", *_finding(finding, texts, names_of(said))]
     return lines
 
 
-def _finding(finding: Said, texts: Messages) -> list[str]:
+def _finding(finding: Said, texts: Messages, names: Names) -> list[str]:
     language = texts.language
     mark = texts(f"severity.{finding['severity']}")
     first = f"  {mark}  "
     lines = _indented(finding["title"][language], first, " " * width_of(first))
     lines += _indented(finding["text"][language], "      ", "      ")
-    where = places(finding["places"], texts)
+    where = places(finding["places"], texts, names)
     tail = f"[{finding['id']}] {where}"
     return lines + _indented(tail, "      ", "      ")
 
 
-def places(found: Sequence[Said], texts: Messages) -> str:
+def places(found: Sequence[Said], texts: Messages, names: Names) -> str:
     """The lines of each file, and the libraries whose defaults count."""
     lines: dict[str, set[int]] = {}
     for place in found:
         if place["line"] is not None:
-            lines.setdefault(PurePath(place["file"]).name, set()).add(place["line"])
+            lines.setdefault(names.get(place["file"], place["file"]), set()).add(place["line"])
     parts = [f"{name}:{_ranges(sorted(numbers))}" for name, numbers in lines.items()]
     defaults = {_default(p["key"], texts): None for p in found if p["line"] is None and p["key"]}
     return "; ".join([*parts, *defaults])

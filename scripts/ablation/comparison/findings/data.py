@@ -70,9 +70,23 @@ def batch(pair: Pair) -> Iterator[Finding]:
         "factor": pair.factor("effective_batch"),
     }
     if evidence["factor"] == 1:
-        yield pair.find("effective_batch_equal", INFO, evidence, names)
+        of_tokens = any(pair.value(side, "training.objective") for side in SIDES)
+        kind = "effective_batch_of_tokens" if of_tokens else "effective_batch_equal"
+        yield pair.find(kind, INFO, evidence, names)
     else:
         yield pair.find("effective_batch_differs", WARNING, evidence, names)
+
+
+def packing(pair: Pair) -> Iterator[Finding]:
+    """Packs of rows in place of rows: a step takes in more of them, and there are fewer steps."""
+    sides = [side for side in SIDES if pair.value(side, "packing")]
+    if not sides:
+        return
+    places = [place for side in sides for place in pair.places("packing", side=side)]
+    names, evidence = ["packing", "max_length"], {"sides": sides}
+    kind = "packing_on_one_side" if len(sides) == 1 else "packing_on_both"
+    severity = WARNING if len(sides) == 1 else INFO
+    yield pair.find(kind, severity, evidence, names, places=places)
 
 
 def assumed_devices(pair: Pair) -> Iterator[Finding]:
@@ -214,6 +228,7 @@ CHECKS = (
     amount,
     passes,
     batch,
+    packing,
     assumed_devices,
     class_filter,
     split,
@@ -257,6 +272,48 @@ TEXTS: Texts = {
             "누적 샘플 수가 {passes_factor:times}이다",
             "같은 비율의 행을 {current_epochs:value} 에포크 대 {backup_epochs:value} 에포크 동안 "
             "본다. 누적 샘플 수는 {passes_factor:times}, 스텝 수는 {steps_factor:times}이다.",
+        ),
+    },
+    "effective_batch_of_tokens": {
+        "en": (
+            "The effective batch is the same in rows: {current_batch:number}",
+            "{current_micro} × {current_accumulation} × {current_devices} = {backup_micro} × "
+            "{backup_accumulation} × {backup_devices} = {current_batch:number} rows a step. The "
+            "loss of a language model is averaged over tokens: whether over those of a step or of "
+            "each micro-batch and device depends on the trainer and its release, so the two may "
+            "weigh rows otherwise.",
+        ),
+        "ko": (
+            "유효 배치의 행 수는 같다: {current_batch:number}",
+            "{current_micro} × {current_accumulation} × {current_devices} = {backup_micro} × "
+            "{backup_accumulation} × {backup_devices} = 스텝당 {current_batch:number}행. 언어 "
+            "모델의 손실은 토큰 평균인데, 스텝 전체의 평균인지 마이크로 배치와 장치마다의 평균인지 "
+            "여부는 학습 도구와 릴리스에 따라 다르므로 행의 비중이 다를 수 있다.",
+        ),
+    },
+    "packing_on_one_side": {
+        "en": (
+            "{sides:sides} packs rows: a step is packs, not rows",
+            "Several rows fill one sequence, so that there are far fewer steps, each with more "
+            "rows. How many is not known before the rows are tokenized: steps, warmup and sums of "
+            "that side are left open.",
+        ),
+        "ko": (
+            "{sides:sides} 설정은 행을 묶는다(packing). 한 스텝은 행이 아니라 묶음이다",
+            "여러 행이 한 시퀀스를 채우므로 스텝 수는 훨씬 적고 스텝마다 행이 더 많다. 몇 행이 "
+            "묶이는지는 토큰화 전에는 알 수 없어, 그쪽의 스텝 수와 warmup, 합계는 비워 둔다.",
+        ),
+    },
+    "packing_on_both": {
+        "en": (
+            "Both pack rows: a step is packs, not rows",
+            "Several rows fill one sequence of {sides:sides}; how many is not known before the "
+            "rows are tokenized, so steps, warmup and sums are left open.",
+        ),
+        "ko": (
+            "두 설정 모두 행을 묶는다(packing). 한 스텝은 행이 아니라 묶음이다",
+            "{sides:sides}의 한 시퀀스를 여러 행이 채운다. 몇 행이 묶이는지는 토큰화 전에는 알 수 "
+            "없어 스텝 수와 warmup, 합계는 비워 둔다.",
         ),
     },
     "effective_batch_equal": {

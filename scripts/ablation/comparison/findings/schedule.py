@@ -40,6 +40,8 @@ def absent_scheduler(pair: Pair) -> Iterator[Finding]:
         if found.value == "constant":
             yield pair.find("scheduler_absent_constant", INFO, evidence, names, side)
             continue
+        if rates["learning_rate.peak"] is None or rates["warmup"] > rates["steps"]:
+            continue
         evidence |= {
             "peak": rates["learning_rate.peak"],
             "end": rates["learning_rate.last_over_peak"],
@@ -50,7 +52,7 @@ def absent_scheduler(pair: Pair) -> Iterator[Finding]:
 
 def shapes(pair: Pair) -> Iterator[Finding]:
     """Start, peak and end of both curves."""
-    if not pair.differs(TYPE, KWARGS):
+    if not pair.differs(TYPE, KWARGS) or None in pair.amounts("learning_rate.peak"):
         return
     evidence: dict[str, Any] = pairwise_evidence("type", pair.both(TYPE))
     for side in SIDES:
@@ -73,6 +75,21 @@ def idle_first_step(pair: Pair) -> Iterator[Finding]:
         evidence = {"sides": idle, "last_side": idle[-1], "second": second}
         places = [p for side in idle for p in pair.places(TYPE, WARMUP, side=side)]
         yield pair.find("first_step_idle", INFO, evidence, [TYPE, WARMUP], places=places)
+
+
+def peak_out_of_reach(pair: Pair) -> Iterator[Finding]:
+    """A warmup that is longer than the run: the rate that is written is never reached."""
+    for side in SIDES:
+        warmup, steps = (pair.quantities[side].get(name) for name in ("warmup", "steps"))
+        if warmup is None or steps is None or warmup < steps or warmup == 0:
+            continue
+        evidence = {
+            "warmup": warmup,
+            "steps": steps,
+            "written": pair.value(side, "learning_rate"),
+            "reached": pair.quantities[side].get("learning_rate.peak"),
+        }
+        yield pair.find("warmup_longer_than_run", WARNING, evidence, [WARMUP, "max_steps"], side)
 
 
 def summed_rate(pair: Pair) -> Iterator[Finding]:
@@ -206,6 +223,7 @@ def twin_of(settings: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 CHECKS = (
+    peak_out_of_reach,
     summed_rate,
     absent_scheduler,
     shapes,
@@ -394,6 +412,18 @@ TEXTS: Texts = {
             "{side:side}: {type}의 길이는 스텝 수로 정해진다",
             "주기가 학습 길이에 맞춰 늘어나지 않는다. 에포크, 행 수, 배치를 바꾸면 끝나는 곳이 "
             "달라진다.",
+        ),
+    },
+    "warmup_longer_than_run": {
+        "en": (
+            "{side:side}: the run ends before its warmup does",
+            "{warmup:number} steps of warmup, {steps:number} steps in all: the rate rises to "
+            "{reached:number}, and the {written:number} that is written is never reached.",
+        ),
+        "ko": (
+            "{side:side}: warmup이 끝나기 전에 학습이 끝난다",
+            "warmup {warmup:number}스텝, 전체 {steps:number}스텝이다. 학습률은 {reached:number} "
+            "까지만 오르고, 적힌 {written:number}에는 이르지 못한다.",
         ),
     },
     "first_step_idle": {

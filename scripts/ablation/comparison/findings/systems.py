@@ -164,7 +164,8 @@ def idle_param_offload(pair: Pair) -> Iterator[Finding]:
 def optimizers(pair: Pair) -> Iterator[Finding]:
     """Two implementations of one algorithm."""
     name = "optim_implementation"
-    if pair.differs(name) and not pair.differs("optim", "adam_beta1", "adam_beta2", "adam_epsilon"):
+    others = ("optim", "optim_state", "adam_beta1", "adam_beta2", "adam_epsilon")
+    if pair.differs(name) and not pair.differs(*others):
         evidence = pairwise_evidence("implementation", pair.both(name))
         evidence["optim"] = pair.value(CURRENT, "optim")
         yield pair.find("optimizer_the_same", INFO, evidence, [name, "optim"])

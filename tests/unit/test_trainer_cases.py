@@ -1,0 +1,488 @@
+"""Pairs as people of axolotl, LLaMA-Factory and TRL write them, and what the trainers do with them.
+
+The right values are those of axolotl 0.19.0, llamafactory 0.9.5 and trl 1.16.0: their schemas and
+parsers were run (tests/reference).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ablation.comparison.findings.texts import load_texts
+from ablation.errors import UserError
+from ablation.study.explain import explain_files
+from ablation.study.explain_text import render
+
+AXOLOTL = """\
+base_model: org/some-8b
+datasets:
+  - path: my/rows.jsonl
+    type: alpaca
+adapter: lora
+lora_r: 16
+lora_alpha: 32
+lora_target_linear: true
+learning_rate: 0.0002
+micro_batch_size: 2
+gradient_accumulation_steps: 4
+num_epochs: 3
+sequence_len: 2048
+"""
+TRL = """\
+model_name_or_path: org/some-8b
+use_peft: true
+lora_target_modules: [q_proj, v_proj]
+dataset_name: my/rows
+per_device_train_batch_size: 2
+gradient_accumulation_steps: 4
+learning_rate: 0.0002
+num_train_epochs: 1
+max_length: 2048
+"""
+FACTORY = """\
+model_name_or_path: org/some-8b
+stage: sft
+finetuning_type: lora
+lora_target: all
+dataset: my_rows
+template: llama3
+cutoff_len: 2048
+per_device_train_batch_size: 2
+gradient_accumulation_steps: 4
+learning_rate: 0.0001
+num_train_epochs: 3.0
+lr_scheduler_type: cosine
+bf16: true
+"""
+NOTHING = "Nothing differs"
+
+
+@pytest.fixture
+def explain(tmp_path: Path):
+    def run(current: str, backup: str, suffix: str = "yml", **options) -> dict:
+        files = [tmp_path / f"{name}.{suffix}" for name in "ab"]
+        for file, text in zip(files, (current, backup), strict=True):
+            file.write_text(text)
+        return explain_files(*files, {}, **options)
+
+    return run
+
+
+def rows(said: dict) -> dict[str, tuple]:
+    """The differences: setting to both values, and what it acts on."""
+    return {
+        d["setting"]: (d["current"]["value"], d["backup"]["value"], d["class"])
+        for d in said["differences"]
+    }
+
+
+def found(said: dict, name: str) -> list[dict]:
+    """The findings of a kind."""
+    return [finding for finding in said["findings"] if finding["id"] == name]
+
+
+def quantity(said: dict, name: str) -> tuple:
+    (one,) = (q for q in said["quantities"] if q["name"] == name)
+    return one["current"], one["backup"]
+
+
+# What was passed over in silence
+
+
+@pytest.mark.parametrize(
+    ("base", "current", "backup", "expected"),
+    [
+        (AXOLOTL, "", "lora_model_dir: out/first-run", {"lora_model_dir": "learning"}),
+        (AXOLOTL, "", "test_datasets: [{path: held.jsonl}]", {"test_datasets": "data"}),
+        (AXOLOTL, "", 'eot_tokens: ["<|im_end|>"]', {"eot_tokens": "learning"}),
+        (
+            AXOLOTL,
+            "",
+            "unfrozen_parameters: [^lm_head.weight$]",
+            {"unfrozen_parameters": "learning"},
+        ),
+        (AXOLOTL, "", "peft: {loftq_config: {loftq_bits: 4}}", {"peft": "learning"}),
+        (AXOLOTL, "", "revision_of_model: step-1000", {"model_revision": "both"}),
+        (FACTORY, "dataset_dir: data_2024", "dataset_dir: data_2025", {"dataset_dir": "data"}),
+        (FACTORY, "eval_dataset: held_a", "eval_dataset: held_b", {"eval_dataset": "data"}),
+        (FACTORY, "", "tokenized_path: cache/old_tokens", {"tokenized_path": "data"}),
+        (
+            FACTORY,
+            "quantization_bit: 4\nquantization_method: bnb\nquantization_type: nf4",
+            "quantization_bit: 4\nquantization_method: hqq\nquantization_type: fp4",
+            {"quantization_method": "both", "quantization_type": "both"},
+        ),
+        (FACTORY, "", "double_quantization: false", {"double_quantization": "both"}),
+        (TRL, "dataset_text_field: text", "dataset_text_field: s", {"dataset_text_field": "data"}),
+        (TRL, "", "dataset_train_split: test", {"dataset_train_split": "data"}),
+        (TRL, "", "bnb_4bit_quant_type: fp4", {"bnb_4bit_quant_type": "both"}),
+        (TRL, "", "use_bnb_nested_quant: true", {"use_bnb_nested_quant": "both"}),
+        (TRL, "model_revision: main", "model_revision: step-1000", {"model_revision": "both"}),
+        (TRL, "", "router_aux_loss_coef: 0.01", {"router_aux_loss_coef": "both"}),
+        (TRL, "", "dataset_streaming: true", {"dataset_streaming": "data"}),
+        (TRL, "", "model_init_kwargs: {rope_theta: 1e6}", {"model_init_kwargs": "both"}),
+    ],
+)
+def test_what_differs_is_a_row(explain, base, current, backup, expected):
+    said = explain(f"{base}{current}\n", f"{base}{backup}\n")
+    assert {name: row[2] for name, row in rows(said).items()} == expected
+
+
+@pytest.mark.parametrize(
+    ("base", "line"),
+    [
+        (AXOLOTL, "wandb_project: mine"),
+        (AXOLOTL, "dataset_prepared_path: cache"),
+        (AXOLOTL, "sample_packing: false"),
+        (AXOLOTL, "lora_dropout: 0.0"),
+        (FACTORY, "overwrite_cache: true"),
+        (FACTORY, "plot_loss: true"),
+        (FACTORY, "max_length: 4096"),
+        (TRL, "dataset_train_split: train"),
+        (TRL, "bnb_4bit_quant_type: nf4"),
+        (TRL, "bf16: true"),
+        (TRL, "model_revision: main"),
+    ],
+)
+def test_what_is_written_as_it_would_be_and_what_trains_nothing_is_no_difference(
+    explain, base, line
+):
+    said = explain(base, f"{base}{line}\n")
+    assert rows(said) == {}
+    assert NOTHING in render(said, load_texts("en"))
+
+
+def test_a_fork_of_a_trainers_own_keys_is_a_problem_with_the_nearest_known_one(explain):
+    base = "model_name_or_path: org/small\nuse_peft: true\nlearning_rate: 0.0002\n"
+    said = explain(f"{base}peft_lora_r: 8\n", f"{base}peft_lora_r: 4\n")
+    assert rows(said) == {"other.peft_lora_r": (8, 4, "unknown")}
+    problems = [f for f in said["findings"] if f["severity"] == "problem"]
+    assert "lora_r" in {f["evidence"]["nearest"] for f in problems}
+
+
+@pytest.mark.parametrize("text", [AXOLOTL, TRL, FACTORY])
+def test_an_unknown_key_that_differs_is_never_nothing(explain, text):
+    said = explain(f"{text}zzz_of_mine: 1\n", f"{text}zzz_of_mine: 2\n")
+    assert rows(said) == {"other.zzz_of_mine": (1, 2, "unknown")}
+
+
+# Keys of another trainer
+
+
+@pytest.mark.parametrize(
+    ("line", "setting", "value"),
+    [
+        ("num_train_epochs: 7", "num_train_epochs", 3.0),
+        ("lr_scheduler_type: linear", "lr_scheduler_type", "cosine"),
+        ("per_device_train_batch_size: 9", "per_device_train_batch_size", 2),
+    ],
+)
+def test_axolotl_does_not_obey_names_that_it_does_not_have(explain, line, setting, value):
+    said = explain(f"{AXOLOTL}{line}\n", AXOLOTL)
+    assert setting not in rows(said)
+    (problem,) = found(said, "key_not_of_trainer")
+    assert problem["severity"] == "problem"
+    assert problem["evidence"]["key"] == line.split(":")[0]
+
+
+@pytest.mark.parametrize(
+    ("base", "line"),
+    [
+        (FACTORY + "val_size: 0.1\n", "evaluation_strategy: steps"),
+        (TRL, "max_seq_length: 2048"),
+        (TRL, "torch_dtype: bfloat16"),
+    ],
+)
+def test_names_of_older_releases_are_refused_by_this_one(explain, base, line):
+    text = base.replace("max_length: 2048\n", "") if "max_seq" in line else base
+    said = explain(f"{text}{line}\n", f"{text}{line}\n")
+    assert len(found(said, "refused_by_library")) == 2
+    assert NOTHING not in render(said, load_texts("en"))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "warmup_steps: 0.1",
+        "warmup_steps: 10\nwarmup_ratio: 0.5",
+        "val_set_size: 0\neval_steps: 10",
+        "val_set_size: 0.1\ntest_datasets: [{path: held.jsonl}]",
+        "batch_size: 8",
+        "evals_per_epoch: 2\neval_steps: 10",
+        "saves_per_epoch: 2\nsave_steps: 10",
+        "sample_packing: true\nrl: dpo",
+        "flash_attention: true\nattn_implementation: sdpa",
+    ],
+)
+def test_what_axolotls_schema_refuses_is_a_problem(explain, lines):
+    said = explain(f"{AXOLOTL}{lines}\n", AXOLOTL)
+    problems = found(said, "refused_by_library")
+    assert {problem["evidence"]["side"] for problem in problems} == {"current"}
+
+
+def test_axolotls_qlora_wants_four_bits(explain):
+    qlora = AXOLOTL.replace("adapter: lora", "adapter: qlora")
+    assert found(explain(qlora, AXOLOTL), "refused_by_library")
+    assert not found(explain(f"{qlora}load_in_4bit: true\n", AXOLOTL), "refused_by_library")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "use_galore: true",
+        "val_size: 0.1\neval_dataset: held",
+        "do_eval: true",
+        "mask_history: true\ntrain_on_prompt: true",
+        "streaming: true",
+        "streaming: true\nmax_steps: 10\nmax_samples: 5",
+    ],
+)
+def test_what_llama_factorys_parser_refuses_is_a_problem(explain, lines):
+    said = explain(f"{FACTORY}{lines}\n", FACTORY)
+    assert found(said, "refused_by_library")
+
+
+# Kinds of training
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (AXOLOTL.replace("adapter: lora\n", ""), ("full", "sft")),
+        (AXOLOTL + "rl: dpo\n", ("lora", "dpo")),
+        (AXOLOTL + "reward_model: true\n", ("lora", "reward")),
+        (AXOLOTL.replace("datasets:", "pretraining_dataset:"), ("lora", "pt")),
+        (
+            TRL.replace("use_peft: true\nlora_target_modules: [q_proj, v_proj]\n", ""),
+            ("full", "sft"),
+        ),
+        (TRL + "num_generations: 8\n", ("lora", "grpo")),
+        (TRL + "beta: 0.1\n", ("lora", "dpo")),
+        (FACTORY.replace("type: lora", "type: freeze"), ("freeze", "sft")),
+        (FACTORY.replace("stage: sft", "stage: rm"), ("lora", "rm")),
+    ],
+)
+def test_every_kind_of_training_is_explained_and_named(explain, text, kind):
+    said = explain(text, text)
+    assert (said["kinds"]["current"]["method"], said["kinds"]["current"]["objective"]) == kind
+    assert f"{load_texts('en')('explain.method.' + kind[0])}" in render(said, load_texts("en"))
+
+
+def test_a_recipe_of_trl_without_use_peft_is_full_fine_tuning_with_trls_defaults(explain):
+    recipe = "model_name_or_path: org/m\nmodel_revision: main\ndataset_name: d\nmax_length: 8192\n"
+    said = explain(f"{recipe}learning_rate: 0.0003\n", f"{recipe}learning_rate: 0.001\n")
+    assert said["dialects"]["current"] == "trl"
+    assert said["kinds"]["current"]["method"] == "full"
+    assert rows(said) == {"learning_rate": (0.0003, 0.001, "learning")}
+
+
+# What trainers do with what is written
+
+
+@pytest.mark.parametrize(
+    ("text", "setting", "value"),
+    [
+        (AXOLOTL + "sample_packing: true\n", "padding", "max_length"),
+        (AXOLOTL + "sample_packing: true\npad_to_sequence_len: false\n", "padding", "longest"),
+        (AXOLOTL + "load_in_8bit: true\nbf16: false\n", "model.dtype", "float16"),
+        (AXOLOTL + "bf16: false\nbfloat16: true\n", "bf16", True),
+        (AXOLOTL, "split.val_size", 0.0),
+        (AXOLOTL + "flash_attention: true\n", "attn_implementation", "flash_attention_2"),
+        (AXOLOTL + "sdp_attention: true\n", "attn_implementation", "sdpa"),
+        (FACTORY.replace("sft", "pt"), "packing", True),
+        (FACTORY + "neat_packing: true\n", "packing", True),
+        (FACTORY + "flash_attn: fa2\n", "attn_implementation", "flash_attention_2"),
+        (FACTORY + "max_length: 4096\n", "max_length", 2048),
+        (FACTORY + "gradient_checkpointing: false\n", "gradient_checkpointing", True),
+        (FACTORY + "lora_rank: 16\n", "lora.lora_alpha", 32.0),
+        (TRL + "dtype: auto\n", "model.dtype", "auto"),
+        (TRL, "bf16", True),
+        (TRL + "fp16: true\n", "bf16", False),
+    ],
+)
+def test_an_effective_value_is_the_trainers(tmp_path, text, setting, value):
+    from ablation.comparison.resolve import resolve_file
+
+    file = tmp_path / "file.yml"
+    file.write_text(text)
+    assert resolve_file(file, {}).settings[setting].value == value
+
+
+@pytest.mark.parametrize(
+    ("lines", "kept"),
+    [
+        ("val_set_size: 0.05\neval_steps: 10\nsave_steps: 50\nearly_stopping_patience: 5", True),
+        ("val_set_size: 0.05\neval_steps: 10\nsave_steps: 50", False),
+        ("val_set_size: 0.05\neval_steps: 15\nsave_steps: 50\nload_best_model_at_end: true", False),
+        ("eval_steps: 10\nsave_steps: 50\nearly_stopping_patience: 5", False),
+        (
+            "val_set_size: 0.1\nevals_per_epoch: 4\nsaves_per_epoch: 2\n"
+            "load_best_model_at_end: true",
+            True,
+        ),
+    ],
+)
+def test_axolotl_keeps_its_best_checkpoint_where_it_can(tmp_path, lines, kept):
+    from ablation.comparison.resolve import resolve_file
+
+    file = tmp_path / "file.yml"
+    file.write_text(f"{AXOLOTL}{lines}\n")
+    assert resolve_file(file, {}).settings["load_best_model_at_end"].value is kept
+
+
+def test_synonyms_of_attention_are_no_difference(explain):
+    said = explain(
+        f"{AXOLOTL}flash_attention: true\n", f"{AXOLOTL}attn_implementation: flash_attention_2\n"
+    )
+    assert rows(said) == {}
+
+
+def test_states_in_fewer_bits_and_paged_ones_are_said(explain):
+    said = explain(f"{AXOLOTL}optimizer: paged_adamw_32bit\n", f"{AXOLOTL}optimizer: adamw_torch\n")
+    assert rows(said)["optim_state"][0] == "32bit, paged (bitsandbytes)"
+    said = explain(f"{AXOLOTL}optimizer: adamw_bnb_8bit\n", AXOLOTL)
+    assert not found(said, "optimizer_the_same")
+
+
+def test_a_stage_that_is_written_keeps_its_place(explain):
+    said = explain(FACTORY, FACTORY.replace("stage: sft", "stage: pt"))
+    (row,) = (d for d in said["differences"] if d["setting"] == "training.objective")
+    assert (row["current"]["value"], row["current"]["line"]) == ("sft", 2)
+
+
+def test_tokens_of_a_language_model_are_weighed_by_version_and_device(explain):
+    other = TRL.replace("batch_size: 2", "batch_size: 8").replace("steps: 4", "steps: 1")
+    said = explain(TRL, other)
+    assert found(said, "effective_batch_of_tokens")
+    assert not found(said, "effective_batch_equal")
+
+
+def test_a_key_that_stands_twice_counts_as_its_last_with_a_warning(explain):
+    said = explain(
+        f"{AXOLOTL}weight_decay: 0.01\nweight_decay: 0.1\n", f"{AXOLOTL}weight_decay: 0.1\n"
+    )
+    assert rows(said) == {}
+    (twice,) = found(said, "key_twice")
+    assert (twice["evidence"]["first"], twice["evidence"]["last"]) == (14, 15)
+
+
+def test_a_template_is_shown_as_it_is_written_and_nothing_is_made_of_it(explain):
+    text = TRL.replace("learning_rate: 0.0002", "learning_rate: ${LR}")
+    said = explain(text, TRL)
+    assert rows(said)["learning_rate"][:2] == ("${LR}", 0.0002)
+    assert quantity(said, "learning_rate.peak")[0] is None
+    assert found(said, "value_filled_elsewhere")
+    assert not found(said, "learning_rate_sum")
+
+
+# Rows and steps
+
+
+def test_axolotls_steps_and_warmup_are_those_of_all_epochs_at_once(explain):
+    text = AXOLOTL.replace("num_epochs: 3", "num_epochs: 4")
+    for count, steps, warmup in ((1001, 501, 15), (12345, 6173, 100), (100_000, 50_000, 100)):
+        said = explain(text, text, rows=count)
+        assert quantity(said, "steps") == (steps, steps)
+        assert quantity(said, "warmup") == (warmup, warmup)
+
+
+def test_axolotls_share_of_warmup_is_one_of_the_steps_that_the_data_gives(explain):
+    text = f"{AXOLOTL}max_steps: 10800\nwarmup_ratio: 0.05\n"
+    assert quantity(explain(text, text, rows=80), "warmup") == (2, 2)  # int(0.05 x 30) = 1, so 2
+    assert quantity(explain(text, text), "warmup") == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("base", "line"),
+    [(AXOLOTL, "sample_packing: true"), (TRL, "packing: true"), (FACTORY, "packing: true")],
+)
+def test_packs_leave_the_number_of_steps_open(explain, base, line):
+    said = explain(base, f"{base}{line}\n", rows=300)
+    assert quantity(said, "steps")[1] is None
+    assert quantity(said, "effective_batch") == (8, 8)
+    assert found(said, "packing_on_one_side")
+
+
+def test_other_data_leaves_open_what_rests_on_rows_until_both_numbers_are_told(explain):
+    other = AXOLOTL.replace("my/rows", "other/ten_times")
+    said = explain(AXOLOTL, other, rows=300)
+    assert quantity(said, "steps") == (None, None)
+    assert not {"learning_rate_sum", "sample_passes"} & {f["id"] for f in said["findings"]}
+    said = explain(AXOLOTL, other, rows=(300, 3000))
+    assert quantity(said, "steps") == (113, 1125)
+
+
+def test_a_warmup_longer_than_the_run_never_reaches_its_peak(explain):
+    said = explain(f"{AXOLOTL}warmup_steps: 100\n", f"{AXOLOTL}warmup_steps: 5\n", rows=200)
+    (finding,) = found(said, "warmup_longer_than_run")
+    assert (finding["evidence"]["warmup"], finding["evidence"]["steps"]) == (100, 75)
+    assert {f["evidence"]["side"] for f in found(said, "scheduler_absent")} == {"backup"}
+
+
+# Files beside files, and files that are none
+
+
+@pytest.mark.parametrize("place", ["cwd", "repository", "beside"])
+def test_a_deepspeed_file_is_looked_for_as_trainers_find_it(tmp_path, monkeypatch, place):
+    from ablation.comparison.resolve import resolve_file
+
+    folder = tmp_path / "repo/configs"
+    folder.mkdir(parents=True)
+    (tmp_path / "repo/.git").mkdir()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    home = {"cwd": elsewhere, "repository": tmp_path / "repo", "beside": folder}[place]
+    (home / "ds").mkdir()
+    (home / "ds/zero2.json").write_text('{"zero_optimization": {"stage": 2}}')
+    (folder / "a.yml").write_text(f"{AXOLOTL}deepspeed: ds/zero2.json\n")
+    side = resolve_file(folder / "a.yml", {})
+    assert side.settings["deepspeed.zero_optimization.stage"].value == 2
+
+
+def test_a_deepspeed_file_that_is_not_there_is_a_warning_and_not_nothing(explain):
+    text = f"{AXOLOTL}deepspeed: away/zero2.json\n"
+    said = explain(text, text)
+    assert len(found(said, "file_missing")) == 2
+    assert NOTHING not in render(said, load_texts("en"))
+
+
+def test_two_files_of_one_name_keep_their_places_apart(tmp_path):
+    for name, rate in (("x", "0.0002"), ("y", "0.001")):
+        (tmp_path / name).mkdir()
+        text = TRL.replace("0.0002", rate)
+        (tmp_path / name / "config.yml").write_text(text if name == "x" else f"# y\n{text}")
+    said = explain_files(tmp_path / "x/config.yml", tmp_path / "y/config.yml", {})
+    text = render(said, load_texts("en"))
+    assert "x/config.yml:7" in text
+    assert "y/config.yml:8" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("model: m\nmodel_class: llm\ntrain_dataset: d\nglobal_batch_size: 4\n", "v1 format"),
+        ("compute_environment: LOCAL_MACHINE\ndistributed_type: FSDP\n", "accelerate"),
+        ("architecture: {backbone_dtype: int4}\ntokenizer: {}\nprediction: {}\n", "H2O LLM Studio"),
+        ('{"global_step": 5, "log_history": [], "epoch": 1.0}', "trainer_state.json"),
+        ("training:\n  batch: 4\n  lr: 0.1\nmodel_kind: bert\n", "below 'training:'"),
+    ],
+)
+def test_other_peoples_formats_are_named(tmp_path, text, name):
+    file = tmp_path / "file.yml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=name):
+        explain_files(file, file, {})
+
+
+def test_flat_trainer_arguments_beside_blocks_are_trainers(explain):
+    text = (
+        "learning_rate: 0.0003\nnum_train_epochs: 2\nper_device_train_batch_size: 4\n"
+        "lora: {r: 8, lora_alpha: 16}\n"
+        "deepspeed:\n  train_micro_batch_size_per_gpu: auto\n  zero_optimization: {stage: 2}\n"
+    )
+    said = explain(text, text.replace("0.0003", "0.001"))
+    assert said["dialects"]["current"] == "hf_trainer"
+    assert rows(said)["learning_rate"] == (0.0003, 0.001, "learning")
