@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from ablation.data import prepare as data_prepare
 from ablation.data.labels import alike, plain_form
+from ablation.data.prepared import require_whole
 from ablation.data.source import read_spec
 from ablation.errors import UserError
 from ablation.files import save_json
@@ -140,3 +141,18 @@ def test_a_hub_name_that_is_a_folder_is_told(account_tax, edit):
 def test_data_outside_is_read_where_the_study_says_so(account_tax, edit):
     edit("study.yaml", "  path: null", "  path: ../rows.csv\n  allow_outside: true")
     load_study(account_tax / "study.yaml")
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "remove"])
+def test_prepared_data_that_is_damaged_is_told(model, damage):
+    prepare(model, written(model, ROWS))
+    folder = model.parent / "data"
+    require_whole(folder)
+    table = next((folder / "train").glob("*.arrow"))
+    content = bytearray(table.read_bytes())
+    content[len(content) // 2] ^= 1
+    table.write_bytes(content[:100] if damage == "cut" else content)
+    if damage == "remove":
+        table.unlink()
+    with pytest.raises(UserError, match=rf"is damaged(.|\n)*{table.name}"):
+        require_whole(folder)

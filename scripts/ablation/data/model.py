@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ablation.data.weights import changed_files, check_files, read_json_file
+from ablation.data.weights import check_files, read_json_file
 from ablation.errors import UserError
+from ablation.sums import changed_files
 
 logger = logging.getLogger(__name__)
 # Names of facts in study.yaml that are spelled otherwise in some config.json.

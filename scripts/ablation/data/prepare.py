@@ -27,6 +27,7 @@ from ablation.data.labels import alike, describe_alike, plain_form
 from ablation.data.source import DataSpec, Source, class_names, open_source
 from ablation.errors import UserError
 from ablation.files import save_json
+from ablation.sums import files_below, sums_of
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +113,8 @@ def prepare(spec: DataSpec, model_json: Path, output: Path, max_lengths: Sequenc
         fingerprint = deal_out(work, output, rows.labels, split, ranks)
         profile = describe(spec, source, tokens, rows, split, max_lengths)
         profile["fingerprint"] = fingerprint
+        tables = [file for name in data.SPLITS for file in files_below(output / name)]
+        profile["sums"] = sums_of(output, tables)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     save_json(rows.names, output / "labels.json")

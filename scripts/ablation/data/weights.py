@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xxhash
 from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
 
 from ablation.errors import UserError
+from ablation.sums import CHUNK, stamps_of
 
 INDEX = "model.safetensors.index.json"
 WEIGHTS = "model.safetensors"
 PICKLE = "pytorch_model*.bin"
-CHUNK = 1 << 24  # bytes that are read at once
 # By type in a safetensors header: how a number is viewed, and the bits of its exponent; a number
 # whose exponent has all of them is infinite or none.
 _EXPONENTS = {
@@ -165,42 +164,6 @@ def _parts(size: int) -> Iterator[int]:
         size -= CHUNK
 
 
-def file_sum(path: Path) -> str:
-    """XXH3 of a file's bytes (hex): it tells damage and change, not malice."""
-    found = xxhash.xxh3_128()
-    with path.open("rb") as file:
-        while part := file.read(CHUNK):
-            found.update(part)
-    return found.hexdigest()
-
-
-def model_sums(folder: Path, weights: list[Path]) -> dict[str, dict[str, Any]]:
-    """Size, time and sum of each file that a run's numbers rest on, by name."""
-    files = [*(folder / name for name in _SUMMED if (folder / name).is_file()), *weights]
-    return {str(path.relative_to(folder)): _stamp(path, file_sum(path)) for path in files}
-
-
-def _stamp(path: Path, found: str) -> dict[str, Any]:
-    stat = path.stat()
-    return {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns, "xxh3": found}
-
-
-def changed_files(folder: Path, sums: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Files that are no longer those that were summed; only what looks touched is read again."""
-    changed = []
-    for name, before in sums.items():
-        path = folder / name
-        if not path.is_file():
-            changed.append(name)
-            continue
-        stat = path.stat()
-        if (stat.st_size, stat.st_mtime_ns) != (before["bytes"], before["mtime_ns"]) and (
-            stat.st_size != before["bytes"] or file_sum(path) != before["xxh3"]
-        ):
-            changed.append(name)
-    return changed
-
-
 def check_files(folder: Path, allow_pickle: bool = False) -> dict[str, dict[str, Any]]:
     """Sums of the model's files, once they are found whole and finite.
 
@@ -211,4 +174,5 @@ def check_files(folder: Path, allow_pickle: bool = False) -> dict[str, dict[str,
     weights = weight_files(folder, allow_pickle)
     for path in weights:
         check_finite(path)
-    return model_sums(folder, weights)
+    named = [folder / name for name in _SUMMED if (folder / name).is_file()]
+    return stamps_of(folder, [*named, *weights])

@@ -13,6 +13,7 @@ import pandas as pd
 from ablation.errors import UserError
 from ablation.files import load_json
 from ablation.study.grid import Grid
+from ablation.sums import damaged, seal_is_broken
 
 SCHEMA_VERSION = 1
 COMPLETED = "completed"
@@ -31,7 +32,8 @@ def load_run(path: str | Path) -> dict[str, Any]:
     """The metrics of one run, checked for the fields every reader relies on.
 
     Raises:
-        UserError: another schema version, an unknown status, or a section that is not there.
+        UserError: another schema version, an unknown status, a section that is not there, or
+            damage: values or files beside it that are not those that the run wrote.
     """
     metrics = load_json(path)
     if not isinstance(metrics, dict):
@@ -56,7 +58,24 @@ def load_run(path: str | Path) -> dict[str, Any]:
     absent = [name for name in SECTIONS if not isinstance(metrics.get(name), dict)]
     if absent:
         raise UserError("metrics.json lacks sections", file=path, found=absent, allowed=SECTIONS)
+    _check_whole(metrics, Path(path))
     return metrics
+
+
+def _check_whole(metrics: Mapping[str, Any], path: Path) -> None:
+    """Raise a `UserError` where the run's results are not what it wrote."""
+    sums = metrics.get("sums") or {}
+    # An adapter may be large, and no figure is made of it.
+    read = {name: found for name, found in sums.items() if not name.startswith("adapter/")}
+    wrong = ["metrics.json"] if seal_is_broken(metrics) else damaged(path.parent, read)
+    if wrong:
+        raise UserError(
+            "a run's results are damaged: they are not what it wrote",
+            file=path,
+            found=", ".join(wrong),
+            allowed="the files as they were written",
+            write=f"delete {path.parent} to run it again",
+        )
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -42,9 +42,11 @@ from ablation.frozen.which import (
     why_plain_model,
 )
 from ablation.settings.quantities import cut_of, engine_dtype
+from ablation.sums import changed_files, stamps_of
 
 RECORD = "prefix.json"
 PART, PROGRESS = ".part", "progress.json"  # a cache in the making, and how far it is
+STAMPS = "stamps.json"  # sum, size and time of each file of a cache
 NOTE_SECONDS = 30.0
 ROPE_TYPES = ("default", "linear", "llama3", "yarn")  # others depend on the text's length
 # By device. On the CPU 4096 take 1.6 times as long a token in short texts: its caches are small.
@@ -171,6 +173,9 @@ def write_caches(
     (output / RECORD).unlink(missing_ok=True)
     remove_others(output, builds)
     for name, build in builds.items():
+        if (output / name).exists() and damage_of(output / name):
+            log.warning("the cache %s is damaged: it is made again", name)
+            shutil.rmtree(output / name)
         if not (output / name).exists():
             try:
                 build_cache(output / name, path, model, data, *build)
@@ -275,7 +280,18 @@ def build_cache(
                 save_json(done, noted)
         log.info("%s: %d rows, %d tokens", split, len(ids), lengths.sum())
     noted.unlink(missing_ok=True)
+    save_json(stamps_of(part, part.glob("*.*")), part / STAMPS)
     part.rename(folder)
+
+
+def damage_of(folder: Path) -> list[str]:
+    """The files of a cache that are no longer what was written; earlier versions tell of none.
+
+    Raises:
+        OSError, ValueError: The stamps cannot be read.
+    """
+    path = folder / STAMPS
+    return changed_files(folder, json.loads(path.read_text())) if path.exists() else []
 
 
 def write_states(
@@ -465,6 +481,8 @@ def open_prefix(config: Mapping[str, Any]) -> Prefix | str:
         return reason
     folder = file.parent / cache["folder"]
     try:
+        if wrong := damage_of(folder):
+            raise ValueError(f"damaged: {', '.join(wrong)}")
         splits = {
             split: open_states(folder, split, fitting[-1], dtype, cache["hidden_size"])
             for split in SPLITS

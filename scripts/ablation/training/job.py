@@ -21,7 +21,7 @@ from transformers import TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging as hf_logging
 
-from ablation.data.outcomes import answers, save_outcomes
+from ablation.data.outcomes import OUTCOMES, answers, save_outcomes
 from ablation.frozen.cache import Prefix, load_bottom, open_prefix
 from ablation.frozen.top import (
     checkpointing_is_needed,
@@ -32,6 +32,7 @@ from ablation.frozen.top import (
 from ablation.project import SCHEMAS
 from ablation.settings.adapted import is_full
 from ablation.settings.quantities import engine_dtype
+from ablation.sums import files_below, sealed, sums_of
 from ablation.training import intent as plan
 from ablation.training.effective import compare, planned_effective, read_effective
 from ablation.training.network import (
@@ -265,12 +266,19 @@ def finish(
         "optimisation": summarise_history(history, settings["max_grad_norm"], num_labels),
         "cost": cost_block(trainer, recorder, keeper, batch, tables, memory, len(history)),
     }
-    validate_metrics(metrics)
     if outcomes is not None:
         save_outcomes(outcomes, run_dir)
+    metrics = sealed(metrics | {"sums": sums_of(run_dir, result_files(run_dir))})
+    validate_metrics(metrics)
     write_json(run_dir / "metrics.json", metrics)
     shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
     log.info("%s: %s", metrics["status"], run_dir / "metrics.json")
+
+
+def result_files(run_dir: Path) -> list[Path]:
+    """The files beside metrics.json that hold results."""
+    found = [path for path in (run_dir / HISTORY, run_dir / OUTCOMES) if path.is_file()]
+    return found + files_below(run_dir / "adapter")
 
 
 def test_scores(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 
 from ablation.data.model import model_folder, require_unchanged
 from ablation.data.outcomes import OUTCOMES
-from ablation.data.prepared import data_fingerprint, digest
+from ablation.data.prepared import data_fingerprint, digest, require_whole
 from ablation.errors import UserError
 from ablation.training.intent import batch_of, deepspeed_config
+from ablation.training.marks import checkpoints_in, remove_damaged
 
+log = logging.getLogger(__name__)
 IDENTITY = "identity.json"  # beside the checkpoints: what they were made for
-COMPLETE = "complete.json"  # written last: a checkpoint without it was interrupted
 
 
 def make_request(
@@ -37,6 +39,7 @@ def make_request(
     batch = batch_of(settings, world_size)
     model = json.loads(model_json.read_text())
     require_unchanged(model, model_folder(model, model_json))
+    require_whole(data)
     return {
         "study": grid["study"],
         "variant": variant,
@@ -98,13 +101,13 @@ def save_request(request: dict[str, Any], output: Path) -> None:
     identity = digest({name: request[name] for name in names})
     file = checkpoints / IDENTITY
     text = json.dumps(identity)
-    if not file.exists() or file.read_text() != text:  # empty where the disk was full
+    if not file.is_file() or file.read_bytes() != text.encode():  # empty where the disk was full
+        if checkpoints_in(checkpoints):
+            log.warning("the checkpoints are of another request or damaged: the run begins anew")
         shutil.rmtree(checkpoints, ignore_errors=True)
         checkpoints.mkdir()
         file.write_text(text)
-    for path in checkpoints.glob("checkpoint-*"):
-        if not (path / COMPLETE).exists():
-            shutil.rmtree(path)
+    remove_damaged(checkpoints)
     for name, value in (("config", request), ("ds_config", request["deepspeed"])):
         text = json.dumps(value, indent=2, ensure_ascii=False)
         (output / f"{name}.json").write_text(text + "\n")

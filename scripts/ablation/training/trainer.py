@@ -19,9 +19,9 @@ from safetensors.torch import load_file, save_file
 from transformers import PrinterCallback, Trainer, TrainerCallback
 
 from ablation.machine.progress import step_line
+from ablation.training.marks import read_mark, remove_older, write_mark
 from ablation.training.network import skip_frozen_layers, trainable_state
 from ablation.training.quality import quality_scores
-from ablation.training.request import COMPLETE
 from ablation.training.rows import EpochSampler
 
 BEST_WEIGHTS = "best.safetensors"
@@ -218,7 +218,7 @@ class Recorder(TrainerCallback):
 
 
 class Checkpoints(TrainerCallback):
-    """Checkpoints that can be trusted: marked when complete, older ones removed only then."""
+    """Checkpoints that can be trusted: marked when whole, with one before it to fall back on."""
 
     def __init__(self, folder: Path, recorder: Recorder, seconds_before: float) -> None:
         self.folder, self.recorder = folder, recorder
@@ -245,7 +245,7 @@ class Checkpoints(TrainerCallback):
             control.should_save = True
 
     def on_save(self, args, state, control, **kwargs):
-        """Add our own state and the mark, then remove older checkpoints."""
+        """Add our own state and the mark, then remove those before the last one."""
         if args.world_size > 1:
             torch.distributed.barrier()
         self.last_save = time.monotonic()
@@ -261,17 +261,13 @@ class Checkpoints(TrainerCallback):
             "train_runtime": self.recorder.train_runtime,
             "wall_seconds": self.wall_seconds,
         }
-        part = here / f"{COMPLETE}.part"
-        part.write_text(json.dumps(record))
-        part.rename(here / COMPLETE)
-        for other in self.folder.glob("checkpoint-*"):
-            if other != here:
-                shutil.rmtree(other)
+        write_mark(here, record)
+        remove_older(self.folder)
 
 
 def restore(recorder: Recorder, checkpoint: Path) -> float:
     """Seconds already spent; the recorder continues where the checkpoint was written."""
-    record = json.loads((checkpoint / COMPLETE).read_text())
+    record = read_mark(checkpoint)
     recorder.epochs, recorder.best = record["epochs"], record["best"]
     recorder.train_runtime = record["train_runtime"]
     if (checkpoint / BEST_WEIGHTS).exists():
