@@ -12,6 +12,8 @@ from ablation.documents.tree import (
     Node,
     Use,
     find,
+    keys,
+    member,
     merged,
     parse,
     plain,
@@ -117,7 +119,7 @@ class Document:
 
     def rename(self, path: str, key: str) -> None:
         """Give a key that stands in the text another name."""
-        node = self._hops(path)[-1][0].key
+        node = self._hops(path)[-1][0].name
         self._replace(node.start, node.end, write_key(key, self.style))
 
     def line(self, node: Node) -> int:
@@ -177,7 +179,7 @@ class Document:
         return UserError(
             f"'{path}' cannot be taken out: its block is repeated elsewhere",
             file=self.file,
-            line=self.line(use.key),
+            line=self.line(use.name),
             found=f"also used by {', '.join(others)}",
             allowed="an anchor that only this block uses",
         )
@@ -190,9 +192,9 @@ class Document:
         for other in kept:
             if id(other.node) in gone and not use.alias:
                 raise UserError(
-                    f"'{use.key.text}' cannot be taken out: its anchor is used elsewhere",
+                    f"'{use.name.text}' cannot be taken out: its anchor is used elsewhere",
                     file=self.file,
-                    line=self.line(use.key),
+                    line=self.line(use.name),
                     found=f"*{other.node.anchor} in line {self.line_at(other.start)}",
                 )
 
@@ -203,8 +205,7 @@ class Document:
     def _copy(self, node: Node) -> object:
         """A value with its scalars as they are spelled, to be written elsewhere."""
         if node.kind == "mapping":
-            uses = {key: find(node, key)[0] for key in plain(node)}
-            return {key: self._copy(use.node) for key, use in uses.items()}
+            return {key: self._copy(member(node, key)) for key in keys(node)}
         if node.kind == "list":
             return [self._copy(use.node) for use in node.children]
         if node.quote in ("|", ">"):
@@ -233,7 +234,7 @@ class Document:
             column = self._indent(node.start) if self.style.json else None
             self._replace(node.start, node.end, write_flow(value, self.style, column))
         else:
-            colon = self.body.index(":", node.home.key.end) + 1
+            colon = self.body.index(":", node.place.name.end) + 1
             head = self.body[colon : node.start].split("\n")[0].rstrip("\r")
             new = f" {write_flow(value, self.style)}"
             comment = not head or "#" in head
@@ -245,17 +246,17 @@ class Document:
         around += [self.root] if self.root.flow else []
         return any(n.start < node.start < n.end for n in around)
 
-    def _replace_by_block(self, node: Node, value: dict) -> None:
+    def _replace_by_block(self, node: Node, value: dict[str, object]) -> None:
         """A block below a key that has nothing, or a scalar."""
-        use = node.home
-        indent = self._indent(use.key.start)
-        lines = write_block(use.key.text, value, indent, self.style)[1:]
+        use = node.place
+        indent = self._indent(use.name.start)
+        lines = write_block(use.name.text, value, indent, self.style)[1:]
         stop = self._line_end(use.end)
         start = len(self.body[: use.start].rstrip()) if node.end > node.start else use.start
         rest = self.body[use.end : stop]
         self._replace(start, stop, rest.rstrip() + "".join(self.newline + li for li in lines))
 
-    def _replace_list(self, node: Node, value: list) -> None:
+    def _replace_list(self, node: Node, value: list[object]) -> None:
         """A list over a list: on one line anew, else item by item."""
         old = self.body[node.start : node.end]
         value = _in_old_order([plain(use.node) for use in node.children], value)
@@ -264,7 +265,7 @@ class Document:
             first = self._written(node.children[0]) if node.children else ""
             items = [write_scalar(item, self.style, first) for item in value]
             inner = (comma.group() if comma else ", ").join(items)
-            pad = re.match(r"\[(\s*)", old).group(1) if node.children else ""
+            pad = old[1 : len(old) - len(old[1:].lstrip())] if node.children else ""
             self._replace(node.start, node.end, f"[{pad}{inner}{pad}]")
         else:
             self._replace_items(node, value)
@@ -272,7 +273,7 @@ class Document:
     def _written(self, use: Use) -> str:
         return self.body[use.start : use.end]
 
-    def _replace_items(self, node: Node, value: list) -> None:
+    def _replace_items(self, node: Node, value: list[object]) -> None:
         uses = {id(use): plain(use.node) for use in node.children}
         gone = [use for use in node.children if uses[id(use)] not in value]
         new = [item for item in value if item not in uses.values()]
@@ -338,7 +339,7 @@ class Document:
             return
         start = len(self.body[: use.start].rstrip())
         stop = self._line_end(use.end)
-        indent = " " * (self._indent(use.key.start) + self.style.step)
+        indent = " " * (self._indent(use.name.start) + self.style.step)
         line = f"{self.newline}{indent}<<: *{use.node.anchor}"
         self._replace(start, stop, self.body[use.end : stop].rstrip() + line)
 
@@ -394,11 +395,11 @@ class Document:
         if mapping.flow:
             self._insert_in_flow(mapping, key, value, before)
             return
-        indent = self._column(mapping.children[0].key.start)
+        indent = self._column(mapping.children[0].name.start)
         lines = write_block(key, value, indent, self.style)
         if isinstance(value, dict) and self._spaced(mapping):
             lines.insert(0, "")
-        at = self._line_end(before.end)
+        at = self._line_end(before.end if before else mapping.end)
         self._replace(at, at, "".join(self.newline + line for line in lines))
 
     def _insert_in_flow(self, mapping: Node, key: str, value: object, before: Use | None) -> None:
@@ -409,7 +410,7 @@ class Document:
             self._replace(mapping.start, mapping.end, block)
             return
         gap = self._flow_gap(mapping)
-        column = self._indent(before.key.start) if many else None
+        column = self._indent(before.name.start) if many else None
         pair = f"{write_key(key, self.style)}: {write_flow(value, self.style, column)}"
         self._replace(before.end, before.end, gap + pair)
 
@@ -425,7 +426,7 @@ class Document:
             return None
         place = self.order.get(key)
         if place is not None:
-            placed = [(self.order.get(u.key.text, len(self.order)), u) for u in mapping.children]
+            placed = [(self.order.get(u.name.text, len(self.order)), u) for u in mapping.children]
             earlier = [(number, use) for number, use in placed if number < place]
             if earlier:
                 return max(earlier, key=lambda pair: pair[0])[1]
@@ -434,7 +435,7 @@ class Document:
     def _spaced(self, mapping: Node) -> bool:
         """Whether blank lines stand between the members of a block."""
         pairs = list(zip(mapping.children, mapping.children[1:], strict=False))
-        gaps = [self.body[a.end : b.key.start] for a, b in pairs]
+        gaps = [self.body[a.end : b.name.start] for a, b in pairs]
         blank = [gap for gap in gaps if re.search(r"\n[ \t]*\r?\n", gap)]
         return 2 * len(blank) > len(gaps)
 
@@ -457,11 +458,11 @@ class Document:
     def _cut(self, mapping: Node, use: Use) -> None:
         """Take one of several members out of a mapping."""
         if not mapping.flow:
-            self._replace(*self._lines(use.key.start, use.end), "")
+            self._replace(*self._lines(use.name.start, use.end), "")
             return
         at = mapping.children.index(use)
         if at + 1 < len(mapping.children):
-            self._replace(use.key.start, mapping.children[at + 1].key.start, "")
+            self._replace(use.name.start, mapping.children[at + 1].name.start, "")
         else:
             self._replace(mapping.children[at - 1].end, use.end, "")
 
@@ -517,7 +518,7 @@ def _changed(block: object, names: Sequence[str], value: object) -> object:
     return {**base, names[0]: _changed(inner, names[1:], value)}
 
 
-def _in_old_order(old: list, new: list) -> list:
+def _in_old_order(old: list[object], new: list[object]) -> list[object]:
     """The new items; those of text in the order in which the old list has them."""
     if not all(isinstance(item, str) for item in new):
         return new
@@ -539,8 +540,8 @@ def _style_of(root: Node, text: str, json_only: bool) -> Style:
         if node.kind == "scalar" and isinstance(plain(node), str):
             quotes[node.quote if node.quote in ('"', "'") else ""] += 1
         if node.kind == "mapping" and use.key and node.children:
-            step = column(node.children[0].key.start) - column(use.key.start)
-            steps[step] += "\n" in text[use.key.end : node.children[0].key.start]
+            step = column(node.children[0].name.start) - column(use.name.start)
+            steps[step] += "\n" in text[use.name.end : node.children[0].name.start]
     quote = quotes.most_common(1)[0][0] if quotes else '"'
     step = steps.most_common(1)[0][0] if steps else 2
     return Style(quote, step if step > 0 else 2, json_only)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -117,7 +117,9 @@ class _Expansion:
             for source in merged(merge)[::-1]:
                 found.update(self._mapping_of(source))
         own = [use for use in node.children if not use.merge]
-        return {**found, **{use.key.text: self.entry(use.node, use.key.line) for use in own}}
+        return {**found, **{use.name.text: self.entry(use.node, use.name.line) for use in own}}
 
-    def _mapping_of(self, source: Node) -> dict[str, Entry]:
-        return self.entry(source).value
+    def _mapping_of(self, source: Node) -> Mapping[str, Entry]:
+        value = self.entry(source).value
+        assert isinstance(value, dict), "only mappings are merged"
+        return value

@@ -106,7 +106,7 @@ def _cut(lines: list[str], shown: list[int]) -> Iterator[str]:
     """The named lines without the blanks that all begin with, and marks for what is left out."""
     kept = [lines[number - 1] for number in shown if _is_content(lines[number - 1])]
     cut = min(_indent(line) for line in kept)
-    before = None
+    before: int | None = None
     for number in shown:
         line = lines[number - 1]
         skipped = lines[before : number - 1] if before else []

@@ -77,7 +77,7 @@ class Files:
 def _mounts(root: Entry, file: str, prefix: str = "") -> dict[str, str]:
     """The dotted keys at which other files are included, and those files."""
     found: dict[str, str] = {}
-    for name, entry in root.value.items():
+    for name, entry in root.value.items() if isinstance(root.value, dict) else ():
         key = f"{prefix}{name}"
         if entry.file != file:
             found[key] = entry.file

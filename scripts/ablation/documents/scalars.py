@@ -23,7 +23,10 @@ class NotAScalar(ValueError):
 
 def resolve_tag(text: str, tag: str | None, implicit: tuple[bool, bool]) -> str:
     """The tag of a scalar: its own, else the one that YAML 1.1 finds in its spelling."""
-    return _YAML.resolve(yaml.ScalarNode, text, implicit) if tag in (None, "!") else tag
+    if tag is not None and tag != "!":
+        return tag
+    found: str = _YAML.resolve(yaml.ScalarNode, text, implicit)  # type: ignore[no-untyped-call]
+    return found
 
 
 def is_text(plain: str) -> bool:

@@ -101,9 +101,9 @@ def write_flow(value: object, style: Style, indent: int | None = None) -> str:
         return "[" + ", ".join(write_flow(item, style) for item in value) + "]"
     if not isinstance(value, dict):
         return write_scalar(value, style)
-    below = indent + style.step if indent is not None else None
+    below = None if indent is None else indent + style.step
     pairs = [f"{write_key(k, style)}: {write_flow(v, style, below)}" for k, v in value.items()]
-    if indent is None or not pairs:
+    if indent is None or below is None or not pairs:
         return "{" + ", ".join(pairs) + "}"
     lines = ",\n".join(" " * below + pair for pair in pairs)
     return "{\n" + lines + "\n" + " " * indent + "}"

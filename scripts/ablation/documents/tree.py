@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import yaml
 
@@ -26,6 +27,7 @@ MAX_VALUES = 50_000
 MAX_DEPTH = 64
 _COLLECTION_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("map", "seq")}
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Event = Any  # a parser's events have marks; the type of PyYAML's says that they may lack them
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s*)*")
 
 
@@ -68,6 +70,12 @@ class Node:
     home: Use | None = None
     repeated: tuple[tuple[str, int, int], ...] = ()
 
+    @property
+    def place(self) -> Use:
+        """Where a value below the root is written."""
+        assert self.home is not None, "the root has no place"
+        return self.home
+
 
 @dataclass(eq=False, slots=True)
 class Use:
@@ -88,6 +96,12 @@ class Use:
     alias: bool
 
     @property
+    def name(self) -> Node:
+        """The key of a member of a mapping."""
+        assert self.key is not None, "an item of a list has no key"
+        return self.key
+
+    @property
     def merge(self) -> bool:
         """Whether it merges its value into the mapping it stands in."""
         return self.key is not None and self.key.merge
@@ -104,7 +118,7 @@ class _Parser:
         self.open: set[int] = set()
         self.repeated: list[tuple[str, int, int]] = []
 
-    def _limited(self, events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
+    def _limited(self, events: Iterator[_Event]) -> Iterator[_Event]:
         depth = 0
         for count, event in enumerate(events):
             if isinstance(event, yaml.CollectionStartEvent):
@@ -123,7 +137,7 @@ class _Parser:
                 )
             yield event
 
-    def fail(self, problem: str, line: int, **facts: object) -> UserError:
+    def fail(self, problem: str, line: int, **facts: Any) -> UserError:
         return UserError(problem, file=self.file, line=line, **facts)
 
     def root(self) -> Node | None:
@@ -132,23 +146,27 @@ class _Parser:
         for event in self.events:
             if isinstance(event, yaml.DocumentStartEvent):
                 if found is not None:
-                    line = event.start_mark.line + 1
-                    problem = "not YAML: but found another document"
-                    raise self.fail(problem, line, found=self.text.split("\n")[line - 1])
+                    raise self._second_document(event)
             elif isinstance(event, yaml.NodeEvent):
                 found = self.use(None, event).node
         return found
 
-    def use(self, key: Node | None, event: yaml.Event) -> Use:
+    def _second_document(self, event: _Event) -> UserError:
+        line = event.start_mark.line + 1
+        found = self.text.split("\n")[line - 1]
+        return self.fail("not YAML: but found another document", line, found=found)
+
+    def use(self, key: Node | None, event: _Event) -> Use:
         start = event.start_mark.index
+        end = event.end_mark.index
         if isinstance(event, yaml.AliasEvent):
-            return Use(key, self._anchored(event), start, event.end_mark.index, True)
+            return Use(key, self._anchored(event), start, end, True)
         node = self.node(event)
         use = Use(key, node, start, node.end, False)
         node.home = use
         return use
 
-    def _anchored(self, event: yaml.AliasEvent) -> Node:
+    def _anchored(self, event: _Event) -> Node:
         node = self.anchors.get(event.anchor)
         if node is None:
             line = event.start_mark.line + 1
@@ -161,11 +179,12 @@ class _Parser:
             raise self.fail("an alias stands inside the value that it repeats", node.line)
         return node
 
-    def node(self, event: yaml.Event) -> Node:
+    def node(self, event: _Event) -> Node:
         mark = event.start_mark
         start = mark.index
         if event.anchor or event.tag:
-            start = _PROPERTIES.match(self.text, start, event.end_mark.index + 1).end()
+            found = _PROPERTIES.match(self.text, start, event.end_mark.index + 1)
+            start = found.end() if found else start
         if isinstance(event, yaml.ScalarEvent):
             node = self._scalar(event, start)
         else:
@@ -192,7 +211,7 @@ class _Parser:
             self.anchors[anchor] = node
 
     def _check_tag(self, tag: str | None, line: int) -> None:
-        if tag not in (None, "!", *_COLLECTION_TAGS):
+        if tag is not None and tag not in ("!", *_COLLECTION_TAGS):
             raise self._unsafe(tag, line)
 
     def _unsafe(self, tag: str, line: int) -> UserError:
@@ -203,7 +222,7 @@ class _Parser:
             allowed="plain YAML: text, numbers, lists and mappings",
         )
 
-    def _scalar(self, event: yaml.ScalarEvent, start: int) -> Node:
+    def _scalar(self, event: _Event, start: int) -> Node:
         mark, written = event.start_mark, self.text[event.start_mark.index : event.end_mark.index]
         end = max(start, mark.index + len(written.rstrip()))
         node = Node("scalar", start, end, mark.line + 1, mark.column)
@@ -233,14 +252,14 @@ class _Parser:
                 raise self.fail("'<<' merges something that is not a mapping", use.node.line)
         self._close(node, event)
         if node.children and not node.flow:
-            node.start = node.children[0].key.start
+            node.start = node.children[0].name.start
 
     def _fill_list(self, node: Node) -> None:
         while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
             node.children.append(self.use(None, event))
         self._close(node, event)
 
-    def _close(self, node: Node, event: yaml.Event) -> None:
+    def _close(self, node: Node, event: _Event) -> None:
         if node.flow:
             node.end = event.end_mark.index
         elif node.children:
@@ -327,13 +346,20 @@ def find(mapping: Node, key: str) -> tuple[Use, Node, Use | None] | None:
     The merge is the `<<` of `mapping` that brings it; None where `mapping` itself has the key.
     """
     for use in reversed(mapping.children):  # of a key that stands twice the last one counts
-        if not use.merge and use.key.text == key:
+        if not use.merge and use.name.text == key:
             return use, mapping, None
     for merge in (use for use in reversed(mapping.children) if use.merge):
         for source in merged(merge):
             if found := find(source, key):
                 return found[0], found[1], merge
     return None
+
+
+def member(mapping: Node, key: str) -> Node:
+    """The value of a key that a mapping has, merges followed."""
+    found = find(mapping, key)
+    assert found is not None, key
+    return found[0].node
 
 
 def merged(merge: Use) -> list[Node]:
@@ -349,7 +375,7 @@ def keys(mapping: Node) -> list[str]:
     for merge in (use for use in mapping.children if use.merge):
         for source in merged(merge):
             found.update(dict.fromkeys(keys(source)))
-    found.update(dict.fromkeys(use.key.text for use in mapping.children if not use.merge))
+    found.update(dict.fromkeys(use.name.text for use in mapping.children if not use.merge))
     return list(found)
 
 
@@ -372,7 +398,7 @@ def walk(root: Node) -> Iterator[tuple[str, Node]]:
             if left[0] < 0:
                 return
             path = f"{prefix}.{key}" if prefix else key
-            node = find(mapping, key)[0].node
+            node = member(mapping, key)
             yield path, node
             if node.kind == "mapping":
                 yield from below(node, path)
@@ -385,7 +411,7 @@ def written(root: Node) -> Iterator[tuple[str, Use]]:
 
     def below(mapping: Node, prefix: str) -> Iterator[tuple[str, Use]]:
         for use in mapping.children:
-            path = f"{prefix}.{use.key.text}" if prefix else use.key.text
+            path = f"{prefix}.{use.name.text}" if prefix else use.name.text
             yield path, use
             if use.alias:
                 continue
@@ -400,7 +426,7 @@ def written(root: Node) -> Iterator[tuple[str, Use]]:
 def plain(node: Node) -> object:
     """The value of a node: scalars, lists and dicts."""
     if node.kind == "mapping":
-        return {key: plain(find(node, key)[0].node) for key in keys(node)}
+        return {key: plain(member(node, key)) for key in keys(node)}
     if node.kind == "list":
         return [plain(use.node) for use in node.children]
     return node.value
