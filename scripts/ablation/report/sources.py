@@ -46,7 +46,7 @@ GROUPS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sources:
     """The inputs of one report, in one language.
 
@@ -239,17 +239,17 @@ def load_sources(results: Results, language: str) -> Sources:
     study = load_resolved(results)
     confirmed = study.options["confirm"] and results.verdict.is_file()
     return Sources(
-        study,
-        {side: load_json(results.side(side)) for side in SIDES},
-        load_json(results.differences)["differences"],
-        load_json(results.grid(study.adaptive)),
-        load_table(results.metrics),
-        load_effects(results.effects),
-        load_json(results.profile) if results.profile.is_file() else None,
-        _load_if_there(results.findings),
-        _load_if_there(results.health),
-        Messages(language, load_catalogue("report", language)),
-        load_confirmation(results.verdict) if confirmed else None,
+        whole=study,
+        resolved={side: load_json(results.side(side)) for side in SIDES},
+        differences=load_json(results.differences)["differences"],
+        grid=load_json(results.grid(study.adaptive)),
+        runs=load_table(results.metrics),
+        effects=load_effects(results.effects),
+        profile=load_json(results.profile) if results.profile.is_file() else None,
+        findings=_load_if_there(results.findings),
+        health=_load_if_there(results.health),
+        messages=Messages(language, load_catalogue("report", language)),
+        confirmation=load_confirmation(results.verdict) if confirmed else None,
     )
 
 
