@@ -71,8 +71,10 @@ def test_a_study_without_rows_is_refused_before_anything_runs(at_desk, faked, ca
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(at_desk, faked, capfd):
     faked.write(seeds="[1]")
-    assert at_desk("run", "account_tax", "--dry-run") == DONE
-    assert "train_run" in capfd.readouterr().out
+    assert at_desk("run", "account_tax", "--dry-run", "--lang", "ko") == DONE
+    told = capfd.readouterr()
+    assert "train_run" in told.out
+    assert "실행 5개, 실행마다" in told.err and "모든 조합에서 같게 둔다" in told.err
     assert not faked.results.exists()
 
 

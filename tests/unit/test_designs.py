@@ -22,8 +22,10 @@ from ablation.evidence.spread import spread_of
 from ablation.files import save_json
 from ablation.study import looks
 from ablation.study.adaptive import candidates, seeds_grid, step_arms, steps_of_path
-from ablation.study.grid import describe, expand, load_grid
+from ablation.study.forecast_text import load_texts
+from ablation.study.grid import expand, load_grid
 from ablation.study.load import load_study
+from ablation.study.outline import outline
 
 
 @pytest.fixture
@@ -169,7 +171,7 @@ def test_a_grid_has_every_combination_on_top_of_its_base(study):
 
 def test_the_plan_tells_an_arm_of_a_grid_by_what_it_changes_in_its_base(study):
     loaded = study("designs: [grid: {base: epochs, values: {learning_rate: [1e-4], lora.r: [8]}}]")
-    told = describe(loaded, expand(loaded), 1, "CPU process")
+    told = outline(loaded, expand(loaded), 1, False, load_texts("en"))
     line = "  grid-learning_rate=0.0001,lora.r=8: stage2-epochs with learning_rate 0.0001, lora.r 8"
     assert line in told.splitlines()
 
@@ -204,7 +206,7 @@ def test_a_grid_of_all_designs_survives_its_file(study, tmp_path):
 
 def test_the_plan_tells_what_other_designs_add(study):
     loaded = study("designs: [leave_one_out, a_a, compute_matched]\nsequential: {looks: [3, 5, 8]}")
-    told = describe(loaded, expand(loaded), 1, "CPU process")
+    told = outline(loaded, expand(loaded), 1, False, load_texts("en"))
     assert "without-epochs: lora_learning_rate + decay_length_scheduler + remainder" in told
     assert "a_a: current with seeds 1001, 1002, 1003" in told
     assert "left out: matched-decay_length_scheduler: rows are padded to the longest" in told

@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from ablation.command.main import MISTAKE, main
-from ablation.command.words import load_words
 from ablation.errors import UserError, raise_all
 from ablation.study.load import load_study
 from ablation.words.catalogue import LANGUAGES
@@ -97,7 +96,7 @@ def test_several_mistakes_are_all_told():
         "a.yml:1: the file is empty",
         "not a file",
     ]
-    told = tell(raised.value, load_words("ko"))
+    told = tell(raised.value, "ko")
     assert told.splitlines() == ["문제 2개:", "a.yml:1: 파일이 비어 있다", "파일이 아니다"]
 
 

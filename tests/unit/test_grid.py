@@ -10,8 +10,10 @@ import pytest
 from ablation.comparison.resolve import resolve_file
 from ablation.errors import UserError
 from ablation.files import save_json
-from ablation.study.grid import Arm, Grid, describe, expand, load_grid, save_grid_csv
+from ablation.study.forecast_text import load_texts
+from ablation.study.grid import Arm, Grid, expand, load_grid, save_grid_csv
 from ablation.study.load import load_study
+from ablation.study.outline import outline
 
 
 def grid_of(folder) -> Grid:
@@ -112,7 +114,7 @@ def test_the_table_has_a_row_for_each_arm(account_tax, tmp_path):
 
 def test_the_plan_says_what_no_stage_explains_and_what_is_held(account_tax):
     study = load_study(account_tax / "study.yaml")
-    plan = describe(study, expand(study), 1, "CPU process")
+    plan = outline(study, expand(study), 1, False, load_texts("en"))
     assert "the remainder" in plan
     assert "data.extract_ratio 0.1 -> 1" in plan
     assert "held equal in all arms: data.label_column" in plan
@@ -126,7 +128,7 @@ def test_the_plan_says_in_which_file_a_key_is_not_read_and_why(account_tax):
     (account_tax / "hf.yml").write_text(text)
     study = load_study(account_tax / "study.yaml")
     side = resolve_file(account_tax / "hf.yml", study.options["model"]["architecture"])
-    plan = describe(replace(study, current=side), expand(study), 1, "CPU process")
+    plan = outline(replace(study, current=side), expand(study), 1, False, load_texts("en"))
     assert "hf.yml:2: nothing reads 'odd'" in plan
     assert "ds.json:2: nothing reads 'deepspeed.zero_optimization.odd'" in plan
     assert "hf.yml:3: 'load_in_4bit': not run here: the base weights" in plan
@@ -151,7 +153,7 @@ def test_settings_are_plain_json(account_tax):
 def test_the_plan_says_where_a_side_names_another_model_than_the_study(account_tax, edit):
     def plan() -> str:
         study = load_study(account_tax / "study.yaml")
-        return describe(study, expand(study), 1, "GPU")
+        return outline(study, expand(study), 1, True, load_texts("en"))
 
     edit("study.yaml", '"Qwen/Qwen3-4B"', '"/models/qwen3-4b"')
     assert "all arms train" not in plan()

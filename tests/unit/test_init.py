@@ -174,3 +174,11 @@ def test_rows_from_korean_windows_and_json_lines_are_read():
     Path("news.csv").unlink()
     assert init("--label", "topic", "--model", "models/tiny", "--force") == DONE
     assert load_study(STUDY).options["data"]["rows"] == 3
+
+
+def test_a_dialect_that_has_to_be_named_is_named_in_the_study(capsys):
+    assert init(*ALL, "--dialect", "current=hf_trainer") == DONE
+    assert load_study(STUDY).options["dialects"] == {"current": "hf_trainer"}
+    with pytest.raises(SystemExit):
+        init(*ALL, "--dialect", "hf_trainer")
+    assert "current=" in capsys.readouterr().err

@@ -15,6 +15,7 @@ sys.path.insert(0, str(SCRIPTS.resolve()))
 from ablation.errors import UserError
 from ablation.results import report_name
 from ablation.words import catalogue as words
+from ablation.words.errors import tell
 from ablation.workflow.library import code_hashes
 from ablation.workflow.plan import Caller, make_plan
 
@@ -29,7 +30,7 @@ try:
         ),
     )
 except UserError as error:
-    sys.exit(f"error: {error}")
+    sys.exit(f"error: {tell(error, words.asked_language())}")
 
 STUDY = PLAN.study
 LIBRARY = code_hashes()
@@ -54,7 +55,7 @@ wildcard_constraints:
 def show_plan():
     """Say what will be run, once for all processes of a call."""
     if workflow.is_main_process:
-        print(PLAN.describe(), file=sys.stderr)
+        print(PLAN.describe(words.asked_language()), file=sys.stderr)
 
 
 def get_final_output():
@@ -117,7 +118,7 @@ def require_data():
     try:
         STUDY.require_data()
     except UserError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {tell(error, words.asked_language())}")
 
 
 def render_partial():

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from ablation.command.found import Rows
@@ -26,6 +27,7 @@ class Draft:
         current: The current configuration, relative to the study's folder.
         backup: The backup, likewise.
         dialects: The dialects they were read as: current, backup.
+        named: Dialects that had to be named, by side.
         devices: Devices that the source trains on, where neither file says; else None.
         model: A folder relative to the study's, or a hub name; None where nobody says.
         facts: Of the model's config.json; empty where it is not here.
@@ -40,6 +42,7 @@ class Draft:
     current: str
     backup: str
     dialects: tuple[str, str]
+    named: Mapping[str, str]
     devices: int | None
     model: str | None
     facts: Mapping[str, Any]
@@ -95,13 +98,19 @@ def _both(key: str, indent: str, **facts: str) -> list[str]:
 
 
 def _head(draft: Draft, t: Messages) -> list[str]:
-    lines = _comment(t("init.yaml.head", name=draft.name))
-    return [*lines, "", "title:", *_both("init.yaml.title", "  ", name=draft.name)]
+    lines = [*_comment(t("init.yaml.head", name=draft.name)), ""]
+    lines += ["title:", *_both("init.yaml.title", "  ", name=draft.name)]
+    sides = {"current": draft.current, "backup": draft.backup}
+    names = {side: PurePath(file).name for side, file in sides.items()}
+    return [*lines, "purpose:", *_both("init.yaml.purpose", "  ", **names)]
 
 
 def _sides(draft: Draft, t: Messages) -> list[str]:
     lines = _comment(t("init.yaml.sides", current=draft.dialects[0], backup=draft.dialects[1]))
     lines += [f"current: {scalar(draft.current)}", f"backup: {scalar(draft.backup)}"]
+    if draft.named:
+        pairs = ", ".join(f"{side}: {scalar(name)}" for side, name in draft.named.items())
+        lines += [f"dialects: {{{pairs}}}"]
     if draft.devices is not None:
         lines += ["", *_comment(t("init.yaml.devices")), f"world_size: {draft.devices}"]
     return lines
@@ -129,6 +138,8 @@ def _data(draft: Draft, t: Messages) -> list[str]:
     if draft.data is None:
         lines += _comment(t("init.yaml.no_data"), "  ")
     lines += [f"  path: {scalar(draft.data)}"]
+    if draft.data and draft.data.startswith(".."):
+        lines += [f"  allow_outside: true  # {t('init.yaml.outside')}"]
     if draft.rows and draft.rows.encoding != "utf-8":
         lines += [f"  encoding: {draft.rows.encoding}"]
     if draft.label is None:

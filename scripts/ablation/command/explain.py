@@ -92,5 +92,5 @@ def explain_bare(args: argparse.Namespace, files: list[str]) -> dict[str, Any]:
     facts = load_entries(args.model_config).plain() if args.model_config else {}
     if args.layers:
         facts.setdefault("num_hidden_layers", args.layers)
-    dialects = tuple(getattr(args, "dialect", {}).get(side) for side in ("current", "backup"))
+    dialects = args.dialect.get("current"), args.dialect.get("backup")
     return explain_files(files[0], files[1], facts, args.rows, args.world_size, dialects)

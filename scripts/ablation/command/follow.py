@@ -63,7 +63,7 @@ def follow(command: Sequence[str], study: Path, t: Messages, output: TextIO) -> 
     teller = Teller(results, study, t, Console(file=output, highlight=False))
     with log.open("w", encoding="utf-8") as stream:
         process = subprocess.Popen(
-            command, env=environment(), stdout=stream, stderr=subprocess.STDOUT
+            command, env=environment(t.language), stdout=stream, stderr=subprocess.STDOUT
         )
     with passed_on(process), teller.telling():
         code = _wait(process, log, teller)

@@ -35,6 +35,7 @@ def add_arguments(parser: Parser) -> None:
     parser.option("--label", metavar="COLUMN")
     parser.option("--model", metavar="PATH")
     parser.option("--name")
+    parser.option("--dialect", type=parser.sides, default={})
     parser.option("--force", action="store_true")
     parser.option("--json", action="store_true")
 
@@ -77,9 +78,12 @@ def make_draft(args: argparse.Namespace, folder: Path, t: Messages) -> Draft:
     for side in (args.current, args.backup):
         if not Path(side).is_file():
             raise UserError(t("init.no_file"), found=side)
-    model = args.model or _value(resolve_pair(args.current, args.backup, {}), "model.name_or_path")
+    named: dict[str, str] = args.dialect
+    dialects = named.get("current"), named.get("backup")
+    bare = resolve_pair(args.current, args.backup, {}, dialects)
+    model = args.model or _value(bare, "model.name_or_path")
     facts = model_facts(model)
-    sides = resolve_pair(args.current, args.backup, facts)
+    sides = resolve_pair(args.current, args.backup, facts, dialects)
     stages = propose_stages(*sides)
     if not stages:
         raise UserError(t("init.no_differences"), found=f"{args.current}, {args.backup}")
@@ -91,6 +95,7 @@ def make_draft(args: argparse.Namespace, folder: Path, t: Messages) -> Draft:
         current=_from(folder, args.current),
         backup=_from(folder, args.backup),
         dialects=(sides[0].dialect, sides[1].dialect),
+        named=named,
         devices=int(str(sides[0].settings["world_size"].value)) if silent else None,
         model=_from(folder, model) if model and Path(model).is_dir() else model,
         facts=facts,

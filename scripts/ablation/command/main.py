@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(name, [*words[: len(words) - len(found)], *found[1:]], t)
     except UserError as error:
-        print(f"{t('error')}: {tell(error, t)}", file=sys.stderr)
+        print(f"{t('error')}: {tell(error, language)}", file=sys.stderr)
         return MISTAKE
     except KeyboardInterrupt:
         print(t("interrupted"), file=sys.stderr)

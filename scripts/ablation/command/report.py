@@ -11,7 +11,6 @@ from ablation.command.studies import find_study
 from ablation.command.words import Parser
 from ablation.machine.progress import DIVERGED, DONE, read_progress
 from ablation.report.incomplete import render_partial
-from ablation.study.load import load_study
 from ablation.words.catalogue import LANGUAGES, Messages
 
 
@@ -30,7 +29,7 @@ def main(args: argparse.Namespace, t: Messages) -> int:
     finished = progress.count(DONE, DIVERGED)
     whole = finished == len(progress.runs)
     if not (whole and results.report(t.language).is_file()):
-        if not render_partial(load_study(file), results):
+        if not render_partial(results):
             print(t("report.not_prepared"))
             return 1
         results = results.partial()
@@ -38,7 +37,7 @@ def main(args: argparse.Namespace, t: Messages) -> int:
     told = {
         "reports": found,
         "runs": len(progress.runs),
-        "finished": progress.count(DONE, DIVERGED),
+        "finished": finished,
     }
     print(json.dumps(told, indent=1) if args.json else found[t.language])
     return 0

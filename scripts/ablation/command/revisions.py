@@ -44,7 +44,7 @@ def export(revisions: Sequence[str], file: str, folder: Path, t: Messages) -> li
 
 def _write(revision: str, top: Path, target: Path, t: Messages) -> None:
     """Write the configurations of a revision below a folder."""
-    target.mkdir(parents=True)
+    (target / ".git").mkdir(parents=True)  # the root that paths in a configuration begin at
     environment = dict(os.environ)
     if revision != STAGED:
         environment["GIT_INDEX_FILE"] = str(target.with_suffix(".index"))

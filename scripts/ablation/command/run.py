@@ -41,7 +41,7 @@ def run_study(file: Path, args: argparse.Namespace, t: Messages) -> int:
     options = ["--workflow-profile", args.profile] if args.profile else ["--cores", args.cores]
     command = snakemake_command(file, [*options, *args.snakemake])
     if args.dry_run:
-        return FAILED if subprocess.call([*command, "-n"], env=environment()) else 0
+        return FAILED if subprocess.call([*command, "-n"], env=environment(t.language)) else 0
     study.require_data()
     unlock_stale(snakemake_command(file, []), t)
     return FAILED if follow(command, file, t, sys.stdout) else 0

@@ -13,7 +13,7 @@ from ablation.errors import UserError
 from ablation.machine.gpus import snakemakes_at_work
 from ablation.machine.progress import LOCKS
 from ablation.project import SNAKEFILE, STUDIES
-from ablation.words.catalogue import Messages
+from ablation.words.catalogue import ASKED, Messages
 
 
 def snakemake_command(study: Path, options: Sequence[str]) -> list[str]:
@@ -32,10 +32,10 @@ def snakemake_command(study: Path, options: Sequence[str]) -> list[str]:
     return [*command, *options, "--config", *config]
 
 
-def environment() -> dict[str, str]:
+def environment(language: str) -> dict[str, str]:
     """The environment of the workflow: rules call `python`, which must be this one."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return {**os.environ, "PATH": path}
+    return {**os.environ, "PATH": path, ASKED: language}
 
 
 def unlock_stale(command: Sequence[str], t: Messages) -> None:
@@ -50,4 +50,4 @@ def unlock_stale(command: Sequence[str], t: Messages) -> None:
         found = t("run.process", pids=", ".join(map(str, pids)))
         raise UserError(t("run.at_work"), found=found, allowed=t("run.at_work_allowed"))
     unlock = [*command, "--unlock"]
-    subprocess.run(unlock, env=environment(), capture_output=True, check=True)
+    subprocess.run(unlock, env=environment(t.language), capture_output=True, check=True)

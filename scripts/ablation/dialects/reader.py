@@ -579,12 +579,22 @@ def _listed(allowed: object) -> str | None:
 
 
 def _candidates(file: str, named: str) -> list[Path]:
-    """Where a path of a file may lie: working directory, repository's root, beside the file."""
+    """Where a path of a file may lie: working directory, repository's root, beside the file.
+
+    The working directory says nothing of a file of another repository, such as an older revision.
+    """
     folder, path = Path(file).parent, Path(named)
-    roots = [p for p in (folder.resolve(), *folder.resolve().parents) if (p / ".git").exists()]
-    allowed = [Path(), *roots[:1], folder]
-    places = [path, *(root / path for root in roots[:1]), folder / path, folder / path.name]
+    root, here = _repository(folder), _repository(Path.cwd())
+    nearby = [Path()] if root == here else []
+    allowed = [*nearby, *([root] if root else []), folder]
+    places = [*(base / path for base in allowed), folder / path.name]
     return [place for place in places if _is_file_below(place, allowed)]
+
+
+def _repository(folder: Path) -> Path | None:
+    """The root of the repository that a folder is in; None where it is in none."""
+    folder = folder.resolve()
+    return next((p for p in (folder, *folder.parents) if (p / ".git").exists()), None)
 
 
 def _is_file_below(path: Path, folders: Sequence[Path]) -> bool:

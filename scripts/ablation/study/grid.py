@@ -12,20 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from ablation.comparison.resolve import Configuration
-from ablation.designs import plan_designs, read_designs
-from ablation.designs.a_a import A_A
+from ablation.designs import plan_designs
 from ablation.designs.design import CONTROL, CURRENT, ENDPOINT, STAGE, TUNING, Cell
 from ablation.designs.feasibility import Reason, cannot_run, needs_gpu
-from ablation.designs.greedy_path import GREEDY_PATH
-from ablation.designs.grid import GRID
 from ablation.designs.staged import STAGED
 from ablation.errors import UserError
 from ablation.files import load_json
 from ablation.settings.adapted import is_full
 from ablation.study.study import Study
 from ablation.words.catalogue import LANGUAGES
-
-MOST_LISTED = 16  # arms beside the staged path that the plan lists one by one
 
 
 @dataclass(frozen=True)
@@ -365,130 +360,3 @@ def save_grid_csv(grid: Grid, path: str | Path) -> None:
 
 def _cell(value: object) -> object:
     return json.dumps(value) if isinstance(value, (list, dict)) else value
-
-
-def describe(study: Study, grid: Grid, devices: int, kind: str) -> str:
-    """The plan in words: what will be trained, what is shared, and what no stage explains.
-
-    Args:
-        study: The study.
-        grid: Its arms and seeds.
-        devices: How many devices a run trains on here.
-        kind: What they are: "GPU" or "CPU process".
-    """
-    several = f"{kind}{'es' if kind.endswith('s') else 's'}"
-    lines = [f"study {study.name}: {len(grid.arms)} arms x {len(grid.seeds)} seeds"]
-    seen: dict[str, str] = {}
-    listed = [arm for arm in grid.arms if STAGED in arm.designs]
-    others = [arm for arm in grid.arms if STAGED not in arm.designs]
-    for arm in [*listed, *others[:MOST_LISTED]]:
-        same = seen.get(arm.variant)
-        seen.setdefault(arm.variant, arm.name)
-        lines.append(f"  {arm.name}: {_told(study, grid, arm, same)}")
-    if len(others) > MOST_LISTED:
-        lines.append(f"  and {len(others) - MOST_LISTED} more; python scripts/plan.py lists them")
-    lines += [f"  left out: {lost.name}: {lost.reason.text()}" for lost in grid.left_out]
-    lines.append(f"  {len(grid.runs())} runs, each on {devices} {several if devices > 1 else kind}")
-    lines += [f"  {text}" for text in _to_be_decided(study)]
-    source = max(int(arm.settings["world_size"]) for arm in grid.arms)
-    if source != devices:
-        lines.append(
-            f"  the source trains on {source} devices: "
-            "gradient accumulation keeps its effective batch"
-        )
-    if study.unstaged():
-        lines.append(f"  no stage names {len(study.unstaged())} of the differences: they are")
-        lines.append("  the remainder between the last stage and backup, measured as one")
-    held = [d.setting for d in study.differences if d.held]
-    held += [d.setting for d in study.silent]
-    if held:
-        lines.append(f"  held equal in all arms: {', '.join(held)}")
-    for side in (study.current, study.backup):
-        lines += [f"  {text}" for text in (*_other_model(study, side), *_unread(side))]
-    return "\n".join(lines)
-
-
-def _other_model(study: Study, side: Configuration) -> list[str]:
-    """Where a side names another model than study.yaml; a folder goes by its last name."""
-    trained, named = study.options["model"].get("path"), side.settings.get("model.name_or_path")
-    if not trained or not named or not named.value:
-        return []
-    if Path(trained).name.lower() == Path(named.value).name.lower():
-        return []
-    where = f"{named.file}:{named.line}" if named.line else side.file
-    return [f"{where}: model {named.value!r}: all arms train study.yaml's, {trained!r}"]
-
-
-def _unread(side: Configuration) -> list[str]:
-    """One line for each block with keys that nothing reads, and each key that no run acts upon."""
-    blocks: dict[tuple[str, str], list[dict]] = {}
-    lines = []
-    for key in side.unknown:
-        if key["note"]:
-            lines.append(f"{key['file']}:{key['line']}: '{key['key']}': {key['note']}")
-        else:
-            blocks.setdefault((key["file"], key["key"].split(".")[0]), []).append(key)
-    for (file, block), keys in blocks.items():
-        told = f"'{keys[0]['key']}'" if len(keys) == 1 else f"{len(keys)} keys of '{block}'"
-        lines.append(f"{file}:{keys[0]['line']}: nothing reads {told}")
-    return lines
-
-
-def _told(study: Study, grid: Grid, arm: Arm, same: str | None) -> str:
-    """What an arm is, in a few words."""
-    if arm.name == A_A:
-        return f"current with seeds {', '.join(map(str, arm.seeds or ()))}"
-    if same:
-        return f"the same as {same}"
-    if STAGED in arm.designs:
-        return ", ".join(_change(study, name) for name in _own_changes(study, arm)) or "as it is"
-    if arm.kind == TUNING:
-        start = next(design["base"] for design in grid.designs if design["design"] == GRID)
-        base = next(one for one in grid.arms if one.name == start)
-        own = [name for name in arm.settings if arm.settings[name] != base.settings[name]]
-        return f"{base.name} with {', '.join(f'{n} {show(arm.settings[n])}' for n in own)}"
-    if arm.kind == CONTROL:
-        rest = set(study.unstaged()).union(*(s.settings for s in study.stages))
-        own = [name for name in arm.changed if name not in rest] or list(arm.changed)
-        return ", ".join(f"{name} {show(arm.settings[name])}" for name in own)
-    return " + ".join(arm.stages) or "as it is"
-
-
-def _to_be_decided(study: Study) -> list[str]:
-    """What results will add to the plan."""
-    found = []
-    sequential, confirm = study.options["sequential"], study.options["confirm"]
-    if sequential:
-        looks = ", ".join(map(str, sequential["looks"]))
-        found.append(f"seeds are added until it is decided: looks at {looks} seeds")
-    if GREEDY_PATH in read_designs(study.options):
-        found.append("the greedy path adds arms, step by step, by their results")
-    if confirm:
-        seeds = ", ".join(map(str, confirm["seeds"]))
-        found.append(f"what is recommended is confirmed with seeds {seeds}")
-    return found
-
-
-def _own_changes(study: Study, arm: Arm) -> list[str]:
-    """The settings that the arm adds to the one before it."""
-    if arm.stage:
-        stage = next(s for s in study.stages if s.name == arm.stage)
-        return [name for name in stage.settings if name in arm.changed]
-    return study.unstaged() if arm.changed else []
-
-
-def _change(study: Study, name: str) -> str:
-    difference = next(d for d in study.differences if d.setting == name)
-    before, after = (show(side.value) for side in (difference.current, difference.backup))
-    return f"{name} {before} -> {after}"
-
-
-def show(value: object) -> str:
-    """A setting's value as a person writes it: 3 rather than 3.0, `not set` for none."""
-    if value is None:
-        return "not set"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:g}"
-    return str(_cell(value))

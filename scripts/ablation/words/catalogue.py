@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import string
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ import yaml
 from ablation.errors import UserError
 
 LANGUAGES = ("en", "ko")
+ASKED = "ABLATION_LANGUAGE"
 SECTIONS = ("report", "explain", "health", "plan", "command")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MINUS = "\N{MINUS SIGN}"
@@ -73,6 +75,12 @@ def texts_beside(
         return texts[language]
     own = (_read(language).get("beside") or {}).get(kind, {}).get(name)
     return tuple(map(str, own)) if own else texts[LANGUAGES[0]]
+
+
+def asked_language() -> str:
+    """The language that the environment asks for: `ablation run --lang` does, for the workflow."""
+    language = os.environ.get(ASKED, LANGUAGES[0])
+    return language if language in LANGUAGES else LANGUAGES[0]
 
 
 def localized(text: object, language: str) -> str:

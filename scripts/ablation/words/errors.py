@@ -20,12 +20,13 @@ _FIELD = re.compile(r"\{(\w*)\}")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def tell(error: UserError, t: Messages) -> str:
-    """The whole message of a mistake in the language of the texts."""
+def tell(error: UserError, language: str) -> str:
+    """The whole message of a mistake in a language."""
+    t = Messages(language, load_catalogue("command", language))
     labels = [t(f"mistake.{name}") for name in ("found", "allowed", "write")]
     width = max(map(width_of, labels))
     padded = [pad(label, width) for label in labels]
-    return error.message(lambda text: translate(text, t.language), padded)
+    return error.message(lambda text: translate(text, language), padded)
 
 
 def translate(text: str, language: str) -> str:

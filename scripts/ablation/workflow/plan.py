@@ -29,11 +29,13 @@ from ablation.settings.quantities import cut_of
 from ablation.study import adaptive
 from ablation.study.forecast import pack
 from ablation.study.forecast_text import load_texts, packing_lines
-from ablation.study.grid import Arm, Grid, describe, expand, load_grid, refuse_without_gpu
+from ablation.study.grid import Arm, Grid, expand, load_grid, refuse_without_gpu
 from ablation.study.load import check_options, load_study
 from ablation.study.names import study_file
+from ablation.study.outline import outline
 from ablation.study.packing import CPU, GPU, Machine
 from ablation.study.study import Study
+from ablation.words.errors import translate
 
 MOST_TOKENS = 2**17  # of a text that nothing cuts, where the model does not say how many it takes
 Wait = Callable[..., str]  # the path of a checkpoint's output, once it is there
@@ -231,19 +233,20 @@ class Plan:
         count = adaptive.steps_of_path(self.study)
         return [path for way in ways for path in self.steps(way, count, step)]
 
-    def describe(self) -> str:
+    def describe(self, language: str) -> str:
         """The plan in words."""
-        kind = "GPU" if self.on_gpus else "CPU process"
-        lines = [describe(self.study, self.grid, max(self.devices.values()), kind)]
+        t = load_texts(language)
+        lines = [outline(self.study, self.grid, max(self.devices.values()), self.on_gpus, t)]
         if self.packing:
-            lines += packing_lines(self.packing, load_texts("en"))
+            lines += packing_lines(self.packing, t)
         profile = self.results.profile
-        lines += describe_prefix(
+        cached = describe_prefix(
             [(arm.name, arm.settings) for arm in self.grid.arms],
             self.study.options["model"]["architecture"] or {},
             self.config["prefix_cache_gb"],
             load_json(profile) if profile.exists() else None,
         )
+        lines += [f"  {translate(line.strip(), language)}" for line in cached]
         return "\n".join(lines)
 
 
