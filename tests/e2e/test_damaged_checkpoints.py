@@ -34,10 +34,16 @@ def study(tmp_path_factory) -> Path:
     return folder
 
 
-def command(study: Path, output: Path) -> list[str]:
-    found = [sys.executable, ROOT / "scripts/train_run.py", "--grid", study / "grid.json"]
-    found += ["--variant", "current", "--seed", "1", "--model", study / "model/model.json"]
-    found += ["--data", study / "data", "--output", output, "--warm", study / ".warm"]
+def run_of(study: Path, name: str) -> Path:
+    """The folder of a run in results of its own."""
+    return study / name / "runs" / "current" / "seed-1"
+
+
+def command(study: Path, name: str) -> list[str]:
+    model, data = study / "model/model.json", study / "data"
+    results = tiny.as_results(study / name, grid=study / "grid.json", model=model, data=data)
+    found = [sys.executable, ROOT / "scripts/train_run.py", "--results", results]
+    found += ["--variant", "current", "--seed", "1", "--warm", study / ".warm"]
     return list(map(str, found))
 
 
@@ -49,16 +55,16 @@ def result_of(run: Path) -> dict:
 
 @pytest.fixture(scope="module")
 def undisturbed(study) -> dict:
-    subprocess.run(command(study, study / "whole"), check=True, capture_output=True)
-    return result_of(study / "whole")
+    subprocess.run(command(study, "whole"), check=True, capture_output=True)
+    return result_of(run_of(study, "whole"))
 
 
 @pytest.fixture(scope="module")
 def interrupted(study, undisturbed) -> Path:
     """A run that was killed with two whole checkpoints."""
-    run = study / "interrupted"
+    run = run_of(study, "interrupted")
     process = subprocess.Popen(
-        command(study, run), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command(study, "interrupted"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 120
     while len([c for c in checkpoints_in(run / "checkpoints") if (c / MARK).exists()]) < 2:
@@ -109,9 +115,9 @@ def test_every_damage_to_every_file_of_a_checkpoint_is_noticed(interrupted, tmp_
 
 def resumed(study: Path, interrupted: Path, name: str, damage) -> tuple[dict, str]:
     """Result and log of the interrupted run after damage to a copy of it."""
-    run = Path(shutil.copytree(interrupted, study / name))
+    run = Path(shutil.copytree(interrupted, run_of(study, name)))
     damage(run / "checkpoints")
-    done = subprocess.run(command(study, run), capture_output=True, text=True, check=False)
+    done = subprocess.run(command(study, name), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return result_of(run), done.stdout + done.stderr
 

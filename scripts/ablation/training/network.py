@@ -110,11 +110,10 @@ def initialise(
     spread = getattr(network.config, "initializer_range", 0.02)
     with torch.no_grad():
         for name, param in network.named_parameters():
-            generator = parameter_generator(seed, name)
             if ".lora_" in name:
-                draw_lora(name, param, generator, init_lora_weights)
+                draw_lora(name, param, parameter_generator(seed, name), init_lora_weights)
             elif base_name(name) in missing:
-                draw_head(name, param, generator, spread)
+                draw_head(name, param, parameter_generator(seed, head_key(name)), spread)
 
 
 def parameter_generator(seed: int, name: str) -> torch.Generator:
@@ -126,6 +125,12 @@ def parameter_generator(seed: int, name: str) -> torch.Generator:
 def base_name(name: str) -> str:
     """Name in the base model of a parameter that peft wrapped."""
     return name.removeprefix("base_model.model.").replace(".modules_to_save.default", "")
+
+
+def head_key(name: str) -> str:
+    """Name of a head's parameter where peft trains it: the same key with an adapter and without."""
+    module, _, last = base_name(name).rpartition(".")
+    return f"base_model.model.{module}.modules_to_save.default.{last}"
 
 
 def draw_lora(
