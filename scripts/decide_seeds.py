@@ -10,6 +10,7 @@ import logging
 from pathlib import Path
 
 from ablation.cli import run
+from ablation.evidence.by_row import load_by_row
 from ablation.evidence.decisions import decide_seeds
 from ablation.evidence.metrics import collect
 from ablation.files import save_json
@@ -34,7 +35,8 @@ def main(args: argparse.Namespace) -> None:
     grid = seeds_grid(study, read_looks(results, args.look - 1), args.devices or None)
     runs = collect(grid, results.runs)
     options, metric = study.options["sequential"], study.options["metric"]
-    decision = decide_seeds(grid, runs, study.all_seeds(), options, metric, args.look)
+    by_row = load_by_row(grid, results.runs, metric["name"])
+    decision = decide_seeds(grid, runs, study.all_seeds(), options, metric, args.look, by_row)
     save_json(decision, results.look(args.look))
     logger.info("%d seeds: %s", decision["n"], decision["reason"])
 

@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from ablation.cli import run
+from ablation.evidence.by_row import load_by_row
 from ablation.evidence.effects import save_effects
 from ablation.evidence.estimate import estimate_effects
 from ablation.evidence.metrics import load_table
@@ -27,7 +28,8 @@ def main(args: argparse.Namespace) -> None:
     results = Results(args.results)
     study = load_resolved(results)
     grid = load_grid(results.grid(study.adaptive))
-    effects = estimate_effects(grid, load_table(results.metrics), study.options)
+    by_row = load_by_row(grid, results.runs, study.options["metric"]["name"])
+    effects = estimate_effects(grid, load_table(results.metrics), study.options, by_row)
     save_effects(effects, results.effects)
 
 

@@ -87,6 +87,15 @@ def test_power_is_that_of_the_noncentral_t_distribution(n, effect):
     assert statistics.power_of(n, effect) == pytest.approx(near, abs=1e-6)
 
 
+@pytest.mark.parametrize(("n", "family"), [(2, 5), (3, 7), (3, 1)])
+def test_the_smallest_effect_of_very_few_seeds_is_found_in_80_percent(n, family):
+    error = Error(n=n, alpha=0.05 / family)
+    draws = np.random.default_rng(1).normal(power.detectable(error), 1.0, (200_000, n))
+    t = draws.mean(1) / (draws.std(1, ddof=1) / math.sqrt(n))
+    found = (np.abs(t) >= stats.t.isf(error.alpha / 2, n - 1)).mean()
+    assert found == pytest.approx(0.80, abs=0.01)
+
+
 def test_one_seed_finds_nothing():
     assert power.detectable(Error(n=1)) is None and power.power_of(Error(n=1), 5.0) == 0.0
 

@@ -9,7 +9,6 @@ from scipy import stats
 from simulated import t_interval
 
 from ablation.evidence import statistics as st
-from ablation.evidence.spread import t_quantile
 
 
 def table(**arms: list[float]) -> pd.DataFrame:
@@ -130,25 +129,3 @@ def test_equal_counts_have_no_spread_whatever_binary_fractions_leave():
     found = st.paired_difference(counts, "a", "b")
     assert (found.no_interval, found.low) == ("no_spread", None)
     assert found.estimate == pytest.approx(3 / 1001)
-
-
-@pytest.mark.parametrize(
-    ("n", "alone", "of_seven"),
-    [(5, 1.68, 2.87), (8, 1.16, 1.70), (10, 1.00, 1.41), (16, 0.75, 1.01)],
-)
-def test_the_detectable_effect_is_the_table_of_planning(n, alone, of_seven):
-    assert st.detectable_effect(n) == pytest.approx(alone, abs=0.01)
-    assert st.detectable_effect(n, 7) == pytest.approx(of_seven, abs=0.01)
-
-
-@pytest.mark.parametrize(("n", "family"), [(2, 5), (3, 7), (3, 1)])
-def test_the_detectable_effect_of_very_few_seeds_is_found_in_80_percent(n, family):
-    effect = st.detectable_effect(n, family)
-    draws = np.random.default_rng(1).normal(effect, 1.0, (200_000, n))
-    t = draws.mean(1) / (draws.std(1, ddof=1) / math.sqrt(n))
-    found = (np.abs(t) >= t_quantile(st.bonferroni(family), n - 1)).mean()
-    assert found == pytest.approx(0.80, abs=0.005)
-
-
-def test_one_seed_detects_nothing():
-    assert st.detectable_effect(1) is None

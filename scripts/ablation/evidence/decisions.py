@@ -9,8 +9,10 @@ import pandas as pd
 
 from ablation.designs.design import CURRENT
 from ablation.evidence import sequential
-from ablation.evidence.contrast import planned_contrasts, values_of
-from ablation.evidence.family import Series
+from ablation.evidence.by_row import ByRow
+from ablation.evidence.contrast import planned_contrasts
+from ablation.evidence.estimate import NOT_BY_ROW, measure, series_of
+from ablation.evidence.family import decisions
 from ablation.evidence.outcomes import long_table, quantities
 from ablation.evidence.recommendation import Recommendation
 from ablation.evidence.statistics import paired_arrays, wide_table
@@ -44,6 +46,7 @@ def decide_seeds(
     options: Mapping[str, Any],
     metric: Mapping[str, Any],
     look: int,
+    by_row: ByRow = NOT_BY_ROW,
 ) -> dict[str, Any]:
     """Whether more seeds are run after a look, and for which arms.
 
@@ -54,6 +57,7 @@ def decide_seeds(
         options: study.yaml's `sequential`.
         metric: study.yaml's `metric`.
         look: Which look it is, from 1.
+        by_row: What the runs answered on each test row.
     """
     family = planned_contrasts(grid)
     plan = sequential.Plan(
@@ -63,13 +67,11 @@ def decide_seeds(
         float(metric["delta"]),
         len(family),
     )
-    table = metric_table(runs, metric)
-    ordered = table.reindex([seed for seed in seeds if seed in table.index])
-    values = values_of(family, ordered)
-    judged, needed = [], set()
+    measured = measure(grid, runs, {"metric": metric, "sequential": options}, by_row)
+    series = series_of(measured, family)
+    decided, judged, needed = decisions(list(series.values()), plan), [], set()
     for planned in family:
-        one = Series(id=planned.id, values=values[planned.id], planned=True)
-        decision = sequential.decide(one.values, plan, one.spread)
+        decision = decided[planned.id]
         if decision.status == sequential.CONTINUE:
             needed |= set(planned.weights)
         judged.append({"id": planned.id, "design": planned.design, **to_plain(decision)})

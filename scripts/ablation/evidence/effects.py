@@ -97,6 +97,45 @@ class Pair:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Precision:
+    """What the interval of an effect rests on.
+
+    Attributes:
+        low, high: The uncorrected 95 % interval on these test rows.
+        own_sd: Standard deviation of its own values over seeds; None below two.
+        common_sd: What the noise common to all arms makes of it; None where there is none.
+        disagree: Whether both differ threefold: then arms are unequally noisy.
+        new_rows: Whether its other intervals and tests hold for new test rows.
+        shares: Of their variance: what more seeds, more rows, or either would take off ("seeds",
+            "rows", "both").
+    """
+
+    low: float | None
+    high: float | None
+    own_sd: float | None = None
+    common_sd: float | None = None
+    disagree: bool = False
+    new_rows: bool = False
+    shares: dict[str, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """For whom the intervals of a study hold.
+
+    Attributes:
+        rows: "new_rows" (others like the test rows), "these_rows", or "new_splits" (other training
+            and test rows, where each seed has its own).
+        reason: Why these rows only: "no_outcomes", "metric" or "other_rows".
+        size: Test rows, where they are known.
+    """
+
+    rows: str
+    reason: str | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Effect:
     """A contrast with what was measured of it; improvements are positive.
 
@@ -107,6 +146,7 @@ class Effect:
         same_results: Whether both sides gave the same numbers to the last bit.
         values: The improvement by seed.
         improvement: Its mean with its own, uncorrected intervals.
+        precision: What these rest on, and the interval on these test rows.
         evidence: What may be concluded of it within its family.
         impact: How large it is, in words.
         odds: How often it improves.
@@ -125,6 +165,7 @@ class Effect:
     same_results: bool
     values: dict[int, float]
     improvement: Estimate
+    precision: Precision
     evidence: Evidence
     impact: Impact
     odds: Odds
@@ -301,6 +342,7 @@ class Effects:
         ranking: The steps of the path by id, decided before undecided, larger before smaller.
         factorial, fractional: Where the study has them.
         sequential: The looks; None where the number of seeds is fixed.
+        scope: For whom intervals hold.
         missing, diverged: Runs that are not there, and runs that came to nothing.
         recommendation: The arm to take over.
     """
@@ -318,6 +360,7 @@ class Effects:
     factorial: Table | None
     fractional: Table | None
     sequential: Looks | None
+    scope: Scope
     noise_floor: NoiseFloor
     claims: Verdicts
     missing: tuple[LostRun, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +24,7 @@ from ablation.evidence import (
     stability,
     statistics,
 )
+from ablation.evidence.by_row import NEW_ROWS, NO_OUTCOMES, THESE_ROWS, ByRow
 from ablation.evidence.contrast import (
     candidate_arms,
     cells_of,
@@ -49,6 +51,8 @@ from ablation.evidence.effects import (
     Metric,
     NoiseFloor,
     Pair,
+    Precision,
+    Scope,
     Share,
     Table,
     Verdicts,
@@ -56,13 +60,19 @@ from ablation.evidence.effects import (
 from ablation.evidence.family import Evidence, Series
 from ablation.evidence.judgements import judge_impacts, judge_statements
 from ablation.evidence.metrics import COMPLETED, DIVERGED, MISSING
+from ablation.evidence.moderated import Pool, pool
 from ablation.evidence.outcomes import diverged_runs, paired_runs, wide_tables
 from ablation.evidence.recommendation import Recommendation
+from ablation.evidence.spread import Background, spread_of
 from ablation.evidence.statistics import Estimate
+from ablation.evidence.twoway import error_of
 from ablation.study import looks
 from ablation.study.grid import Grid
+from ablation.study.power import Error
+from ablation.study.power import detectable as smallest_found
 from ablation.words.catalogue import LANGUAGES
 
+NOT_BY_ROW = ByRow(values={}, scope=THESE_ROWS, reason=NO_OUTCOMES)
 SHARED_WITH_GAP = (roles.STAGE, roles.REMAINDER, roles.TOTAL, roles.ONLY, roles.WITHOUT)
 
 
@@ -75,12 +85,16 @@ class Measured:
         metric: Its metric.
         tables: Each quantity, seeds by arms.
         diverged: The arm and seed of each run that diverged.
+        by_row: What the runs answered on each test row.
+        looks: Numbers of seeds at which results are looked at.
     """
 
     grid: Grid
     metric: Metric
     tables: Mapping[str, pd.DataFrame]
     diverged: set[tuple[str, int]]
+    by_row: ByRow = NOT_BY_ROW
+    looks: tuple[int, ...] = ()
 
     @property
     def table(self) -> pd.DataFrame:
@@ -90,22 +104,35 @@ class Measured:
         return found.loc[[*planned, *(s for s in found.index if s not in planned)]]
 
 
-def estimate_effects(grid: Grid, runs: pd.DataFrame, study: Mapping[str, Any]) -> Effects:
+def measure(
+    grid: Grid, runs: pd.DataFrame, study: Mapping[str, Any], by_row: ByRow = NOT_BY_ROW
+) -> Measured:
+    """The runs of a study as they are compared; the arguments are those of `estimate_effects`."""
+    paired = paired_runs(grid, runs)
+    return Measured(
+        grid=grid,
+        metric=read_metric(study),
+        tables=wide_tables(paired, study["metric"]),
+        diverged=diverged_runs(paired),
+        by_row=by_row,
+        looks=tuple((study.get("sequential") or {}).get("looks", looks.LOOKS)),
+    )
+
+
+def estimate_effects(
+    grid: Grid, runs: pd.DataFrame, study: Mapping[str, Any], by_row: ByRow = NOT_BY_ROW
+) -> Effects:
     """Everything that the runs of a study say.
 
     Args:
         grid: The arms and their seeds.
         runs: metrics.csv.
         study: The values of study.yaml.
+        by_row: What the runs answered on each test row; without it all is about these rows.
     """
-    metric = read_metric(study)
     paired = paired_runs(grid, runs)
-    measured = Measured(
-        grid=grid,
-        metric=metric,
-        tables=wide_tables(paired, study["metric"]),
-        diverged=diverged_runs(paired),
-    )
+    measured = measure(grid, runs, study, by_row)
+    metric = measured.metric
     compared = contrasts_of(grid)
     plan = sequential_plan(study, metric, len(planned_contrasts(grid)))
     series = series_of(measured, compared)
@@ -131,7 +158,8 @@ def estimate_effects(grid: Grid, runs: pd.DataFrame, study: Mapping[str, Any]) -
         factorial=_table(measured, "factorial"),
         fractional=_table(measured, "fractional"),
         sequential=_looks(series, plan),
-        noise_floor=noise_floor(measured.table, series),
+        scope=scope_of(measured, series),
+        noise_floor=noise_floor(measured, series),
         claims=Verdicts(
             impact=judge_impacts(study, contrasts),
             statements=judge_statements(study, contrasts, measured.tables, metric, confidences),
@@ -178,6 +206,7 @@ def series_of(measured: Measured, compared: Sequence[Contrast]) -> dict[str, Ser
     values = values_of(compared, sign * measured.table)
     planned = [c for c in compared if c.role in roles.PLANNED]
     first = distinct(planned, measured.grid)
+    pools = pools_of(measured)
     found = {}
     for one in compared:
         same = first.get(one.id)
@@ -187,8 +216,49 @@ def series_of(measured: Measured, compared: Sequence[Contrast]) -> dict[str, Ser
             planned=same is not None or one.role in roles.SECONDARY,
             identical=not computations(one, measured.grid) or same_results(measured, one),
             same_as=None if same == one.id else same,
+            background=_background(measured, one, pools, values[one.id]),
         )
     return found
+
+
+def pools_of(measured: Measured) -> dict[int, Pool | None]:
+    """The noise common to all arms, from the first seeds up to each one.
+
+    Each computation counts once. Runs that diverged are no noise, and the seeds of an A/A control
+    are others.
+    """
+    first = {arm.variant: arm.name for arm in reversed(measured.grid.arms) if arm.seeds is None}
+    table = measured.table.reindex(columns=list(dict.fromkeys(first.values())))
+    values = table.to_numpy(dtype=float, copy=True)
+    places = {seed: place for place, seed in enumerate(table.index)}
+    for arm, seed in measured.diverged:
+        if arm in table.columns and seed in places:
+            values[places[seed], table.columns.get_loc(arm)] = np.nan
+    return {int(seed): pool(values[: place + 1]) for seed, place in places.items()}
+
+
+def _background(
+    measured: Measured,
+    one: Contrast,
+    pools: Mapping[int, Pool | None],
+    values: Mapping[int, float],
+) -> Background:
+    """What a contrast's noise is judged by beside its own values."""
+    return Background(
+        squares=sum(weight**2 for _, weight in computations(one, measured.grid)),
+        pools={} if one.role == roles.A_A else pools,
+        rows=measured.by_row.squares(one.weights, values, {*measured.looks, len(values)}),
+    )
+
+
+def scope_of(measured: Measured, series: Mapping[str, Series]) -> Scope:
+    """For whom the intervals of the study's family hold."""
+    by_row = measured.by_row
+    members = [one for one in _members(series) if not one.identical and one.n > 1]
+    lacking = [one.id for one in members if one.background and one.n not in one.background.rows]
+    if by_row.scope == NEW_ROWS and lacking:
+        return Scope(rows=THESE_ROWS, reason=NO_OUTCOMES, size=by_row.size)
+    return Scope(rows=by_row.scope, reason=by_row.reason, size=by_row.size)
 
 
 def same_results(measured: Measured, contrast: Contrast) -> bool:
@@ -241,19 +311,30 @@ def _family(series: Mapping[str, Series], plan: sequential.Plan | None) -> Famil
     )
 
 
-def noise_floor(table: pd.DataFrame, series: Mapping[str, Series]) -> NoiseFloor:
-    """The noise of the metric (seeds by arms), and what these seeds can find."""
+def noise_floor(measured: Measured, series: Mapping[str, Series]) -> NoiseFloor:
+    """The noise of the metric, and what these seeds can find."""
     members = _members(series)
     planned = [one for one in members if not one.identical and one.n > 1]
     variances = [float(np.var(list(one.values.values()), ddof=1)) for one in planned]
     sd = float(np.sqrt(np.mean(variances))) if variances else None
     n = min((one.n for one in planned), default=0)
+    common = pools_of(measured)
+    prior = max((one.prior for one in common.values() if one), default=0.0)
+    left = [_left_by_rows(one) for one in planned]
 
     def detectable(comparisons: int) -> float | None:
-        size = statistics.detectable_effect(n, comparisons)
-        return None if size is None or sd is None else size * sd
+        if not sd:
+            return None
+        error = Error(
+            n=n,
+            alpha=inference.ALPHA / max(1, comparisons),
+            prior=prior,
+            rows=float(np.mean(left)) / sd**2,
+        )
+        size = smallest_found(error)
+        return None if size is None else size * sd
 
-    control, current = series.get(roles.A_A), statistics.arm_values(table, CURRENT)
+    control, current = series.get(roles.A_A), statistics.arm_values(measured.table, CURRENT)
     return NoiseFloor(
         a_a=control.estimate if control else None,
         current_sd=float(current.std(ddof=1)) if len(current) > 1 else None,
@@ -264,11 +345,19 @@ def noise_floor(table: pd.DataFrame, series: Mapping[str, Series]) -> NoiseFloor
     )
 
 
+def _left_by_rows(one: Series) -> float:
+    """The variance of a contrast's mean that more seeds would not take away."""
+    squares = one.background.rows.get(one.n) if one.background else None
+    if squares is None:
+        return 0.0
+    return max(0.0, squares.rows - squares.error) / (squares.n * squares.size)
+
+
 def _looks(series: Mapping[str, Series], plan: sequential.Plan | None) -> Looks | None:
     """Where each planned contrast stands: its looks, and why it stopped."""
     if plan is None:
         return None
-    decisions = {one.id: _decided(one, plan) for one in _members(series)}
+    decisions = family.decisions(_members(series), plan)
     return Looks(
         looks=plan.looks,
         alpha=plan.alpha,
@@ -279,12 +368,6 @@ def _looks(series: Mapping[str, Series], plan: sequential.Plan | None) -> Looks 
         next_seeds=sequential.seeds_needed(decisions.values()),
         contrasts=tuple(LookDecision(id=name, decision=d) for name, d in decisions.items()),
     )
-
-
-def _decided(one: Series, plan: sequential.Plan) -> sequential.Decision:
-    """Where a contrast stands; the same computation twice is equivalent without any test."""
-    found = sequential.decide(one.values, plan, one.spread)
-    return replace(found, status=sequential.EQUIVALENT) if one.identical else found
 
 
 # --- One effect --------------------------------------------------------------------------------
@@ -308,12 +391,35 @@ def _effect(
         same_results=own.identical,
         values=dict(sorted(own.values.items())),
         improvement=own.estimate,
+        precision=_precision(own),
         evidence=evidence[one.id],
         impact=impact,
         odds=improvement_odds(own, one, measured.diverged),
         share=_share(measured, one, series),
         aliases=_aliases(measured.grid, one),
         pair=None if one.pair is None else _pair(measured, one.pair, own, one_run),
+    )
+
+
+def _precision(one: Series) -> Precision:
+    """What the interval of an effect rests on, and what would make it narrower."""
+    values = np.array(list(one.values.values()))
+    here = statistics.estimate(
+        values, list(one.values), one.spread(new_rows=False), identical=one.identical
+    )
+    if one.background is None or one.identical or len(values) < 2:
+        return Precision(low=here.low, high=here.high)
+    found = one.background.moderated(values, list(one.values)[-1])
+    squares = one.background.rows.get(one.n)
+    shares = error_of(squares, found.variance, found.freedom).shares if squares else None
+    return Precision(
+        low=here.low,
+        high=here.high,
+        own_sd=math.sqrt(found.own),
+        common_sd=None if found.pooled is None else math.sqrt(found.pooled),
+        disagree=found.disagree,
+        new_rows=squares is not None,
+        shares=shares,
     )
 
 
@@ -336,6 +442,8 @@ def _pair(measured: Measured, arms: tuple[str, str], own: Series, one_run: bool)
         )
         for key, table in tables.items()
     }
+    better = measured.metric.higher_is_better
+    quantities[metric] = own.estimate if better else statistics.flipped(own.estimate)
     arm, reference = arms
     return Pair(
         arm=arm,
@@ -509,13 +617,21 @@ def _summarize(name: str, measured: Measured, runs: pd.DataFrame) -> ArmSummary:
         completed=seeds(COMPLETED),
         diverged=seeds(DIVERGED),
         missing=seeds(MISSING),
-        means={key: _mean(table, name) for key, table in measured.tables.items()},
+        means={
+            key: _mean(table, name, measured.by_row if key == measured.metric.name else NOT_BY_ROW)
+            for key, table in measured.tables.items()
+        },
     )
 
 
-def _mean(table: pd.DataFrame, arm: str) -> Mean:
+def _mean(table: pd.DataFrame, arm: str, by_row: ByRow) -> Mean:
+    """An arm's mean; of the metric with an interval on new rows, where outcomes are there."""
     values = statistics.arm_values(table, arm)
-    found: Estimate = statistics.mean_estimate(values.tolist(), values.index.tolist())
+    seeds = values.index.tolist()
+    rows = by_row.squares({arm: 1.0}, seeds, {len(seeds)})
+    own = Background(squares=1.0, pools={}, rows=rows)
+    spread = own.spread(values.tolist(), seeds[-1]) if rows else spread_of(values.tolist())
+    found: Estimate = statistics.estimate(values.tolist(), seeds, spread)
     return Mean(**vars(found), values={int(seed): float(v) for seed, v in values.items()})
 
 

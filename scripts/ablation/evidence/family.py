@@ -10,12 +10,12 @@ both. Interactions are a second question, and a family of their own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ablation.evidence import inference, sequential, statistics
-from ablation.evidence.spread import Spread, spread_of
+from ablation.evidence.spread import Background, Spread, spread_of
 from ablation.evidence.statistics import Estimate
 
 HOLM = "holm"
@@ -33,6 +33,7 @@ class Series:
         planned: Whether it shares the error of its family.
         identical: Whether it is zero because both sides are the same computation.
         same_as: The id of an earlier series of the same runs: one hypothesis, asked by two designs.
+        background: What other runs and the test rows say of its noise; None leaves it to itself.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Series:
     planned: bool
     identical: bool = False
     same_as: str | None = None
+    background: Background | None = None
 
     @property
     def counts(self) -> bool:
@@ -51,12 +53,17 @@ class Series:
         """How many seeds it has."""
         return len(self.values)
 
-    def spread(self, n: int | None = None) -> Spread | None:
+    def spread(self, n: int | None = None, *, new_rows: bool = True) -> Spread | None:
         """The error of the mean of the first n seeds, of all where None.
 
-        What every test, interval and look of this contrast rests on.
+        What every test, interval and look of this contrast rests on: on new test rows where the
+        outcomes by row are there, and on request on these.
         """
-        return spread_of(list(self.values.values())[:n])
+        values = list(self.values.values())[:n]
+        if self.background is None or not values:
+            return spread_of(values)
+        last = list(self.values)[len(values) - 1]
+        return self.background.spread(values, last, new_rows=new_rows)
 
     @property
     def estimate(self) -> Estimate:
@@ -175,7 +182,7 @@ def _fixed(family: Sequence[Series], delta: float, alpha: float) -> dict[str, Ev
 
 def _staged(family: Sequence[Series], delta: float, plan: sequential.Plan) -> dict[str, Evidence]:
     """The same with looks; the interval is that of the latest one."""
-    found = {}
+    found, decided = {}, decisions(family, plan)
     for one in family:
         found[one.id] = Evidence(
             method=SPENDING,
@@ -184,15 +191,27 @@ def _staged(family: Sequence[Series], delta: float, plan: sequential.Plan) -> di
             sign_flip_p=inference.sign_flip_test(list(one.values.values())),
             confidence=1 - plan.alpha / max(1, plan.families),
             equivalence_p=_equivalence_p(one, delta),
-            **vars(_looked(one, plan)),
+            **vars(_looked(one, decided[one.id], plan)),
         )
     return found
 
 
-def _looked(one: Series, plan: sequential.Plan) -> _Verdict:
+def decisions(members: Sequence[Series], plan: sequential.Plan) -> dict[str, sequential.Decision]:
+    """Where each member of a family stands; the same computation twice needs no test."""
+    decided = sequential.decide_together(
+        {one.id: (one.values, one.spread) for one in members}, plan
+    )
+    return {
+        one.id: replace(decided[one.id], status=sequential.EQUIVALENT, next_n=None)
+        if one.identical
+        else decided[one.id]
+        for one in members
+    }
+
+
+def _looked(one: Series, decision: sequential.Decision, plan: sequential.Plan) -> _Verdict:
     if one.identical:
         return _Verdict(significant=False, equivalent=True, low=0.0, high=0.0, estimate=0.0)
-    decision = sequential.decide(one.values, plan, one.spread)
     significant = decision.status in (sequential.SUPERIOR, sequential.INFERIOR)
     latest = sequential.latest_look(one.values, plan, one.spread)
     told = decision.looks[-1] if significant else latest

@@ -154,6 +154,8 @@ def claim_effect(
             allowed=[*table_of, SEED_SPREAD],
         )
     table = table_of[claim.quantity]
+    if claim.unit == verdicts.ABSOLUTE and claim.quantity == metric:
+        return pair.quantities[metric]
     if claim.unit == verdicts.ABSOLUTE:
         return statistics.paired_difference(table, arm, reference, identical=same)
     return statistics.paired_log_ratio(table, arm, reference, identical=same)

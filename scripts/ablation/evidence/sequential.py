@@ -120,6 +120,8 @@ class Decision:
 
 
 SpreadAt = Callable[[int], Spread | None]  # of the first so many values
+Values = Mapping[int, float] | Sequence[float]
+Member = tuple[Values, SpreadAt | None]
 
 
 def decide(
@@ -135,16 +137,58 @@ def decide(
         plan: The looks, and the error to spend on them.
         spread: What tests and intervals rest on; that of the values alone where None.
     """
-    values = _array(differences)
-    found: list[Look] = []
+    return decide_together({"": (differences, spread)}, plan)[""]
+
+
+def decide_together(members: Mapping[str, Member], plan: Plan) -> dict[str, Decision]:
+    """What the seeds so far say about each contrast of a family.
+
+    An effect that is shown hands its share of the error on to those that are still open, as Holm's
+    procedure does (Maurer and Bretz 2013, Stat. Biopharm. Res. 5(4):311-320): their limits at this
+    and later looks are those of a smaller family.
+
+    Args:
+        members: Each contrast's improvements by seed, and what its tests rest on.
+        plan: The looks, and the error to spend on them; `families` is the size of the family.
+    """
+    values = {name: _array(differences) for name, (differences, _) in members.items()}
+    looks: dict[str, list[Look]] = {name: [] for name in members}
+    decided: dict[str, Decision] = {}
+    left = plan.families
     for number, n in enumerate(plan.looks):
-        if len(values) < n:
-            reason = NOT_YET if found else FIRST_LOOK
-            return Decision(CONTINUE, reason, len(values), n, tuple(found))
-        found.append(_look(values[:n], plan, number, spread))
-        if found[-1].status != CONTINUE:
-            return Decision(found[-1].status, found[-1].reason, n, None, tuple(found))
-    raise ValueError("a plan has at least one look")
+        for name in members.keys() - decided.keys():
+            if values[name].size < n:
+                reason = NOT_YET if looks[name] else FIRST_LOOK
+                size = int(values[name].size)
+                decided[name] = Decision(CONTINUE, reason, size, n, tuple(looks[name]))
+        here = {
+            name: _look(values[name][:n], plan, number, spread)
+            for name, (_, spread) in members.items()
+            if name not in decided
+        }
+        for name, look in _stepped_down(here, plan, number, left).items():
+            looks[name].append(look)
+            left -= look.status in (SUPERIOR, INFERIOR)
+            if look.status != CONTINUE:
+                decided[name] = Decision(look.status, look.reason, n, None, tuple(looks[name]))
+    return {name: decided[name] for name in members}
+
+
+def _stepped_down(here: Mapping[str, Look], plan: Plan, number: int, left: int) -> dict[str, Look]:
+    """One look at all open contrasts: effects first, until none is left that beats its limit."""
+    found: dict[str, Look] = {}
+    while True:
+        alpha = plan.alpha / max(1, left - len(found))
+        limit = boundaries(plan.looks, alpha, plan.spending)[number]
+        judged = {
+            name: _judged(replace(look, boundary=limit), plan)
+            for name, look in here.items()
+            if name not in found
+        }
+        shown = {n: look for n, look in judged.items() if look.status in (SUPERIOR, INFERIOR)}
+        found |= shown
+        if not shown:
+            return {name: (found | judged)[name] for name in here}
 
 
 def confidences_at(plan: Plan) -> Callable[[int], tuple[float, float]]:
@@ -191,7 +235,10 @@ def _look(values: np.ndarray, plan: Plan, number: int, spread: SpreadAt | None) 
         p = found.p(mean)
         levels = limit, plan.equivalence_limits[number]
         ends = tuple(end for level in levels for end in found.interval(mean, 1 - level))
-    look = Look(n, mean, sd, *ends, p, limit, CONTINUE, NOT_YET)
+    return _judged(Look(n, mean, sd, *ends, p, limit, CONTINUE, NOT_YET), plan)
+
+
+def _judged(look: Look, plan: Plan) -> Look:
     status, reason = _status(look, plan)
     return replace(look, status=status, reason=reason)
 

@@ -6,12 +6,15 @@ Every test, interval and look reads them from here, and from nowhere else.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from scipy import special, stats
+
+from ablation.evidence.moderated import Moderated, Pool, moderate
+from ablation.evidence.twoway import Squares, error_of
 
 ROUNDING = 1e-12
 
@@ -61,6 +64,49 @@ def spread_of(values: Sequence[float] | np.ndarray) -> Spread | None:
     if not has_spread(array):
         return None
     return Spread(error=float(array.std(ddof=1)) / math.sqrt(array.size), df=array.size - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Background:
+    """What a study's other runs, and its test rows, say of a contrast's noise.
+
+    Attributes:
+        squares: The sum of the contrast's squared weights.
+        pools: The noise common to all arms, by the last of the seeds that it is taken from.
+        rows: The contrast's mean squares over seeds and test rows, by the number of seeds; none
+            where the runs did not keep their outcomes.
+    """
+
+    squares: float
+    pools: Mapping[int, Pool | None]
+    rows: Mapping[int, Squares]
+
+    def moderated(self, values: np.ndarray, last: int) -> Moderated:
+        """The variance over seeds of a contrast's values, the last of which has this seed."""
+        own = float(values.var(ddof=1)) if has_spread(values) else 0.0
+        return moderate(own, values.size, self.squares, self.pools.get(last))
+
+    def spread(self, values: Sequence[float], last: int, *, new_rows: bool = True) -> Spread | None:
+        """The spread of a mean over seeds with a moderated variance; None where nothing varies.
+
+        Args:
+            values: Of each seed.
+            last: The seed of the last of them.
+            new_rows: Whether it is to hold for new test rows, where the outcomes are there.
+        """
+        array = np.asarray(values, dtype=float)
+        if array.size < 2:
+            return None
+        found = self.moderated(array, last)
+        squares = self.rows.get(array.size) if new_rows else None
+        if squares is not None:
+            error = error_of(squares, found.variance, found.freedom)
+            return _spread(error.variance, error.freedom)
+        return _spread(found.variance / array.size, found.freedom)
+
+
+def _spread(variance: float, freedom: float) -> Spread | None:
+    return Spread(error=math.sqrt(variance), df=freedom) if variance > ROUNDING**2 else None
 
 
 def has_spread(values: np.ndarray) -> bool:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
+from scipy import stats
 
 from ablation.evidence.spread import Spread, has_spread, spread_of, t_quantile
 
@@ -103,6 +103,22 @@ def estimate(
     ends = (*spread.interval(mean, CONFIDENCE), *spread.interval(mean, EQUIVALENCE_CONFIDENCE))
     sd = float(array.std(ddof=1))
     return Estimate(mean, sd, n, where, *ends, error=spread.error, df=spread.df)
+
+
+def flipped(effect: Estimate) -> Estimate:
+    """The same with the other sign."""
+
+    def minus(value: float | None) -> float | None:
+        return None if value is None else -value
+
+    return replace(
+        effect,
+        estimate=minus(effect.estimate),
+        low=minus(effect.high),
+        high=minus(effect.low),
+        low90=minus(effect.high90),
+        high90=minus(effect.low90),
+    )
 
 
 def is_equivalent(effect: Estimate, delta: float) -> bool:
@@ -246,26 +262,6 @@ def power_of(n: int, effect_in_sd: float, confidence: float = CONFIDENCE) -> flo
         return float(stats.chi2.cdf((n - 1) * (shift / critical) ** 2, n - 1))
     near = float(stats.nct.sf(critical, n - 1, shift))
     return 1.0 if math.isnan(near) else near
-
-
-def detectable_effect(n: int, comparisons: int = 1) -> float | None:
-    """The smallest effect that n paired seeds find with 80 % power; None below two seeds.
-
-    In standard deviations of the paired difference, two-sided 5 % over all comparisons
-    (Bonferroni).
-    """
-    if n < 2:
-        return None
-    confidence = bonferroni(comparisons)
-    most = 1.0
-    while power_of(n, most, confidence) < POWER:
-        most *= 2
-    return float(optimize.brentq(lambda e: power_of(n, e, confidence) - POWER, 0, most, xtol=1e-4))
-
-
-def bonferroni(comparisons: int, alpha: float = 1 - CONFIDENCE) -> float:
-    """The confidence of each of several intervals that hold together with 1 - alpha."""
-    return 1 - alpha / max(1, comparisons)
 
 
 def seeds_to_decide(
