@@ -467,7 +467,7 @@ def fake_run(folder, accuracy: float, status: str = "completed") -> None:
 def test_a_decision_names_what_it_is_waiting_for(study, tmp_path):
     loaded = study("sequential: {looks: [3, 5], spending: pocock}")
     grid = seeds_grid(loaded, [])
-    steps = [(0.3, 0.302, 0.302), (0.0, 0.008, 0.012), (1e-4, -1e-4, 2e-4), (0.3, 0.301, 0.302)]
+    steps = [(0.3, 0.302, 0.302), (0.0025, 0.006, 0.0085), (1e-4, -1e-4, 2e-4), (0.3, 0.301, 0.302)]
     values = [(0.1, 0.11, 0.12)]
     for step in steps:
         values.append(tuple(v + s for v, s in zip(values[-1], step, strict=True)))

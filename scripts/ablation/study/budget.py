@@ -26,6 +26,7 @@ from ablation.study.forecast import (
     Prospect,
     foresee,
     noise_of,
+    plan_cells,
     read_data,
     read_pilot,
     set_prices,
@@ -155,7 +156,7 @@ def _markets(
     prices = set_prices(study, grid, pilot, data, machine.kind)
     if prices.speed is None:
         return
-    everything = data.pool + sum(data.evaluated)
+    everything, cells = data.pool + sum(data.evaluated), plan_cells(study)
     for share in SHARES:
         if share > 1 and everything / share < FEWEST_ROWS:
             return
@@ -165,7 +166,7 @@ def _markets(
         if fewer is not None:
             own = replace(own, pilot=Pilot({}, pilot.values))
         noise = noise_of(pilot, sd, metric, here)
-        yield Market(rows=fewer, prospects=foresee(study, own, noise, 2), noise=noise)
+        yield Market(rows=fewer, prospects=foresee(study, cells, own, noise, 2), noise=noise)
 
 
 def round_rows(rows: float) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 
 from ablation.designs import DESIGNS, read_designs
 from ablation.designs.a_a import A_A
-from ablation.designs.design import Cell, Space
+from ablation.designs.design import Cell
 from ablation.designs.factorial import FACTORIAL
 from ablation.designs.feasibility import cannot_run
 from ablation.designs.fractional import FRACTIONAL
@@ -273,40 +273,60 @@ def set_prices(study: Study, grid: Grid, pilot: Pilot, data: Data, device: str) 
 # --- Designs -----------------------------------------------------------------------------------
 
 
-def foresee(study: Study, prices: Prices, noise: Noise, seeds: int) -> list[Prospect]:
-    """What each design would come to with so many seeds, whether the study asks for it or not."""
-    space = study.space()
+Cells = Mapping[str, Sequence[Cell]]
+
+
+def known_designs(study: Study) -> dict[str, dict[str, Any]]:
+    """The designs that a plan speaks of, asked for or not, with their options."""
     asked = read_designs(study.options)
-    found = []
-    for name, design in DESIGNS.items():
-        if name in asked or design.suggested:
-            options = {**design.defaults(), **asked.get(name, {"remainder": True})}
-            found.append(_foresee(study, space, name, options, name in asked, prices, noise, seeds))
+    return {
+        name: {**design.defaults(), **asked.get(name, {"remainder": True})}
+        for name, design in DESIGNS.items()
+        if name in asked or design.suggested
+    }
+
+
+def plan_cells(study: Study) -> dict[str, list[Cell]]:
+    """The cells of each known design that can run; of a greedy path all that it may come to."""
+    space, model = study.space(), study.options["model"]["architecture"]
+    runs: dict[str, bool] = {}
+    found = {}
+    for name, options in known_designs(study).items():
+        design = DESIGNS[name]
+        if _impossible(name, len(design.factors(space, options))):
+            continue
+        cells = (design.may_come_to or design.plan)(space, options, study.first_seeds()).cells
+        for cell in cells:
+            key = _key(cell.settings)
+            if key not in runs:
+                runs[key] = cannot_run(cell.settings, model) is None
+        found[name] = [cell for cell in cells if runs[_key(cell.settings)]]
     return found
 
 
+def foresee(study: Study, cells: Cells, prices: Prices, noise: Noise, seeds: int) -> list[Prospect]:
+    """What each design would come to with so many seeds, whether the study asks for it or not."""
+    return [
+        with_seeds(_foresee(study, cells, name, options, prices), noise, seeds)
+        for name, options in known_designs(study).items()
+    ]
+
+
 def _foresee(
-    study: Study,
-    space: Space,
-    name: str,
-    options: Mapping[str, Any],
-    asked: bool,
-    prices: Prices,
-    noise: Noise,
-    seeds: int,
+    study: Study, cells: Cells, name: str, options: Mapping[str, Any], prices: Prices
 ) -> Prospect:
+    space, asked = study.space(), read_designs(study.options)
     count = len(DESIGNS[name].factors(space, options))
     reason = _impossible(name, count)
     if reason:
-        return Prospect(name, asked, count, 0, 0, False, None, 0, None, None, None, reason)
-    cells = _cells(study, space, name, options)
-    path = _cells(study, space, STAGED, {})
-    keys = {_key(cell.settings): cell.settings for cell in cells}
-    every = {_key(cell.settings): cell.settings for cell in path} | keys
+        return Prospect(name, name in asked, count, 0, 0, False, None, 0, None, None, None, reason)
+    keys = {_key(cell.settings): cell.settings for cell in cells[name]}
+    path = {_key(cell.settings): cell.settings for cell in cells[STAGED]}
+    every = path | keys
     costs = [prices.of(settings, variant_of(settings)).hours for settings in every.values()]
     hours = _sum(costs)
-    shared = len(keys.keys() & {_key(cell.settings) for cell in path})
-    questions = compared(study, space, read_designs(study.options) | {name: options})
+    shared = len(keys.keys() & path.keys())
+    questions = compared(study, cells, asked | {name: options})
     variance = _variance(name, count, len(keys))
     arms = len(keys)
     if name == GREEDY_PATH:
@@ -315,9 +335,9 @@ def _foresee(
     if name == A_A:
         arms, shared = 1, 0
         hours = hours and hours + (prices.of(space.current, variant_of(space.current)).hours or 0)
-    prospect = Prospect(
+    return Prospect(
         name,
-        asked,
+        name in asked,
         count,
         arms,
         shared,
@@ -330,15 +350,6 @@ def _foresee(
         prior=power.prior_freedom(len(every)),
         costs=tuple(cost for cost in costs if cost is not None),
     )
-    return with_seeds(prospect, noise, seeds)
-
-
-def _cells(study: Study, space: Space, name: str, options: Mapping[str, Any]) -> list[Cell]:
-    """The cells of a design that can run; of a greedy path all that it may come to."""
-    model = study.options["model"]["architecture"]
-    design = DESIGNS[name]
-    cells = (design.may_come_to or design.plan)(space, options, study.first_seeds()).cells
-    return [cell for cell in cells if cannot_run(cell.settings, model) is None]
 
 
 def _impossible(name: str, count: int) -> str | None:
@@ -348,21 +359,21 @@ def _impossible(name: str, count: int) -> str | None:
 
 
 def compared(
-    study: Study, space: Space, asked: Mapping[str, Mapping[str, Any]]
+    study: Study, cells: Cells, asked: Mapping[str, Mapping[str, Any]]
 ) -> frozenset[tuple[str, ...]]:
     """The questions that share the error of a study with these designs, each once.
 
     Two arms that two designs compare are one question, as in the analysis. Exploratory designs and
     controls have none.
     """
-    found: set[tuple[str, ...]] = set()
+    space, found = study.space(), set()
     for name, options in asked.items():
-        if _impossible(name, len(DESIGNS[name].factors(space, options))):
+        if name not in cells:
             continue
         if name in (FACTORIAL, FRACTIONAL):
             found |= {(name, factor.name) for factor in DESIGNS[name].factors(space, options)}
         elif name in (STAGED, ONE_AT_A_TIME, LEAVE_ONE_OUT):
-            arms = [_key(cell.settings) for cell in _cells(study, space, name, options)]
+            arms = [_key(cell.settings) for cell in cells[name]]
             pairs = [(arms[0], other) for other in arms[1:]]
             pairs += pairwise(arms) if name == STAGED else ()
             found |= {(min(pair), max(pair)) for pair in pairs if pair[0] != pair[1]}
@@ -479,7 +490,7 @@ def plan_study(
     prices = set_prices(study, grid, pilot, data, device)
     noise = noise_of(pilot, sd, metric, data)
     seeds = len(study.all_seeds())
-    prospects = foresee(study, prices, noise, seeds)
+    prospects = foresee(study, plan_cells(study), prices, noise, seeds)
     return {
         "schema_version": SCHEMA_VERSION,
         "study": study.name,
