@@ -100,3 +100,20 @@ def test_the_wheel_runs_its_workflow_without_a_checkout(tmp_path, root):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^train_run +[0-9]+$", done.stdout, re.MULTILINE)
+
+
+def test_what_init_writes_is_planned_by_snakemake_at_once(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    for name, rate, rank in (("current", 5e-4, 4), ("backup", 1e-3, 16)):
+        text = f"output_dir: out\nlearning_rate: {rate}\nlora_r: {rank}\nlora_alpha: {2 * rank}\n"
+        (tmp_path / f"{name}.yml").write_text(f"{text}lora_target_modules: [q_proj, v_proj]\n")
+    (tmp_path / "news.csv").write_text('headline,topic\n"Bank sinks, again",money\nGoal,sport\n')
+    model = {"model_type": "llama", "num_hidden_layers": 2, "hidden_size": 64, "vocab_size": 1000}
+    model |= {"intermediate_size": 128, "num_attention_heads": 4}
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny/config.json").write_text(json.dumps(model))
+    assert main(["init", "current.yml", "backup.yml", "--model", "tiny"]) == DONE
+    assert main(["run", "news", "--dry-run"]) == DONE
+    told = capfd.readouterr()
+    assert re.search(r"^train_run +12$", told.out, re.MULTILINE)  # 3 arms, 4 seeds
+    assert "study news: 4 arms x 4 seeds" in told.err

@@ -89,7 +89,10 @@ def _explain_study(args: argparse.Namespace) -> dict[str, Any]:
 
 def explain_bare(args: argparse.Namespace, files: list[str]) -> dict[str, Any]:
     """What two files do: the current one, then the backup."""
-    facts = load_entries(args.model_config).plain() if args.model_config else {}
+    facts: dict[str, Any] = {}
+    if args.model_config:
+        found = load_entries(args.model_config).plain()
+        facts = found if isinstance(found, dict) else {}
     if args.layers:
         facts.setdefault("num_hidden_layers", args.layers)
     dialects = args.dialect.get("current"), args.dialect.get("backup")

@@ -18,7 +18,7 @@ OWN = Path("config") / "studies"  # those of the folder one works in
 def default_study() -> str:
     """The study that config/config.yaml names, else the one that is the default there."""
     schema = json.loads((SCHEMAS / "config.schema.json").read_text(encoding="utf-8"))
-    own = {}
+    own: dict[str, object] = {}
     if CONFIG.is_file():
         own = yaml.safe_load(CONFIG.read_text(encoding="utf-8")) or {}
     return str(own.get("study", schema["properties"]["study"]["default"]))
