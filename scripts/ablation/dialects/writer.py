@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
+from ablation.dialects.defaults import DEEPSPEED
 from ablation.dialects.keys import Key
-from ablation.dialects.reader import EXPLICIT, Value
+from ablation.dialects.reader import DEFAULT, EXPLICIT, Value
 from ablation.documents.files import Files
 from ablation.documents.operations import Operation, Remove, Rename, Set
 from ablation.settings.catalogue import DEEPSPEED_SCHEDULERS, SETTINGS
@@ -120,6 +121,9 @@ class Writer:
             for place in there:
                 self._remove(place.key)
             return
+        if self._is_deepspeeds_own(name):
+            for place in (p for p in places if p.follows):
+                self._set(place.key, "auto")
         said = [p for p in there if self.files.plain(p.key) != "auto"]
         chosen = said or [p for p in there if not p.follows][:1] or self._new_place(places)
         contradicts = any(p.follows for p in said) and self.defaults.get(name) != value
@@ -134,6 +138,15 @@ class Writer:
         same = frozenset(place.key for place in places)
         for place in chosen:
             self._write(place, value, same)
+
+    def _is_deepspeeds_own(self, name: str) -> bool:
+        """Whether DeepSpeed has its own value because its configuration lacks the key.
+
+        It looks at no argument then: the key must be there, and may be `auto`.
+        """
+        value = self.settings.get(name)
+        own = value is not None and value.origin == DEFAULT and value.key == DEEPSPEED
+        return own and self.keys.deepspeed is not None
 
     def _new_place(self, places: Sequence[Key]) -> list[Key]:
         """Where to add a setting: where the file has most of the keys that stand together."""
@@ -281,6 +294,9 @@ class Writer:
     def _warmup(self, value: float) -> None:
         """A share of all steps below 1, else steps; the two have keys of their own."""
         keys = self.keys.warmup
+        params = f"{self._block('scheduler')}.params"
+        if self._is_deepspeeds_own("warmup_steps") and self.files.get(params) is not None:
+            self._set(f"{params}.warmup_num_steps", "auto")
         if keys.enabled and self.files.plain(keys.enabled) is False and value:
             self._set(keys.enabled, True)
         steps = self.files.plain(keys.steps)
