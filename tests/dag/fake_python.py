@@ -55,6 +55,7 @@ def train_run(results: Path) -> None:
     variant, seed = option("--variant"), option("--seed")
     grids = (json.loads(path.read_text()) for path in results.glob("*.json") if path.stem in GRIDS)
     arm = next(arm for grid in grids for arm in grid["arms"] if arm["variant"] == variant)
+    write(results / f"runs/{variant}/seed-{seed}/config.json", {})
     print("training", flush=True)
     time.sleep(float(os.environ["SECONDS"]))
     if any(fnmatch(f"{arm['arm']}/{seed}", name) for name in json.loads(os.environ["FAILING"])):
