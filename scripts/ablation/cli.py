@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 from collections.abc import Callable
@@ -11,6 +12,18 @@ from ablation.errors import UserError
 
 Asked = TypeVar("Asked")  # arguments of a command line, or of a request
 EXIT_USER_ERROR = 2
+# What a disk or a folder says that the user can mend; any other is a mistake of ours.
+DISK_ERRORS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ELOOP,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EIO,
+)
 
 
 def run(main: Callable[[Asked], None], parse_args: Callable[[], Asked]) -> None:
@@ -22,4 +35,10 @@ def run(main: Callable[[Asked], None], parse_args: Callable[[], Asked]) -> None:
         main(parse_args())
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"error: {place}{error.strerror}: nothing was written", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)

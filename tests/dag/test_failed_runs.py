@@ -81,7 +81,7 @@ def test_an_interrupted_study_goes_on_where_it_was(faked: FakedStudy):
 
 def test_a_later_look_goes_on_with_the_run_that_failed(faked: FakedStudy):
     faked.write("\nsequential: {looks: [3, 4], spending: pocock}\n")
-    open_still = {"noise": 0.006, "lora_learning_rate": 0.3}
+    open_still = {"noise": 0.008, "lora_learning_rate": 0.3, "epochs": 0.02}
     failed = faked.call(open_still, "--keep-going", failing=["*/4"])
     assert failed.returncode != 0 and {seed for _, seed in faked.trained()} == {1, 2, 3}
     lost = started(failed)["train_run"] - 15

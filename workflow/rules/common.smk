@@ -1,37 +1,23 @@
 # The plan of the study, and the functions through which rules ask it for their files.
 
-import os
 import subprocess
-import sys
-from pathlib import Path
 
-# Relative, so that a moved checkout finds its finished runs unchanged.
-BASE = Path(
-    os.path.relpath(workflow.current_basedir.get_path_or_uri(secret_free=True))
-).parents[1]
-SCRIPTS = BASE / "scripts"
-sys.path.insert(0, str(SCRIPTS.resolve()))
-
-from ablation.errors import UserError
 from ablation.results import report_name
 from ablation.words import catalogue as words
-from ablation.words.errors import tell
 from ablation.workflow.library import code_hashes
 from ablation.workflow.plan import Caller, make_plan
 
-try:
-    PLAN = make_plan(
-        config,
-        BASE / "config/studies",
-        Caller(
-            cores=workflow.resource_settings.cores,
-            remote=workflow.remote_exec,
-            dry=workflow.dryrun,
-        ),
-    )
-except UserError as error:
-    sys.exit(f"error: {tell(error, words.asked_language())}")
-
+PLAN = checked(
+    make_plan,
+    config,
+    BASE / "config/studies",
+    Caller(
+        cores=workflow.resource_settings.cores,
+        remote=workflow.remote_exec,
+        dry=workflow.dryrun,
+        options=OPTIONS,
+    ),
+)
 STUDY = PLAN.study
 LIBRARY = code_hashes()
 LANGUAGES = {report_name(language): language for language in words.LANGUAGES}
@@ -111,14 +97,6 @@ def get_decisions(wildcards):
 
 def get_confirmation(wildcards):
     return [str(PLAN.results.verdict)] * bool(STUDY.options["confirm"])
-
-
-def require_data():
-    """End with a message where the study has nothing to train on."""
-    try:
-        STUDY.require_data()
-    except UserError as error:
-        sys.exit(f"error: {tell(error, words.asked_language())}")
 
 
 def render_partial():

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ablation.errors import UserError
-from ablation.files import load_json
+from ablation.files import load_json, save_text
 from ablation.study.grid import Grid
 from ablation.sums import damaged, seal_is_broken
 
@@ -136,8 +136,7 @@ def collect(grid: Grid, runs: str | Path) -> pd.DataFrame:
 
 def save_table(table: pd.DataFrame, path: str | Path) -> None:
     """Write the table as CSV with full precision."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(path, index=False)
+    save_text(table.to_csv(index=False), path)
 
 
 def load_table(path: str | Path) -> pd.DataFrame:

@@ -123,20 +123,38 @@ def _yaml_files(folder: Path) -> str:
     return ", ".join(name for name in names if name != "study.yaml") or "a file of this folder"
 
 
-def check_options(config: dict[str, Any], file: str = "config/config.yaml") -> None:
+def check_options(
+    config: dict[str, Any], places: Mapping[str, tuple[str, int | None]] | None = None
+) -> None:
     """Check the workflow's own options and fill in their defaults, in place.
+
+    Args:
+        config: The options.
+        places: The file and the line of each key.
 
     Raises:
         UserError: a key is unknown or has a value it cannot have.
     """
     schema = json.loads((SCHEMAS / "config.schema.json").read_text())
+    known = list(schema["properties"])
     for error in jsonschema.Draft202012Validator(schema).iter_errors(config):
-        key = ".".join(map(str, error.absolute_path))
+        unknown = next((key for key in config if key not in known), None)
+        key = str(error.absolute_path[0]) if error.absolute_path else unknown
+        file, line = (places or {}).get(str(key), ("config/config.yaml", None))
+        if key == unknown:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            write = f"{near[0]}: …" if near else None
+            raise UserError(
+                f"unknown key '{key}'", file=file, line=line, allowed=known, write=write
+            )
+        default = schema["properties"][key].get("default")
         raise UserError(
-            f"'{key}' cannot be so" if key else "unknown key",
+            f"'{key}' has a value it cannot have",
             file=file,
-            found=error.message,
-            allowed=list(schema["properties"]) if not key else error.schema.get("description"),
+            line=line,
+            found=config[str(key)],
+            allowed=error.schema.get("description"),
+            write=None if default is None else f"{key}: {json.dumps(default)}",
         )
     config.update(_filled(config, schema))
 

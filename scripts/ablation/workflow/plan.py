@@ -30,12 +30,14 @@ from ablation.study import adaptive
 from ablation.study.forecast import pack
 from ablation.study.forecast_text import load_texts, packing_lines
 from ablation.study.grid import Arm, Grid, expand, load_grid, refuse_without_gpu
-from ablation.study.load import check_options, load_study
+from ablation.study.load import load_study
 from ablation.study.names import study_file
 from ablation.study.outline import outline
 from ablation.study.packing import CPU, GPU, Machine
 from ablation.study.study import Study
 from ablation.words.errors import translate
+from ablation.workflow.folders import check_places, check_space
+from ablation.workflow.options import check_config
 
 MOST_TOKENS = 2**17  # of a text that nothing cuts, where the model does not say how many it takes
 Wait = Callable[..., str]  # the path of a checkpoint's output, once it is there
@@ -49,11 +51,13 @@ class Caller:
         cores: Its --cores; None where it goes without, as only a cluster's does.
         remote: Whether it is a job of a cluster itself.
         dry: Whether nothing will run.
+        options: The options file; None where another workflow gives the options.
     """
 
     cores: int | None
     remote: bool
     dry: bool
+    options: Path | None
 
     @property
     def cluster(self) -> bool:
@@ -233,6 +237,15 @@ class Plan:
         count = adaptive.steps_of_path(self.study)
         return [path for way in ways for path in self.steps(way, count, step)]
 
+    def check_start(self) -> None:
+        """Refuse to start where there is nothing to train on, or nowhere to write.
+
+        Raises:
+            UserError: what is missing.
+        """
+        self.study.require_data()
+        check_space(self.results)
+
     def describe(self, language: str) -> str:
         """The plan in words."""
         t = load_texts(language)
@@ -261,10 +274,11 @@ def make_plan(config: dict[str, Any], studies: Path, caller: Caller) -> Plan:
     Raises:
         UserError: what is wrong with the options, the study, or the devices that it asks for.
     """
-    check_options(config)
+    check_config(config, caller.options)
     # However it is written: a study of another path is prepared again, and trained again.
     folder = os.path.relpath(config.get("studies") or studies)
     study = load_study(study_file(config["study"], folder))
+    check_places(Results(Path("results") / study.name))
     told = told_devices(config["devices_per_run"])
     grid, candidates = expand(study, told), adaptive.candidates(study, told)
     gpus = visible_gpus()
