@@ -182,3 +182,10 @@ def test_a_dialect_that_has_to_be_named_is_named_in_the_study(capsys):
     with pytest.raises(SystemExit):
         init(*ALL, "--dialect", "hf_trainer")
     assert "current=" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "null"])
+def test_a_broken_config_of_the_model_is_a_message(text, capsys):
+    Path("models/tiny/config.json").write_text(text)
+    assert init(*ALL) == MISTAKE
+    assert "models/tiny/config.json" in capsys.readouterr().err

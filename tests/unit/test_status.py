@@ -146,6 +146,15 @@ def test_a_study_that_has_not_begun_says_how_to_begin(root, tmp_path, monkeypatc
     assert "ablation run debian_sections" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "name", ["config/studies/synthetic/study.yaml", "results/synthetic/grid.json"]
+)
+def test_a_broken_file_is_a_message(made, name, capsys):
+    Path(name).write_text("{ broken")
+    assert main(["status", "synthetic"]) == MISTAKE
+    assert Path(name).name in capsys.readouterr().err
+
+
 def test_a_thousand_runs_are_told_in_a_second_of_one_core(tmp_path, root):
     made = build_study(tmp_path, seeds=range(1, 5))
     grid = json.loads(made.grid.read_text())

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ablation.errors import UserError
+from ablation.files import load_json
 from ablation.project import SCHEMAS
 from ablation.words.catalogue import Messages
 
@@ -48,11 +49,16 @@ def model_facts(path: str | None) -> dict[str, Any]:
 
     Args:
         path: A folder, or a name on the hub: then of a copy that was downloaded before.
+
+    Raises:
+        UserError: config.json is broken.
     """
     file = _config_file(path) if path else None
     if file is None:
         return {}
-    config = json.loads(file.read_text(encoding="utf-8"))
+    config = load_json(file)
+    if not isinstance(config, dict):
+        raise UserError("the file must hold an object", file=file)
     config = config.get("text_config") or config
     if "torch_dtype" in config:
         config.setdefault("dtype", config["torch_dtype"])

@@ -13,6 +13,7 @@ from ablation.command.studies import find_study
 from ablation.command.words import Parser
 from ablation.errors import UserError
 from ablation.evidence.look import Glance, Metric, look, read_metric, staged_pairs, value_of
+from ablation.files import load_json
 from ablation.machine.progress import (
     DIVERGED,
     DONE,
@@ -81,7 +82,7 @@ def read_status(study: Path, results: Path, t: Messages) -> Status:
     files = begun_results(name, results, t)
     progress = read_progress(files)
     metric = read_metric(study)
-    grid = json.loads(files.planned_grid.read_text(encoding="utf-8"))
+    grid = load_json(files.planned_grid)
     values: dict[str, dict[int, float]] = {}
     for run in progress.runs:
         value = value_of(run.metrics, metric) if run.metrics else None

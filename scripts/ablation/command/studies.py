@@ -6,8 +6,7 @@ import json
 import os
 from pathlib import Path
 
-import yaml
-
+from ablation.documents.entries import load_entries
 from ablation.project import SCHEMAS, STUDIES
 from ablation.study.names import study_file
 
@@ -18,10 +17,8 @@ OWN = Path("config") / "studies"  # those of the folder one works in
 def default_study() -> str:
     """The study that config/config.yaml names, else the one that is the default there."""
     schema = json.loads((SCHEMAS / "config.schema.json").read_text(encoding="utf-8"))
-    own: dict[str, object] = {}
-    if CONFIG.is_file():
-        own = yaml.safe_load(CONFIG.read_text(encoding="utf-8")) or {}
-    return str(own.get("study", schema["properties"]["study"]["default"]))
+    own = load_entries(CONFIG).at("study") if CONFIG.is_file() else None
+    return str(own.value if own else schema["properties"]["study"]["default"])
 
 
 def find_study(name: str) -> Path:

@@ -50,4 +50,4 @@ def unlock_stale(command: Sequence[str], t: Messages) -> None:
         found = t("run.process", pids=", ".join(map(str, pids)))
         raise UserError(t("run.at_work"), found=found, allowed=t("run.at_work_allowed"))
     unlock = [*command, "--unlock"]
-    subprocess.run(unlock, env=environment(t.language), capture_output=True, check=True)
+    subprocess.run(unlock, env=environment(t.language), capture_output=True, check=False)

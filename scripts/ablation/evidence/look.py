@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from scipy.special import stdtrit
 
+from ablation.documents.entries import load_entries
 from ablation.project import SCHEMAS
 
 GAP, TOTAL = "gap", "all_stages"
 _CONFIDENCE = 0.95
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +60,9 @@ class Glance:
 
 def read_metric(study: Path) -> Metric:
     """The metric of a study.yaml; the schema's defaults where the file does not say."""
-    own = (yaml.load(study.read_text(encoding="utf-8"), Loader=_Loader) or {}).get("metric") or {}
+    block = load_entries(study).at("metric")
+    own = block.plain() if block and isinstance(block.value, dict) else {}
+    assert isinstance(own, dict)
     schema = json.loads((SCHEMAS / "study.schema.json").read_text(encoding="utf-8"))
     known = schema["properties"]["metric"]["properties"]
     name = own.get("name", known["name"]["default"])
