@@ -189,3 +189,9 @@ def test_a_broken_config_of_the_model_is_a_message(text, capsys):
     Path("models/tiny/config.json").write_text(text)
     assert init(*ALL) == MISTAKE
     assert "models/tiny/config.json" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_a_message(capsys):
+    Path("config").write_text("a file where a folder would be")
+    assert init(*ALL, "--lang", "ko") == MISTAKE
+    assert "아무것도 쓰지 않았다" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
+from ablation.cli import DISK_ERRORS
 from ablation.command.words import Parser, language_of, load_words
 from ablation.errors import UserError
 from ablation.words.catalogue import Messages
@@ -42,6 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has enough: `ablation explain … | head`
         sys.stderr.close()
         return DONE
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"{t('error')}: {place}{t('disk', reason=error.strerror)}", file=sys.stderr)
+        return MISTAKE
 
 
 def _without_language(words: Sequence[str]) -> list[str]:
