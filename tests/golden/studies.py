@@ -56,7 +56,7 @@ def default(root: Path) -> Synthetic:
 
 
 def every_design(root: Path) -> Synthetic:
-    """Every design that there is, one interaction, one diverged and one missing run."""
+    """Every design that there is, and one interaction."""
     effects = {
         "lora_lr": -0.03,
         "epochs": 0.09,
@@ -70,8 +70,6 @@ def every_design(root: Path) -> Synthetic:
         effects=effects,
         noise=0.008,
         study={**STUDY, "designs": EVERY_DESIGN},
-        diverged=[("stage1-lora_lr", 2)],
-        missing=[("stage2-epochs", 4)],
     )
 
 

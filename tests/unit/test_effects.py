@@ -91,15 +91,60 @@ def test_a_contrast_uses_the_seeds_both_arms_have(tmp_path):
     assert {(run.arm, run.seed) for run in found.missing} == set(missing)
 
 
-def test_a_diverged_run_is_the_worst_outcome_and_is_named(tmp_path):
+def test_a_diverged_run_counts_as_no_accuracy_and_has_no_loss(tmp_path):
     found = effects_of(tmp_path, diverged=[("stage1-lora_lr", 2)])
     arm = next(arm for arm in found.arms if arm.arm == "stage1-lora_lr")
     assert arm.diverged == (2,)
     assert arm.means["eval_accuracy"].values[2] == 0.0
-    others = [a.means["eval_loss"].values.values() for a in found.arms]
-    assert arm.means["eval_loss"].values[2] == max(v for values in others for v in values)
+    assert 2 not in arm.means["eval_loss"].values
     assert 2 not in arm.means["train_runtime"].values
     assert [run.seed for run in found.diverged] == [2]
+
+
+def test_a_backup_that_always_diverges_under_a_loss_is_no_small_effect(tmp_path):
+    """Seen: a mean made of other arms' worst loss, "NONE: no effect that matters"."""
+    metric = {"name": "eval_loss", "higher_is_better": False, "delta": 0.5}
+    study = {**STUDY, "metric": metric, "claims": {}, "sequential": {"looks": [3, 5]}}
+    lost = [("backup", seed) for seed in (1, 2, 3)]
+    found = effects_of(tmp_path, study=study, diverged=lost)
+    gap = found.gap
+    assert (gap.impact.level, gap.impact.direction) == ("DIVERGES", "hurts")
+    assert not gap.evidence.equivalent and gap.improvement.estimate is None
+    assert (gap.odds.wins, gap.odds.losses) == (0, 3)
+    assert gap.pair.stability.divergences == Divergences(3, 0, 3, 0.25)
+    assert found.ranking[0] == "remainder"
+    stopped = {one.id: one.decision.reason for one in found.sequential.contrasts}
+    assert stopped["gap"] == "diverged" and found.recommendation.arm != "backup"
+
+
+def test_runs_that_are_missing_bound_the_mean(tmp_path):
+    found = effects_of(tmp_path, missing=[("stage2-epochs", 1), ("stage2-epochs", 2)])
+    step = found.by_id["stage:epochs"]
+    low, high = step.pair.if_missing
+    assert step.pair.missing == 2 and step.improvement.n == 1
+    assert low < 0 < step.improvement.estimate < high
+    assert found.gap.pair.missing == 0 and found.gap.pair.if_missing is None
+
+
+def test_a_collapsed_seed_is_named_with_the_median(tmp_path):
+    study = copy.deepcopy(STUDY)
+    made = build_study(tmp_path, study=study, seeds=(1, 2, 3, 4))
+    grid = load_grid(made.grid)
+    runs = collect(grid, made.runs)
+    own = (runs["arm"] == "stage2-epochs") & (runs["seed"] == 3)
+    runs.loc[own, "quality.selected.eval_accuracy"] = 0.1
+    found = estimate_effects(grid, runs, study)
+    assert [(one.arm, one.seed, one.value) for one in found.collapsed] == [
+        ("stage2-epochs", 3, 0.1)
+    ]
+    step = found.by_id["stage:epochs"]
+    assert step.median == pytest.approx(0.19, abs=0.02) and step.improvement.estimate < 0.1
+
+
+def test_a_metric_at_its_ceiling_is_told(tmp_path):
+    effects = {"epochs": 0.45}
+    assert effects_of(tmp_path, effects=effects, noise=0.0001).at_ceiling
+    assert not effects_of(tmp_path / "b", effects={"epochs": 0.2}).at_ceiling
 
 
 def test_one_seed_gives_estimates_without_intervals_and_no_level(tmp_path):
@@ -204,6 +249,7 @@ def test_a_diverged_run_loses_its_pair_and_counts_in_stability(tmp_path):
     step = found["stage:epochs"]
     odds = step.odds
     assert (odds.wins, odds.losses, odds.ties) == (2, 1, 0)
+    assert step.impact.level == "DIVERGES" and step.improvement.n == 2
     assert step.pair.stability.divergences == Divergences(1, 0, 3, 1.0)
     assert step.pair.stability.verdict != "steadier"
 

@@ -223,7 +223,7 @@ def test_missing_and_diverged_runs_are_listed(tmp_path):
     absent = section(text, "## Missing and diverged runs")
     assert "Backup: not run, or not finished, with seed 3." in absent
     assert "diverged with seed 2." in absent
-    assert "A diverged run counts as the worst outcome" in text
+    assert "A divergence is a verdict of its own" in text
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

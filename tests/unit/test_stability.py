@@ -6,7 +6,7 @@ import pytest
 
 from ablation.evidence.confirmation import confirm, estimate_confirmation
 from ablation.evidence.outcomes import long_table, quantities
-from ablation.evidence.stability import count_divergences, judge
+from ablation.evidence.stability import Divergences, count_divergences, divergence_bound, judge
 from ablation.evidence.statistics import mean_estimate
 from ablation.study.grid import Arm, Grid
 from ablation.training.summary import roughness_around_trend
@@ -51,7 +51,12 @@ def ratio(*values: float):
     return mean_estimate(list(values), range(len(values)))
 
 
-NONE = count_divergences("a", "b", [1, 2, 3, 4, 5, 6], set())
+def lost(seeds: int, *diverged: tuple[str, int]) -> Divergences:
+    ran = {(arm, seed) for arm in "ab" for seed in range(1, seeds + 1)}
+    return count_divergences(("a", "b"), ran, set(diverged))
+
+
+NONE = lost(6)
 
 
 def test_less_roughness_is_steadier_and_more_is_not():
@@ -61,21 +66,25 @@ def test_less_roughness_is_steadier_and_more_is_not():
 
 
 def test_an_arm_that_diverges_more_is_never_called_steadier():
-    once = count_divergences("a", "b", [1, 2, 3, 4, 5, 6], {("a", 1)})
+    once = lost(6, ("a", 1))
     assert (once.arm, once.reference, once.p) == (1, 0, 1.0)
     assert judge(ratio(-0.7, -0.6, -0.8), once) == "undecided"
 
 
 def test_divergence_on_every_seed_decides_alone():
-    seeds = [1, 2, 3, 4, 5, 6]
-    every = count_divergences("a", "b", seeds, {("a", seed) for seed in seeds})
+    every = lost(6, *(("a", seed) for seed in range(1, 7)))
     assert every.p == pytest.approx(2 / 64)
     assert judge(ratio(-0.7, -0.6, -0.8), every) == "less_steady"
 
 
 def test_seeds_on_which_both_diverge_say_nothing():
-    both = count_divergences("a", "b", [1, 2], {("a", 1), ("b", 1)})
+    both = lost(2, ("a", 1), ("b", 1))
     assert (both.arm, both.reference, both.p) == (1, 1, None)
+
+
+def test_none_of_four_diverged_leaves_half_of_all_possible():
+    assert divergence_bound(4) == pytest.approx(0.527, abs=0.001)
+    assert (1 - divergence_bound(4)) ** 4 == pytest.approx(0.05)
 
 
 def test_the_same_computation_is_equally_steady():

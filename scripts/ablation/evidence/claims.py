@@ -24,6 +24,7 @@ EQUIVALENT = "equivalent"
 NO_DIFFERENCE = "no_difference"
 NOT_SEPARATED = "not_separated"
 
+DIVERGES = "DIVERGES"
 LEVELS = ("NONE", "LOW", "MEDIUM", "HIGH")
 LEVELS_THAT_MATTER = LEVELS[1:]
 MULTIPLES = {"low": 1.0, "medium": 2.0, "high": 5.0}
@@ -34,7 +35,7 @@ class Impact:
     """How large the effect of a contrast is, and how sure.
 
     Attributes:
-        level: One of `LEVELS`, or "undecided".
+        level: One of `LEVELS`, "undecided", or "DIVERGES" where a run of either side diverged.
         possible: The levels that the simultaneous interval reaches, whichever the sign.
         helping: The levels of help that it reaches: below zero there is none.
         direction: "helps", "hurts" or "unclear" (it is not sure that there is an effect).
@@ -119,6 +120,14 @@ def judge_impact(
     return Impact(level, possible, helping, direction, False, None)
 
 
+def diverging(impact: Impact, arm: int, reference: int) -> Impact:
+    """The impact of a contrast whose arms diverged on so many seeds: a verdict before any mean."""
+    if not arm and not reference:
+        return impact
+    direction = "unclear" if arm == reference else "hurts" if arm > reference else "helps"
+    return Impact(DIVERGES, impact.possible, impact.helping, direction, False, None)
+
+
 def judge_impact_claim(claimed: str, impact: Impact) -> str:
     """Verdict on a claimed level of impact, which is a claim that the difference helps so much.
 
@@ -128,6 +137,8 @@ def judge_impact_claim(claimed: str, impact: Impact) -> str:
     """
     if claimed not in LEVELS:
         raise UserError("a claimed impact has an unknown level", found=claimed, allowed=LEVELS)
+    if impact.level == DIVERGES:
+        return UNDECIDED
     if impact.equivalent:
         return CONFIRMED if claimed == "NONE" else EQUIVALENT
     if claimed == "NONE":

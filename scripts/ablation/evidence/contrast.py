@@ -155,3 +155,10 @@ def lacking_cells(grid: Grid, design: str) -> list[frozenset[str]]:
         return []
     arms = cells_of(grid, design)
     return [cell for cell in every(facts["factors"]) if cell not in arms]
+
+
+def lost_seeds(
+    contrast: Contrast, values: Mapping[int, float], diverged: set[tuple[str, int]]
+) -> int:
+    """On how many seeds a contrast has no value because a run of it diverged."""
+    return len({seed for arm, seed in diverged if arm in contrast.weights and seed not in values})

@@ -33,7 +33,7 @@ RECOMMENDED = "recommended"
 def metric_table(runs: pd.DataFrame, metric: Mapping[str, Any]) -> pd.DataFrame:
     """The study's metric, one row for each seed and one column for each arm; higher is better.
 
-    A diverged run counts as the worst value there is.
+    A diverged run counts as the worst score there is; a loss of it has no value.
     """
     table = wide_table(long_table(runs, quantities(metric)[metric["name"]]))
     return table if metric["higher_is_better"] else -table

@@ -82,6 +82,9 @@ class Pair:
         arm, reference: The arms; all differences are arm minus reference.
         settings: The settings in which they differ.
         quantities: The difference of each quantity, in its own unit.
+        missing: Planned seeds on which one of both has no run.
+        if_missing: The mean improvement, were these runs as bad and as good as can be; None where
+            none is missing, or the metric has no bounds.
         runtime_ratio: The logarithm of the ratio of training times.
         correlation: Of both arms over seeds; what pairing pays.
         stability: Whether the arm trains more steadily.
@@ -91,6 +94,8 @@ class Pair:
     reference: str
     settings: tuple[str, ...]
     quantities: dict[str, Estimate]
+    missing: int
+    if_missing: tuple[float, float] | None
     runtime_ratio: Estimate
     correlation: float | None
     stability: Stability
@@ -147,6 +152,7 @@ class Effect:
         values: The improvement by seed.
         improvement: Its mean with its own, uncorrected intervals.
         precision: What these rest on, and the interval on these test rows.
+        median: Its median over seeds, which a collapsed seed does not move.
         evidence: What may be concluded of it within its family.
         impact: How large it is, in words.
         odds: How often it improves.
@@ -166,6 +172,7 @@ class Effect:
     values: dict[int, float]
     improvement: Estimate
     precision: Precision
+    median: float | None
     evidence: Evidence
     impact: Impact
     odds: Odds
@@ -331,6 +338,16 @@ class LostRun:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Collapse:
+    """A run that finished far below all others of its arm."""
+
+    arm: str
+    seed: int
+    value: float
+    median: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Effects:
     """Everything that a study's runs say.
 
@@ -344,6 +361,9 @@ class Effects:
         sequential: The looks; None where the number of seeds is fixed.
         scope: For whom intervals hold.
         missing, diverged: Runs that are not there, and runs that came to nothing.
+        collapsed: Runs that finished far below all others of their arm.
+        headroom: How much the best arm of the path could still gain; None for a metric without
+            bounds.
         recommendation: The arm to take over.
     """
 
@@ -365,6 +385,8 @@ class Effects:
     claims: Verdicts
     missing: tuple[LostRun, ...]
     diverged: tuple[LostRun, ...]
+    collapsed: tuple[Collapse, ...]
+    headroom: float | None
     recommendation: Recommendation
 
     def of_role(self, *roles: str) -> list[Effect]:
@@ -386,6 +408,11 @@ class Effects:
         """The steps that lead from current to backup: stages, and remainder where there is one."""
         steps = self.of_role(STAGE, REMAINDER)
         return [step for step in steps if not (step.role == REMAINDER and step.one_run)]
+
+    @property
+    def at_ceiling(self) -> bool:
+        """Whether no arm can gain as much as delta over the best one."""
+        return self.headroom is not None and self.headroom < self.metric.delta
 
     @property
     def planned(self) -> list[Effect]:

@@ -33,6 +33,7 @@ from ablation.evidence.contrast import (
     distinct,
     facts_of,
     lacking_cells,
+    lost_seeds,
     path_arms,
     planned_contrasts,
     values_of,
@@ -40,6 +41,7 @@ from ablation.evidence.contrast import (
 from ablation.evidence.effects import (
     SCHEMA_VERSION,
     ArmSummary,
+    Collapse,
     Effect,
     Effects,
     FamilyFacts,
@@ -61,7 +63,7 @@ from ablation.evidence.family import Evidence, Series
 from ablation.evidence.judgements import judge_impacts, judge_statements
 from ablation.evidence.metrics import COMPLETED, DIVERGED, MISSING
 from ablation.evidence.moderated import Pool, pool
-from ablation.evidence.outcomes import diverged_runs, paired_runs, wide_tables
+from ablation.evidence.outcomes import diverged_runs, is_bounded, paired_runs, ran_runs, wide_tables
 from ablation.evidence.recommendation import Recommendation
 from ablation.evidence.spread import Background, spread_of
 from ablation.evidence.statistics import Estimate
@@ -75,6 +77,8 @@ from ablation.words.catalogue import LANGUAGES
 NOT_BY_ROW = ByRow(values={}, scope=THESE_ROWS, reason=NO_OUTCOMES)
 SHARED_WITH_GAP = (roles.STAGE, roles.REMAINDER, roles.TOTAL, roles.ONLY, roles.WITHOUT)
 
+FEWEST_TO_COLLAPSE = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
@@ -84,7 +88,8 @@ class Measured:
         grid: Its arms.
         metric: Its metric.
         tables: Each quantity, seeds by arms.
-        diverged: The arm and seed of each run that diverged.
+        ran: The arm and seed of each run that came to an end.
+        diverged: Those of the runs that diverged.
         by_row: What the runs answered on each test row.
         looks: Numbers of seeds at which results are looked at.
     """
@@ -92,6 +97,7 @@ class Measured:
     grid: Grid
     metric: Metric
     tables: Mapping[str, pd.DataFrame]
+    ran: set[tuple[str, int]]
     diverged: set[tuple[str, int]]
     by_row: ByRow = NOT_BY_ROW
     looks: tuple[int, ...] = ()
@@ -113,6 +119,7 @@ def measure(
         grid=grid,
         metric=read_metric(study),
         tables=wide_tables(paired, study["metric"]),
+        ran=ran_runs(paired),
         diverged=diverged_runs(paired),
         by_row=by_row,
         looks=tuple((study.get("sequential") or {}).get("looks", looks.LOOKS)),
@@ -166,6 +173,8 @@ def estimate_effects(
         ),
         missing=_lost(runs, MISSING),
         diverged=_lost(runs, DIVERGED),
+        collapsed=_collapsed(measured),
+        headroom=_headroom(measured),
         recommendation=_recommendation(measured, contrasts),
     )
 
@@ -217,6 +226,7 @@ def series_of(measured: Measured, compared: Sequence[Contrast]) -> dict[str, Ser
             identical=not computations(one, measured.grid) or same_results(measured, one),
             same_as=None if same == one.id else same,
             background=_background(measured, one, pools, values[one.id]),
+            lost=lost_seeds(one, values[one.id], measured.diverged),
         )
     return found
 
@@ -384,6 +394,10 @@ def _effect(
         own.estimate, metric.delta, metric.impact_multiples, evidence[one.id]
     )
     one_run = not computations(one, measured.grid)
+    pair = None if one.pair is None else _pair(measured, one.pair, own, one_run)
+    if pair is not None:
+        lost = pair.stability.divergences
+        impact = verdicts.diverging(impact, lost.arm, lost.reference)
     return Effect(
         **asdict(one),
         planned=own.planned and one.role in roles.PLANNED,
@@ -392,12 +406,13 @@ def _effect(
         values=dict(sorted(own.values.items())),
         improvement=own.estimate,
         precision=_precision(own),
+        median=float(np.median(list(own.values.values()))) if own.values else None,
         evidence=evidence[one.id],
         impact=impact,
-        odds=improvement_odds(own, one, measured.diverged),
+        odds=improvement_odds(own, one, measured.ran, measured.diverged),
         share=_share(measured, one, series),
         aliases=_aliases(measured.grid, one),
-        pair=None if one.pair is None else _pair(measured, one.pair, own, one_run),
+        pair=pair,
     )
 
 
@@ -424,13 +439,18 @@ def _precision(one: Series) -> Precision:
 
 
 def improvement_odds(
-    series: Series, contrast: Contrast, diverged: set[tuple[str, int]]
+    series: Series,
+    contrast: Contrast,
+    ran: set[tuple[str, int]],
+    diverged: set[tuple[str, int]],
 ) -> inference.Odds:
     """How often a contrast improves; a diverged run loses to every run that did not."""
-    values = []
-    for seed, value in series.values.items():
-        lost = [(arm, seed) in diverged for arm in reversed(contrast.pair or ())]
-        values.append(float(lost[0]) - float(lost[1]) if any(lost) else value)
+    found = dict(series.values)
+    for arm, seed in diverged:
+        if contrast.pair and arm in contrast.pair and all((a, seed) in ran for a in contrast.pair):
+            above, below = (float((one, seed) in diverged) for one in contrast.pair)
+            found[seed] = below - above
+    values = list(found.values())
     return inference.probability_of_improvement(values)
 
 
@@ -445,17 +465,40 @@ def _pair(measured: Measured, arms: tuple[str, str], own: Series, one_run: bool)
     better = measured.metric.higher_is_better
     quantities[metric] = own.estimate if better else statistics.flipped(own.estimate)
     arm, reference = arms
+    missing, if_missing = _missing(measured, arms)
+    divergences = stability.count_divergences(arms, measured.ran, measured.diverged)
     return Pair(
         arm=arm,
         reference=reference,
         settings=_own_settings(measured.grid, arms),
         quantities=quantities,
+        missing=missing,
+        if_missing=if_missing,
         runtime_ratio=statistics.paired_log_ratio(
             tables["train_runtime"], *arms, identical=one_run
         ),
         correlation=inference.pairing(*statistics.paired_arrays(tables[metric], *arms)[:2]),
-        stability=stability.compare(tables, metric, arms, own.identical, measured.diverged),
+        stability=stability.compare(tables, metric, arms, own.identical, divergences),
     )
+
+
+def _missing(measured: Measured, arms: tuple[str, str]) -> tuple[int, tuple[float, float] | None]:
+    """Planned seeds without a run of one arm, and between what the mean lies whatever they were.
+
+    A score is between 0 and 1, so that a pair is as bad as the worst score against the best one, or
+    against the score that is there.
+    """
+    grid = measured.grid
+    counts = [len(a.seeds or grid.seeds) for a in grid.arms if a.name in arms]
+    planned = grid.seeds[: min(counts)]
+    absent = [s for s in planned if not all((arm, s) in measured.ran for arm in arms)]
+    if not absent or not is_bounded(measured.metric.name):
+        return len(absent), None
+    table = measured.table.reindex(index=planned, columns=list(dict.fromkeys(arms)))
+    above, below = (table[arm] for arm in arms)
+    low = above.fillna(0.0) - below.fillna(1.0)
+    high = above.fillna(1.0) - below.fillna(0.0)
+    return len(absent), (float(low.mean()), float(high.mean()))
 
 
 def _is_quality(quantity: str) -> bool:
@@ -550,6 +593,9 @@ def _recommendation(measured: Measured, contrasts: Sequence[Effect]) -> Recommen
 
 
 def _step_verdict(one: Effect) -> str:
+    if one.impact.level == verdicts.DIVERGES:
+        known = one.impact.direction
+        return recommendation.OPEN if known == "unclear" else known
     if one.one_run or one.same_results or one.evidence.equivalent:
         return recommendation.NO_EFFECT
     if one.evidence.significant:
@@ -592,11 +638,12 @@ def _candidates(measured: Measured, contrasts: Sequence[Effect]) -> list[recomme
 
 
 def _ranking(contrasts: Sequence[Effect]) -> tuple[str, ...]:
-    """Stages and remainder, decided before undecided, larger before smaller, whichever the sign."""
+    """Stages and remainder: what diverges, then the decided, larger before smaller."""
 
-    def key(one: Effect) -> tuple[bool, float]:
-        size = one.improvement.estimate
-        return one.impact.level == verdicts.UNDECIDED, -abs(size) if size is not None else 0.0
+    def key(one: Effect) -> tuple[bool, bool, float]:
+        size, level = one.improvement.estimate, one.impact.level
+        large = -abs(size) if size is not None else 0.0
+        return level != verdicts.DIVERGES, level == verdicts.UNDECIDED, large
 
     ranked = [c for c in contrasts if c.role in (roles.STAGE, roles.REMAINDER) and not c.one_run]
     return tuple(one.id for one in sorted(ranked, key=key))
@@ -655,6 +702,39 @@ def _table(measured: Measured, design: str) -> Table | None:
     words = fractions.defining_words(matrix)
     names = tuple(roles.BETWEEN.join(found.factors[i] for i in word) for word in words)
     return replace(found, resolution=fractions.resolution(matrix), defining_words=names)
+
+
+def _collapsed(measured: Measured) -> tuple[Collapse, ...]:
+    """Finished runs that lie far below their arm's others.
+
+    Further below the median than five times the largest other distance from it, and than five
+    times delta.
+    """
+    sign = 1.0 if measured.metric.higher_is_better else -1.0
+    found = []
+    for arm in measured.grid.arms:
+        values = {
+            int(seed): float(value)
+            for seed, value in statistics.arm_values(measured.table, arm.name).items()
+            if (arm.name, int(seed)) not in measured.diverged
+        }
+        if len(values) < FEWEST_TO_COLLAPSE:
+            continue
+        median = float(np.median(list(values.values())))
+        worst = min(values, key=lambda seed: sign * values[seed])
+        others = max(abs(v - median) for seed, v in values.items() if seed != worst)
+        if sign * (median - values[worst]) > 5 * max(others, measured.metric.delta):
+            found.append(Collapse(arm=arm.name, seed=worst, value=values[worst], median=median))
+    return tuple(found)
+
+
+def _headroom(measured: Measured) -> float | None:
+    """How much the best arm of the path could still gain; None for a metric without bounds."""
+    if not (measured.metric.higher_is_better and is_bounded(measured.metric.name)):
+        return None
+    names = [arm.name for arm in path_arms(measured.grid)]
+    means = measured.table.reindex(columns=names).mean().dropna()
+    return None if means.empty else 1.0 - float(means.max())
 
 
 def _lost(runs: pd.DataFrame, status: str) -> tuple[LostRun, ...]:

@@ -34,6 +34,7 @@ class Series:
         identical: Whether it is zero because both sides are the same computation.
         same_as: The id of an earlier series of the same runs: one hypothesis, asked by two designs.
         background: What other runs and the test rows say of its noise; None leaves it to itself.
+        lost: Seeds without a value because a run diverged.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Series:
     identical: bool = False
     same_as: str | None = None
     background: Background | None = None
+    lost: int = 0
 
     @property
     def counts(self) -> bool:
@@ -197,16 +199,21 @@ def _staged(family: Sequence[Series], delta: float, plan: sequential.Plan) -> di
 
 
 def decisions(members: Sequence[Series], plan: sequential.Plan) -> dict[str, sequential.Decision]:
-    """Where each member of a family stands; the same computation twice needs no test."""
+    """Where each member of a family stands.
+
+    The same computation twice needs no test. Where a run diverged and left no value, more seeds do
+    not decide: that is its verdict.
+    """
     decided = sequential.decide_together(
-        {one.id: (one.values, one.spread) for one in members}, plan
+        {one.id: (one.values, one.spread) for one in members if not one.lost}, plan
     )
-    return {
-        one.id: replace(decided[one.id], status=sequential.EQUIVALENT, next_n=None)
-        if one.identical
-        else decided[one.id]
-        for one in members
-    }
+    return {one.id: _decided(one, decided.get(one.id)) for one in members}
+
+
+def _decided(one: Series, found: sequential.Decision | None) -> sequential.Decision:
+    if found is None:
+        return sequential.Decision(sequential.UNDECIDED, sequential.DIVERGED, one.n, None, ())
+    return replace(found, status=sequential.EQUIVALENT, next_n=None) if one.identical else found
 
 
 def _looked(one: Series, decision: sequential.Decision, plan: sequential.Plan) -> _Verdict:

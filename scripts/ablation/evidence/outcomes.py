@@ -30,8 +30,8 @@ class Quantity:
     Attributes:
         column: Its column in metrics.csv.
         higher_is_better: Its direction; None when it has none.
-        worst: What a diverged run counts as: a number, "observed" (the worst value of any run of
-            the study), or None (a diverged run has no value).
+        worst: What a diverged run counts as: the lowest score there is; None where it has no value,
+            because a loss knows no worst one.
         shrinks_with_batch: Whether it is the noise of a mean over the batch, to be compared times
             the root of the effective batch.
     """
@@ -39,7 +39,7 @@ class Quantity:
     name: str
     column: str
     higher_is_better: bool | None
-    worst: float | str | None
+    worst: float | None
     shrinks_with_batch: bool = False
 
 
@@ -54,8 +54,7 @@ def quantities(metric: Mapping[str, Any]) -> dict[str, Quantity]:
     measured = {name: higher} | {key: value for key, value in measured.items() if key != name}
     found = {}
     for key, better in measured.items():
-        bounded = better and (key == "eval_accuracy" or "_f1" in key)
-        worst: float | str = WORST_SCORE if bounded else "observed"
+        worst = WORST_SCORE if better and is_bounded(key) else None
         found[key] = Quantity(key, f"quality.selected.{key}", better, worst)
         final = key + FINAL_SUFFIX
         found[final] = Quantity(final, f"quality.final.{key}", better, worst)
@@ -71,8 +70,13 @@ def quantities(metric: Mapping[str, Any]) -> dict[str, Quantity]:
     return found
 
 
+def is_bounded(quantity: str) -> bool:
+    """Whether a quantity lies between 0 and 1: accuracies and F1."""
+    return quantity.startswith("eval_accuracy") or "_f1" in quantity
+
+
 def long_table(runs: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
-    """Columns arm, seed, value of one quantity; diverged runs count as its worst value.
+    """Columns arm, seed, value of one quantity; diverged runs count as its worst value, if any.
 
     A value that shrinks with the batch is given times the root of the effective batch, which makes
     it the noise of a single row.
@@ -86,13 +90,7 @@ def long_table(runs: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
     diverged = table["status"] == DIVERGED
     table.loc[diverged, "value"] = np.nan
     if quantity.worst is not None:
-        completed = table.loc[table["status"] == COMPLETED, "value"].dropna()
-        worst: float = np.nan
-        if isinstance(quantity.worst, float):
-            worst = quantity.worst
-        elif len(completed):
-            worst = float(completed.min() if quantity.higher_is_better else completed.max())
-        table.loc[diverged, "value"] = worst
+        table.loc[diverged, "value"] = quantity.worst
     return table[["arm", "seed", "value"]]
 
 
@@ -118,5 +116,14 @@ def wide_tables(runs: pd.DataFrame, metric: Mapping[str, Any]) -> dict[str, pd.D
 
 def diverged_runs(runs: pd.DataFrame) -> set[tuple[str, int]]:
     """The arm and seed of each run that diverged."""
-    own = runs[runs["status"] == DIVERGED]
+    return _with_status(runs, DIVERGED)
+
+
+def ran_runs(runs: pd.DataFrame) -> set[tuple[str, int]]:
+    """The arm and seed of each run that came to an end, diverged or not."""
+    return _with_status(runs, COMPLETED, DIVERGED)
+
+
+def _with_status(runs: pd.DataFrame, *statuses: str) -> set[tuple[str, int]]:
+    own = runs[runs["status"].isin(statuses)]
     return {(arm, int(seed)) for arm, seed in zip(own["arm"], own["seed"], strict=True)}

@@ -29,6 +29,7 @@ INSIDE_DELTA = "inside_delta"
 ALL_EQUAL = "all_equal"
 HOPELESS = "conditional_power"
 NO_MORE_SEEDS = "maximum_reached"
+DIVERGED = "diverged"
 NOT_YET = "between_boundaries"
 FIRST_LOOK = "before_first_look"
 

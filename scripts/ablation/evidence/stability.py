@@ -19,7 +19,7 @@ batch falls with its square root. So roughness is compared times the root of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -71,10 +71,21 @@ class Stability:
     divergences: Divergences
 
 
+def divergence_bound(n: int) -> float:
+    """The largest rate of divergence that n runs without any leave possible, at 95 %.
+
+    The rate at which none in n has a chance of 5 %: 1 - 0.05^(1/n) (Clopper and Pearson 1934,
+    Biometrika 26(4):404-413).
+    """
+    return 1.0 - ALPHA ** (1.0 / n)
+
+
 def count_divergences(
-    arm: str, reference: str, seeds: Sequence[int], diverged: set[tuple[str, int]]
+    pair: tuple[str, str], ran: set[tuple[str, int]], diverged: set[tuple[str, int]]
 ) -> Divergences:
-    """The divergences of two arms over the seeds that both have run."""
+    """The divergences of an arm and its reference over the seeds on which both have run."""
+    arm, reference = pair
+    seeds = [seed for name, seed in ran if name == arm and (reference, seed) in ran]
     here = {seed for seed in seeds if (arm, seed) in diverged}
     there = {seed for seed in seeds if (reference, seed) in diverged}
     only, others = len(here - there), len(there - here)
@@ -106,7 +117,7 @@ def compare(
     metric: str,
     pair: tuple[str, str],
     identical: bool,
-    diverged: set[tuple[str, int]],
+    divergences: Divergences,
 ) -> Stability:
     """The stability of an arm against its reference.
 
@@ -115,10 +126,9 @@ def compare(
         metric: The study's metric, whose spread over seeds is compared.
         pair: The arm and its reference.
         identical: Whether both are the same computation.
-        diverged: The arm and seed of each run that diverged.
+        divergences: On how many seeds they diverged.
     """
     arm, reference = pair
-    seeds = statistics.paired_arrays(table_of[metric], arm, reference)[2]
     roughness = statistics.paired_log_ratio(
         table_of[ROUGHNESS], arm, reference, identical=identical
     )
@@ -126,7 +136,6 @@ def compare(
         table_of["clipped_share"], arm, reference, identical=identical
     )
     spread = statistics.spread_ratio(table_of[metric], arm, reference, identical=identical)
-    divergences = count_divergences(arm, reference, seeds, diverged)
     return Stability(
         verdict=judge(roughness, divergences),
         loss_roughness=roughness,

@@ -9,9 +9,11 @@ from typing import Any
 
 import jinja2
 
+from ablation.evidence.claims import DIVERGES
 from ablation.evidence.effects import StatementVerdict
 from ablation.evidence.health import health_rows, read_health
 from ablation.evidence.outcomes import FINAL_SUFFIX
+from ablation.evidence.stability import divergence_bound
 from ablation.evidence.statistics import Estimate
 from ablation.machine.progress import Run
 from ablation.project import REPORT
@@ -147,6 +149,12 @@ def summary_lines(sources: Sources) -> list[str]:
         verdict = impact_text(sources, stages)
         lines.append(t("summary.stages", effect=effect, verdict=verdict))
     lines.append(recommended_text(sources))
+    if sources.effects.at_ceiling:
+        lines.append(_ceiling_line(sources))
+    lost = [s for s in sources.path if s.impact.level == DIVERGES]
+    if lost:
+        parts = [f"{sources.step_title(s)}: {impact_text(sources, s)}" for s in lost]
+        lines.append(t("summary.diverges", steps="; ".join(parts)))
     for direction in ("helps", "hurts"):
         steps = [s for s in decided_steps(sources) if s.impact.direction == direction]
         if steps:
@@ -161,6 +169,19 @@ def summary_lines(sources: Sources) -> list[str]:
         names = t.listing([sources.step_title(s) for s in open_steps])
         lines.append(t("summary.undecided", steps=names))
     return lines
+
+
+def _ceiling_line(sources: Sources) -> str:
+    """That no arm can gain what matters, and a metric that still tells arms apart."""
+    t, effects = sources.messages, sources.effects
+    best = 1.0 - float(effects.headroom or 0.0)
+    return t(
+        "summary.ceiling",
+        metric=t(f"metric.{sources.metric}"),
+        best=t.score(best, sources.metric),
+        delta=delta_text(sources),
+        finer=t("metric.eval_loss"),
+    )
 
 
 # --- Differences -------------------------------------------------------------------------------
@@ -380,6 +401,43 @@ def absent_lines(sources: Sources) -> list[str]:
             t(f"absent.{kind}", arm=sources.arm_title(arm), seeds=t.listing(numbers))
             for arm, numbers in seeds.items()
         ]
+    lines += _collapsed_lines(sources)
+    return [*(lines or [t("absent.none")]), *_bound_lines(sources)]
+
+
+def _collapsed_lines(sources: Sources) -> list[str]:
+    """Runs far below all others of their arm, with the medians of the steps that rest on them."""
+    t, metric, lines = sources.messages, sources.metric, []
+    for run in sources.effects.collapsed:
+        steps = [s for s in sources.path if s.pair and run.arm in (s.pair.arm, s.pair.reference)]
+        medians = [f"{sources.step_name(s)} {t.difference(s.median, metric)}" for s in steps]
+        values = {"value": t.score(run.value, metric), "median": t.score(run.median, metric)}
+        lines.append(
+            t(
+                "absent.collapsed",
+                arm=sources.arm_title(run.arm),
+                seed=run.seed,
+                steps=t.listing(medians),
+                **values,
+            )
+        )
+    return lines
+
+
+def _bound_lines(sources: Sources) -> list[str]:
+    """What missing runs could change, and how many of the runs may still diverge."""
+    t, lines = sources.messages, []
+    for step in sources.path:
+        if step.pair is not None and step.pair.missing:
+            ends = step.pair.if_missing
+            key = "absent.unbounded" if ends is None else "absent.bounded"
+            interval = t("none") if ends is None else t.interval(*ends, sources.metric)
+            name, n = sources.step_title(step), step.improvement.n
+            lines.append(t(key, step=name, n=n, missing=step.pair.missing, interval=interval))
+    completed = [len(arm.completed) for arm in sources.arms.values()]
+    if min(completed, default=0) and not sources.effects.diverged:
+        bound = t.percent(divergence_bound(min(completed)), 0)
+        lines.append(t("absent.divergence_bound", n=min(completed), bound=bound))
     return lines
 
 

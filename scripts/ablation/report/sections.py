@@ -11,6 +11,7 @@ import numpy as np
 from ablation.data.counts import train_rows_of
 from ablation.dialects.defaults import NO_SUCH_STEP
 from ablation.errors import UserError
+from ablation.evidence.claims import DIVERGES
 from ablation.evidence.effects import Effect, StatementVerdict
 from ablation.evidence.outcomes import FINAL_SUFFIX
 from ablation.evidence.statistics import Estimate
@@ -120,6 +121,10 @@ def impact_text(sources: Sources, contrast: Effect) -> str:
     t, impact = sources.messages, contrast.impact
     if contrast.one_run:
         return t("impact.one_run")
+    if impact.level == DIVERGES and contrast.pair is not None:
+        lost = contrast.pair.stability.divergences
+        numbers = {"arm": lost.arm, "reference": lost.reference, "n": lost.n}
+        return t("impact.diverges", level=DIVERGES, **numbers)
     if impact.level == "undecided":
         return undecided_contrast(sources, contrast)
     if contrast.same_results:

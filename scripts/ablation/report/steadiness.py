@@ -9,7 +9,7 @@ import math
 
 from ablation.designs.contrast import GAP, TOTAL
 from ablation.evidence.effects import Effect
-from ablation.evidence.stability import Divergences
+from ablation.evidence.stability import Divergences, divergence_bound
 from ablation.evidence.statistics import Estimate
 from ablation.report.advice import last_total
 from ablation.report.evidence import Block, p_equals
@@ -64,7 +64,10 @@ def _label(sources: Sources, contrast: Effect) -> str:
 
 def _lost_text(sources: Sources, lost: Divergences) -> str:
     """Diverged seeds of both arms, with the exact p where only one of them diverged on a seed."""
-    text = sources.messages("stability.count", arm=lost.arm, reference=lost.reference, n=lost.n)
+    t = sources.messages
+    text = t("stability.count", arm=lost.arm, reference=lost.reference, n=lost.n)
+    if lost.n and not lost.arm and not lost.reference:
+        return f"{text} {t('stability.bound', bound=t.percent(divergence_bound(lost.n), 0))}"
     return text if lost.p is None else f"{text} ({p_equals(lost.p, sources)})"
 
 
