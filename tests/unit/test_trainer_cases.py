@@ -431,7 +431,7 @@ def test_a_deepspeed_file_is_looked_for_as_trainers_find_it(tmp_path, monkeypatc
     folder = tmp_path / "repo/configs"
     folder.mkdir(parents=True)
     (tmp_path / "repo/.git").mkdir()
-    elsewhere = tmp_path / "elsewhere"
+    elsewhere = tmp_path / "repo/work"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
     home = {"cwd": elsewhere, "repository": tmp_path / "repo", "beside": folder}[place]

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
 
 from ablation.comparison.derive import derive, fill_unsaid
 from ablation.comparison.without_effect import has_no_effect
 from ablation.dialects import recognise
-from ablation.dialects.reader import DEFAULT, DERIVED, Refusal, Stranger, Value
+from ablation.dialects.reader import DEFAULT, DERIVED, Reader, Refusal, Stranger, Value
 from ablation.dialects.vocabulary import default_of
 from ablation.documents.entries import load_entries
-from ablation.errors import raise_all
+from ablation.errors import UserError, raise_all
 from ablation.settings.catalogue import NO_OP, OTHER, SETTINGS, UNTRAINED, acts_on, in_arm
 
 NOT_SET = "not set"
@@ -152,11 +153,11 @@ def resolve_file(
     for source, defaults in module.DEFAULTS:
         for name, value in defaults.items():
             settings.setdefault(name, Value(value, DEFAULT, key=source))
-    derive(settings, reader.automatic, architecture, world_size)
+    settings, unread = _derived(reader, module, settings, architecture, world_size)
     full = settings.get("lora.enable")
     if full is not None and full.value is False:
         settings = {n: v for n, v in settings.items() if not _of_adapter(n)}
-    unread = {name: value for name, value in written.items() if value.unreadable}
+    unread |= {name: value for name, value in written.items() if value.unreadable}
     dtype = written.get("model.dtype")
     if dtype is not None and dtype.value == "auto" and not _has_dtype(architecture):
         unread["model.dtype"] = replace(dtype, note="the model's own, which is not known here")
@@ -176,6 +177,47 @@ def resolve_file(
         reader.counting,
         assumed,
     )
+
+
+_MOST_MISTAKES = 5
+
+
+def _derived(
+    reader: Reader,
+    module: ModuleType,
+    settings: dict[str, Value],
+    architecture: Mapping[str, object],
+    world_size: int | None,
+) -> tuple[dict[str, Value], dict[str, Value]]:
+    """The settings with what follows from them, and those that nothing can follow from.
+
+    A value that contradicts another or the model is refused and stays in the table as it is
+    written; the rest is derived as if it had not been.
+
+    Raises:
+        UserError: what is wrong is no value of the file.
+    """
+    defaults = {name: (v, s) for s, table in reversed(module.DEFAULTS) for name, v in table.items()}
+    unread: dict[str, Value] = {}
+    mistakes = 0
+    while True:
+        found = dict(settings)
+        try:
+            derive(found, reader.automatic, architecture, world_size)
+        except UserError as error:
+            place = (error.file, error.line)
+            wrong = [n for n, v in settings.items() if v.line and (v.file, v.line) == place]
+            mistakes += 1
+            if not wrong or mistakes > _MOST_MISTAKES:
+                raise
+            reader.stop(error)
+            for name in wrong:
+                unread[name] = replace(settings.pop(name), unreadable=True)
+                if name in defaults:
+                    value, source = defaults[name]
+                    settings[name] = Value(value, DEFAULT, key=source)
+        else:
+            return found, unread
 
 
 def _has_dtype(architecture: Mapping[str, object]) -> bool:

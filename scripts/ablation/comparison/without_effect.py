@@ -19,7 +19,7 @@ def has_no_effect(name: str, current: Settings, backup: Settings) -> bool:
     What switches it off must hold on both: in an arm between them, the one side's switch may meet
     the other side's value.
     """
-    if name == "lora.modules_to_save":
+    if name == "lora.modules_to_save" and name in current and name in backup:
         return _trained_whole(current[name]) == _trained_whole(backup[name])
     return _is_off(name, current) and _is_off(name, backup)
 
@@ -31,7 +31,8 @@ def _is_off(name: str, side: Settings) -> bool:
         return side[setting].value if setting in side else None
 
     if name == "num_train_epochs":
-        return value("max_steps") > 0
+        steps = value("max_steps")
+        return isinstance(steps, int) and steps > 0
     if name in ("metric_for_best_model", "greater_is_better"):
         return not value("load_best_model_at_end")
     if name.startswith("loss.class_weight_"):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ablation.settings import schedules
+from ablation.settings.adapted import is_full
 from ablation.settings.architecture import (
     GPU,
     HOST,
@@ -317,12 +318,12 @@ def compute(
     pool = plan.pool if plan.counted else round(plan.spread * plan.pool)
     worlds = [(settings, plan, 1.0), (other, replace(plan, pool=pool), _rows_of_a_pack(settings))]
     memory: tuple[MemoryPart, ...] = ()
-    if architecture is not None and not trains_all(settings):
+    if architecture is not None and not is_full(settings):
         memory = tuple(estimate_memory(architecture, settings, plan.num_labels or 0))
     planned = []
     for held, known, packed in worlds:
         values = _values(held, known, packed, sure=known is plan or plan.counted)
-        if architecture is not None and not trains_all(settings):
+        if architecture is not None and not is_full(settings):
             values |= _of_architecture(values, held, known, architecture, memory)
         planned.append(values)
     first, last = planned
@@ -330,11 +331,6 @@ def compute(
     upper = padded_tokens(settings, plan)[1]
     at_most = frozenset(name for name in OF_TOKENS if upper and name in values)
     return Quantities(settings, values, at_most, memory, tuple(planned))
-
-
-def trains_all(settings: Settings) -> bool:
-    """Whether the model's own weights are trained, without adapters."""
-    return settings.get("lora.enable") is False
 
 
 def _otherwise(value: object) -> object:
@@ -382,7 +378,7 @@ def _values(
         "sample_passes": passes,
         "warmup": float(schedules.warmup_steps(settings, steps)),
         **_rates(settings, steps),
-        **({} if trains_all(settings) else {"lora.scale": lora_scale(settings)}),
+        **({} if is_full(settings) else {"lora.scale": lora_scale(settings)}),
         "real_tokens_per_row": real_tokens(settings, plan),
         "tokens_per_row": tokens,
         "tokens_per_step": tokens * batch * packed,

@@ -13,6 +13,7 @@ from ablation.comparison.findings.finding import (
     Texts,
     pairwise_evidence,
 )
+from ablation.settings.adapted import is_full
 from ablation.settings.architecture import adapted_layers, count_trainable
 
 SIZE = ("lora.r", "lora.layers_to_transform", "lora.target_modules", "lora.use_dora", "lora.bias")
@@ -21,7 +22,7 @@ SIZE = ("lora.r", "lora.layers_to_transform", "lora.target_modules", "lora.use_d
 def scale(pair: Pair) -> Iterator[Finding]:
     """alpha / r is what counts: when it is equal, a larger alpha is no cause of its own."""
     names = ("lora.r", "lora.lora_alpha", "lora.use_rslora")
-    if not pair.differs(*names):
+    if not pair.differs(*names) or None in pair.both("lora.r"):
         return
     scales = pair.amounts("lora.scale")
     evidence = {
@@ -38,7 +39,7 @@ def scale(pair: Pair) -> Iterator[Finding]:
 
 def parameters(pair: Pair) -> Iterator[Finding]:
     """Trained weights grow by the real factor, not by that of the rank."""
-    if pair.architecture is None or not pair.differs(*SIZE):
+    if pair.architecture is None or not pair.differs(*SIZE) or None in pair.both("lora.r"):
         return
     counts = [
         count_trainable(pair.architecture, pair.quantities[side].settings, pair.plan.num_labels)
@@ -88,6 +89,8 @@ def layers(pair: Pair) -> Iterator[Finding]:
 
 def _layers_of(pair: Pair, side: str) -> list[int] | None:
     """The layers with adapters; None where that takes the model's number of layers to know."""
+    if is_full(pair.quantities[side].settings):
+        return None
     if pair.architecture is not None:
         return adapted_layers(pair.architecture, pair.quantities[side].settings)
     named = pair.value(side, "lora.layers_to_transform")
@@ -111,7 +114,7 @@ def idle_bias(pair: Pair) -> Iterator[Finding]:
     """`lora.bias` trains biases that the model may not have."""
     if pair.architecture is None or not pair.architecture.known or pair.architecture.biased:
         return
-    sides = [side for side in SIDES if pair.value(side, "lora.bias") != "none"]
+    sides = [side for side in SIDES if pair.value(side, "lora.bias") not in (None, "none")]
     if sides:
         places = [p for side in sides for p in pair.places("lora.bias", side=side)]
         evidence = {"value": pair.value(sides[0], "lora.bias"), "family": pair.architecture.family}
@@ -124,6 +127,8 @@ def uncounted(pair: Pair) -> Iterator[Finding]:
         return
     for side in SIDES:
         settings = pair.quantities[side].settings
+        if is_full(settings):
+            continue
         names = count_trainable(pair.architecture, settings, pair.plan.num_labels).uncounted
         if names:
             evidence = {"modules": list(names)}

@@ -14,6 +14,7 @@ from ablation.comparison.findings.finding import (
     Texts,
     pairwise_evidence,
 )
+from ablation.settings.adapted import is_full
 from ablation.settings.architecture import (
     Architecture,
     Settings,
@@ -47,6 +48,8 @@ def checkpointing_through_frozen_layers(pair: Pair) -> Iterator[Finding]:
         return
     for side in SIDES:
         settings = pair.quantities[side].settings
+        if is_full(settings):
+            continue
         reached = backward_layers(pair.architecture, settings)
         if not settings[CHECKPOINTING] or reached >= pair.architecture.layers:
             continue
