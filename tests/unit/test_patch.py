@@ -420,7 +420,7 @@ def test_a_deepspeed_scheduler_takes_the_place_of_the_argument(tmp_path):
     assert "lr_scheduler" not in new
     back = patch(tmp_path, new, lr_scheduler_type="polynomial", lr_scheduler_kwargs={"power": 2.0})
     assert "scheduler:" not in back
-    assert '    lr_scheduler_type: "polynomial"\n' in back
+    assert "    lr_scheduler_type: polynomial\n" in back
     assert "    lr_scheduler_kwargs:\n      power: 2\n" in back
 
 

@@ -82,11 +82,11 @@ def rewrite(target: Target, wanted: Mapping[str, object]) -> Rewrite:
     expected = {name: value.value for name, value in before.settings.items()} | dict(wanted)
     changes: list[Change] = []
     texts = original = {path: read_text(path) for path in map(Path, before.files)}
+    files = _opened(target, texts, before.dialect)
     for _ in range(PASSES):
         wrong = [n for n, v in expected.items() if _value(side, n) != v and n not in BESIDE]
         if not wrong:
             break
-        files = _opened(target, texts, side.dialect)
         changes += Writer(files, DIALECTS[side.dialect], side.settings, expected).write(wrong)
         if files.texts == texts:
             break
