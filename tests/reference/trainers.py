@@ -1,0 +1,270 @@
+"""Keeps what axolotl, LLaMA-Factory and TRL make of small configurations, in trainers.json.
+
+tests/reference/trainers.sh FOLDER makes the environment; then run this file with its Python. Each
+trainer's own schema or parser reads the text; the values that it then holds are written under the
+names of this project's settings, and a text that it refuses as `null`. With files as arguments,
+those are read instead and the result is printed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+os.environ.setdefault("DISABLE_VERSION_CHECK", "1")
+KEPT = Path(__file__).with_name("trainers.json")
+AXOLOTL = """base_model: org/some-8b
+datasets: [{path: my/rows.jsonl, type: alpaca}]
+adapter: lora
+lora_r: 16
+lora_alpha: 32
+lora_target_linear: true
+learning_rate: 0.0002
+micro_batch_size: 2
+gradient_accumulation_steps: 4
+num_epochs: 3
+sequence_len: 2048
+"""
+FACTORY = """model_name_or_path: org/some-8b
+stage: sft
+finetuning_type: lora
+lora_target: all
+dataset: my_rows
+template: llama3
+cutoff_len: 2048
+per_device_train_batch_size: 2
+gradient_accumulation_steps: 4
+learning_rate: 0.0001
+num_train_epochs: 3.0
+lr_scheduler_type: cosine
+"""
+TRL = """model_name_or_path: org/some-8b
+use_peft: true
+lora_target_modules: [q_proj, v_proj]
+dataset_name: my/rows
+per_device_train_batch_size: 2
+gradient_accumulation_steps: 4
+learning_rate: 0.0002
+num_train_epochs: 1
+max_length: 2048
+"""
+# Lines that are put behind each text; "-key" takes a line away.
+LINES = {
+    "axolotl": [
+        *("", "sample_packing: true", "sample_packing: true\npad_to_sequence_len: false"),
+        *("pad_to_sequence_len: true", "flash_attention: true", "sdp_attention: true"),
+        *("xformers_attention: true", "eager_attention: true", "flex_attention: true"),
+        *("attn_implementation: sdpa", "flash_attention: true\nattn_implementation: sdpa"),
+        *("warmup_steps: 0.1", "warmup_steps: 10", "warmup_steps: 10\nwarmup_ratio: 0.1"),
+        *("warmup_steps: 0\nwarmup_ratio: 0.1", "val_set_size: 0.1", "val_set_size: 100"),
+        *("val_set_size: 0\neval_steps: 10", "val_set_size: 0.1\ntest_datasets: [{path: x}]"),
+        *("batch_size: 8", "-gradient_accumulation_steps\nbatch_size: 8", "-num_epochs"),
+        *("-micro_batch_size", "-lora_dropout\nlora_dropout: 0.05", "-sequence_len"),
+        *("-adapter", "-adapter\nload_in_8bit: true", "load_in_4bit: true", "load_in_8bit: true"),
+        *("-adapter\nadapter: qlora", "-adapter\nadapter: qlora\nload_in_4bit: true"),
+        *("lr_scheduler: linear", "lr_scheduler_type: linear", "num_train_epochs: 9"),
+        *("weight_decay: 0.1", "per_device_train_batch_size: 9", "-learning_rate", "seed: 7"),
+        *("evals_per_epoch: 2\neval_steps: 10", "saves_per_epoch: 2\nsave_steps: 10"),
+        *("excess_length_strategy: truncate", "max_grad_norm: 0.3", "max_steps: 100"),
+        *("eval_strategy: epoch\neval_steps: 10", "sample_packing: true\nrl: dpo"),
+    ],
+    "llama_factory": [
+        *(
+            "",
+            "packing: true",
+            "neat_packing: true",
+            "lora_rank: 16",
+            "lora_rank: 16\nlora_alpha: 8",
+        ),
+        *("-cutoff_len", "max_length: 4096", "lora_dropout: 0.1", "-lora_target", "val_size: 0.1"),
+        *("evaluation_strategy: steps", "val_size: 0.1\neval_dataset: held", "use_galore: true"),
+        *("-finetuning_type\nfinetuning_type: full\nuse_dora: true", "use_rslora: true"),
+        *("-finetuning_type\nfinetuning_type: full", "-finetuning_type\nfinetuning_type: freeze"),
+        *(
+            "mask_history: true\ntrain_on_prompt: true",
+            "streaming: true\nmax_samples: 5\nmax_steps: 9",
+        ),
+        *("-stage\nstage: dpo", "num_epochs: 3", "weight_decay: 0.1", "max_steps: 100", "seed: 7"),
+        *("-finetuning_type\nfinetuning_type: full\nquantization_bit: 4", "warmup_steps: 20"),
+        *(
+            "-learning_rate",
+            "-lr_scheduler_type",
+            "-num_train_epochs",
+            "additional_target: lm_head",
+        ),
+    ],
+    "trl": [
+        *("", "-max_length", "max_seq_length: 1024", "bf16: false", "fp16: true", "dtype: auto"),
+        *(
+            "torch_dtype: bfloat16",
+            "dtype: bfloat16",
+            "lora_r: 8",
+            "lora_alpha: 8",
+            "packing: true",
+        ),
+        *("lora_dropout: 0.0", "-use_peft", "load_in_4bit: true\nload_in_8bit: true", "seed: 7"),
+        *(
+            "warmup_steps: 0.1",
+            "warmup_ratio: 0.1",
+            "gradient_checkpointing: false",
+            "-learning_rate",
+        ),
+        *(
+            "evaluation_strategy: steps",
+            "eval_strategy: epoch",
+            "weight_decay: 0.1",
+            "max_steps: 100",
+        ),
+        *(
+            "lr_scheduler_type: cosine",
+            "num_epochs: 3",
+            "dataset_train_split: test",
+            "use_dora: true",
+        ),
+    ],
+}
+
+
+def axolotl(text: str) -> dict[str, Any]:
+    from axolotl.utils.schemas.config import AxolotlInputConfig
+
+    cfg = AxolotlInputConfig(**yaml.safe_load(text))
+    found = {
+        "learning_rate": cfg.learning_rate,
+        "num_train_epochs": cfg.num_epochs,
+        "per_device_train_batch_size": cfg.micro_batch_size,
+        "gradient_accumulation_steps": cfg.gradient_accumulation_steps,
+        "max_length": cfg.sequence_len,
+        "lr_scheduler_type": cfg.lr_scheduler,
+        "weight_decay": cfg.weight_decay,
+        "packing": bool(cfg.sample_packing),
+        "padding": "max_length" if cfg.pad_to_sequence_len else "longest",
+        "attn_implementation": cfg.attn_implementation,
+        "seed": cfg.seed,
+        "max_grad_norm": cfg.max_grad_norm,
+        "max_steps": cfg.max_steps,
+        "training.method": cfg.adapter,
+        "excess_length_strategy": cfg.excess_length_strategy,
+    }
+    if 0 <= cfg.val_set_size < 1:
+        found["split.val_size"] = cfg.val_set_size
+    if cfg.adapter:
+        found |= {f"lora.{name}": getattr(cfg, f"lora_{name}") for name in ("r",)}
+        found |= {"lora.lora_alpha": cfg.lora_alpha, "lora.lora_dropout": cfg.lora_dropout}
+    return found
+
+
+def llama_factory(text: str) -> dict[str, Any]:
+    from llamafactory.hparams import parser
+
+    given = {"output_dir": "unused", "use_cpu": True, **yaml.safe_load(text)}
+    model, data, training, tuning, _ = parser._parse_train_args(given)
+    parser._verify_model_args(model, data, tuning)
+    packing = tuning.stage == "pt" if data.packing is None else data.packing
+    found = {
+        **_trainer(training),
+        "max_length": data.cutoff_len + (1 if data.packing else 0),
+        "packing": packing,
+        "training.method": tuning.finetuning_type,
+        "training.objective": tuning.stage,
+        "split.val_size": data.val_size,
+    }
+    if tuning.finetuning_type == "lora":
+        found |= {
+            "lora.r": tuning.lora_rank,
+            "lora.lora_alpha": tuning.lora_alpha,
+            "lora.lora_dropout": tuning.lora_dropout,
+            "lora.use_rslora": tuning.use_rslora,
+            "lora.modules_to_save": tuning.additional_target,
+        }
+    return found
+
+
+def trl(text: str) -> dict[str, Any]:
+    from trl import ModelConfig, ScriptArguments, SFTConfig, TrlParser
+
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write(f"output_dir: unused\nuse_cpu: true\n{text}")
+        file.flush()
+        parser = TrlParser((ScriptArguments, SFTConfig, ModelConfig))
+        _, training, model = parser.parse_args_and_config(["--config", file.name])
+    found = {
+        **_trainer(training),
+        "max_length": training.max_length,
+        "packing": training.packing,
+        "bf16": training.bf16,
+        "gradient_checkpointing": bool(training.gradient_checkpointing),
+        "model.dtype": model.dtype,
+    }
+    if model.use_peft:
+        found |= {
+            "lora.r": model.lora_r,
+            "lora.lora_alpha": model.lora_alpha,
+            "lora.lora_dropout": model.lora_dropout,
+            "lora.use_dora": model.use_dora,
+        }
+    return found
+
+
+def _trainer(arguments: Any) -> dict[str, Any]:
+    names = [
+        "learning_rate",
+        "num_train_epochs",
+        "per_device_train_batch_size",
+        "max_steps",
+        "weight_decay",
+        "gradient_accumulation_steps",
+        "max_grad_norm",
+        "seed",
+    ]
+    scheduler = str(getattr(arguments.lr_scheduler_type, "value", arguments.lr_scheduler_type))
+    found = {name: getattr(arguments, name) for name in names}
+    return {**found, "lr_scheduler_type": scheduler}
+
+
+READ: dict[str, tuple[str, Callable[[str], dict[str, Any]]]] = {
+    "axolotl": (AXOLOTL, axolotl),
+    "llama_factory": (FACTORY, llama_factory),
+    "trl": (TRL, trl),
+}
+
+
+def changed(base: str, lines: str) -> str:
+    """The text with the lines behind it, and without those that they take away."""
+    gone = [line[1:] for line in lines.split("\n") if line.startswith("-")]
+    kept = [row for row in base.splitlines() if row.split(":")[0] not in gone]
+    return "\n".join([*kept, *(row for row in lines.split("\n") if row and row[0] != "-")]) + "\n"
+
+
+def read(trainer: str, text: str) -> dict[str, Any] | None:
+    """What the trainer makes of a text; None where it refuses it."""
+    try:
+        return READ[trainer][1](text)
+    except (Exception, SystemExit) as error:
+        print(trainer, type(error).__name__, str(error).replace("\n", " ")[:150], file=sys.stderr)
+        return None
+
+
+def main(files: list[str]) -> None:
+    if files:
+        for file in files:
+            trainer, _, path = file.partition("=")
+            print(json.dumps({"file": path, "values": read(trainer, Path(path).read_text())}))
+        return
+    kept = [
+        {"trainer": trainer, "text": text, "values": read(trainer, text)}
+        for trainer, lines in LINES.items()
+        for text in (changed(READ[trainer][0], line) for line in lines)
+    ]
+    KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
