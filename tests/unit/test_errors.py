@@ -84,7 +84,7 @@ def test_a_translation_puts_in_what_the_sentence_does(language):
 def test_what_is_put_in_is_translated_where_it_is_a_sentence():
     assert translate("'lr' has a value it cannot have", "ko") == "'lr': 쓸 수 없는 값이다"
     assert translate("backup cannot run: the best epoch is to be loaded, and no metric says "
-                     "which it is", "ko").startswith("backup 조합은 돌릴 수 없다: ")  # fmt: skip
+                     "which it is", "ko").startswith("backup 구성은 돌릴 수 없다: ")  # fmt: skip
     assert translate("what no table has", "ko") == "what no table has"
 
 
