@@ -93,6 +93,7 @@ def evidence_blocks(sources: Sources) -> list[Block]:
         return []
     parts = (
         evidence_block(sources),
+        precision_block(sources),
         single_block(sources),
         shapley_block(sources),
         interaction_block(sources),
@@ -131,6 +132,42 @@ def evidence_block(sources: Sources) -> Block:
     if any(one.evidence.max_t_p is not None for one in effects.planned):
         notes.append(t("evidence.max_t"))
     return Block(t("evidence.title"), columns, rows, notes)
+
+
+def precision_block(sources: Sources) -> Block:
+    """For whom the intervals hold, what they rest on, and what would make them narrower."""
+    t, scope, metric = sources.messages, sources.effects.scope, sources.metric
+    reason = f".{scope.reason}" if scope.reason else ""
+    size = t.number(scope.size, 6) if scope.size else t("none")
+    notes = [t(f"precision.scope.{scope.rows}{reason}", size=size)]
+    members = [one for one in sources.effects.planned if one.precision.own_sd is not None]
+    shared = any(one.precision.shares for one in members)
+    names = ["own_sd", "common_sd", *(("these", "seeds", "rows", "both") if shared else ())]
+    columns = [t("column.contrast"), *(t(f"precision.column.{name}") for name in names)]
+    rows = []
+    for one in members:
+        found = one.precision
+        cells = [_spread(sources, found.own_sd), _spread(sources, found.common_sd)]
+        if shared:
+            shares = found.shares or {}
+            cells.append(t.interval(found.low, found.high, metric))
+            cells += [
+                t.percent(shares[name], 0) if name in shares else t("none")
+                for name in ("seeds", "rows", "both")
+            ]
+        rows.append([cell(effect_label(sources, one.id)), *cells])
+    if any(one.precision.common_sd is not None for one in members):
+        notes.append(t("precision.moderated"))
+    noisy = [effect_label(sources, one.id) for one in members if one.precision.disagree]
+    if noisy:
+        notes.append(t("precision.disagree", effects="; ".join(noisy)))
+    if shared:
+        notes.append(t("precision.shares"))
+    return Block(t("precision.title"), columns, rows, notes)
+
+
+def _spread(sources: Sources, value: float | None) -> str:
+    return sources.messages("none") if value is None else _size(sources, value)
 
 
 def _evidence_row(sources: Sources, one: Effect, staged: bool) -> list[str]:

@@ -1,0 +1,95 @@
+"""From what runs answered on each row to intervals on new rows, and for whom these hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from synthetic import STUDY, build_study
+
+from ablation.data.outcomes import SCHEMA, save_outcomes
+from ablation.evidence import by_row
+from ablation.evidence.estimate import estimate_effects
+from ablation.evidence.metrics import collect
+from ablation.study.grid import load_grid
+
+ROWS = 400
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A study whose runs kept what they answered: arms differ on some rows whatever the seed."""
+    found = build_study(tmp_path, seeds=(1, 2, 3, 4))
+    write_outcomes(found)
+    return found
+
+
+def write_outcomes(found, rows_of=lambda variant, seed: np.arange(ROWS)) -> None:
+    rng = np.random.default_rng(1)
+    taste = {}
+    for run in load_grid(found.grid).runs():
+        taste.setdefault(run.variant, rng.normal(0, 1, ROWS))
+        outcomes = np.zeros(ROWS, dtype=SCHEMA)
+        outcomes["row"] = rows_of(run.variant, run.seed)
+        outcomes["predicted"] = taste[run.variant] + rng.normal(0, 0.3, ROWS) > 0
+        outcomes["loss"] = rng.exponential(1, ROWS)
+        save_outcomes(outcomes, found.runs / run.variant / f"seed-{run.seed}")
+
+
+def effects_of(found):
+    grid = load_grid(found.grid)
+    rows = by_row.load_by_row(grid, found.runs, "eval_accuracy")
+    return estimate_effects(grid, collect(grid, found.runs), STUDY, rows)
+
+
+def test_with_outcomes_intervals_hold_for_new_rows_and_stand_beside_those_on_these(made):
+    effects = effects_of(made)
+    assert (effects.scope.rows, effects.scope.size) == ("new_rows", ROWS)
+    for one in effects.planned:
+        assert one.precision.new_rows
+        assert one.improvement.low < one.precision.low <= one.precision.high < one.improvement.high
+        assert sum(one.precision.shares.values()) == pytest.approx(1)
+        assert one.precision.shares["rows"] > 0.5  # that is how they were made
+    plain = effects_of_without(made)
+    assert effects.by_id["gap"].precision.low == pytest.approx(plain.by_id["gap"].improvement.low)
+    arm, before = effects.arms[0].means["eval_accuracy"], plain.arms[0].means["eval_accuracy"]
+    assert arm.high - arm.low > before.high - before.low
+
+
+def effects_of_without(found):
+    grid = load_grid(found.grid)
+    return estimate_effects(grid, collect(grid, found.runs), STUDY)
+
+
+def test_runs_that_finished_before_are_about_these_rows(made):
+    run = load_grid(made.grid).runs()[0]
+    (made.runs / run.variant / f"seed-{run.seed}" / "outcomes.npy").unlink()
+    scope = effects_of(made).scope
+    assert (scope.rows, scope.reason) == ("these_rows", "no_outcomes")
+
+
+def test_arms_that_were_tested_on_other_rows_are_about_these_rows(made):
+    first = load_grid(made.grid).runs()[0].variant
+    write_outcomes(made, lambda variant, seed: np.arange(ROWS) + (variant == first))
+    scope = effects_of(made).scope
+    assert (scope.rows, scope.reason) == ("these_rows", "other_rows")
+
+
+def test_seeds_with_test_rows_of_their_own_are_about_new_splits(made):
+    write_outcomes(made, lambda variant, seed: np.arange(ROWS) + ROWS * seed)
+    effects = effects_of(made)
+    assert effects.scope.rows == "new_splits"
+    assert effects.by_id["gap"].precision.shares is None
+
+
+@pytest.mark.parametrize("metric", sorted(by_row.METRICS))
+def test_the_mean_over_the_rows_is_the_metric(made, metric):
+    grid = load_grid(made.grid)
+    found = by_row.load_by_row(grid, made.runs, metric)
+    values = found.values[grid.arms[0].name, 1]
+    assert values.shape == (ROWS,)
+    assert np.isfinite(values.astype(float).mean())
+
+
+def test_a_metric_that_no_row_has_is_about_these_rows(made):
+    found = by_row.load_by_row(load_grid(made.grid), made.runs, "eval_f1_rare")
+    assert (found.scope, found.reason) == ("these_rows", "metric")
