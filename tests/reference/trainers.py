@@ -214,16 +214,16 @@ def trl(text: str) -> dict[str, Any]:
 
 
 def _trainer(arguments: Any) -> dict[str, Any]:
-    names = [
+    names = (
         "learning_rate",
         "num_train_epochs",
         "per_device_train_batch_size",
+        "gradient_accumulation_steps",
         "max_steps",
         "weight_decay",
-        "gradient_accumulation_steps",
         "max_grad_norm",
         "seed",
-    ]
+    )
     scheduler = str(getattr(arguments.lr_scheduler_type, "value", arguments.lr_scheduler_type))
     found = {name: getattr(arguments, name) for name in names}
     return {**found, "lr_scheduler_type": scheduler}
