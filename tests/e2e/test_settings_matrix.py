@@ -36,7 +36,7 @@ REFUSED = {
     "best by f1 greater True": "f1, which is not measured",
     "schedule polynomial kwargs 2 zero 2": "has no argument no_such_argument",
     "max_length 1000000000 padding max_length": "the model has 64 positions",
-    "max_steps -1 epochs -1": "nothing would be trained",
+    "max_steps -1 epochs -1": "a value it cannot have",
 }
 
 

@@ -316,8 +316,9 @@ def test_a_disk_without_room_is_told_before_anything_is_computed(study, tmp_path
     model = json.loads((study / "model/model.json").read_text())
     rows = {name: (np.arange(1), np.full(1, 10**13)) for name in ("train", "validation", "test")}
     folder, where = tmp_path / "float32-0", str(study / "model")
+    build = prefixes.Build(dtype="float32", boundaries=[2], max_length=None, splits=rows)
     with pytest.raises(UserError, match="no room") as caught:
-        prefixes.build_cache(folder, where, model, study / "data", "float32", [2], rows)
+        prefixes.build_cache(folder, where, model, study / "data", build)
     assert "prefix_cache_gb: " in caught.value.write
     assert not list(tmp_path.rglob("*.bin"))
 

@@ -134,57 +134,87 @@ def write_caches(
     reason = reason or why_plain_model(config.to_dict()) or why_plain_config(config)
     if reason:
         record["notes"].append(reason)
-    builds: dict[str, tuple[str, list[int], Mapping[str, Any]]] = {}
+    builds: dict[str, Build] = {}
     for dtype, values in ({} if reason else wanted).items():
-        want = Wanted(**values)
-        splits = {name: split_rows(data, name, want) for name in SPLITS}
-        tokens = sum(int(lengths.sum()) for _, lengths in splits.values())
-        size = tokens * state_bytes(config.hidden_size, dtype)
-        boundaries, share = fit_budget(want.boundaries, size, budget_gb)
-        if share < 1:
-            splits = first_rows(splits, train_ranks(data), int(share * tokens))
-        kept = sum(int(lengths.sum()) for _, lengths in splits.values())
-        if not kept:
-            record["notes"].append(
-                f"the {dtype} states take {size / GIGABYTE:.3g} GB, and the prefix_cache_gb"
-                f" {budget_gb:.3g} has no room for any text"
-            )
-            continue
-        if kept < tokens:
-            log.info("%s: the cache holds %d of %d tokens", dtype, kept, tokens)
-        size = size * kept // tokens
-        budget_gb -= size * len(boundaries) / GIGABYTE
         same = identity(model, path, data, dtype)
-        parts = [same, boundaries, want.max_length]
-        parts += [digest([ids.tolist() for ids, _ in splits.values()])]
-        name = f"{dtype}-{digest(parts)}"
-        builds[name] = (dtype, boundaries, splits)
-        record["caches"][dtype] = {
-            "folder": name,
-            "identity": same,
-            "boundaries": boundaries,
-            "max_length": want.max_length,
-            "hidden_size": config.hidden_size,
-            "tokens": kept,
-            "bytes": size * len(boundaries),
-        }
+        found = plan_cache(Wanted(**values), dtype, data, config.hidden_size, budget_gb)
+        if isinstance(found, str):
+            record["notes"].append(found)
+            continue
+        build, entry = found
+        name = f"{dtype}-{digest([same, *build.parts()])}"
+        budget_gb -= entry["bytes"] / GIGABYTE
+        builds[name] = build
+        record["caches"][dtype] = {"folder": name, "identity": same, **entry}
     for note in record["notes"]:
         log.warning("runs compute their frozen layers themselves: %s", note)
     (output / RECORD).unlink(missing_ok=True)
     remove_others(output, builds)
     for name, build in builds.items():
-        if (output / name).exists() and damage_of(output / name):
-            log.warning("the cache %s is damaged: it is made again", name)
-            shutil.rmtree(output / name)
-        if not (output / name).exists():
-            try:
-                build_cache(output / name, path, model, data, *build)
-            except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                    raise
-                raise no_room(output, "the disk is full") from error
+        make_cache(output / name, path, model, data, build)
     save_json(record, output / RECORD)
     return record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """What a cache is made of: its boundaries, and row numbers and lengths of each split."""
+
+    dtype: str
+    boundaries: list[int]
+    max_length: int | None
+    splits: Mapping[str, tuple[np.ndarray, np.ndarray]]
+
+    def parts(self) -> list[Any]:
+        """What its folder's name depends on, besides the model and the data."""
+        rows = digest([ids.tolist() for ids, _ in self.splits.values()])
+        return [self.boundaries, self.max_length, rows]
+
+
+def plan_cache(
+    want: Wanted, dtype: str, data: Path, hidden_size: int, budget_gb: float
+) -> tuple[Build, dict[str, Any]] | str:
+    """What of a wanted cache the disk budget has room for, with its entry in prefix.json.
+
+    A text where there is room for nothing.
+    """
+    splits = {name: split_rows(data, name, want) for name in SPLITS}
+    tokens = sum(int(lengths.sum()) for _, lengths in splits.values())
+    size = tokens * state_bytes(hidden_size, dtype)
+    boundaries, share = fit_budget(want.boundaries, size, budget_gb)
+    if share < 1:
+        splits = first_rows(splits, train_ranks(data), int(share * tokens))
+    kept = sum(int(lengths.sum()) for _, lengths in splits.values())
+    if not kept:
+        return (
+            f"the {dtype} states take {size / GIGABYTE:.3g} GB, and the prefix_cache_gb"
+            f" {budget_gb:.3g} has no room for any text"
+        )
+    if kept < tokens:
+        log.info("%s: the cache holds %d of %d tokens", dtype, kept, tokens)
+    limits = {"boundaries": boundaries, "max_length": want.max_length}
+    size = size * kept // tokens * len(boundaries)
+    entry = {**limits, "hidden_size": hidden_size, "tokens": kept, "bytes": size}
+    return Build(dtype=dtype, splits=splits, **limits), entry
+
+
+def make_cache(folder: Path, path: str, model: Mapping[str, Any], data: Path, build: Build) -> None:
+    """Make a cache that is not there, or that is damaged.
+
+    Raises:
+        UserError: The disk has no room for it.
+    """
+    if folder.exists() and damage_of(folder):
+        log.warning("the cache %s is damaged: it is made again", folder.name)
+        shutil.rmtree(folder)
+    if folder.exists():
+        return
+    try:
+        build_cache(folder, path, model, data, build)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise no_room(folder.parent, "the disk is full") from error
 
 
 def remove_others(output: Path, names: Collection[str]) -> None:
@@ -242,15 +272,14 @@ def build_cache(
     model_path: str,
     model: Mapping[str, Any],
     data: Path,
-    dtype: str,
-    boundaries: list[int],
-    splits: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    build: Build,
 ) -> None:
     """Compute the states of all rows and write them; the folder appears when it is whole.
 
     An interrupted one goes on: rows are done in the order of their lengths, and how many of them
     is noted when their states are on the disk.
     """
+    dtype, boundaries, splits = build.dtype, build.boundaries, build.splits
     part = folder.with_name(folder.name + PART)
     part.mkdir(parents=True, exist_ok=True)
     noted = part / PROGRESS

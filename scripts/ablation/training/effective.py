@@ -26,6 +26,26 @@ SCHEDULER_FACTS = (
     "warmup_min_ratio",
     "cos_min_ratio",
 )
+# Settings that each library repeats as they are planned.
+AS_PLANNED = (
+    "num_train_epochs",
+    "max_steps",
+    "bf16",
+    "fp16",
+    "label_smoothing_factor",
+    "dataloader_num_workers",
+    "dataloader_pin_memory",
+    "gradient_checkpointing",
+    "max_grad_norm",
+    "optim",
+    "weight_decay",
+    "learning_rate",
+    "lr_scheduler_type",
+    "padding",
+    "deepspeed.zero_optimization.stage",
+    "deepspeed.zero_optimization.allgather_bucket_size",
+    "deepspeed.zero_optimization.reduce_bucket_size",
+)
 FIRST_MATRIX = re.compile(r"\.lora_(?:embedding_)?A\.")  # of an adapter, as peft names it
 SAVED = ".modules_to_save."
 
@@ -195,26 +215,7 @@ def planned_effective(
         seed: The run's seed.
         model: Facts of the model's config.json.
     """
-    same = (
-        "num_train_epochs",
-        "max_steps",
-        "bf16",
-        "fp16",
-        "label_smoothing_factor",
-        "dataloader_num_workers",
-        "dataloader_pin_memory",
-        "gradient_checkpointing",
-        "max_grad_norm",
-        "optim",
-        "weight_decay",
-        "learning_rate",
-        "lr_scheduler_type",
-        "padding",
-        "deepspeed.zero_optimization.stage",
-        "deepspeed.zero_optimization.allgather_bucket_size",
-        "deepspeed.zero_optimization.reduce_bucket_size",
-    )
-    plan = {name: settings[name] for name in same if settings.get(name) is not None}
+    plan = {name: settings[name] for name in AS_PLANNED if settings.get(name) is not None}
     plan |= {
         "max_length": cut_of(settings),
         "per_device_train_batch_size": batch.micro,

@@ -10,6 +10,7 @@ import resource
 import shutil
 import sys
 import time
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -91,35 +92,82 @@ class EffectiveCheck(TrainerCallback):
             log.info("the layers above the cache fit into memory without gradient checkpointing")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a run has to do.
+
+    Attributes:
+        config: The contents of config.json.
+        batch: How its effective batch is cut.
+        tables: Its rows.
+        num_labels: Classes.
+    """
+
+    config: dict[str, Any]
+    batch: plan.Batch
+    tables: Tables
+    num_labels: int
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arm's settings."""
+        return self.config["settings"]
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return self.config["seed"]
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return Path(self.config["output"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """The Trainer of a run with what records it and keeps its checkpoints."""
+
+    trainer: RunTrainer
+    recorder: Recorder
+    keeper: Checkpoints
+
+
 def run_job(run_dir: Path) -> None:
     """Train, evaluate and record the run that `run_dir`/config.json describes."""
     config = json.loads((run_dir / "config.json").read_text())
-    settings, seed = config["settings"], config["seed"]
     quiet_libraries()
     labels = json.loads((Path(config["data"]) / "labels.json").read_text())
     batch = plan.Batch(**config["batch"])
-    set_seed(seed)
-    checkpoints = run_dir / "checkpoints"
-    arguments = make_arguments(config, batch, checkpoints)
-    tables = load_tables(Path(config["data"]), settings, len(labels))
-    prefix, reason = choose_path(config)
-    if prefix:
-        tables.read_states(prefix)
+    set_seed(config["seed"])
+    arguments = make_arguments(config, batch, run_dir / "checkpoints")
+    tables = load_tables(Path(config["data"]), config["settings"], len(labels))
+    job = Job(config=config, batch=batch, tables=tables, num_labels=len(labels))
     with whole_parameters(arguments):
-        network = build_network(config, len(labels), prefix.boundary if prefix else 0)
-    share = tables.cached_share() if prefix else 0.0
-    if prefix and share < 1:
+        network, path = make_network(job)
+    pad_id = 0 if path["path"] == "cached" else set_padding(network, tables)
+    training = make_training(job, arguments, network, pad_id)
+    set_seed(job.seed)  # building may draw differently in each arm; dropout begins alike
+    training.trainer.train(resume_from_checkpoint=resume(job, training))
+    finish(job, training, path)
+
+
+def make_network(job: Job) -> tuple[Any, dict[str, Any]]:
+    """The network of the run, and how its frozen layers are computed, for metrics.json."""
+    prefix, reason = choose_path(job.config)
+    if prefix is None:
+        network = build_network(job.config, job.num_labels)
+        path = {"path": "plain", "path_reason": reason, "cached_share": 0.0}
+        return network, {**path, "last_token_layer": False}
+    job.tables.read_states(prefix)
+    network = build_network(job.config, job.num_labels, prefix.boundary)
+    share = job.tables.cached_share()
+    if share < 1:
         log.info("the cache has %.1f %% of the rows, the others are computed", 100 * share)
-        compute_missing(network.get_base_model(), load_frozen(config, prefix.boundary))
-    pad_id = 0 if prefix else set_padding(network, tables)
-    path = {"path": "cached" if prefix else "plain", "path_reason": reason, "cached_share": share}
-    path |= {"last_token_layer": prefix is not None and prune(network, tables)}
-    trainer, recorder, keeper = make_trainer(
-        config, batch, arguments, tables, network, pad_id, len(labels)
-    )
-    set_seed(seed)  # building may draw differently in each arm; dropout begins alike
-    trainer.train(resume_from_checkpoint=resume(run_dir, checkpoints, recorder, keeper))
-    finish(config, batch, trainer, recorder, keeper, tables, len(labels), path)
+        bottom = load_frozen(job.config, prefix.boundary)
+        compute_missing(network.get_base_model(), bottom)
+    path = {"path": "cached", "path_reason": reason, "cached_share": share}
+    return network, {**path, "last_token_layer": prune(network, job.tables)}
 
 
 def choose_path(config: dict[str, Any]) -> tuple[Prefix | None, str | None]:
@@ -176,23 +224,15 @@ def set_padding(network: Any, tables: Tables) -> int:
     return pad_id
 
 
-def make_trainer(
-    config: dict[str, Any],
-    batch: plan.Batch,
-    arguments: TrainingArguments,
-    tables: Tables,
-    network: Any,
-    pad_id: int,
-    num_labels: int,
-) -> tuple[RunTrainer, Recorder, Checkpoints]:
+def make_training(job: Job, arguments: TrainingArguments, network: Any, pad_id: int) -> Training:
     """The Trainer of the run with what records it."""
-    settings, run_dir = config["settings"], Path(config["output"])
+    settings, tables = job.settings, job.tables
     weights = None
     if settings["loss.use_class_weights"]:
-        weights = plan.class_weights(tables.train.labels, num_labels, settings)
-    recorder = Recorder(run_dir, *plan.selection_metric(settings))
-    keeper = Checkpoints(run_dir / "checkpoints", recorder, seconds_since_start())
-    check = EffectiveCheck(config, batch)
+        weights = plan.class_weights(tables.train.labels, job.num_labels, settings)
+    recorder = Recorder(job.folder, *plan.selection_metric(settings))
+    keeper = Checkpoints(job.folder / "checkpoints", recorder, seconds_since_start())
+    check = EffectiveCheck(job.config, job.batch)
     trainer = RunTrainer(
         loss=WeightedLoss(weights, settings["label_smoothing_factor"]),
         train_counts=tables.train_counts,
@@ -204,7 +244,7 @@ def make_trainer(
         callbacks=[check, recorder, keeper],
     )
     check.trainer = trainer
-    return trainer, recorder, keeper
+    return Training(trainer=trainer, recorder=recorder, keeper=keeper)
 
 
 def pad_to(settings: dict[str, Any]) -> int | None:
@@ -217,62 +257,61 @@ def seconds_since_start() -> float:
     return time.time() - float(os.environ.get("ABLATION_STARTED", time.time()))
 
 
-def resume(run_dir: Path, checkpoints: Path, recorder: Recorder, keeper: Checkpoints) -> str | None:
+def resume(job: Job, training: Training) -> str | None:
     """Checkpoint to go on from, with the recorder set to it; None begins anew."""
     first = int(os.environ.get("RANK", "0")) == 0
-    checkpoint = get_last_checkpoint(str(checkpoints))
+    checkpoint = get_last_checkpoint(str(job.folder / "checkpoints"))
     if checkpoint is None:
         return None
-    keeper.started -= restore(recorder, Path(checkpoint))
+    training.keeper.started -= restore(training.recorder, Path(checkpoint))
     if first:
         log.info("resuming from %s", checkpoint)
-        shutil.copyfile(Path(checkpoint) / HISTORY, run_dir / HISTORY)
+        shutil.copyfile(Path(checkpoint) / HISTORY, job.folder / HISTORY)
     return checkpoint
 
 
-def finish(
-    config: dict[str, Any],
-    batch: plan.Batch,
-    trainer: RunTrainer,
-    recorder: Recorder,
-    keeper: Checkpoints,
-    tables: Tables,
-    num_labels: int,
-    path: dict[str, Any],
-) -> None:
+def finish(job: Job, training: Training, path: dict[str, Any]) -> None:
     """Evaluate on the test rows, save the adapter and outcomes.npy, then write metrics.json."""
-    settings, run_dir = config["settings"], Path(config["output"])
-    selected = "best" if settings["load_best_model_at_end"] else "final"
+    trainer, recorder = training.trainer, training.recorder
+    selected = "best" if job.settings["load_best_model_at_end"] else "final"
     quality = {"selected": selected, "final": None, "best": None, "epochs": recorder.epochs}
     outcomes = None
     if not recorder.diverged:
-        scores, outcomes = test_scores(trainer, recorder, tables, selected)
+        scores, outcomes = test_scores(trainer, recorder, job.tables, selected)
         quality |= scores
     memory, state = peak_memory_bytes(trainer), trainable_state(trainer.model)
     if not trainer.is_world_process_zero():
         return
-    if not is_full(settings):  # whole models would fill the disk
+    if not is_full(job.settings):  # whole models would fill the disk
         trainer.model.save_pretrained(
-            run_dir / "adapter", state_dict=state, save_embedding_layers=False
+            job.folder / "adapter", state_dict=state, save_embedding_layers=False
         )
-    history = load_history(run_dir / HISTORY)
+    if outcomes is not None:
+        save_outcomes(outcomes, job.folder)
+    metrics = make_metrics(job, training, path, quality, memory)
+    validate_metrics(metrics)
+    write_json(job.folder / "metrics.json", metrics)
+    shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
+    log.info("%s: %s", metrics["status"], job.folder / "metrics.json")
+
+
+def make_metrics(
+    job: Job, training: Training, path: dict[str, Any], quality: dict[str, Any], memory: int
+) -> dict[str, Any]:
+    """Contents of metrics.json, sealed, with the sums of the files beside it."""
+    history = load_history(job.folder / HISTORY)
+    limit = job.settings["max_grad_norm"]
     metrics = {
         "schema_version": 1,
-        **{name: config[name] for name in ("study", "variant", "seed", "settings_hash")},
-        "status": "diverged" if recorder.diverged else "completed",
-        "environment": environment(config, batch, trainer) | path,
-        "data": data_block(settings, batch, config["seed"], tables, num_labels),
+        **{name: job.config[name] for name in ("study", "variant", "seed", "settings_hash")},
+        "status": "diverged" if training.recorder.diverged else "completed",
+        "environment": environment(job, training.trainer) | path,
+        "data": data_block(job),
         "quality": quality,
-        "optimisation": summarise_history(history, settings["max_grad_norm"], num_labels),
-        "cost": cost_block(trainer, recorder, keeper, batch, tables, memory, len(history)),
+        "optimisation": summarise_history(history, limit, job.num_labels),
+        "cost": cost_block(job, training, memory, len(history)),
     }
-    if outcomes is not None:
-        save_outcomes(outcomes, run_dir)
-    metrics = sealed(metrics | {"sums": sums_of(run_dir, result_files(run_dir))})
-    validate_metrics(metrics)
-    write_json(run_dir / "metrics.json", metrics)
-    shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
-    log.info("%s: %s", metrics["status"], run_dir / "metrics.json")
+    return sealed(metrics | {"sums": sums_of(job.folder, result_files(job.folder))})
 
 
 def result_files(run_dir: Path) -> list[Path]:
@@ -307,8 +346,9 @@ def answered(logits: np.ndarray, tables: Tables) -> np.ndarray:
     return answers(logits, tables.test.labels, tables.test.numbers)
 
 
-def environment(config: dict[str, Any], batch: plan.Batch, trainer: RunTrainer) -> dict[str, Any]:
+def environment(job: Job, trainer: RunTrainer) -> dict[str, Any]:
     """Where the run ran."""
+    batch = job.batch
     device = trainer.args.device.type
     name = torch.cuda.get_device_name() if device == "cuda" else platform.processor()
     return {
@@ -318,44 +358,36 @@ def environment(config: dict[str, Any], batch: plan.Batch, trainer: RunTrainer) 
         "world_size": batch.world_size,
         "gradient_accumulation_steps": batch.accumulation,
         "per_device_train_batch_size": batch.micro,
-        "code_commit": config["code_commit"],
+        "code_commit": job.config["code_commit"],
     }
 
 
-def data_block(
-    settings: dict[str, Any], batch: plan.Batch, seed: int, tables: Tables, num_labels: int
-) -> dict[str, Any]:
+def data_block(job: Job) -> dict[str, Any]:
     """What the run learned from: rows, labels, tokens of the training rows."""
-    train = tables.train
-    order = plan.epoch_order(len(train), batch.rows, seed, 0, train.full_lengths)
+    tables, batch = job.tables, job.batch
+    train, pad = tables.train, pad_to(job.settings)
+    order = plan.epoch_order(len(train), batch.rows, job.seed, 0, train.full_lengths)
     return {
         "train_rows": len(train),
         "validation_rows": len(tables.validation),
         "test_rows": len(tables.test),
-        "num_labels": num_labels,
+        "num_labels": job.num_labels,
         "train_labels": len(np.unique(train.labels)),
         "truncated_share": float((train.lengths < train.full_lengths).mean()),
         "mean_tokens": float(train.lengths.mean()),
-        "real_token_share": plan.real_token_share(train.lengths, order, batch, pad_to(settings)),
+        "real_token_share": plan.real_token_share(train.lengths, order, batch, pad),
     }
 
 
-def cost_block(
-    trainer: RunTrainer,
-    recorder: Recorder,
-    keeper: Checkpoints,
-    batch: plan.Batch,
-    tables: Tables,
-    memory: int,
-    steps: int,
-) -> dict[str, Any]:
+def cost_block(job: Job, training: Training, memory: int, steps: int) -> dict[str, Any]:
     """What the run cost; a resumed run counts its interrupted attempts up to the checkpoint."""
-    seconds = recorder.train_runtime
-    samples = steps * batch.rows
+    trainer, tables = training.trainer, job.tables
+    seconds = training.recorder.train_runtime
+    samples = steps * job.batch.rows
     params = list(trainer.model.parameters())
     return {
         "train_runtime": seconds,
-        "wall_seconds": keeper.wall_seconds,
+        "wall_seconds": training.keeper.wall_seconds,
         "train_samples_per_second": samples / seconds,
         "train_tokens_per_second": samples * float(tables.train.lengths.mean()) / seconds,
         "peak_memory_bytes": memory,
