@@ -9,7 +9,8 @@ import subprocess
 import time
 
 import pytest
-from faked import FakedStudy
+import yaml
+from faked import ROOT, FakedStudy
 
 pytestmark = pytest.mark.dag
 PLANTED = {"noise": 0.003, "lora_learning_rate": 0.3, "epochs": 0.2}
@@ -116,3 +117,17 @@ def test_a_confirmation_goes_on_with_the_run_that_failed(faked: FakedStudy):
     assert started(again)["train_run"] == 1
     assert (faked.results / "confirmation/verdict.json").is_file()
     assert (faked.results / "report.md").is_file() and not (faked.results / "partial").exists()
+
+
+def test_a_second_try_on_a_cluster_has_more_memory_and_time(faked: FakedStudy):
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    asked = ["--retries", str(profile["retries"]), "--default-resources"]
+    asked += [text for text in profile["default-resources"] if "slurm" not in text]
+    asked += ["--set-resources", *profile["set-resources"]]
+    faked.write(seeds="[1]")
+    failed = faked.call(PLANTED, *asked, failing=["current/1"])
+    tries = re.findall(
+        r"rule train_run:.*?mem_mb=(\d+).*?runtime=(\d+)", failed.stdout + failed.stderr, re.DOTALL
+    )
+    assert failed.returncode != 0
+    assert {("32000", "240"), ("64000", "480"), ("96000", "720")} == set(tries)
