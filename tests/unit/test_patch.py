@@ -836,6 +836,30 @@ def test_an_included_file_is_found_from_the_root_of_its_repository(tmp_path):
     assert included.read_text() == DS
 
 
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"max_grad_norm": 0.5},
+        {"learning_rate": 3e-4},
+        {"weight_decay": 0.05},
+        {"adam_beta2": 0.95},
+        {"adam_epsilon": 1e-6},
+    ],
+)
+def test_what_deepspeed_decides_by_an_absent_key_is_left_to_the_argument(tmp_path, wanted):
+    block = {"zero_optimization": {"stage": 2}}
+    block |= {"optimizer": {"type": "AdamW", "params": {"torch_adam": False}}}
+    (tmp_path / "ds.json").write_text(json.dumps(block))
+    text = HF.replace("optim: adamw_torch\n", "").replace("configs/", "")
+    target = write(tmp_path, text)
+    before = values(target)
+    found = rewrite(target, wanted)
+    assert applied(found) == found.after
+    for path, new in found.after.items():
+        path.write_text(new)
+    assert values(target) == before | wanted
+
+
 def test_the_patch_names_the_file_from_its_repository_else_from_the_study(tmp_path):
     path = tmp_path / "studies" / "one" / "training.yml"
     path.parent.mkdir(parents=True)

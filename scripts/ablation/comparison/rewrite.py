@@ -92,7 +92,7 @@ def rewrite(target: Target, wanted: Mapping[str, object]) -> Rewrite:
             break
         texts = files.texts
         side = _resolve_changed(target, texts, before.dialect)
-    _check(target, before.dialect, side, expected)
+    _check(target, side, expected)
     return Rewrite(before=original, after=texts, changes=tuple(changes))
 
 
@@ -132,10 +132,9 @@ def _resolve_changed(target: Target, texts: Mapping[Path, str], dialect: str) ->
     return side
 
 
-def _check(
-    target: Target, dialect: str, after: Configuration, expected: Mapping[str, object]
-) -> None:
+def _check(target: Target, after: Configuration, expected: Mapping[str, object]) -> None:
     """Refuse a text that does anything but what is expected."""
+    dialect = after.dialect
     keys = DIALECTS[dialect].KEYS
     silent = [n for n, v in expected.items() if _value(after, n) != v and not keys.of(n)]
     problems = []
