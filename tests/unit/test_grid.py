@@ -134,6 +134,16 @@ def test_the_plan_says_in_which_file_a_key_is_not_read_and_why(account_tax):
     assert "hf.yml:3: 'load_in_4bit': not run here: the base weights" in plan
 
 
+def test_the_plan_says_which_differences_no_arm_can_try(account_tax):
+    file = account_tax / "training.yml"
+    file.write_text(file.read_text() + "surely_unknown: 7\n")
+    study = load_study(account_tax / "study.yaml")
+    grid = expand(study)
+    assert "other.surely_unknown" not in grid.arms[0].settings
+    plan = outline(study, grid, 1, False, load_texts("en"))
+    assert "so that no arm can try it: surely_unknown" in plan
+
+
 def test_a_difference_without_effect_is_in_no_arm(root):
     study = load_study(root / "config/studies/debian_sections/study.yaml")
     idle = "deepspeed.zero_optimization.offload_param.pin_memory"

@@ -13,6 +13,7 @@ from ablation.designs.design import CONTROL, TUNING
 from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.designs.grid import GRID
 from ablation.designs.staged import STAGED
+from ablation.settings.catalogue import OTHER, UNKNOWN
 from ablation.study.grid import Arm, Grid
 from ablation.study.study import Study
 from ablation.words.catalogue import Messages
@@ -39,6 +40,9 @@ def outline(study: Study, grid: Grid, devices: int, on_gpus: bool, t: Messages) 
     held = [d.setting for d in (*(d for d in study.differences if d.held), *study.silent)]
     if held:
         lines.append(t("outline.held", names=", ".join(held)))
+    unknown = [d.setting.removeprefix(OTHER) for d in study.differences if d.acts_on == UNKNOWN]
+    if unknown:
+        lines.append(t("outline.unknown", names=", ".join(unknown)))
     for side in (study.current, study.backup):
         lines += [*_other_model(study, side, t), *_unread(side, t)]
     return "\n".join([head, *(f"  {line}" for line in lines)])
