@@ -24,9 +24,9 @@ DELTA = 0.01
 def effect(mean: float, half: float, half90: float | None = None, n: int = 5) -> Estimate:
     narrow = half * 0.77 if half90 is None else half90
     seeds = tuple(range(n))
-    return Estimate(
-        mean, half / 2, n, seeds, mean - half, mean + half, mean - narrow, mean + narrow
-    )
+    ends = mean - half, mean + half, mean - narrow, mean + narrow
+    error = half / 2.776  # what Student's t has at 95 % with four degrees of freedom
+    return Estimate(mean, error * math.sqrt(n), n, seeds, *ends, error=error, df=n - 1)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_an_effect_away_from_zero_has_a_level_and_a_direction():
 def test_an_interval_with_zero_and_more_than_delta_is_undecided_and_says_how_many_seeds():
     impact = judge_impact(effect(0.02, 0.04), DELTA)
     assert (impact.level, impact.direction) == ("undecided", "unclear")
-    assert impact.seeds_to_decide is not None and impact.seeds_to_decide > 5
+    assert impact.seeds_to_decide is not None and impact.seeds_to_decide.fewest > 5
 
 
 def test_a_90_percent_interval_inside_delta_is_equivalence():

@@ -244,7 +244,8 @@ def test_one_seed_says_that_it_has_no_interval(tmp_path):
 
 def test_undecided_comes_with_the_seeds_that_would_decide(tmp_path):
     text = report(tmp_path, noise=0.03, seeds=(1, 2, 3, 4))
-    assert re.search(r"undecided \(about \d+ seeds in all would decide\)", text)
+    assert re.search(r"undecided \(between \d+ and \d+ seeds in all would decide\)", text)
+    assert re.search(r"^sequential: \{looks: \[4, 6(, \d+)*\]\}$", text, re.M)
 
 
 def test_a_study_without_claims_still_reports(tmp_path):

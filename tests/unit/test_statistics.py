@@ -129,3 +129,12 @@ def test_equal_counts_have_no_spread_whatever_binary_fractions_leave():
     found = st.paired_difference(counts, "a", "b")
     assert (found.no_interval, found.low) == ("no_spread", None)
     assert found.estimate == pytest.approx(3 / 1001)
+
+
+def test_the_seeds_that_would_decide_are_a_range_and_more_than_there_are():
+    effect = st.mean_estimate([0.1, -0.1, 0.2, 0.0], [1, 2, 3, 4])
+    found = st.seed_range(effect, 0.1)
+    assert 4 < found.fewest < st.seeds_to_decide(effect.sd, 0.1) < found.most
+    assert st.seed_range(effect, 10.0).fewest == 5
+    assert st.seed_range(effect, 0.01).most is None
+    assert st.seed_range(st.mean_estimate([0.1], [1]), 0.1) is None

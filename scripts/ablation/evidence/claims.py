@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ablation.errors import UserError
 from ablation.evidence.family import Evidence, plain_evidence
-from ablation.evidence.statistics import Estimate, is_equivalent, seeds_to_decide
+from ablation.evidence.statistics import Estimate, SeedRange, is_equivalent, seed_range
 from ablation.study.claim import (
     ABSOLUTE,
     CONFIRMED,
@@ -48,7 +48,7 @@ class Impact:
     helping: tuple[str, ...]
     direction: str
     equivalent: bool
-    seeds_to_decide: int | None
+    seeds_to_decide: SeedRange | None
 
     @property
     def is_gain(self) -> bool:
@@ -75,11 +75,6 @@ def levels_between(
     first = LEVELS.index(level_of(smallest, delta, multiples))
     last = LEVELS.index(level_of(max(sizes), delta, multiples))
     return LEVELS[first : last + 1]
-
-
-def more_than(n: int, seeds: int | None) -> int | None:
-    """A number of seeds that is more than the n that did not decide; None stays unknown."""
-    return None if seeds is None else max(seeds, n + 1)
 
 
 def judge_impact(
@@ -113,8 +108,7 @@ def judge_impact(
         return Impact("NONE", possible, helping, direction, True, None)
     if direction == "unclear" and max(-low, high) > delta:
         size = abs(estimate)
-        seeds = seeds_to_decide(improvement.sd, max(size, delta - size), found.confidence)
-        needed = more_than(improvement.n, seeds)
+        needed = seed_range(improvement, max(size, delta - size), found.confidence)
         return Impact(UNDECIDED, possible, helping, direction, False, needed)
     level = level_of(estimate, delta, multiples)
     return Impact(level, possible, helping, direction, False, None)

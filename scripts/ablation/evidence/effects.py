@@ -16,7 +16,7 @@ from ablation.evidence.inference import Odds
 from ablation.evidence.recommendation import Recommendation
 from ablation.evidence.sequential import Decision
 from ablation.evidence.stability import Stability
-from ablation.evidence.statistics import Estimate
+from ablation.evidence.statistics import Estimate, SeedRange
 from ablation.files import load_json, save_json
 from ablation.records import from_plain, to_plain
 
@@ -309,7 +309,7 @@ class StatementVerdict:
     n: int
     no_interval: str | None
     verdict: str
-    seeds_to_decide: int | None
+    seeds_to_decide: SeedRange | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -176,10 +176,16 @@ def _at(effect: Estimate, confidence: float, narrow: float) -> Estimate:
     return replace(effect, low=wide[0], high=wide[1], low90=inner[0], high90=inner[1])
 
 
-def _claim_seeds(claim: verdicts.Claim, effect: Estimate, verdict: str) -> int | None:
+def _claim_seeds(
+    claim: verdicts.Claim, effect: Estimate, verdict: str
+) -> statistics.SeedRange | None:
     if verdict != verdicts.UNDECIDED:
         return None
     distance = verdicts.claim_distance(claim, effect)
-    if claim.quantity == SEED_SPREAD:
-        return verdicts.more_than(effect.n, statistics.seeds_for_spread(distance))
-    return verdicts.more_than(effect.n, statistics.seeds_to_decide(effect.sd, distance))
+    if claim.quantity != SEED_SPREAD:
+        return statistics.seed_range(effect, distance)
+    seeds = statistics.seeds_for_spread(distance)
+    if seeds is None:
+        return None
+    seeds = max(seeds, effect.n + 1)
+    return statistics.SeedRange(fewest=seeds, most=seeds)

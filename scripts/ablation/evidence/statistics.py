@@ -286,6 +286,38 @@ def seeds_to_decide(
     return low
 
 
+@dataclass(frozen=True, kw_only=True)
+class SeedRange:
+    """How many seeds in all would decide: a range, as a few seeds hardly know their spread.
+
+    Attributes:
+        fewest, most: With the true standard deviation at the lower and at the upper end of its 80 %
+            interval; `most` is None beyond a thousand.
+    """
+
+    fewest: int
+    most: int | None
+
+
+def seed_range(
+    effect: Estimate, distance: float | None, confidence: float = CONFIDENCE
+) -> SeedRange | None:
+    """The seeds that tell an effect from a limit `distance` away, more than it has.
+
+    The interval of the standard deviation is that of the chi-squared distribution with the degrees
+    of freedom of the effect's error. None where they are unknown, or always beyond a thousand.
+    """
+    if effect.error is None or effect.df is None:
+        return None
+    sd = effect.error * math.sqrt(effect.n)
+    ends = (sd * math.sqrt(effect.df / float(stats.chi2.isf(q, effect.df))) for q in (0.1, 0.9))
+    fewest, most = (seeds_to_decide(end, distance, confidence) for end in ends)
+    if fewest is None:
+        return None
+    more = effect.n + 1
+    return SeedRange(fewest=max(fewest, more), most=None if most is None else max(most, more))
+
+
 def seeds_for_spread(distance: float | None) -> int | None:
     """Fewest seeds that tell a ratio of standard deviations from a limit, with 80 % power.
 

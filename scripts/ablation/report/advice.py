@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from ablation.designs.design import BACKUP, CURRENT
 from ablation.designs.factorial import FACTORIAL
 from ablation.designs.staged import STAGED
 from ablation.errors import UserError
-from ablation.evidence.claims import LEVELS_THAT_MATTER
+from ablation.evidence.claims import LEVELS_THAT_MATTER, UNDECIDED
 from ablation.evidence.confirmation import ENOUGH_SEEDS
 from ablation.evidence.effects import Effect
 from ablation.evidence.recommendation import (
@@ -28,6 +29,8 @@ from ablation.report.patch import recommended_rewrite, shown_patch
 from ablation.report.sections import impact_text, undecided_contrast
 from ablation.report.sources import Sources, capital
 from ablation.words.catalogue import cell, code, fence, in_code, is_score, prose
+
+FIRST_LOOK, MOST_LOOKS = 3, 5
 
 
 def decided_steps(sources: Sources) -> list[Effect]:
@@ -220,10 +223,25 @@ def _lines_to_write(sources: Sources) -> list[str]:
             design = {FACTORIAL: {"remainder": True}} if whole else question.design
             own += [] if design in own else [design]
         lines.append(f"designs: {yaml_line(own)}")
+    if not sources.study.get("sequential"):
+        lines += _looks_to_declare(sources)
     if found.status == RECOMMENDED and not sources.study.get("confirm"):
         first = max([100, *sources.effects.seeds]) + 1
         lines.append(f"confirm: {yaml_line({'seeds': list(range(first, first + ENOUGH_SEEDS))})}")
     return lines
+
+
+def _looks_to_declare(sources: Sources) -> list[str]:
+    """Looks that may decide what is open: added seeds are looks, and have to be declared as such.
+
+    From the seeds that are there, each half as many again, until the fewest that would decide all.
+    """
+    ranges = [s.impact.seeds_to_decide for s in sources.path if s.impact.level == UNDECIDED]
+    wanted = [one.fewest for one in ranges if one is not None]
+    looks = [max(FIRST_LOOK, sources.effects.family.n)]
+    while wanted and looks[-1] < max(wanted) and len(looks) < MOST_LOOKS:
+        looks.append(math.ceil(1.5 * looks[-1]))
+    return [f"sequential: {yaml_line({'looks': looks})}"] if len(looks) > 1 else []
 
 
 def yaml_line(value: object) -> str:

@@ -14,7 +14,7 @@ from ablation.errors import UserError
 from ablation.evidence.claims import DIVERGES
 from ablation.evidence.effects import Effect, StatementVerdict
 from ablation.evidence.outcomes import FINAL_SUFFIX
-from ablation.evidence.statistics import Estimate
+from ablation.evidence.statistics import Estimate, SeedRange
 from ablation.report.excerpts import places, quotes
 from ablation.report.sources import GROUPS, SIDES, Sources
 from ablation.settings.catalogue import NO_OP, group_of
@@ -144,7 +144,10 @@ def undecided_contrast(sources: Sources, contrast: Effect) -> str:
 
 
 def undecided_text(
-    sources: Sources, effect: Estimate | StatementVerdict, seeds: int | None, comparisons: int = 1
+    sources: Sources,
+    effect: Estimate | StatementVerdict,
+    seeds: SeedRange | None,
+    comparisons: int = 1,
 ) -> str:
     """Undecided, with its reason and the number of seeds that would decide.
 
@@ -161,7 +164,11 @@ def undecided_text(
     words = t(key, size=comparisons)
     if not seeds:
         return t("undecided.many", undecided=words)
-    return t("undecided.seeds", undecided=words, seeds=seeds)
+    if seeds.most is None:
+        return t("undecided.from", undecided=words, fewest=seeds.fewest)
+    if seeds.fewest == seeds.most:
+        return t("undecided.seeds", undecided=words, seeds=seeds.fewest)
+    return t("undecided.between", undecided=words, fewest=seeds.fewest, most=seeds.most)
 
 
 # --- Facts that need no training ---------------------------------------------------------------
