@@ -63,6 +63,8 @@ train:
     weight_decay: 0.01
     warmup_ratio: 0.1
     load_best_model_at_end: true
+    eval_strategy: epoch
+    save_strategy: epoch
     metric_for_best_model: "accuracy"
   lora:
     config:

@@ -41,6 +41,8 @@ train:
     gradient_accumulation_steps: 1
     learning_rate: 5.0e-3
     load_best_model_at_end: true
+    eval_strategy: epoch
+    save_strategy: epoch
     metric_for_best_model: accuracy
   lora: {config: {<<: *lora}}
   deepspeed:

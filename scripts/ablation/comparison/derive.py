@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from ablation.comparison.versions import Versions, release
 from ablation.dialects.defaults import (
     ALL_LINEAR,
     DEEPSPEED,
     DEEPSPEED_UNSAID,
+    EARLIER,
     PEFT,
     PEFT_TARGETS,
 )
@@ -16,6 +18,7 @@ from ablation.dialects.reader import DEFAULT, DERIVED, Value
 from ablation.errors import UserError
 
 Settings = dict[str, Value]
+Refuse = Callable[[str, str, str, str], None]
 Architecture = Mapping[str, object]
 
 _ZERO = "deepspeed.zero_optimization"
@@ -30,6 +33,7 @@ def derive(
     automatic: Mapping[str, Value],
     architecture: Architecture,
     world_size: int | None,
+    refuse: Refuse,
 ) -> None:
     """Fill what depends on the model, the devices or other settings, in place.
 
@@ -38,14 +42,15 @@ def derive(
         automatic: Those of them that are written as `auto`.
         architecture: Facts of the model, as in its config.json.
         world_size: How many devices it trains on where the file does not say.
+        refuse: Notes what a library refuses: key, setting, library and its reason.
 
     Raises:
-        UserError: a layer that the model does not have, or batch sizes that contradict each other.
+        UserError: a layer that the model does not have.
     """
     _derive_layers(settings, architecture)
     _derive_targets(settings, architecture)
     _derive_model(settings, architecture)
-    _derive_batch(settings, world_size)
+    _derive_batch(settings, world_size, refuse)
     _derive_selection(settings)
     _derive_duration(settings)
     _derive_automatic(settings, automatic, architecture)
@@ -117,7 +122,7 @@ def _derive_model(settings: Settings, architecture: Architecture) -> None:
         )
 
 
-def _derive_batch(settings: Settings, world_size: int | None) -> None:
+def _derive_batch(settings: Settings, world_size: int | None, refuse: Refuse) -> None:
     """Devices, micro-batch and accumulation, where DeepSpeed's global batch ties them together.
 
     A Trainer's own defaults count as written: it refuses a global batch that they do not give. A
@@ -141,16 +146,12 @@ def _derive_batch(settings: Settings, world_size: int | None) -> None:
         settings[name] = known[name] = derived
     micro, steps = settings[_MICRO], settings[_STEPS]
     if rest or micro.value * steps.value != share:
-        raise UserError(
-            "the batch sizes contradict each other",
-            file=total.file,
-            line=total.line,
-            found=f"{total.key} = {total.value}, but {micro.value} rows x {steps.value} steps x "
-            f"{devices.value} devices = {micro.value * steps.value * devices.value}",
-            allowed="rows of a device x accumulation x devices",
-            write=f"{total.key.rsplit('.', 1)[-1]}: "
-            f"{micro.value * steps.value * devices.value or devices.value}",
+        product = micro.value * steps.value * devices.value
+        reason = (
+            f"train_batch_size {total.value} is not {micro.value} rows x {steps.value} steps x "
+            f"{devices.value} devices = {product}"
         )
+        refuse(str(total.key), _MICRO, DEEPSPEED, reason)
 
 
 def _is_open(value: Value) -> bool:
@@ -220,12 +221,33 @@ def _derive_automatic(
             settings[f"{_ZERO}.{name}"] = replace(place, value=value, note=f"auto: {note}")
 
 
+def fill_earlier(settings: Settings, versions: Versions) -> None:
+    """Put in the defaults of the releases that a side ran with, in place of today's."""
+    for one in EARLIER:
+        version, value = versions.get(one.library), settings.get(one.setting)
+        if version is None or value is None or version.order >= release(one.before):
+            continue
+        if value.origin == DEFAULT and value.key == one.of:
+            note = f"the default of {one.library} {version.number}: changed in {one.before}"
+            settings[one.setting] = replace(value, value=one.value, note=note)
+
+
 def fill_unsaid(current: Settings, backup: Settings) -> tuple[Settings, Settings]:
     """Both sides with DeepSpeed's own values for keys that only the other side writes."""
     return _filled(current, backup), _filled(backup, current)
 
 
+# Settings that stand only where they are off: LoRA itself, and the head beside its adapters.
+_ON_UNLESS_SAID = {
+    "lora.enable": "LoRA is on",
+    "lora.trains_head": "the head is trained beside the adapters",
+}
+
+
 def _filled(side: Settings, other: Settings) -> Settings:
+    said = {name: note for name, note in _ON_UNLESS_SAID.items() if name in other}
+    on = {n: Value(True, DERIVED, key=PEFT, note=note) for n, note in said.items() if n not in side}
+    side = {**side, **on}
     missing = {name for name in other if name in DEEPSPEED_UNSAID and name not in side}
     filled = {name: Value(_unsaid(name, side), DEFAULT, key=DEEPSPEED) for name in missing}
     return {**side, **filled}

@@ -7,10 +7,20 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 
-from ablation.comparison.derive import derive, fill_unsaid
+from ablation.comparison.derive import derive, fill_earlier, fill_unsaid
+from ablation.comparison.versions import Versions, find_versions
 from ablation.comparison.without_effect import has_no_effect
 from ablation.dialects import recognise
-from ablation.dialects.reader import DEFAULT, DERIVED, Reader, Refusal, Stranger, Value
+from ablation.dialects.reader import (
+    DEFAULT,
+    DERIVED,
+    Reader,
+    Refusal,
+    StepsTold,
+    Stranger,
+    Value,
+)
+from ablation.dialects.settle import settle
 from ablation.dialects.vocabulary import default_of
 from ablation.documents.entries import load_entries
 from ablation.errors import UserError, raise_all
@@ -37,6 +47,8 @@ class Configuration:
         repeated: Keys that stand twice, with the lines of the first and of the last, which counts.
         counting: How the trainer counts steps, where not as Trainer does.
         assumed: What is computed with in place of each value that cannot be read.
+        steps_told: Numbers of steps that transformers compares with the run's.
+        versions: The releases of libraries that it ran with, as far as files tell.
     """
 
     file: str
@@ -51,6 +63,8 @@ class Configuration:
     repeated: tuple[tuple[str, int, int], ...] = ()
     counting: Mapping[str, object] = field(default_factory=dict)
     assumed: Mapping[str, Value] = field(default_factory=dict)
+    steps_told: tuple[StepsTold, ...] = ()
+    versions: Versions = field(default_factory=dict)
 
     @property
     def readable(self) -> dict[str, Value]:
@@ -131,6 +145,7 @@ def resolve_file(
     architecture: Mapping[str, object],
     dialect: str | None = None,
     world_size: int | None = None,
+    versions: Versions | None = None,
 ) -> Configuration:
     """The effective settings of one configuration file.
 
@@ -140,6 +155,7 @@ def resolve_file(
             config.json.
         dialect: The name of its dialect; recognised by its keys when None.
         world_size: How many devices it trains on where the file does not say.
+        versions: The releases of libraries it ran with; those that files beside it tell where None.
 
     Raises:
         UserError: the file cannot be read, or no dialect accounts for its keys.
@@ -153,6 +169,9 @@ def resolve_file(
     for source, defaults in module.DEFAULTS:
         for name, value in defaults.items():
             settings.setdefault(name, Value(value, DEFAULT, key=source))
+    settle(reader, settings)
+    versions = find_versions(path) if versions is None else versions
+    fill_earlier(settings, versions)
     settings, unread = _derived(reader, module, settings, architecture, world_size)
     full = settings.get("lora.enable")
     if full is not None and full.value is False:
@@ -176,6 +195,8 @@ def resolve_file(
         root.repeated,
         reader.counting,
         assumed,
+        tuple(reader.engine.told) if reader.engine else (),
+        versions,
     )
 
 
@@ -202,8 +223,15 @@ def _derived(
     mistakes = 0
     while True:
         found = dict(settings)
+        refused: list[tuple[str, str, str, str]] = []
         try:
-            derive(found, reader.automatic, architecture, world_size)
+            derive(
+                found,
+                reader.automatic,
+                architecture,
+                world_size,
+                lambda *refusal, noted=refused: noted.append(refusal),
+            )
         except UserError as error:
             place = (error.file, error.line)
             wrong = [n for n, v in settings.items() if v.line and (v.file, v.line) == place]
@@ -217,6 +245,8 @@ def _derived(
                     value, source = defaults[name]
                     settings[name] = Value(value, DEFAULT, key=source)
         else:
+            for refusal in refused:
+                reader.refuse(*refusal)
             return found, unread
 
 
@@ -243,6 +273,7 @@ def resolve_pair(
     architecture: Mapping[str, object],
     dialects: tuple[str | None, str | None] = (None, None),
     world_size: int | None = None,
+    versions: tuple[Versions | None, Versions | None] = (None, None),
 ) -> tuple[Configuration, Configuration]:
     """Both sides' configurations; one that is silent about its devices has the other's.
 
@@ -251,13 +282,15 @@ def resolve_pair(
     """
     paths = (current, backup)
     sides = [
-        resolve_file(path, architecture, dialect, world_size)
-        for path, dialect in zip(paths, dialects, strict=True)
+        resolve_file(path, architecture, dialect, world_size, told)
+        for path, dialect, told in zip(paths, dialects, versions, strict=True)
     ]
     said = [side.settings["world_size"] for side in sides]
     for index, (own, other) in enumerate(zip(said, said[::-1], strict=True)):
         if own.origin == DERIVED and own.line is None and other.line is not None:
-            side = resolve_file(paths[index], architecture, dialects[index], other.value)
+            side = resolve_file(
+                paths[index], architecture, dialects[index], other.value, sides[index].versions
+            )
             note = f"not said in the file; taken from {other.file}:{other.line}"
             devices = replace(side.settings["world_size"], note=note)
             sides[index] = replace(side, settings={**side.settings, "world_size": devices})

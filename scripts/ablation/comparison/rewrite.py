@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablation.comparison.resolve import Configuration, resolve_file, resolve_pair
+from ablation.comparison.versions import Versions
 from ablation.dialects import DIALECTS, recognise
 from ablation.dialects.keys import ORDER
 from ablation.dialects.writer import BESIDE, Change, Writer
@@ -30,6 +31,7 @@ class Target:
         world_size: Devices where no file says.
         other: The other side, which says what this one leaves open.
         other_dialect: Its dialect.
+        versions: The releases that the two ran with; those that files beside them tell where None.
     """
 
     path: Path
@@ -38,14 +40,16 @@ class Target:
     world_size: int | None = None
     other: Path | None = None
     other_dialect: str | None = None
+    versions: tuple[Versions | None, Versions | None] = (None, None)
 
     def resolve(self) -> Configuration:
         """The settings of the file."""
         if self.other is None:
-            return resolve_file(self.path, self.architecture, self.dialect, self.world_size)
+            own = self.versions[0]
+            return resolve_file(self.path, self.architecture, self.dialect, self.world_size, own)
         dialects = (self.dialect, self.other_dialect)
-        pair = resolve_pair(self.path, self.other, self.architecture, dialects, self.world_size)
-        return pair[0]
+        sides = (self.path, self.other, self.architecture, dialects, self.world_size)
+        return resolve_pair(*sides, versions=self.versions)[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +83,8 @@ def rewrite(target: Target, wanted: Mapping[str, object]) -> Rewrite:
             cannot be changed without changing another.
     """
     side = before = target.resolve()
-    expected = {name: value.value for name, value in before.settings.items()} | dict(wanted)
+    told = {n: v.value for n, v in before.settings.items() if n not in before.assumed}
+    expected = {n: v for n, v in told.items() if not n.startswith(OTHER)} | dict(wanted)
     changes: list[Change] = []
     texts = original = {path: read_text(path) for path in map(Path, before.files)}
     files = _opened(target, texts, before.dialect)
@@ -87,12 +92,12 @@ def rewrite(target: Target, wanted: Mapping[str, object]) -> Rewrite:
         wrong = [n for n, v in expected.items() if _value(side, n) != v and n not in BESIDE]
         if not wrong:
             break
-        changes += Writer(files, DIALECTS[side.dialect], side.settings, expected).write(wrong)
+        changes += Writer(files, DIALECTS[side.dialect], side.readable, expected).write(wrong)
         if files.texts == texts:
             break
         texts = files.texts
         side = _resolve_changed(target, texts, before.dialect)
-    _check(target, side, expected)
+    _check(target, before, side, expected)
     return Rewrite(before=original, after=texts, changes=tuple(changes))
 
 
@@ -132,10 +137,11 @@ def _resolve_changed(target: Target, texts: Mapping[Path, str], dialect: str) ->
     return side
 
 
-def _check(target: Target, after: Configuration, expected: Mapping[str, object]) -> None:
+def _check(
+    target: Target, before: Configuration, after: Configuration, expected: Mapping[str, object]
+) -> None:
     """Refuse a text that does anything but what is expected."""
-    dialect = after.dialect
-    keys = DIALECTS[dialect].KEYS
+    dialect, keys = before.dialect, DIALECTS[before.dialect].KEYS
     silent = [n for n, v in expected.items() if _value(after, n) != v and not keys.of(n)]
     problems = []
     if silent:
@@ -148,9 +154,10 @@ def _check(target: Target, after: Configuration, expected: Mapping[str, object])
                 allowed="an arm without these changes, or a configuration of another dialect",
             )
         )
-    # A shared value that no longer reaches what is read is now one that nothing reads.
-    unread = {n for n in after.settings if n.startswith(OTHER) and n not in expected}
-    for name in sorted({*expected, *after.settings} - {*silent, *BESIDE, *unread}):
+    # What nothing reads, as a shared value that no longer reaches what is read, and what was
+    # not known before, is no arm's.
+    free = {n for n in after.settings if n.startswith(OTHER) or n in before.assumed}
+    for name in sorted({*expected, *after.settings} - {*silent, *BESIDE, *(free - {*expected})}):
         value = _value(after, name)
         if value != expected.get(name):
             problems.append(_mismatch(target, after, name, value, expected.get(name)))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ablation.dialects.blocks import HEADS
 from ablation.dialects.reader import Value
 
 Settings = Mapping[str, Value]
 
 _ZERO = "deepspeed.zero_optimization"
 _WITHOUT_WARMUP = ("constant", "OneCycle", "LRRangeTest")
-_HEADS = {"score", "classifier"}  # peft trains a classifier's head whether it is named or not
 
 
 def has_no_effect(name: str, current: Settings, backup: Settings) -> bool:
@@ -20,6 +20,7 @@ def has_no_effect(name: str, current: Settings, backup: Settings) -> bool:
     the other side's value.
     """
     if name == "lora.modules_to_save" and name in current and name in backup:
+        # Whether a head is trained is a setting of its own: `lora.trains_head`.
         return _trained_whole(current[name]) == _trained_whole(backup[name])
     return _is_off(name, current) and _is_off(name, backup)
 
@@ -55,4 +56,4 @@ def _is_off(name: str, side: Settings) -> bool:
 
 
 def _trained_whole(modules: Value) -> set[str]:
-    return set(modules.value or ()) - _HEADS
+    return set(modules.value or ()) - HEADS

@@ -20,6 +20,7 @@ from ablation.dialects import (
     hf_trainer,
     kedro,
     llama_factory,
+    peft_adapter,
     trl,
     vocabulary,
 )
@@ -40,6 +41,7 @@ DIALECTS: dict[str, ModuleType] = {
         trl,
         llama_factory,
         axolotl,
+        peft_adapter,
     )
 }
 

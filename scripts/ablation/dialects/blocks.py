@@ -1,10 +1,9 @@
-"""The blocks that dialects share: Trainer arguments, a LoRA block, a DeepSpeed configuration.
+"""The blocks that dialects share: Trainer arguments and a LoRA block.
 
-What runs here cannot do is never passed over in silence. Where a run without it would still be the
-same kind of run (8-bit optimizer states, quantised base weights, NEFTune, packing, ...), the key is
-read, compared, and listed among the unknown ones with a note of what runs do instead
-(`settings.UNTRAINED`). Where it would be another kind of run (full fine-tuning, Adafactor, a
-schedule that does not exist here, preference training), the file is refused.
+What runs here cannot do is never passed over in silence: the key is read, compared, and listed
+among the unknown ones with a note of what runs do instead (`settings.UNTRAINED`), or the plan
+refuses the arm (`designs.feasibility`). What transformers or peft themselves refuse is noted as a
+refusal.
 """
 
 from __future__ import annotations
@@ -12,16 +11,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from ablation.dialects.defaults import (
-    DEEPSPEED_DEFAULTS,
-    DEEPSPEED_UNSAID,
-    SCHEDULER_DEFAULTS,
-    SCHEDULER_PARAMETERS,
-)
-from ablation.dialects.reader import DERIVED, EXPLICIT, Reader, Value
-from ablation.documents.entries import Entry
-from ablation.errors import UserError, shorten
-from ablation.settings.catalogue import DEEPSPEED_SCHEDULERS, SETTINGS, UNTRAINED, words
+from ablation.dialects.deepspeed import embed_deepspeed, join
+from ablation.dialects.reader import DERIVED, Reader, Value
+from ablation.errors import shorten
+from ablation.settings.catalogue import SETTINGS, UNTRAINED, words
+
+TRANSFORMERS = "transformers"
 
 # TrainingArguments fields that say how a run is watched and saved, not what it learns. Those of
 # older releases are among them.
@@ -61,7 +56,17 @@ OPTIMIZERS = {
     "adamw_hf": ("adamw", "torch"),
     "adamw_apex_fused": ("adamw", "torch_fused"),
     "sgd": ("sgd", "torch"),
+    **{name: (name, "torch") for name in ("adafactor", "adagrad", "rmsprop")},
 }
+# The other names of `transformers.training_args.OptimizerNames`: optimizers by these names.
+OTHER_OPTIMIZERS = words(
+    "adamw_torch_xla adamw_torch_npu_fused adamw_anyprecision ademamix ademamix_8bit lion_8bit "
+    "lion_32bit paged_ademamix_32bit paged_ademamix_8bit paged_lion_32bit paged_lion_8bit "
+    "rmsprop_bnb rmsprop_bnb_8bit rmsprop_bnb_32bit galore_adamw galore_adamw_8bit "
+    "galore_adafactor galore_adamw_layerwise galore_adamw_8bit_layerwise "
+    "galore_adafactor_layerwise lomo adalomo grokadamw schedule_free_radam schedule_free_adamw "
+    "schedule_free_sgd apollo_adamw apollo_adamw_layerwise stable_adamw"
+)
 # AdamW whose state is kept in fewer bits or paged out: its arithmetic is AdamW's.
 COMPRESSED_OPTIMIZERS = {
     "adamw_8bit": "8bit (bitsandbytes)",
@@ -102,11 +107,6 @@ _DTYPES = {
 }
 
 
-def join(prefix: str, name: str) -> str:
-    """The dotted key of a name below a prefix, which may be empty."""
-    return f"{prefix}.{name}" if prefix else name
-
-
 def read_trainer(reader: Reader, prefix: str, skip: tuple[str, ...] = ()) -> None:
     """Read a block of `TrainingArguments`, old names included; `skip` is read elsewhere."""
     block = reader.block(prefix)
@@ -129,13 +129,54 @@ def read_trainer(reader: Reader, prefix: str, skip: tuple[str, ...] = ()) -> Non
             reader.untrained(key, "train_sampling_strategy", _sampling)
         elif name == "deepspeed":
             reader.include(key)
-            read_deepspeed(reader, key)
-        elif name == "adafactor" and reader.raw(key):
-            raise reader.error(key, "names an optimizer that cannot be run here", OPTIMIZERS)
+            embed_deepspeed(reader, key)
+        elif name == "adafactor" and reader.raw(key) is True:
+            reader.take(key, "optim", lambda value: "adafactor")
+            reader.take(key, "optim_implementation", lambda value: "torch")
         elif current in UNTRAINED and "." not in current:
             reader.untrained(key, current)
     if "warmup_steps" not in skip:
         read_warmup(reader, prefix)
+
+
+def check_best_model(reader: Reader) -> None:
+    """`load_best_model_at_end` wants weights saved when they are evaluated: else it is refused."""
+    best = reader.first("load_best_model_at_end")
+    if best is None or best.value is not True:
+        return
+    evaluated, saved = (
+        str(found.value) if (found := reader.first(name)) else default
+        for name, default in (("eval_strategy", "no"), ("save_strategy", "steps"))
+    )
+    if saved == "best":
+        return
+    key, setting = str(best.key), "load_best_model_at_end"
+    start = "--load_best_model_at_end requires the "
+    if evaluated != saved:
+        reason = (
+            f"{start}save and eval strategy to match, but found - Evaluation strategy: {evaluated} "
+            f"- Save strategy: {saved}"
+        )
+        write = f"eval_strategy: {saved}" if evaluated == "no" else f"save_strategy: {evaluated}"
+        reader.refuse(key, setting, TRANSFORMERS, reason, write=write)
+    elif saved == "steps":
+        _check_best_steps(reader, key, start)
+
+
+def _check_best_steps(reader: Reader, key: str, start: str) -> None:
+    """The saving steps must be a multiple of the evaluation's, which are those of logging."""
+    logged = reader.first("logging_steps")
+    found = reader.first("eval_steps") or logged
+    every = found.value if found is not None and found.value else 500
+    last = reader.first("save_steps")
+    save = last.value if last is not None else 500
+    whole = all(isinstance(step, int) and step > 0 for step in (every, save))
+    if whole and save % every:
+        reason = (
+            f"{start}saving steps to be a multiple of the evaluation steps, but found {save}, "
+            f"which is not a multiple of {every}."
+        )
+        reader.refuse(key, "load_best_model_at_end", TRANSFORMERS, reason)
 
 
 def _sampling(value: object) -> object:
@@ -162,17 +203,15 @@ def read_optim(reader: Reader, key: str) -> None:
     name = reader.raw(key)
     if name is None and reader.null_is_absent:
         return
-    name = name if isinstance(name, str) else None
+    name = str(name)
     compressed = COMPRESSED_OPTIMIZERS.get(name)
     if compressed is not None:
         reader.untrained(key, "optim_state", lambda value: compressed)
-    elif name not in OPTIMIZERS:
-        raise reader.error(
-            key,
-            "names an optimizer that cannot be run here",
-            [*OPTIMIZERS, *COMPRESSED_OPTIMIZERS],
-        )
-    algorithm, implementation = OPTIMIZERS.get(name, ("adamw", "torch"))
+    elif name not in OPTIMIZERS and name not in OTHER_OPTIMIZERS:
+        known = [*OPTIMIZERS, *COMPRESSED_OPTIMIZERS, *OTHER_OPTIMIZERS]
+        reader.refuse(key, "optim", TRANSFORMERS, f"{name} is not a valid OptimizerNames", known)
+    other = ("adamw" if compressed is not None else name, "torch")
+    algorithm, implementation = OPTIMIZERS.get(name, other)
     reader.add(key, entry, "optim", algorithm)
     reader.add(key, entry, "optim_implementation", implementation)
 
@@ -199,11 +238,12 @@ def read_warmup(reader: Reader, prefix: str) -> None:
 
 
 def check_ratio(reader: Reader, key: str) -> None:
-    """Refuse a warmup ratio that would be taken for a number of steps."""
+    """Note a warmup ratio that transformers refuses."""
     value = reader.raw(key)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if number and not 0 <= value < 1:
-        raise reader.error(key, "has a value it cannot have", "a ratio from 0 to below 1")
+    if number and not 0 <= value <= 1:
+        reason = "warmup_ratio must lie in range [0,1]"
+        reader.refuse(key, "warmup_steps", TRANSFORMERS, reason, "a ratio from 0 to below 1")
 
 
 def read_model(reader: Reader, prefix: str = "", name_key: str = "model_name_or_path") -> None:
@@ -236,21 +276,22 @@ def read_padding(value: object) -> object:
     return value
 
 
-def refuse_full(reader: Reader, key: str, write: str = "true") -> None:
-    """Refuse a switch that turns LoRA off.
-
-    Raises:
-        UserError: it is off: all weights would be trained, which no run here does.
-    """
-    if reader.root.at(key) is not None and reader.raw(key) is False:
-        raise reader.error(
-            key,
-            "turns LoRA off: full fine-tuning cannot be run here",
-            "true",
-            f"{key.rsplit('.', 1)[-1]}: {write}",
-        )
+def read_switch(reader: Reader, key: str) -> None:
+    """Read a switch that turns LoRA off: all weights are trained then."""
+    entry = reader.root.at(key)
+    if entry is not None and isinstance(reader.raw(key), bool) and not entry.plain():
+        reader.add(key, entry, "lora.enable", False)
 
 
+def read_absent_lora(reader: Reader) -> None:
+    """Full fine-tuning where no key of LoRA is there: Trainer adds no adapter by itself."""
+    if not any(name.startswith("lora.") for name in reader.settings):
+        note = "the file has no LoRA key: Trainer adds no adapter"
+        reader.derive("lora.enable", False, "", note)
+
+
+# What a classifier's head is called, by family.
+HEADS = frozenset(words("score classifier classification_head"))
 _LORA_FIELDS = tuple(name for name in (*SETTINGS, *UNTRAINED) if name.startswith("lora."))
 _LORA_IGNORED = words(
     "peft_type auto_mapping peft_version base_model_name_or_path revision inference_mode "
@@ -259,12 +300,38 @@ _LORA_IGNORED = words(
 
 
 def read_lora(reader: Reader, prefix: str) -> None:
-    """Read a block of `LoraConfig` fields."""
+    """Read a block of `LoraConfig` fields, or an adapter's configuration that a path names."""
+    reader.include(prefix)
+    block = reader.root.at(prefix)
+    if block is not None and isinstance(block.value, bool):
+        reader.ignore(prefix)  # a switch: see `read_switch`
+        return
     if reader.block(prefix) is None:
         return
+    read_adapter(reader, prefix)
+
+
+def read_adapter(reader: Reader, prefix: str) -> None:
+    """Read the `LoraConfig` fields of a block; "" is the whole file."""
     names = {join(prefix, name.removeprefix("lora.")): name for name in _LORA_FIELDS}
     read_lora_keys(reader, names)
     reader.ignore(*(join(prefix, name) for name in _LORA_IGNORED))
+    _read_head(reader, prefix)
+
+
+def _read_head(reader: Reader, prefix: str) -> None:
+    """peft adds a classifier's head to what is trained for a classifier's task type alone."""
+    block = reader.block(prefix)
+    key = join(prefix, "task_type")
+    saved = reader.first("lora.modules_to_save")
+    if block is None or not block.value or reader.raw(key) is not None:
+        return
+    if saved is not None and HEADS & set(saved.value or ()):
+        return
+    note = "LoraConfig without task_type: peft leaves a classifier's head frozen at random"
+    place = reader.root.at(prefix) or reader.root
+    value = Value(False, DERIVED, place.file, place.line, prefix or "task_type", note)
+    reader.settings.setdefault("lora.trains_head", []).append(value)
 
 
 def read_lora_keys(reader: Reader, names: Mapping[str, str]) -> None:
@@ -283,13 +350,15 @@ def read_lora_keys(reader: Reader, names: Mapping[str, str]) -> None:
             reader.take(key, name)
     targets = reader.first("lora.target_modules")
     layers = reader.first("lora.layers_to_transform")
-    if targets and layers and isinstance(targets.value, str) and layers.value is not None:
-        raise reader.error(
-            layers.key,
-            f"cannot stand beside {targets.key}: {shorten(targets.value)}: peft refuses layers "
-            "where the modules are one text",
-            "target_modules as a list of names, or no layers",
+    if targets is None or layers is None or layers.key not in names:
+        return
+    if isinstance(targets.value, str) and layers.value is not None:
+        reason = (
+            f"{shorten(targets.value)} is a text, beside {layers.key}: `layers_to_transform` "
+            "cannot be used when `target_modules` is a str."
         )
+        write = "target_modules as a list of names, or no layers"
+        reader.refuse(str(layers.key), "lora.layers_to_transform", "peft", reason, write)
 
 
 def _layers(value: object) -> object:
@@ -300,204 +369,4 @@ def _targets(value: object) -> object:
     """Module names; `all-linear` in any case is one word, as in peft."""
     if isinstance(value, str) and value.lower() == "all-linear":
         return "all-linear"
-    return value
-
-
-_DEEPSPEED_NAMES = {
-    "train_micro_batch_size_per_gpu": "per_device_train_batch_size",
-    "gradient_accumulation_steps": "gradient_accumulation_steps",
-    "gradient_clipping": "max_grad_norm",
-}
-# Blocks and switches that are listed as they stand: they watch, save, or place memory.
-_DEEPSPEED_KEPT = words(
-    "steps_per_print wall_clock_breakdown dump_state memory_breakdown monitor_config tensorboard "
-    "csv_monitor wandb comet flops_profiler comms_logger activation_checkpointing "
-    "zero_allow_untested_optimizer zero_force_ds_cpu_optimizer aio checkpoint nebula autotuning "
-    "disable_allgather hybrid_engine compile tensor_parallel pipeline"
-)
-_PRECISION = {"bf16": "bf16", "bfloat16": "bf16", "fp16": "fp16"}
-_ZERO = "deepspeed.zero_optimization"
-_ZERO_BLOCKS = ("offload_optimizer", "offload_param")
-_ZERO_KEYS = frozenset(
-    name.removeprefix(f"{_ZERO}.")
-    for name in (*DEEPSPEED_DEFAULTS, *DEEPSPEED_UNSAID)
-    if name.startswith(_ZERO)
-) | {"stage3_gather_fp16_weights_on_model_save"}
-_CPU_OFFLOAD = {
-    "cpu_offload": "offload_optimizer.device",
-    "cpu_offload_param": "offload_param.device",
-    "cpu_offload_params": "offload_param.device",
-}
-
-
-def read_deepspeed(reader: Reader, prefix: str) -> None:
-    """Read a DeepSpeed configuration, wherever it is embedded."""
-    block = reader.block(prefix)
-    if block is None:
-        return
-    for name in block.value:
-        key = join(prefix, name)
-        if name in _DEEPSPEED_NAMES:
-            reader.take(key, _DEEPSPEED_NAMES[name])
-        elif name == "train_batch_size":
-            _read_train_batch(reader, key)
-        elif name == "optimizer":
-            _read_optimizer(reader, key)
-        elif name == "scheduler":
-            _read_scheduler(reader, key)
-        elif name in _PRECISION:
-            _read_precision(reader, key, _PRECISION[name])
-        elif name == "zero_optimization":
-            _read_zero(reader, key)
-        elif f"deepspeed.{name}" in UNTRAINED:
-            reader.untrained(key, f"deepspeed.{name}")
-        elif name == "dataloader_drop_last":
-            reader.untrained(key)
-        elif name in _DEEPSPEED_KEPT:
-            reader.keep(key, f"deepspeed.{name}")
-
-
-def _read_train_batch(reader: Reader, key: str) -> None:
-    """The global batch, of which `resolve` finds what the other numbers leave open."""
-    entry = reader.root.at(key)
-    if reader.raw(key) == "auto":
-        return
-    value = reader.check(key, entry, SETTINGS["per_device_train_batch_size"], entry.plain())
-    reader.add(key, entry, "deepspeed.train_batch_size", value)
-
-
-def _read_precision(reader: Reader, key: str, name: str) -> None:
-    block = reader.block(key)
-    if block is None:
-        return
-    reader.take(f"{key}.enabled", name)
-    for below, _ in block.leaves():
-        if below != "enabled":
-            reader.take(f"{key}.{below}", f"deepspeed.{name}.{below}")
-
-
-def _read_zero(reader: Reader, key: str) -> None:
-    """ZeRO's block; the old switches `cpu_offload*` become the devices that they meant."""
-    block = reader.block(key)
-    if block is None:
-        return
-    for name in _ZERO_BLOCKS:
-        reader.block(f"{key}.{name}")
-    for name, leaf in block.leaves():
-        below = f"{key}.{name}"
-        if name in _ZERO_KEYS:
-            reader.take(below, f"{_ZERO}.{name}")
-        elif name in _CPU_OFFLOAD:
-            note = f"the old name of {_CPU_OFFLOAD[name]}: cpu"
-            reader.take(below, f"{_ZERO}.{_CPU_OFFLOAD[name]}", _offload_device, note)
-        elif name == "cpu_offload_use_pin_memory":
-            reader.take(below, f"{_ZERO}.offload_optimizer.pin_memory")
-        elif leaf.value == {} or leaf.value is None:
-            reader.ignore(below)
-
-
-def _offload_device(value: object) -> object:
-    return {True: "cpu", False: "none"}.get(value, value) if isinstance(value, bool) else value
-
-
-def _read_optimizer(reader: Reader, key: str) -> None:
-    if reader.block(key) is None or reader.root.at(f"{key}.type") is None:
-        return
-    entry = reader.root.at(f"{key}.type")
-    name = reader.raw(f"{key}.type")
-    reader.block(f"{key}.params")
-    adam_w = reader.raw(f"{key}.params.adam_w_mode")
-    known = {
-        "adamw": "adamw",
-        "adam": "adam" if adam_w is False else "adamw",
-        "fusedadam": "adam" if adam_w is False else "adamw",
-    }
-    algorithm = known.get(str(name).lower())
-    if algorithm is None:
-        raise reader.error(
-            f"{key}.type", "names an optimizer that cannot be run here", "AdamW | Adam"
-        )
-    note = None
-    if str(name).lower() == "adam" and algorithm == "adamw":
-        note = "DeepSpeed's Adam has adam_w_mode on by default: it is AdamW"
-    reader.add(f"{key}.type", entry, "optim", algorithm, note, wins=True)
-    torch = reader.raw(f"{key}.params.torch_adam") is True
-    implementation = "torch" if torch else "deepspeed"
-    reader.add(f"{key}.type", entry, "optim_implementation", implementation, wins=True)
-    reader.take(f"{key}.params.lr", "learning_rate")
-    reader.take(f"{key}.params.eps", "adam_epsilon")
-    reader.take(f"{key}.params.weight_decay", "weight_decay")
-    _read_betas(reader, f"{key}.params.betas")
-
-
-def _read_betas(reader: Reader, key: str) -> None:
-    betas = reader.root.at(key)
-    plain = reader.raw(key)
-    if plain in (None, "auto"):
-        return
-    if not isinstance(plain, list) or len(plain) != 2:
-        raise reader.error(key, "is not a pair", "two numbers, as in [0.9, 0.999]")
-    reader.add(key, betas, "adam_beta1", plain[0])
-    reader.add(key, betas, "adam_beta2", plain[1])
-
-
-def _read_scheduler(reader: Reader, key: str) -> None:
-    """Scheduler type and its own parameters; `auto` ones are filled as transformers fills them."""
-    if reader.block(key) is None or reader.root.at(f"{key}.type") is None:
-        return
-    kind = reader.raw(f"{key}.type")
-    if kind not in DEEPSPEED_SCHEDULERS:
-        raise reader.error(f"{key}.type", "is no scheduler of DeepSpeed", DEEPSPEED_SCHEDULERS)
-    reader.take(f"{key}.type", "lr_scheduler_type", wins=True)
-    kwargs = dict(SCHEDULER_DEFAULTS[kind])
-    params = reader.block(f"{key}.params")
-    if params is not None:
-        for name, value in params.value.items():
-            plain = _scheduler_parameter(reader, kind, f"{key}.params.{name}", value)
-            if plain not in ("auto", None):
-                kwargs[name] = plain
-    place = params or reader.root.at(f"{key}.type")
-    reader.settings.setdefault("lr_scheduler_kwargs", []).append(
-        Value(
-            dict(sorted(kwargs.items())),
-            EXPLICIT if params is not None else DERIVED,
-            place.file,
-            place.line,
-            f"{key}.params",
-            wins=True,
-        )
-    )
-
-
-def _scheduler_parameter(reader: Reader, kind: str, key: str, entry: Entry) -> object:
-    """A parameter's value, found to be one that the scheduler takes."""
-    name = key.rsplit(".", 1)[-1]
-    if name not in SCHEDULER_PARAMETERS[kind]:
-        raise UserError(
-            f"'{key}' is no parameter of {kind}",
-            file=entry.file,
-            line=entry.key_line,
-            found=name,
-            allowed=SCHEDULER_PARAMETERS[kind],
-        )
-    value = reader.raw(key)
-    if value in ("auto", None):
-        return value
-    if name == "warmup_type":
-        if value not in ("log", "linear"):
-            raise reader.error(key, "has a value it cannot have", "log | linear")
-        return value
-    if name in ("cycle_momentum", "lr_range_test_staircase"):
-        if not isinstance(value, bool):
-            raise reader.error(key, "has a value it cannot have", "true | false")
-        return value
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise reader.error(key, "has a value it cannot have", "a number or auto")
-    if name.endswith(("_num_steps", "_step_size")):
-        least = 0 if name == "decay_step_size" else 1
-        if value != int(value) or value < least:
-            raise reader.error(
-                key, "has a value it cannot have", f"a whole number of at least {least}, or auto"
-            )
-        return int(value)
     return value

@@ -5,11 +5,12 @@ from __future__ import annotations
 from ablation.dialects import defaults
 from ablation.dialects.blocks import (
     check_ratio,
-    read_deepspeed,
+    read_absent_lora,
     read_dtype,
     read_lora,
     read_padding,
 )
+from ablation.dialects.deepspeed import read_deepspeed
 from ablation.dialects.keys import (
     Key,
     Keys,
@@ -53,6 +54,7 @@ def read(reader: Reader) -> None:
     for block in ("training", "data", "model", "hardware"):
         reader.block(block)
     read_lora(reader, "lora")
+    read_absent_lora(reader)
     reader.include("deepspeed")
     read_deepspeed(reader, "deepspeed")
     take_keys(reader, _KEYS)

@@ -8,6 +8,8 @@ and TRL, which the environment lacks, are those of llamafactory 0.9.5, axolotl 0
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ablation.settings.catalogue import words
 
 TRAINER = "transformers.TrainingArguments"
@@ -235,13 +237,28 @@ ALL_LINEAR: dict[str, tuple[str, ...]] = {
 }
 
 # A DeepSpeed scheduler's own parameters (deepspeed/runtime/lr_schedules.py): those that change
-# the curve when absent, and all that there are.
+# the curve when absent, all that there are, and those that must be there.
 SCHEDULER_DEFAULTS: dict[str, dict[str, object]] = {
-    "WarmupLR": {"warmup_min_lr": 0.0, "warmup_type": "log"},
-    "WarmupDecayLR": {"warmup_min_lr": 0.0, "warmup_type": "log"},
-    "WarmupCosineLR": {"warmup_min_ratio": 0.0, "cos_min_ratio": 0.0001, "warmup_type": "log"},
+    "WarmupLR": {"warmup_min_lr": 0.0, "warmup_num_steps": 1000, "warmup_type": "log"},
+    "WarmupDecayLR": {
+        "warmup_min_lr": 0.0,
+        "warmup_max_lr": 0.001,
+        "warmup_num_steps": 1000,
+        "warmup_type": "log",
+    },
+    "WarmupCosineLR": {
+        "warmup_min_ratio": 0.0,
+        "warmup_num_steps": 1000,
+        "cos_min_ratio": 0.0001,
+        "warmup_type": "log",
+    },
     "OneCycle": {},
     "LRRangeTest": {},
+}
+SCHEDULER_REQUIRED: dict[str, tuple[str, ...]] = {
+    "WarmupDecayLR": ("total_num_steps",),
+    "WarmupCosineLR": ("total_num_steps",),
+    "OneCycle": ("cycle_min_lr", "cycle_max_lr"),
 }
 _WARMUP = ("warmup_min_lr", "warmup_max_lr", "warmup_num_steps", "warmup_type")
 SCHEDULER_PARAMETERS: dict[str, tuple[str, ...]] = {
@@ -261,3 +278,179 @@ SCHEDULER_PARAMETERS: dict[str, tuple[str, ...]] = {
         "lr_range_test_staircase last_batch_iteration"
     ),
 }
+
+# What an optimizer that DeepSpeed builds does where its block does not say: its own defaults, those
+# of torch.optim's where DeepSpeed takes that one ("torch.": asked for by `torch_adam`).
+_ADAM = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}
+OPTIMIZER_DEFAULTS: dict[str, dict[str, object]] = {
+    **dict.fromkeys(words("adam adamw lamb torch.adam radam"), _ADAM),
+    "torch.adamw": {**_ADAM, "weight_decay": 0.01},
+    "lion": {"lr": 1e-3, "betas": (0.9, 0.999), "weight_decay": 0.0},
+    "adagrad": {"lr": 1e-2, "eps": 1e-10, "weight_decay": 0.0},
+    "adadelta": {"lr": 1.0, "eps": 1e-6, "weight_decay": 0.0},
+    "adafactor": {"lr": 1e-2, "weight_decay": 0.0},
+    **{name: {**_ADAM, "lr": 2e-3} for name in ("adamax", "nadam")},
+    "asgd": {"lr": 1e-2, "weight_decay": 0.0},
+    "rmsprop": {"lr": 1e-2, "eps": 1e-8, "weight_decay": 0.0},
+    "rprop": {"lr": 1e-2},
+    "sgd": {"lr": 1e-3, "weight_decay": 0.0},
+    "sparseadam": {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8},
+    "lbfgs": {"lr": 1.0},
+    "muon": {"lr": 2e-2, "weight_decay": 0.0},
+}
+# The names that DeepSpeed knows in any case of letters.
+DEEPSPEED_OPTIMIZERS = words("adagrad adam adamw lamb lion muadam muadamw musgd muon")
+# The parameters of an optimizer's class: DeepSpeed hands it the whole block.
+_TORCH = "lr weight_decay foreach maximize differentiable"
+OPTIMIZER_PARAMETERS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        ("adam", "adamw"),
+        words(
+            "lr betas eps weight_decay bias_correction amsgrad set_grad_none adam_w_mode "
+            "torch_adam fp32_optimizer_states"
+        ),
+    ),
+    **dict.fromkeys(
+        ("torch.adam", "torch.adamw"),
+        words(
+            f"{_TORCH} betas eps amsgrad capturable fused decoupled_weight_decay adam_w_mode "
+            "torch_adam fp32_optimizer_states"
+        ),
+    ),
+    "lion": words("lr betas weight_decay set_grad_none"),
+    "lamb": words(
+        "lr betas eps weight_decay bias_correction eps_inside_sqrt max_coeff min_coeff amsgrad"
+    ),
+    "sgd": words(f"{_TORCH} momentum dampening nesterov fused"),
+    "adagrad": words(f"{_TORCH} eps lr_decay initial_accumulator_value fused"),
+    "rmsprop": words(f"{_TORCH} eps alpha momentum centered capturable"),
+    "radam": words(f"{_TORCH} betas eps decoupled_weight_decay capturable"),
+    "nadam": words(f"{_TORCH} betas eps momentum_decay decoupled_weight_decay capturable"),
+    "adamax": words(f"{_TORCH} betas eps capturable"),
+}
+# Any other name must be one of torch.optim's, as it is spelled there.
+TORCH_OPTIMIZERS = words(
+    "ASGD Adadelta Adafactor Adagrad Adam AdamW Adamax LBFGS Muon NAdam RAdam RMSprop Rprop SGD "
+    "SparseAdam"
+)
+# Those that ZeRO takes without `zero_allow_untested_optimizer`.
+ZERO_OPTIMIZERS = words("adam adamw adagrad lion muon")
+
+_ZERO_KEYS = tuple(
+    name.removeprefix("deepspeed.zero_optimization.").split(".")[0]
+    for name in (*DEEPSPEED_DEFAULTS, *DEEPSPEED_UNSAID)
+    if name.startswith("deepspeed.zero_optimization.")
+)
+_PRECISION_KEYS = {
+    block: tuple(n.split(".")[2] for n in DEEPSPEED_UNSAID if n.startswith(f"deepspeed.{block}."))
+    for block in ("bf16", "fp16")
+}
+# The blocks whose keys DeepSpeed checks, with the keys that they have: any other stops it.
+BLOCK_KEYS: dict[str, tuple[str, ...]] = {
+    "zero_optimization": (
+        *_ZERO_KEYS,
+        *words(
+            "zenflow leaf_module cpu_offload_param cpu_offload_use_pin_memory cpu_offload "
+            "stage3_gather_fp16_weights_on_model_save save_muon_momentum_buffer_in_memory "
+            "mics_shard_size mics_hierarchical_params_gather zeropp_loco_param"
+        ),
+        # pydantic takes a field by its own name, too.
+        *(name.removeprefix("stage3_") for name in _ZERO_KEYS if name.startswith("stage3_")),
+    ),
+    "zero_optimization.offload_optimizer": words(
+        "device nvme_path buffer_count pin_memory pipeline_read pipeline_write fast_init ratio "
+        "super_offload cpuadam_cores_perc"
+    ),
+    "zero_optimization.offload_param": words(
+        "device nvme_path buffer_count buffer_size max_in_cpu pin_memory"
+    ),
+    "bf16": ("enabled", *_PRECISION_KEYS["bf16"]),
+    "fp16": ("enabled", *_PRECISION_KEYS["fp16"]),
+    "tensorboard": words("enabled output_path job_name"),
+    "csv_monitor": words("enabled output_path job_name"),
+    "wandb": words("enabled group team project"),
+    "comms_logger": words("enabled prof_all prof_ops verbose debug"),
+    "tensor_parallel": words(
+        "dtype autotp_size tp_overlap_comm vocab_parallel_lm_head vocab_parallel_ce_backend tp "
+        "injection_policy_tuple partition_config preset_model keep_module_on_host kernel_inject"
+    ),
+    "comet": words(
+        "enabled samples_log_interval project workspace api_key experiment_name experiment_key "
+        "online mode"
+    ),
+    "hybrid_engine": words(
+        "enabled max_out_tokens inference_tp_size release_inference_cache pin_parameters "
+        "tp_gather_partition_size enable_cuda_graph"
+    ),
+}
+
+# Keys that DeepSpeed 0.19 no longer has, and refuses.
+REMOVED_DEEPSPEED_KEYS: dict[str, str] = {
+    "nebula": "Nebula checkpointing has been removed.",
+    "compression_training": "The DeepSpeed compression library has been removed.",
+    "amp": "NVIDIA Apex AMP integration has been removed.",
+    "quantize_training": "Mixture-of-Quantization (MoQ) / 'quantize_training' has been removed.",
+    "sparse_gradients": (
+        "Sparse compression of dense torch.nn.Embedding gradients has been removed."
+    ),
+    "eigenvalue": "Eigenvalue-based Mixture-of-Quantization (MoQ) has been removed",
+    "sparse_attention": "DeepSpeed Sparse Attention has been removed",
+    "elasticity": "Elastic training has been removed",
+    "graph_harvesting": "Graph harvesting has been removed",
+    "curriculum_learning": "Legacy top-level 'curriculum_learning' has been removed.",
+    "progressive_layer_drop": "Progressive Layer Dropping has been removed",
+}
+REMOVED_ZERO_KEYS: dict[str, str] = {
+    "mics_shard_size": "MiCS ZeRO-3 sharding has been removed",
+    "mics_hierarchical_params_gather": "MiCS ZeRO-3 sharding has been removed",
+    "zeropp_loco_param": "LoCo-Zero++ has been removed",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """A default that a library had in earlier releases.
+
+    Attributes:
+        library: The library.
+        before: The first release that no longer has it.
+        setting: The setting.
+        value: The earlier default.
+        of: Whose default it is, as `DEFAULTS` of the dialects names it.
+        change: Where it was changed.
+    """
+
+    library: str
+    before: str
+    setting: str
+    value: object
+    of: str
+    change: str
+
+
+# The defaults above hold from these releases on; `change` is a pull request, or the release.
+EARLIER = (
+    Earlier(
+        library="deepspeed",
+        before="0.19.3",
+        setting="max_grad_norm",
+        value=0.0,
+        of=DEEPSPEED,
+        change="DeepSpeed #8068",
+    ),
+    Earlier(
+        library="torch",
+        before="2.8",
+        setting="optim_implementation",
+        value="torch",
+        of=TRAINER,
+        change="transformers takes the fused AdamW from torch 2.8 on",
+    ),
+    *(
+        Earlier(library="trl", before=before, setting=setting, value=value, of=TRL, change=change)
+        for before, setting, value, change in (
+            ("0.12.0", "learning_rate", 5e-5, "TRL 0.12"),
+            ("0.20.0", "gradient_checkpointing", False, "TRL 0.20"),
+        )
+    ),
+)

@@ -6,14 +6,18 @@ LoRA stands in a block `lora`, `peft_config`, `lora_config` or `peft`, or in fla
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ablation.dialects import defaults
 from ablation.dialects.blocks import (
+    check_best_model,
+    read_absent_lora,
     read_lora,
     read_lora_keys,
     read_model,
     read_padding,
+    read_switch,
     read_trainer,
-    refuse_full,
 )
 from ablation.dialects.keys import (
     Key,
@@ -67,16 +71,30 @@ _KEYS = (
 _DTYPE = (Key("torch_dtype", "model.dtype"), Key("dtype", "model.dtype"))
 
 
+def _undo_sanitizing(reader: Reader) -> None:
+    """`TrainingArguments.to_sanitized_dict()` writes null as text, and adds the batch sizes."""
+    keys = reader.root.value
+    texts = [key for key, entry in keys.items() if entry.value == "None"]
+    if not texts or "output_dir" not in keys:
+        return
+    for key in texts:
+        keys[key] = replace(keys[key], value=None)
+    reader.ignore("train_batch_size", "eval_batch_size")
+
+
 def read(reader: Reader) -> None:
     """Read the whole file into the reader's settings."""
+    _undo_sanitizing(reader)
     read_trainer(reader, "")
+    check_best_model(reader)
     for block in _BLOCKS:
-        refuse_full(reader, f"{block}.enable")
-        refuse_full(reader, f"{block}.enabled")
+        for switch in (f"{block}.enable", f"{block}.enabled", block):
+            read_switch(reader, switch)
         read_lora(reader, block)
-    refuse_full(reader, "use_peft")
-    refuse_full(reader, "use_lora")
+    read_switch(reader, "use_peft")
+    read_switch(reader, "use_lora")
     read_lora_keys(reader, FLAT_LORA)
+    read_absent_lora(reader)
     read_model(reader)
     take_keys(reader, _KEYS)
     for key in ("dataset", "dataset_name", "dataset_config", "packing", "max_samples"):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from ablation.dialects import defaults
 from ablation.dialects.blocks import (
-    read_deepspeed,
+    check_best_model,
+    read_absent_lora,
     read_dtype,
     read_lora,
     read_padding,
+    read_switch,
     read_trainer,
-    refuse_full,
 )
+from ablation.dialects.deepspeed import embed_deepspeed
 from ablation.dialects.keys import (
     Key,
     Keys,
@@ -73,13 +75,15 @@ def read(reader: Reader) -> None:
     """Read the whole file into the reader's settings."""
     for block in _BLOCKS:
         reader.block(block)
-    refuse_full(reader, "train.lora.enable")
+    read_switch(reader, "train.lora.enable")
     take_keys(reader, _KEYS)
     read_trainer(reader, "train.training_args")
+    check_best_model(reader)
     take_keys(reader, [_CHECKPOINTING])
     read_lora(reader, "train.lora.config")
+    read_absent_lora(reader)
     reader.include("train.deepspeed.config")
-    read_deepspeed(reader, "train.deepspeed.config")
+    embed_deepspeed(reader, "train.deepspeed.config")
     reader.ignore(
         "split.labelize_num_proc",
         "train.serialization.num_proc",

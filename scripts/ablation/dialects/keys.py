@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from ablation.dialects.blocks import OPTIMIZERS, TRAINER_SETTINGS, join
+from ablation.dialects.blocks import OPTIMIZERS, TRAINER_SETTINGS
+from ablation.dialects.deepspeed import join
 from ablation.dialects.reader import Reader
 from ablation.settings.catalogue import SETTINGS
 

@@ -13,6 +13,7 @@ from ablation.errors import UserError, shorten
 from ablation.masking import hide
 from ablation.settings.catalogue import OTHER, SETTINGS, UNTRAINED, Setting, acts_on
 
+UNTOLD = "?"
 EXPLICIT = "explicit"
 DERIVED = "derived"
 DEFAULT = "default"
@@ -43,6 +44,7 @@ class Value:
         also: Further places that say the same: (key, line, file).
         wins: Whether it stands in a block that overrules others without an error.
         unreadable: Whether it is shown as it is written because the setting cannot have it.
+        overrules: Places that say otherwise and are not obeyed: (key, line).
     """
 
     value: object
@@ -54,6 +56,7 @@ class Value:
     also: tuple[tuple[str, int, str | None], ...] = ()
     wins: bool = False
     unreadable: bool = False
+    overrules: tuple[tuple[str, int], ...] = ()
 
     def as_json(self) -> dict:
         """The value as it is written to resolved/*.json."""
@@ -138,6 +141,40 @@ class Stranger:
     refused: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class StepsTold:
+    """A number of steps in a DeepSpeed configuration, which transformers compares with the run's.
+
+    Attributes:
+        name: `total_num_steps` or `warmup_num_steps`.
+        steps: The number.
+        file: Its file.
+        line: Its line.
+        key: Its key.
+    """
+
+    name: str
+    steps: int
+    file: str
+    line: int
+    key: str
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The DeepSpeed configuration that Trainer's arguments name.
+
+    Attributes:
+        key: Where it stands in the file.
+        entry: The configuration.
+        told: The numbers of steps in it that only the rows of the run can confirm.
+    """
+
+    key: str
+    entry: Entry
+    told: list[StepsTold] = field(default_factory=list)
+
+
 @dataclass
 class Reader:
     """Reads one file key by key; what no one reads is listed, never dropped.
@@ -159,6 +196,7 @@ class Reader:
             else that needs.
         doubted: Keys that do nothing beside the others of the file: they speak against the dialect.
         without_effect: Keys that change nothing that is trained, with the reason.
+        engine: The DeepSpeed configuration that must agree with Trainer's arguments, if any.
     """
 
     root: Entry
@@ -176,6 +214,7 @@ class Reader:
     doubted: set[str] = field(default_factory=set)
     presets: list[Value] = field(default_factory=list)
     without_effect: dict[str, str] = field(default_factory=dict)
+    engine: Engine | None = None
 
     def raw(self, key: str) -> object:
         """The plain value at a key, None where it is absent; marks the key as read."""
@@ -321,7 +360,7 @@ class Reader:
         except UserError as error:
             unreadable, value = True, entry.plain()
             self._refuse_value(key, entry, setting, error.allowed)
-        if entry.read_as_number and note is None:
+        if entry.read_as_number and note is None and not entry.file.endswith(".json"):
             note = f"YAML 1.1 reads {entry.text} as text; it is read as the number it is"
         value = hide(key, value)
         place = (entry.file, entry.line, key, note)
@@ -354,6 +393,21 @@ class Reader:
         entry = self.root.at(key)
         place = (entry.file, entry.line) if entry else (None, None)
         self.settings[setting] = [Value(value, DERIVED, *place, key, note)]
+
+    def untold(self, setting: str, note: str, key: str | None = None) -> None:
+        """Record that the file does not tell a setting, so that nothing is concluded from it.
+
+        Args:
+            setting: The setting.
+            note: Why it is not known.
+            key: The key that leaves it open (`auto`); None where there is none.
+        """
+        if setting in self.settings:
+            return
+        entry = self.root.at(key) if key else None
+        place = (entry.file, entry.line, key) if entry else (None, None, None)
+        shown = "auto" if entry else UNTOLD
+        self.settings[setting] = [Value(shown, DERIVED, *place, note, unreadable=True)]
 
     def untrained(
         self, key: str, name: str | None = None, convert: Callable[[object], object] | None = None

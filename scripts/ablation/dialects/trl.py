@@ -10,7 +10,8 @@ is for is not written in it: keys that only one of them has tell. Read in trl 1.
 from __future__ import annotations
 
 from ablation.dialects import defaults, vocabulary
-from ablation.dialects.blocks import read_deepspeed, read_lora_keys, read_model, read_trainer
+from ablation.dialects.blocks import read_lora_keys, read_model, read_trainer
+from ablation.dialects.deepspeed import embed_deepspeed
 from ablation.dialects.keys import (
     Key,
     Keys,
@@ -189,7 +190,7 @@ def _read_accelerate(reader: Reader, prefix: str) -> None:
         for key, setting in _ACCELERATE.items():
             reader.take(f"{block}.{key}", setting)
         reader.include(f"{block}.deepspeed_config_file")
-        read_deepspeed(reader, f"{block}.deepspeed_config_file")
+        embed_deepspeed(reader, f"{block}.deepspeed_config_file")
         reader.ignore(*(f"{block}.{key}" for key in _ACCELERATE_IGNORED))
     reader.take(f"{prefix}num_processes", "world_size")
     for name in ("bf16", "fp16"):

@@ -246,7 +246,10 @@ class Writer:
         if self.files.plain(f"{block}.type") == kind:
             now = self._now("lr_scheduler_kwargs") or {}
             for name in [n for n in now if n not in kwargs]:
-                self._remove(f"{block}.params.{name}")
+                if name in steps:
+                    self._set(f"{block}.params.{name}", "auto")
+                else:
+                    self._remove(f"{block}.params.{name}")
             for name in [n for n in kwargs if now.get(n) != kwargs[n]]:
                 self._set(f"{block}.params.{name}", kwargs[name])
             return

@@ -47,6 +47,7 @@ def current_target(study: Study) -> Target:
         study.options.get("world_size"),
         study.folder / study.options["backup"],
         study.options.get("dialects", {}).get("backup"),
+        (study.current.versions, study.backup.versions),
     )
 
 

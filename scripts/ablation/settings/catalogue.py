@@ -223,15 +223,10 @@ SETTINGS: dict[str, Setting] = {
         Setting("lora.use_dora", "bool", LEARNING, "lora"),
         Setting("lora.init_lora_weights", "bool", LEARNING, "lora"),
         Setting("lora.enable", "bool", LEARNING, "lora"),
+        Setting("lora.trains_head", "bool", LEARNING, "lora"),
         # Learning rate and schedule
         Setting("learning_rate", "float", LEARNING, "learning_rate", minimum=0, above=True),
-        Setting(
-            "lr_scheduler_type",
-            "text",
-            LEARNING,
-            "scheduler",
-            allowed=HF_SCHEDULERS + DEEPSPEED_SCHEDULERS,
-        ),
+        Setting("lr_scheduler_type", "text", LEARNING, "scheduler"),
         Setting("lr_scheduler_kwargs", "mapping", LEARNING, "scheduler"),
         Setting("warmup_steps", "float", LEARNING, "scheduler", minimum=0, maximum=_STEPS),
         # Batch
@@ -240,7 +235,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("world_size", "int", BOTH, "batch", minimum=1, maximum=_MANY),
         # Optimiser
         Setting("weight_decay", "float", LEARNING, "weight_decay", minimum=0),
-        Setting("optim", "text", LEARNING, "optimizer", allowed=("adamw", "adam", "sgd")),
+        Setting("optim", "text", LEARNING, "optimizer"),
         Setting(
             "optim_implementation",
             "text",
@@ -337,6 +332,17 @@ class Untrained:
         return value is None or any(
             value == harmless and type(value) is type(harmless) for harmless in self.harmless
         )
+
+
+# accelerate's own AcceleratorConfig, as a dump of TrainingArguments writes it out.
+_ACCELERATOR = {
+    "split_batches": False,
+    "dispatch_batches": None,
+    "even_batches": True,
+    "use_seedable_sampler": True,
+    "non_blocking": False,
+    "gradient_accumulation_kwargs": None,
+}
 
 
 def _untrained(acts: str, note: str, names: str, *harmless: object) -> dict[str, Untrained]:
@@ -509,7 +515,7 @@ UNTRAINED: dict[str, Untrained] = {
         "not run here: rows are shuffled in an order that all arms share",
         "train_sampling_strategy dataloader_drop_last data_seed ignore_data_skip "
         "curriculum_sampling dataloader_multiprocessing_context accelerator_config shuffle_dataset",
-        *(None, False, "random", {}),
+        *(None, False, "random", {}, _ACCELERATOR),
     ),
     **_untrained(
         LEARNING,

@@ -17,6 +17,7 @@ from ablation.comparison.resolve import (
     require_runnable,
     resolve_pair,
 )
+from ablation.comparison.versions import Versions, find_versions
 from ablation.designs import extend_schema
 from ablation.designs.design import REMAINDER
 from ablation.dialects import DIALECTS
@@ -62,6 +63,7 @@ def load_study(path: str | Path, *, to_run: bool = True) -> Study:
         options["model"]["architecture"],
         (dialects.get("current"), dialects.get("backup")),
         options.get("world_size"),
+        _versions(root, path, options),
     )
     if to_run:
         require_runnable(current, backup)
@@ -95,6 +97,20 @@ def _check_sides(root: Entry, path: Path, options: Mapping[str, Any]) -> None:
                 found=options[side],
                 allowed=_yaml_files(path.parent),
             )
+
+
+def _versions(
+    root: Entry, path: Path, options: Mapping[str, Any]
+) -> tuple[Versions | None, Versions | None]:
+    """The releases that study.yaml says a side ran with, beside those that files tell."""
+    told = options.get("versions", {})
+    found: list[Versions | None] = []
+    for side in ("current", "backup"):
+        entry = root.at(f"versions.{side}")
+        line = entry.line if entry else 1
+        file = path.parent / options[side]
+        found.append(find_versions(file, told.get(side), str(path), line))
+    return found[0], found[1]
 
 
 def read_options(path: str | Path) -> dict[str, Any]:

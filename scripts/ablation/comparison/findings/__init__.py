@@ -6,16 +6,27 @@ name it in that module's `CHECKS`, and give it a title and a text in its `TEXTS`
 
 from __future__ import annotations
 
-from ablation.comparison.findings import data, files, keys, lora, schedule, systems
+from ablation.comparison.findings import (
+    data,
+    deepspeed,
+    files,
+    keys,
+    lora,
+    schedule,
+    systems,
+    versions,
+)
 from ablation.comparison.findings.finding import SEVERITIES, Finding, Pair, Place
 
 CHECKS = (
     *data.CHECKS,
     *lora.CHECKS,
     *schedule.CHECKS,
+    *deepspeed.CHECKS,
     *systems.CHECKS,
     *files.CHECKS,
     *keys.CHECKS,
+    *versions.CHECKS,
 )
 
 __all__ = ["CHECKS", "Finding", "Pair", "Place", "find_findings"]

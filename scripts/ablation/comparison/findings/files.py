@@ -38,7 +38,8 @@ def two_precisions(pair: Pair) -> Iterator[Finding]:
 def best_without_checkpoint(pair: Pair) -> Iterator[Finding]:
     """Trainer refuses to keep the best model when it does not save where it evaluates."""
     for side in SIDES:
-        if not pair.value(side, "load_best_model_at_end"):
+        known = {refusal.setting for refusal in pair.sides[side].refusals}
+        if not pair.value(side, "load_best_model_at_end") or "load_best_model_at_end" in known:
             continue
         names = ["load_best_model_at_end", "eval_strategy", "save_strategy"]
         evaluated, saved = (pair.value(side, name) for name in names[1:])

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ablation.comparison.findings.finding import (
     INFO,
+    PROBLEM,
     SIDES,
     WARNING,
     Finding,
@@ -17,6 +18,14 @@ from ablation.settings.adapted import is_full
 from ablation.settings.architecture import adapted_layers, count_trainable
 
 SIZE = ("lora.r", "lora.layers_to_transform", "lora.target_modules", "lora.use_dora", "lora.bias")
+
+
+def frozen_head(pair: Pair) -> Iterator[Finding]:
+    """peft trains a new head only where the task type or `modules_to_save` names it."""
+    name = "lora.trains_head"
+    for side in SIDES:
+        if pair.value(side, name) is False:
+            yield pair.find("head_frozen", PROBLEM, {}, [name], side)
 
 
 def scale(pair: Pair) -> Iterator[Finding]:
@@ -143,6 +152,7 @@ def assumed_family(pair: Pair) -> Iterator[Finding]:
 
 
 CHECKS = (
+    frozen_head,
     scale,
     parameters,
     layers,
@@ -155,6 +165,18 @@ CHECKS = (
 # Title and text of each finding by language; numbers are put in by format specifications, see
 # `texts.py`.
 TEXTS: Texts = {
+    "head_frozen": {
+        "en": (
+            "{side:side}: a classifier's head stays as it was drawn at random",
+            "Its LoRA block has no task_type, and modules_to_save does not name the head: peft "
+            "trains the adapters alone. `task_type: SEQ_CLS` trains the head.",
+        ),
+        "ko": (
+            "{side:side}: 분류기 헤드가 무작위 초깃값 그대로 고정된다",
+            "LoRA 블록에 task_type이 없고 modules_to_save에도 헤드가 없어 peft는 어댑터만 "
+            "학습한다. `task_type: SEQ_CLS`로 쓰면 헤드도 학습한다.",
+        ),
+    },
     "lora_scale_same": {
         "en": (
             "The LoRA scale is the same: {current_scale:value}",

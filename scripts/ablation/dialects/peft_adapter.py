@@ -1,0 +1,32 @@
+"""A saved adapter's `adapter_config.json`: what LoRA was, and nothing of how it was trained."""
+
+from __future__ import annotations
+
+from ablation.dialects import defaults
+from ablation.dialects.blocks import read_adapter
+from ablation.dialects.keys import Key, Keys, by_setting, lora_keys
+from ablation.dialects.reader import Reader
+
+NAME = "peft_adapter"
+DEFAULTS = (
+    (defaults.PEFT, defaults.LORA_DEFAULTS),
+    (defaults.TRAINER, defaults.TRAINER_DEFAULTS),
+    (defaults.DEEPSPEED, defaults.DEEPSPEED_DEFAULTS),
+    (defaults.NO_SUCH_STEP, defaults.PIPELINE_DEFAULTS),
+)
+_MODEL = Key("base_model_name_or_path", "model.name_or_path")
+_UNTOLD = "an adapter does not tell how it was trained"
+
+
+def read(reader: Reader) -> None:
+    """Read the whole file into the reader's settings."""
+    if reader.root.at("peft_type") is None:
+        return
+    read_adapter(reader, "")
+    reader.take(_MODEL.key, _MODEL.setting)
+    for name in defaults.TRAINER_DEFAULTS:
+        if name != "seed":
+            reader.untold(name, _UNTOLD)
+
+
+KEYS = Keys(by_setting(lora_keys(""), [_MODEL]))
