@@ -412,3 +412,11 @@ def test_a_confirmation_is_told_with_its_verdict(made, language):
     )
     text = render(made, language, verdict)
     assert "11, 12, 13" in text and "[+6.0, +14.0]" in text
+
+
+def test_an_arm_that_the_file_cannot_say_is_told_with_the_reason(tmp_path):
+    study = {**STUDY, "current": "deepspeed.yml", "backup": "training.yml", "claims": {}}
+    study["stages"] = [{"name": "best", "settings": ["load_best_model_at_end"]}]
+    text = report(tmp_path, study=study, effects={"best": 0.1, "remainder": 0.0})
+    assert "cannot be written as a change of `deepspeed.yml`" in text
+    assert "cannot say what the arm changes" in text

@@ -275,7 +275,13 @@ def recommended_patch(sources: Sources) -> Patch:
     try:
         found = recommended_rewrite(study, arm)
     except UserError as error:
-        return Patch(note=t("recommend.patch_refused", problem=prose(error.problem), **names))
+        return Patch(
+            note=t(
+                "recommend.patch_refused",
+                problem=prose("; ".join(one.problem for one in error.parts or (error,))),
+                **names,
+            )
+        )
     diff = shown_patch(found, study.folder).rstrip("\n")
     if not diff:
         return Patch(note=t("recommend.patch_empty", **names))
