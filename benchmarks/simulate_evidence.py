@@ -1,0 +1,128 @@
+"""The gates of the statistics: false effects, power, coverage of new rows, and runs saved by looks.
+
+    python benchmarks/simulate_evidence.py                 some minutes
+    python benchmarks/simulate_evidence.py --studies 1000  a glance
+
+Seeds are fixed. Writes benchmarks/evidence.json; docs/statistics.md shows its figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
+
+import simulated
+
+from ablation.study.looks import LOOKS, SPENDINGS, boundaries
+
+SEEDS = (3, 4, 5, 8)
+ROWS = (450, 2000, 10_000)
+ARMS = 5
+
+
+def false_effects(studies: int) -> dict[str, dict[str, float]]:
+    """The share of studies with any false effect at a fixed number of seeds, by noise."""
+    return {
+        name: {str(n): simulated.false_effects(noise, n, studies) for n in SEEDS}
+        for name, noise in simulated.NOISES.items()
+    }
+
+
+def powers(studies: int) -> dict[str, dict[str, float]]:
+    """How often a step of 2 SD is found, moderated and alone, one real step or all of them."""
+    return {
+        f"{steps} real, {'alone' if alone else 'moderated'}": {
+            str(n): simulated.power(2.0, n, studies, alone=alone, steps=steps) for n in (3, 4, 5)
+        }
+        for steps in ("one", "all")
+        for alone in (True, False)
+    }
+
+
+def with_looks(
+    noise: str, effect: float, at: tuple[int, ...], spending: str, studies: int, *, today: bool
+) -> tuple[float, float, float]:
+    """False or true effects found, runs of an arm, and seeds of the study, over many studies.
+
+    `today` is the rule before: each contrast alone, Bonferroni over steps and gap.
+    """
+    weights = simulated.path_weights(ARMS)[: ARMS if today else None]
+    size = len(weights)
+    limits = [boundaries(at, 0.05 / left, spending) for left in range(1, size + 1)]
+    levels = effect * np.arange(ARMS)
+    drawn = simulated.NOISES[noise](np.random.default_rng(5), (studies, at[-1], ARMS)) + levels
+    done, seeds = np.zeros((studies, size), bool), np.full((studies, size), at[-1])
+    for number, n in enumerate(at):
+        p = simulated.moderated_p(drawn[:, :n], weights, 0 if today else None)[0]
+        while True:
+            left = size - (0 if today else done.sum(axis=1))
+            limit = np.array([one[number] for one in limits])[np.maximum(left, 1) - 1]
+            new = (p <= np.reshape(limit, (-1, 1))) & ~done
+            if not new.any():
+                break
+            seeds[new], done = n, done | new
+    needed = np.stack([seeds[:, weights[:, arm] != 0].max(axis=1) for arm in range(ARMS)], axis=1)
+    steps = done[:, : ARMS - 1].mean() if effect else done.any(axis=1).mean()
+    return float(steps), float(needed.mean()), float(seeds.max(axis=1).mean())
+
+
+def looks(studies: int) -> dict[str, dict[str, float]]:
+    """False effects with looks, and the runs that they save against the rule before."""
+    found: dict[str, dict[str, float]] = {}
+    for at in ((3, 5, 8), LOOKS):
+        for spending in SPENDINGS:
+            row = {
+                f"false, {noise}": with_looks(noise, 0.0, at, spending, studies, today=False)[0]
+                for noise in simulated.NOISES
+            }
+            for effect in (2.0, 3.0):
+                before = with_looks("normal", effect, at, spending, studies, today=True)
+                now = with_looks("normal", effect, at, spending, studies, today=False)
+                row |= {
+                    f"{effect:g} SD, runs before": before[1],
+                    f"{effect:g} SD, runs": now[1],
+                    f"{effect:g} SD, saved": 1 - now[1] / before[1],
+                    f"{effect:g} SD, power before": before[0],
+                    f"{effect:g} SD, power": now[0],
+                }
+            found[f"{', '.join(map(str, at))} {spending}"] = row
+    return found
+
+
+def coverage(studies: int) -> dict[str, dict[str, dict[str, float]]]:
+    """How often 95 % intervals hold the truth on new rows."""
+    return {
+        str(rows): {
+            str(n): simulated.row_coverage(n, rows, studies // (10 if rows > 2000 else 3))
+            for n in SEEDS
+        }
+        for rows in ROWS
+    }
+
+
+def main() -> None:
+    """Simulate, print, and write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--studies", type=int, default=8000)
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "evidence.json")
+    args = parser.parse_args()
+    figures = {
+        "studies": args.studies,
+        "false_effects": false_effects(args.studies),
+        "power_at_2_sd": powers(args.studies),
+        "looks": looks(args.studies),
+        "coverage_of_new_rows": coverage(args.studies),
+    }
+    args.output.write_text(json.dumps(figures, indent=1) + "\n")
+    print(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
