@@ -11,7 +11,7 @@ from ablation.designs.design import CURRENT
 from ablation.evidence import sequential
 from ablation.evidence.by_row import ByRow
 from ablation.evidence.contrast import planned_contrasts
-from ablation.evidence.estimate import NOT_BY_ROW, measure, series_of
+from ablation.evidence.estimate import NOT_BY_ROW, measure, sequential_plan, series_of
 from ablation.evidence.family import decisions
 from ablation.evidence.outcomes import long_table, quantities
 from ablation.evidence.recommendation import Recommendation
@@ -60,14 +60,9 @@ def decide_seeds(
         by_row: What the runs answered on each test row.
     """
     family = planned_contrasts(grid)
-    plan = sequential.Plan(
-        tuple(options["looks"]),
-        float(options["alpha"]),
-        str(options["spending"]),
-        float(metric["delta"]),
-        len(family),
-    )
-    measured = measure(grid, runs, {"metric": metric, "sequential": options}, by_row)
+    study = {"metric": metric, "sequential": options}
+    measured = measure(grid, runs, study, by_row)
+    plan = sequential_plan(study, measured.metric, len(family))
     series = series_of(measured, family)
     decided, judged, needed = decisions(list(series.values()), plan), [], set()
     for planned in family:

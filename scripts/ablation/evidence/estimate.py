@@ -155,10 +155,7 @@ def estimate_effects(
         seeds=tuple(sorted({int(seed) for seed in paired["seed"]})),
         arms=tuple(arm for arm in arms if arm.arm in path),
         design_arms=tuple(arm for arm in arms if arm.arm not in path),
-        left_out=tuple(
-            LeftOutArm(arm=lost.name, text={code: lost.reason.text(code) for code in LANGUAGES})
-            for lost in grid.left_out
-        ),
+        left_out=_left_out(grid),
         contrasts=contrasts,
         ranking=_ranking(contrasts),
         family=_family(series, plan),
@@ -176,6 +173,14 @@ def estimate_effects(
         collapsed=_collapsed(measured),
         headroom=_headroom(measured),
         recommendation=_recommendation(measured, contrasts),
+    )
+
+
+def _left_out(grid: Grid) -> tuple[LeftOutArm, ...]:
+    """The arms that cannot run, with the reason in each language."""
+    return tuple(
+        LeftOutArm(arm=lost.name, text={code: lost.reason.text(code) for code in LANGUAGES})
+        for lost in grid.left_out
     )
 
 
