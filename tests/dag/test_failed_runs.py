@@ -81,17 +81,18 @@ def test_an_interrupted_study_goes_on_where_it_was(faked: FakedStudy):
 
 
 def test_a_later_look_goes_on_with_the_run_that_failed(faked: FakedStudy):
-    faked.write("\nsequential: {looks: [3, 4], spending: pocock}\n")
-    open_still = {"noise": 0.008, "lora_learning_rate": 0.3, "epochs": 0.02}
-    failed = faked.call(open_still, "--keep-going", failing=["*/4"])
+    faked.write("\nsequential: {looks: [3, 4, 40], spending: pocock}\n")
+    noisy = {"noise": 0.02, "lora_learning_rate": 0.3}
+    second = "results/account_tax/decided/look-2.json"
+    failed = faked.call(noisy, "--keep-going", second, failing=["*/4"])
     assert failed.returncode != 0 and {seed for _, seed in faked.trained()} == {1, 2, 3}
     lost = started(failed)["train_run"] - 15
     told = (faked.results / "partial/report.md").read_text()
     assert f"15 of {15 + lost} planned runs" in told and told.count("seed 4: failed.") == lost
-    again = faked.call(open_still)
+    again = faked.call(noisy, second)
     assert again.returncode == 0, again.stderr
-    assert started(again)["train_run"] == lost > 0
-    assert len(faked.trained()) == 15 + lost and (faked.results / "report.md").is_file()
+    assert started(again)["train_run"] == lost > 0 and len(faked.trained()) == 15 + lost
+    assert json.loads((faked.folder / second).read_text())["look"] == 2
 
 
 def test_a_greedy_path_goes_on_with_the_step_that_failed(faked: FakedStudy):
