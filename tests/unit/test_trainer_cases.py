@@ -332,6 +332,15 @@ def test_axolotl_keeps_its_best_checkpoint_where_it_can(tmp_path, lines, kept):
     assert resolve_file(file, {}).settings["load_best_model_at_end"].value is kept
 
 
+def test_an_optimizer_or_schedule_that_no_run_can_have_is_explained(explain):
+    said = explain(f"{AXOLOTL}optimizer: muon\nlr_scheduler: rex\n", AXOLOTL)
+    assert rows(said)["optim"][:2] == ("muon", "adamw")
+    assert rows(said)["lr_scheduler_type"][:2] == ("rex", "cosine")
+    assert quantity(said, "learning_rate.peak")[0] is None
+    assert not found(said, "refused_by_library")
+    assert "rex" in render(said, load_texts("en"))
+
+
 def test_synonyms_of_attention_are_no_difference(explain):
     said = explain(
         f"{AXOLOTL}flash_attention: true\n", f"{AXOLOTL}attn_implementation: flash_attention_2\n"

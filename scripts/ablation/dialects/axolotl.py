@@ -58,6 +58,10 @@ _RENAMED = {
     "sequence_len": "max_length",
     "eval_batch_size": "per_device_eval_batch_size",
 }
+_OWN_OPTIMIZERS = words(
+    "optimi_adamw ao_adamw_fp8 adopt_adamw adamc came_pytorch muon dion sinkgd polora flash_adamw "
+    "flash_adam flash_sgd flash_sgdw flash_lion q_galore_adamw8bit"
+)
 _OF_ADAPTER = words("lora_target_modules lora_target_linear loraplus_lr_ratio lora_model_dir")
 _READ_HERE = words(
     "bf16 fp16 gradient_checkpointing warmup_steps warmup_ratio optim sample_packing "
@@ -138,8 +142,7 @@ def read(reader: Reader) -> None:
     else:
         reader.doubt("no adapter is trained", (*_LORA, *_OF_ADAPTER))
     _read_accumulation(reader)
-    if reader.root.at("optimizer") is not None:
-        read_optim(reader, "optimizer")
+    _read_optimizer(reader)
     _read_schedule(reader)
     _read_warmup(reader)
     _read_precision(reader)
@@ -255,6 +258,19 @@ def _read_accumulation(reader: Reader) -> None:
     if reader.raw("batch_size") is not None:
         note = "axolotl accumulates once unless gradient_accumulation_steps says otherwise"
         reader.derive("gradient_accumulation_steps", 1, "batch_size", note)
+
+
+def _read_optimizer(reader: Reader) -> None:
+    """A name of transformers, or one of the optimizers that axolotl brings with it."""
+    entry = reader.root.at("optimizer")
+    if entry is None:
+        return
+    if entry.plain() in _OWN_OPTIMIZERS:
+        reader.ignore("optimizer")
+        reader.add("optimizer", entry, "optim", entry.plain())
+        reader.add("optimizer", entry, "optim_implementation", NAME)
+    else:
+        read_optim(reader, "optimizer")
 
 
 def _read_schedule(reader: Reader) -> None:

@@ -30,6 +30,7 @@ from ablation.settings.quantities import (
     ratio,
     read_plan,
 )
+from ablation.settings.schedules import is_known
 from ablation.study import arithmetic
 from ablation.study.grid import expand
 from ablation.study.study import Study
@@ -309,7 +310,12 @@ def _quantity(pair: Pair, name: str, texts: Mapping[str, Messages]) -> dict[str,
 
 
 def _curve(quantities: Quantities) -> dict[str, list[float]]:
-    """The learning rate at evenly spaced shares of the run, as on the largest plan tried."""
+    """The learning rate at evenly spaced shares of the run, as on the largest plan tried.
+
+    Nothing where the schedule is none that is known ahead of training.
+    """
+    if not is_known(quantities.settings):
+        return {"share": [], "rate": []}
     rates, _ = rate_curve(quantities.settings, int(quantities.planned[-1]["steps"] or 1))
     at = np.unique(np.linspace(0, len(rates) - 1, CURVE_POINTS).round().astype(int))
     span = max(1, len(rates) - 1)

@@ -292,7 +292,7 @@ def _quantities(said: Said, texts: Messages) -> list[str]:
     for quantity in said["quantities"]:
         lines += _quantity(quantity, texts)
     lines += ["", "  " + texts("explain.curves")]
-    top = max(max(said["curves"][side]["rate"]) for side in SIDES) or 1.0
+    top = max((rate for side in SIDES for rate in said["curves"][side]["rate"]), default=1.0) or 1.0
     for side in SIDES:
         bars = sparkline(said["curves"][side]["rate"], top)
         lines.append(f"  {pad(texts.as_side(side), 9)}{bars}".rstrip())
