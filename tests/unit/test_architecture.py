@@ -316,3 +316,43 @@ def test_zero_shares_out_and_offload_moves_to_the_host():
     assert parts(**{stage: 3})["weights"].bytes == pytest.approx(parts()["weights"].bytes / 4)
     assert parts(**{device: "cpu"})["optimizer"].place == "host"
     assert parts()["buffer"].bytes == 1_000_000_000
+
+
+# --- Without LoRA ------------------------------------------------------------------------------
+
+FULL = {"lora.enable": False} | {name: None for name in arm() if name.startswith("lora.")}
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "qwen3"])
+def test_a_full_fine_tuning_trains_every_weight_of_the_classifier(family):
+    torch = pytest.importorskip("torch")
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    facts = {
+        "vocab_size": 50,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+    }
+    config = AutoConfig.for_model(family, **facts, num_labels=5)
+    with torch.device("meta"):
+        model = AutoModelForSequenceClassification.from_config(config)
+    ours = read_architecture({"model_type": family, **facts})
+    expected = sum(param.numel() for param in model.parameters())
+    assert count_trainable(ours, arm(**FULL), 5).total == expected
+    parts = {part.name: part for part in estimate_memory(ours, arm(**FULL), 5)}
+    assert parts["weights"].facts["count"] == parts["optimizer"].facts["count"] == expected
+
+
+def test_a_full_fine_tuning_costs_the_gradients_of_the_weights_too():
+    model = read_architecture(QWEN3_4B)
+    everywhere = arm(**{"lora.layers_to_transform": None})
+    assert run_forwards(model, everywhere) == 2 * model.layers
+    assert (
+        run_forwards(model, arm(**FULL)) == layer_forwards(model, arm(**FULL)) == 3 * model.layers
+    )
+    again = arm(**FULL, gradient_checkpointing=True)
+    assert run_forwards(model, again) == pytest.approx((3 + model.recomputed_share) * model.layers)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ablation.settings.adapted import find_adapted, is_full
-from ablation.settings.architecture import ABSENT, KNOWN_FAMILIES, LINEAR
+from ablation.settings.adapted import find_adapted
+from ablation.settings.architecture import ABSENT, KNOWN_FAMILIES, LINEAR, is_full
 from ablation.settings.catalogue import DEEPSPEED_SCHEDULERS, HF_SCHEDULERS
 from ablation.settings.schedule_arguments import (
     excess_arguments,

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ablation.settings.adapted import is_full
-from ablation.settings.architecture import ABSENT, LINEAR
+from ablation.settings.architecture import ABSENT, LINEAR, is_full
 from ablation.settings.quantities import cut_of, engine_dtype
 
 # Decoders whose layers depend on nothing but the states and the positions of earlier tokens.

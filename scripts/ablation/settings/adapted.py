@@ -11,7 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ablation.settings.architecture import ALL_LINEAR, ATTENTION, HEADS, KNOWN_FAMILIES, LINEAR
+from ablation.settings.architecture import (
+    ALL_LINEAR,
+    ATTENTION,
+    HEADS,
+    KNOWN_FAMILIES,
+    LINEAR,
+    is_full,
+)
 
 Settings = Mapping[str, Any]
 
@@ -47,11 +54,6 @@ class Adapted:
     def names(self) -> list[str]:
         """Last names of the adapted modules, each once."""
         return sorted({path.rsplit(".", 1)[-1] for path in self.modules})
-
-
-def is_full(settings: Settings) -> bool:
-    """Whether LoRA is off: all weights are trained."""
-    return settings.get("lora.enable") is False
 
 
 def trains_head(settings: Settings) -> bool:

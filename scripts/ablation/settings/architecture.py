@@ -159,8 +159,15 @@ class Trainable:
         return None if self.saved is None else self.lora + self.bias + self.saved
 
 
+def is_full(settings: Settings) -> bool:
+    """Whether LoRA is off: all weights are trained."""
+    return settings.get("lora.enable") is False
+
+
 def targets(settings: Settings) -> tuple[str, ...]:
     """The linear layers of a decoder layer that get an adapter."""
+    if is_full(settings):
+        return ()
     asked = settings["lora.target_modules"]
     if isinstance(asked, str):
         return LINEAR if asked.lower() == ALL_LINEAR else ()
@@ -170,7 +177,7 @@ def targets(settings: Settings) -> tuple[str, ...]:
 
 def adapted_layers(architecture: Architecture, settings: Settings) -> list[int]:
     """The decoder layers that get adapters, ascending."""
-    asked = settings.get("lora.layers_to_transform")
+    asked = None if is_full(settings) else settings.get("lora.layers_to_transform")
     every = range(architecture.layers)
     return list(every) if asked is None else [layer for layer in every if layer in asked]
 
@@ -178,7 +185,15 @@ def adapted_layers(architecture: Architecture, settings: Settings) -> list[int]:
 def count_trainable(
     architecture: Architecture, settings: Settings, num_labels: int | None
 ) -> Trainable:
-    """The weights that one arm trains, as peft makes them trainable for a classifier."""
+    """The weights that one arm trains, as peft makes them trainable for a classifier.
+
+    Without LoRA all of them, which count as saved ones: the head and the decoder.
+    """
+    if is_full(settings):
+        base = architecture.base_parameters
+        if base is None or num_labels is None:
+            return Trainable(0, 0, None)
+        return Trainable(0, 0, base + architecture.hidden * num_labels)
     rank, names = int(settings["lora.r"]), targets(settings)
     layers = len(adapted_layers(architecture, settings))
     shapes = [architecture.shapes[name] for name in names]
@@ -240,8 +255,11 @@ def layer_forwards(architecture: Architecture, settings: Settings) -> float:
     L + k without checkpointing: weights are frozen, so a layer's backward costs one forward.
     With Hugging Face's checkpointing (2 + rho) L: its hook on the embedding sends the gradient
     through all layers, and each is computed again. Left out, as they are small: the adapters'
-    own products, attention scores, embedding and head.
+    own products, attention scores, embedding and head. Without LoRA the weights' own gradients
+    take another forward.
     """
+    if is_full(settings):
+        return run_forwards(architecture, settings)
     if settings["gradient_checkpointing"]:
         return (2.0 + architecture.recomputed_share) * architecture.layers
     return float(architecture.layers + backward_layers(architecture, settings))
@@ -256,8 +274,11 @@ def run_forwards(architecture: Architecture, settings: Settings) -> float:
     """`layer_forwards` of a run of this project that computes all layers.
 
     Its backward pass ends at the lowest trained layer, with checkpointing too: L + (1 + rho) k.
+    Without LoRA it goes through all layers and has the weights' own gradients: L + (2 + rho) L.
     """
     again = 1.0 + architecture.recomputed_share if settings["gradient_checkpointing"] else 1.0
+    if is_full(settings):
+        return architecture.layers * (2.0 + again)
     return architecture.layers + again * backward_layers(architecture, settings)
 
 
@@ -301,6 +322,8 @@ def saved_bytes(architecture: Architecture, settings: Settings, *, adapted: bool
     size = 2 * 4 * hidden + width * (2 * queries + 2 * keys) + width * 3 * middle
     if architecture.norm_parameters > 2 * hidden:
         size += 4 * (queries + keys)
+    if is_full(settings):  # each linear layer keeps its input, for its own weights' gradient
+        return size + width * 2 * hidden
     if not adapted:
         return size
     rank, names = int(settings["lora.r"]), targets(settings)
@@ -375,5 +398,7 @@ def _all_weights(architecture: Architecture, trained: Trainable) -> int | None:
     base = architecture.base_parameters
     if base is None or trained.saved is None:
         return None
+    if trained.saved >= base:  # all of it is trained, and nothing is copied
+        return trained.saved
     head = 2 * trained.saved if not trained.uncounted else trained.saved
     return base + trained.lora + head

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from ablation.settings import schedules
-from ablation.settings.adapted import is_full
 from ablation.settings.architecture import (
     GPU,
     HOST,
@@ -23,6 +22,7 @@ from ablation.settings.architecture import (
     count_trainable,
     estimate_memory,
     flops_per_token,
+    is_full,
     layer_forwards,
 )
 
@@ -318,12 +318,12 @@ def compute(
     pool = plan.pool if plan.counted else round(plan.spread * plan.pool)
     worlds = [(settings, plan, 1.0), (other, replace(plan, pool=pool), _rows_of_a_pack(settings))]
     memory: tuple[MemoryPart, ...] = ()
-    if architecture is not None and not is_full(settings):
+    if architecture is not None:
         memory = tuple(estimate_memory(architecture, settings, plan.num_labels or 0))
     planned = []
     for held, known, packed in worlds:
         values = _values(held, known, packed, sure=known is plan or plan.counted)
-        if architecture is not None and not is_full(settings):
+        if architecture is not None:
             values |= _of_architecture(values, held, known, architecture, memory)
         planned.append(values)
     first, last = planned

@@ -18,7 +18,7 @@ from ablation.designs.feasibility import Reason, cannot_run, needs_gpu
 from ablation.designs.staged import STAGED
 from ablation.errors import UserError
 from ablation.files import load_json
-from ablation.settings.adapted import is_full
+from ablation.settings.architecture import is_full
 from ablation.study.study import Study
 from ablation.words.catalogue import LANGUAGES
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ablation.errors import RunError
-from ablation.settings.adapted import find_adapted, is_full, trains_head
-from ablation.settings.architecture import ABSENT, HEADS
+from ablation.settings.adapted import find_adapted, trains_head
+from ablation.settings.architecture import ABSENT, HEADS, is_full
 from ablation.settings.quantities import cut_of, engine_dtype
 from ablation.training.intent import (
     ADAMS,

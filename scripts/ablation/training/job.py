@@ -31,7 +31,7 @@ from ablation.frozen.top import (
     whole_size,
 )
 from ablation.project import SCHEMAS
-from ablation.settings.adapted import is_full
+from ablation.settings.architecture import is_full
 from ablation.settings.quantities import engine_dtype
 from ablation.sums import files_below, sealed, sums_of
 from ablation.training import intent as plan

@@ -19,7 +19,7 @@ from transformers.integrations.deepspeed import (
 
 from ablation.errors import RunError
 from ablation.frozen.top import build_top
-from ablation.settings.adapted import is_full
+from ablation.settings.architecture import is_full
 from ablation.training.intent import lora_arguments
 from ablation.training.parameters import is_head, named
 

@@ -14,8 +14,7 @@ from ablation.comparison.findings.finding import (
     Texts,
     pairwise_evidence,
 )
-from ablation.settings.adapted import is_full
-from ablation.settings.architecture import adapted_layers, count_trainable
+from ablation.settings.architecture import adapted_layers, count_trainable, is_full
 
 SIZE = ("lora.r", "lora.layers_to_transform", "lora.target_modules", "lora.use_dora", "lora.bias")
 

@@ -14,11 +14,11 @@ from ablation.comparison.findings.finding import (
     Texts,
     pairwise_evidence,
 )
-from ablation.settings.adapted import is_full
 from ablation.settings.architecture import (
     Architecture,
     Settings,
     backward_layers,
+    is_full,
     layer_forwards,
 )
 
