@@ -14,7 +14,7 @@ import yaml
 
 from ablation.comparison.findings.texts import load_texts
 from ablation.errors import UserError
-from ablation.settings.quantities import STATED, Plan, compute
+from ablation.settings.quantities import STATED, DataFacts, compute
 from ablation.study import arithmetic
 from ablation.study.explain import explain_files, explain_study
 from ablation.study.explain_text import WIDTH, render, sparkline
@@ -187,7 +187,7 @@ SETTINGS = {
 
 
 def arms() -> dict:
-    plan = Plan(STATED, 800)
+    plan = DataFacts(STATED, 800)
     backup = {**SETTINGS, "num_train_epochs": 10.0, "max_length": 125}
     stage = {**SETTINGS, "num_train_epochs": 10.0}
     sides = {"current": SETTINGS, "stage1-epochs": stage, "backup": backup}

@@ -19,7 +19,7 @@ from ablation.errors import UserError
 from ablation.evidence import statistics
 from ablation.files import save_json
 from ablation.settings.architecture import read_architecture
-from ablation.settings.quantities import Plan
+from ablation.settings.quantities import DataFacts
 from ablation.study import forecast as plan
 from ablation.study import power
 from ablation.study.budget import plan_budget
@@ -129,7 +129,7 @@ def test_a_run_reads_validation_rows_each_epoch_and_test_rows_twice(study):
     for name, epochs in (("current", 3), ("backup", 10)):
         settings = arms[name]
         with_rows, without = (
-            flops_of_run(settings, Plan("stated", 10**5, rows), model)
+            flops_of_run(settings, DataFacts("stated", 10**5, rows), model)
             for rows in ((1000, 2000), (0, 0))
         )
         rows = 1000 * epochs + 2 * 2000

@@ -13,7 +13,7 @@ from ablation.settings.quantities import (
     NOMINAL,
     PROFILE,
     STATED,
-    Plan,
+    DataFacts,
     compute,
     lora_scale,
     padded_tokens,
@@ -62,10 +62,10 @@ BACKUP = {
     "max_length": 320,
     "padding": "max_length",
 }
-THREE_MILLION = Plan(STATED, 2_100_000, (300_000, 600_000))
+THREE_MILLION = DataFacts(STATED, 2_100_000, (300_000, 600_000))
 
 
-def both(plan: Plan) -> tuple:
+def both(plan: DataFacts) -> tuple:
     return compute(arm(), plan, None), compute(arm(**BACKUP), plan, None)
 
 
@@ -87,7 +87,7 @@ def test_the_backup_ends_at_a_fortieth_of_its_peak():
 
 def test_shrinkage_is_the_product_over_all_steps():
     settings = arm(weight_decay=10.0, learning_rate=1e-3)
-    found = compute(settings, Plan(STATED, 12_800), None)
+    found = compute(settings, DataFacts(STATED, 12_800), None)
     product = 1.0
     for rate in rate_curve(settings, int(found.values["steps"]))[0]:
         product *= 1 - rate * 10.0
@@ -199,7 +199,7 @@ def test_the_first_and_last_rate_of_a_very_long_run_are_those_of_its_own_steps()
         lr_scheduler_type="cosine",
         **{"data.extract_ratio": 1.0},
     )
-    values = compute(long_run, Plan(STATED, 20_000), None).values
+    values = compute(long_run, DataFacts(STATED, 20_000), None).values
     assert values["steps"] == 1_000_000
     assert values["learning_rate.first_above_zero"] == pytest.approx(2e-6)
     end = 2e-5 * 0.5 * (1 + math.cos(math.pi * (1_000_000 - 1 - 10) / (1_000_000 - 10)))

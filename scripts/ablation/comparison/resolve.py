@@ -165,10 +165,7 @@ def resolve_file(
     reader, module = found.reader, found.module
     reader.other(found.vocabulary)
     written = reader.merged()
-    settings = {name: value for name, value in written.items() if not value.unreadable}
-    for source, defaults in module.DEFAULTS:
-        for name, value in defaults.items():
-            settings.setdefault(name, Value(value, DEFAULT, key=source))
+    settings = _with_defaults(written, module)
     settle(reader, settings)
     versions = find_versions(path) if versions is None else versions
     fill_earlier(settings, versions)
@@ -176,27 +173,24 @@ def resolve_file(
     full = settings.get("lora.enable")
     if full is not None and full.value is False:
         settings = {n: v for n, v in settings.items() if not _of_adapter(n)}
-    unread |= {name: value for name, value in written.items() if value.unreadable}
-    dtype = written.get("model.dtype")
-    if dtype is not None and dtype.value == "auto" and not _has_dtype(architecture):
-        unread["model.dtype"] = replace(dtype, note="the model's own, which is not known here")
+    unread |= _unreadable(written, architecture)
     assumed = {name: settings[name] for name in unread if name in settings}
     settings |= unread
     return Configuration(
-        str(path),
-        module.NAME,
-        dict(sorted(settings.items())),
-        reader.unknown(),
-        (str(path), *reader.included),
-        tuple(reader.refusals),
-        found.strangers,
-        reader.without_effect,
-        found.speaks_for,
-        root.repeated,
-        reader.counting,
-        assumed,
-        tuple(reader.engine.told) if reader.engine else (),
-        versions,
+        file=str(path),
+        dialect=module.NAME,
+        settings=dict(sorted(settings.items())),
+        unknown=reader.unknown(),
+        files=(str(path), *reader.included),
+        refusals=tuple(reader.refusals),
+        strangers=found.strangers,
+        without_effect=reader.without_effect,
+        speaks_for=found.speaks_for,
+        repeated=root.repeated,
+        counting=reader.counting,
+        assumed=assumed,
+        steps_told=tuple(reader.engine.told) if reader.engine else (),
+        versions=versions,
     )
 
 
@@ -248,6 +242,26 @@ def _derived(
             for refusal in refused:
                 reader.refuse(*refusal)
             return found, unread
+
+
+def _with_defaults(written: Mapping[str, Value], module: ModuleType) -> dict[str, Value]:
+    """What can be read of a file, and what its dialect takes for what it does not say."""
+    settings = {name: value for name, value in written.items() if not value.unreadable}
+    for source, defaults in module.DEFAULTS:
+        for name, value in defaults.items():
+            settings.setdefault(name, Value(value, DEFAULT, key=source))
+    return settings
+
+
+def _unreadable(
+    written: Mapping[str, Value], architecture: Mapping[str, object]
+) -> dict[str, Value]:
+    """The values that stay as they are written, as nobody can say here what they come to."""
+    found = {name: value for name, value in written.items() if value.unreadable}
+    dtype = written.get("model.dtype")
+    if dtype is not None and dtype.value == "auto" and not _has_dtype(architecture):
+        found["model.dtype"] = replace(dtype, note="the model's own, which is not known here")
+    return found
 
 
 def _has_dtype(architecture: Mapping[str, object]) -> bool:

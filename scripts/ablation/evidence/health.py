@@ -97,7 +97,15 @@ class RunRecord:
     def warn(self, name: str, severity: str, size: float, **numbers: Any) -> HealthWarning:
         """A warning about this run."""
         seeds = (self.seed,)
-        return HealthWarning(name, severity, self.arm, self.variant, seeds, numbers, size)
+        return HealthWarning(
+            id=name,
+            severity=severity,
+            arm=self.arm,
+            variant=self.variant,
+            seeds=seeds,
+            numbers=numbers,
+            size=size,
+        )
 
     def measured(self, *path: str) -> float | None:
         """A number of its metrics; None where it is absent or not finite."""
@@ -147,7 +155,15 @@ def read_run(arm: Mapping[str, Any], seed: int, runs_folder: str | Path) -> RunR
     except (OSError, ValueError):
         return None
     loss, rate = read_curves(folder / "history.jsonl")
-    return RunRecord(arm["arm"], arm["variant"], seed, arm["settings"], metrics, loss, rate)
+    return RunRecord(
+        arm=arm["arm"],
+        variant=arm["variant"],
+        seed=seed,
+        settings=arm["settings"],
+        metrics=metrics,
+        loss=loss,
+        rate=rate,
+    )
 
 
 def read_curves(path: Path) -> tuple[np.ndarray, np.ndarray]:

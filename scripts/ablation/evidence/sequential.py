@@ -236,7 +236,18 @@ def _look(values: np.ndarray, plan: Plan, number: int, spread: SpreadAt | None) 
         p = found.p(mean)
         levels = limit, plan.equivalence_limits[number]
         ends = tuple(end for level in levels for end in found.interval(mean, 1 - level))
-    return _judged(Look(n, mean, sd, *ends, p, limit, CONTINUE, NOT_YET), plan)
+    bounds = dict(zip(("low", "high", "low90", "high90"), ends, strict=True))
+    look = Look(
+        n=n,
+        estimate=mean,
+        sd=sd,
+        p=p,
+        boundary=limit,
+        status=CONTINUE,
+        reason=NOT_YET,
+        **bounds,
+    )
+    return _judged(look, plan)
 
 
 def _judged(look: Look, plan: Plan) -> Look:

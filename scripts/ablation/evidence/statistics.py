@@ -95,7 +95,9 @@ def estimate(
     mean = float(array.mean())
     where = tuple(int(seed) for seed in seeds)
     if identical:
-        return Estimate(mean, 0.0, n, where, mean, mean, mean, mean)
+        return Estimate(
+            estimate=mean, sd=0.0, n=n, seeds=where, low=mean, high=mean, low90=mean, high90=mean
+        )
     if n == 1:
         return Estimate(mean, None, 1, where, no_interval=ONE_SEED)
     if spread is None:
@@ -202,7 +204,9 @@ def spread_ratio(
     if n < 2:
         return Estimate(None, None, n, seeds, no_interval=ONE_SEED if n else NO_SEEDS)
     if identical:
-        return Estimate(0.0, 0.0, n, seeds, 0.0, 0.0, 0.0, 0.0)
+        return Estimate(
+            estimate=0.0, sd=0.0, n=n, seeds=seeds, low=0.0, high=0.0, low90=0.0, high90=0.0
+        )
     above, below = (float(array.std(ddof=1)) for array in values[:2])
     if not (has_spread(values[0]) and has_spread(values[1])):
         return Estimate(None, None, n, seeds, no_interval=NO_SPREAD)

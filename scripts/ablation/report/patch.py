@@ -41,13 +41,13 @@ def recommended_rewrite(study: Study, arm_name: str) -> Rewrite:
 def current_target(study: Study) -> Target:
     """The study's current configuration as a file to change."""
     return Target(
-        study.folder / study.options["current"],
-        study.options["model"]["architecture"],
-        study.options.get("dialects", {}).get("current"),
-        study.options.get("world_size"),
-        study.folder / study.options["backup"],
-        study.options.get("dialects", {}).get("backup"),
-        (study.current.versions, study.backup.versions),
+        path=study.folder / study.options["current"],
+        architecture=study.options["model"]["architecture"],
+        dialect=study.options.get("dialects", {}).get("current"),
+        world_size=study.options.get("world_size"),
+        other=study.folder / study.options["backup"],
+        other_dialect=study.options.get("dialects", {}).get("backup"),
+        versions=(study.current.versions, study.backup.versions),
     )
 
 

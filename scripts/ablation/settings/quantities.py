@@ -67,7 +67,7 @@ def cut_of(settings: Settings) -> int | None:
 
 
 @dataclass(frozen=True)
-class Plan:
+class DataFacts:
     """What is known of the data.
 
     Attributes:
@@ -101,7 +101,7 @@ class Plan:
         """Whether the number of rows is known."""
         return self.origin != NOMINAL
 
-    def cut(self, rows: int) -> Plan:
+    def cut(self, rows: int) -> DataFacts:
         """The same with only so many rows of the whole data set, drawn at random."""
         share = rows / (self.pool + sum(self.evaluated))
         validation, test = (round(count * share) for count in self.evaluated)
@@ -123,7 +123,7 @@ def read_plan(
     rows: int | None,
     held_out: tuple[float, float],
     max_classes: list[int],
-) -> Plan:
+) -> DataFacts:
     """The plan from prepared data, else from a stated number of rows, else a nominal one.
 
     Args:
@@ -140,10 +140,10 @@ def read_plan(
     pool = NOMINAL_ROWS if rows is None else max(1, round(rows * left))
     validation, test = (round(pool * share / left) for share in held_out)
     origin = NOMINAL if rows is None else STATED
-    return Plan(origin, pool, (validation, test), num_labels=labels, labels_from=found)
+    return DataFacts(origin, pool, (validation, test), num_labels=labels, labels_from=found)
 
 
-def _from_profile(profile: Mapping[str, Any]) -> Plan:
+def _from_profile(profile: Mapping[str, Any]) -> DataFacts:
     tokens = profile.get("tokens") or {}
     histogram = tokens.get("histogram")
     lengths = None
@@ -152,23 +152,23 @@ def _from_profile(profile: Mapping[str, Any]) -> Plan:
         lengths = (np.maximum((edges[:-1] + edges[1:] - 1) / 2, 1.0), counts)
     shares = {int(length): share for length, share in profile.get("truncated_share", {}).items()}
     rows = profile["rows"]
-    return Plan(
-        PROFILE,
-        int(rows["train"]),
-        (int(rows["validation"]), int(rows["test"])),
-        tuple(profile["label_counts"]),
-        int(profile["num_labels"]),
-        PROFILE,
-        lengths,
-        tokens.get("max"),
-        shares,
+    return DataFacts(
+        origin=PROFILE,
+        pool=int(rows["train"]),
+        evaluated=(int(rows["validation"]), int(rows["test"])),
+        label_counts=tuple(profile["label_counts"]),
+        num_labels=int(profile["num_labels"]),
+        labels_from=PROFILE,
+        lengths=lengths,
+        longest=tokens.get("max"),
+        truncated=shares,
     )
 
 
 # --- Tokens ------------------------------------------------------------------------------------
 
 
-def real_tokens(settings: Settings, plan: Plan) -> float | None:
+def real_tokens(settings: Settings, plan: DataFacts) -> float | None:
     """Mean tokens of a row after truncation, without padding; None before the data is profiled."""
     if plan.lengths is None:
         return None
@@ -176,7 +176,7 @@ def real_tokens(settings: Settings, plan: Plan) -> float | None:
     return float(np.average(np.minimum(lengths, int(settings["max_length"])), weights=counts))
 
 
-def padded_tokens(settings: Settings, plan: Plan) -> tuple[float, bool]:
+def padded_tokens(settings: Settings, plan: DataFacts) -> tuple[float, bool]:
     """Tokens that are computed for a row, and whether that is only an upper bound.
 
     Padded to `max_length` that is the limit itself. Padded to the longest of its micro-batch it
@@ -299,7 +299,7 @@ class Quantities:
 
 def compute(
     settings: Settings,
-    plan: Plan,
+    plan: DataFacts,
     architecture: Architecture | None,
     assumed: Collection[str] = (),
 ) -> Quantities:
@@ -356,7 +356,7 @@ def lora_scale(settings: Settings) -> float:
 
 
 def _values(
-    settings: Settings, plan: Plan, packed: float, *, sure: bool
+    settings: Settings, plan: DataFacts, packed: float, *, sure: bool
 ) -> dict[str, float | None]:
     rows = plan.train_rows(settings)
     sequences = max(1, round(rows / packed))
@@ -411,7 +411,7 @@ def _as_axolotl_counts(settings: Settings, rows: int, *, sure: bool) -> Settings
 def _of_architecture(
     values: Mapping[str, float | None],
     settings: Settings,
-    plan: Plan,
+    plan: DataFacts,
     architecture: Architecture,
     memory: tuple[MemoryPart, ...],
 ) -> dict[str, float | None]:

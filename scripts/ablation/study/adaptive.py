@@ -87,7 +87,15 @@ def candidates(study: Study, devices: int | None = None) -> Grid | None:
         cell = cell_of(space, factors, on, GREEDY_PATH, every)
         if cannot_run(cell.settings, model, devices) is None:
             changed = tuple(n for n in cell.settings if cell.settings[n] != space.current[n])
-            arm = Arm(cell.name, None, changed, cell.settings, cell.kind, (), cell.stages)
+            arm = Arm(
+                name=cell.name,
+                stage=None,
+                changed=changed,
+                settings=cell.settings,
+                kind=cell.kind,
+                designs=(),
+                stages=cell.stages,
+            )
             arms.append(arm)
     return Grid(study.name, arms, study.first_seeds())
 

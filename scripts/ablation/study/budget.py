@@ -115,7 +115,11 @@ def plan_budget(
     grid = expand(study)
     pilot = read_pilot(grid, f"{results}/runs", study.options["metric"]["name"])
     profile = f"{results}/data/profile.json"
-    markets = list(_markets(study, grid, pilot, machine, profile, rows, sd))
+    markets = list(
+        _markets(
+            study=study, grid=grid, pilot=pilot, machine=machine, profile=profile, rows=rows, sd=sd
+        )
+    )
     if not markets:
         raise UserError(
             "a budget needs to know how long a run takes: the number of rows is not known",

@@ -88,7 +88,15 @@ def read_claim(entry: Mapping[str, Any]) -> Claim:
         allowed = [CONFIRMED, REFUTED]
         raise UserError(f"claim {name}: `beyond` is unknown", found=beyond, allowed=allowed)
     contrast = str(entry[needed[2]])
-    return Claim(name, str(entry["quantity"]), contrast, unit, low, high, beyond)
+    return Claim(
+        id=name,
+        quantity=str(entry["quantity"]),
+        contrast=contrast,
+        unit=unit,
+        low=low,
+        high=high,
+        beyond=beyond,
+    )
 
 
 def accepted_range(claim: Claim) -> tuple[float, float]:

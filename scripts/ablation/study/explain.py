@@ -23,7 +23,7 @@ from ablation.settings.catalogue import OTHER, words
 from ablation.settings.quantities import (
     NOMINAL,
     NOMINAL_ROWS,
-    Plan,
+    DataFacts,
     Quantities,
     compute,
     rate_curve,
@@ -185,7 +185,7 @@ def _pair(
     current: Configuration,
     backup: Configuration,
     facts: Mapping[str, Any],
-    plans: tuple[Plan, ...],
+    plans: tuple[DataFacts, ...],
     stages: Mapping[str, str] | None,
     allow_remote_code: bool | None,
 ) -> Pair:
@@ -197,7 +197,15 @@ def _pair(
     }
     plan = plans[0]
     texts = {name: _texts_of(name, side.file) for name, side in sides.items()}
-    return Pair(sides, quantities, plan, architecture, stages, texts, allow_remote_code)
+    return Pair(
+        sides=sides,
+        quantities=quantities,
+        plan=plan,
+        architecture=architecture,
+        stages=stages,
+        texts=texts,
+        allow_remote_code=allow_remote_code,
+    )
 
 
 def _texts_of(side: str, file: str) -> list[tuple[Place, str]]:
@@ -210,7 +218,9 @@ def _texts_of(side: str, file: str) -> list[tuple[Place, str]]:
     ]
 
 
-def _claims(study: Study, plan: Plan, architecture: Architecture | None) -> list[dict[str, Any]]:
+def _claims(
+    study: Study, plan: DataFacts, architecture: Architecture | None
+) -> list[dict[str, Any]]:
     entries = (study.options.get("claims") or {}).get("statements") or []
     if not any(map(arithmetic.is_arithmetic, entries)):
         return []
@@ -263,7 +273,7 @@ def _not_read(pair: Pair) -> list[str]:
     return [*dict.fromkeys(reasons), *(d.setting for d in pair.silent())]
 
 
-def _data(plan: Plan, rows: int | None, profile: str | Path | None) -> dict[str, Any]:
+def _data(plan: DataFacts, rows: int | None, profile: str | Path | None) -> dict[str, Any]:
     return {
         "origin": plan.origin,
         "profile": str(profile) if plan.origin == "profile" else None,

@@ -28,7 +28,7 @@ from ablation.designs.one_at_a_time import ONE_AT_A_TIME
 from ablation.designs.staged import STAGED
 from ablation.settings import schedules
 from ablation.settings.architecture import Architecture, read_architecture, run_forwards
-from ablation.settings.quantities import Plan as Data
+from ablation.settings.quantities import DataFacts as Data
 from ablation.settings.quantities import padded_tokens, read_plan, real_tokens
 from ablation.study import packing, power
 from ablation.study.grid import Arm, Grid, expand
@@ -319,7 +319,20 @@ def _foresee(
     count = len(DESIGNS[name].factors(space, options))
     reason = _impossible(name, count)
     if reason:
-        return Prospect(name, name in asked, count, 0, 0, False, None, 0, None, None, None, reason)
+        return Prospect(
+            design=name,
+            asked=name in asked,
+            factors=count,
+            arms=0,
+            shared=0,
+            at_most=False,
+            hours=None,
+            contrasts=0,
+            variance=None,
+            detectable_sd=None,
+            detectable=None,
+            reason=reason,
+        )
     keys = {_key(cell.settings): cell.settings for cell in cells[name]}
     path = {_key(cell.settings): cell.settings for cell in cells[STAGED]}
     every = path | keys
@@ -336,17 +349,17 @@ def _foresee(
         arms, shared = 1, 0
         hours = hours and hours + (prices.of(space.current, variant_of(space.current)).hours or 0)
     return Prospect(
-        name,
-        name in asked,
-        count,
-        arms,
-        shared,
-        name == GREEDY_PATH,
-        hours,
-        0 if variance is None else len(keys) if name == GRID else len(questions),
-        variance,
-        None,
-        None,
+        design=name,
+        asked=name in asked,
+        factors=count,
+        arms=arms,
+        shared=shared,
+        at_most=name == GREEDY_PATH,
+        hours=hours,
+        contrasts=0 if variance is None else len(keys) if name == GRID else len(questions),
+        variance=variance,
+        detectable_sd=None,
+        detectable=None,
         prior=power.prior_freedom(len(every)),
         costs=tuple(cost for cost in costs if cost is not None),
     )
@@ -502,16 +515,23 @@ def plan_study(
         "total": _total(grid, prices, results),
         "prices": {
             "device": device,
-            "origin": prices.origin,
-            "speed": prices.speed,
-            "rows": data.pool if data.counted else None,
             "all_rows": study.planned_rows(rows),
-            "measured": len(pilot.hours),
+            **_basis(prices, data, pilot),
         },
         "packing": _packing(study, grid, prices, machine, begun),
         "noise": asdict(noise),
         "designs": [_without_costs(prospect) for prospect in prospects],
         "sequential": study.options["sequential"],
+    }
+
+
+def _basis(prices: Prices, data: Data, pilot: Pilot) -> dict[str, Any]:
+    """What the prices rest on."""
+    return {
+        "origin": prices.origin,
+        "speed": prices.speed,
+        "rows": data.pool if data.counted else None,
+        "measured": len(pilot.hours),
     }
 
 

@@ -233,14 +233,14 @@ def _place(cell: Cell, current: Mapping[str, Any], arms: list[Arm]) -> str:
     changed = tuple(n for n in cell.settings if cell.settings[n] != current.get(n))
     arms.append(
         Arm(
-            cell.name,
-            cell.stage,
-            changed,
-            cell.settings,
-            cell.kind,
-            (cell.design,),
-            cell.stages,
-            cell.seeds,
+            name=cell.name,
+            stage=cell.stage,
+            changed=changed,
+            settings=cell.settings,
+            kind=cell.kind,
+            designs=(cell.design,),
+            stages=cell.stages,
+            seeds=cell.seeds,
         )
     )
     return cell.name
@@ -322,14 +322,14 @@ def read_grid(data: Mapping[str, Any]) -> Grid:
     """The grid in the content of a grid.json."""
     arms = [
         Arm(
-            arm["arm"],
-            arm["stage"],
-            tuple(arm["changed"]),
-            arm["settings"],
-            arm["kind"],
-            tuple(arm["design"]),
-            tuple(arm["stages"]),
-            tuple(arm["seeds"]) if "seeds" in arm else None,
+            name=arm["arm"],
+            stage=arm["stage"],
+            changed=tuple(arm["changed"]),
+            settings=arm["settings"],
+            kind=arm["kind"],
+            designs=tuple(arm["design"]),
+            stages=tuple(arm["stages"]),
+            seeds=tuple(arm["seeds"]) if "seeds" in arm else None,
         )
         for arm in data["arms"]
     ]

@@ -71,7 +71,17 @@ def load_study(path: str | Path, *, to_run: bool = True) -> Study:
     stages = _stages(root, path, options, differences)
     lines = {key: entry.key_line for key, entry in _walk(root)}
     silent = find_silent(current, backup)
-    study = Study(folder.name, path, options, lines, current, backup, differences, silent, stages)
+    study = Study(
+        name=folder.name,
+        file=path,
+        options=options,
+        lines=lines,
+        current=current,
+        backup=backup,
+        differences=differences,
+        silent=silent,
+        stages=stages,
+    )
     raise_all(find_problems(study))
     return study
 

@@ -9,7 +9,7 @@ from typing import Any
 from ablation.comparison.resolve import Configuration, Difference, find_differences, find_silent
 from ablation.dialects.reader import Value
 from ablation.settings.architecture import Architecture
-from ablation.settings.quantities import Bounds, Plan, Quantities, ratio
+from ablation.settings.quantities import Bounds, DataFacts, Quantities, ratio
 
 INFO = "info"
 WARNING = "warning"
@@ -79,7 +79,7 @@ class Pair:
 
     sides: Mapping[str, Configuration]
     quantities: Mapping[str, Quantities]
-    plan: Plan
+    plan: DataFacts
     architecture: Architecture | None
     stages: Mapping[str, str] | None
     texts: Mapping[str, Sequence[tuple[Place, str]]]

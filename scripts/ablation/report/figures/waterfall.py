@@ -59,7 +59,16 @@ def draw(figure: Figure, drawing: Drawing) -> None:
         contrast = intervals.get((before, arm))
         start = float(levels[before])
         ends = _interval(contrast, name, len(steps))
-        _bar(axes, place, start, steps, better, ends, limits, name)
+        _bar(
+            axes=axes,
+            place=place,
+            start=start,
+            steps=steps,
+            better=better,
+            interval=ends,
+            limits=limits,
+            metric=name,
+        )
         bounded = bounded or ends is not None
         if place < len(arms) - 1:
             axes.plot([place + 0.32, place + 0.68], [levels[arm]] * 2, color=INK, lw=0.8)
@@ -67,7 +76,16 @@ def draw(figure: Figure, drawing: Drawing) -> None:
     labels = ["current", *(_step_label(effects, arm) for arm in arms[1:])]
     if whole:
         gap = values["backup"] - values["current"]
-        _bar(axes, len(arms), 0.0, gap, 0, None, limits, name)
+        _bar(
+            axes=axes,
+            place=len(arms),
+            start=0.0,
+            steps=gap,
+            better=0,
+            interval=None,
+            limits=limits,
+            metric=name,
+        )
         labels.append("backup minus\ncurrent")
     axes.plot([-0.32, 0.68], [0, 0], color=INK, lw=2)
     axes.axhline(0, color=INK, lw=0.6)
