@@ -174,12 +174,10 @@ def resolve_file(
     if full is not None and full.value is False:
         settings = {n: v for n, v in settings.items() if not _of_adapter(n)}
     unread |= _unreadable(written, architecture)
-    assumed = {name: settings[name] for name in unread if name in settings}
-    settings |= unread
     return Configuration(
         file=str(path),
         dialect=module.NAME,
-        settings=dict(sorted(settings.items())),
+        settings=dict(sorted((settings | unread).items())),
         unknown=reader.unknown(),
         files=(str(path), *reader.included),
         refusals=tuple(reader.refusals),
@@ -188,7 +186,7 @@ def resolve_file(
         speaks_for=found.speaks_for,
         repeated=root.repeated,
         counting=reader.counting,
-        assumed=assumed,
+        assumed={name: settings[name] for name in unread if name in settings},
         steps_told=tuple(reader.engine.told) if reader.engine else (),
         versions=versions,
     )

@@ -19,6 +19,7 @@ from ablation.designs.fractional import FRACTIONAL
 from ablation.designs.grid import GRID
 from ablation.errors import UserError
 from ablation.settings.architecture import read_architecture
+from ablation.settings.quantities import DataFacts as Data
 from ablation.study import looks, packing, power
 from ablation.study.forecast import (
     Noise,
@@ -116,19 +117,10 @@ def plan_budget(
     pilot = read_pilot(grid, f"{results}/runs", study.options["metric"]["name"])
     profile = f"{results}/data/profile.json"
     markets = list(
-        _markets(
-            study=study, grid=grid, pilot=pilot, machine=machine, profile=profile, rows=rows, sd=sd
-        )
+        _markets(study, grid, machine, pilot, data=read_data(study, profile, rows), sd=sd)
     )
     if not markets:
-        raise UserError(
-            "a budget needs to know how long a run takes: the number of rows is not known",
-            file=study.file,
-            line=study.lines.get("data"),
-            found=f"--budget {hours:g}h",
-            allowed="prepared data, finished runs, or the number of rows",
-            write="--rows 100000",
-        )
+        raise _unknown_cost(study, hours)
     ways = _ways(study, grid, machine)
     delta = float(study.options["metric"]["delta"])
     offers = {share: best_offer(markets, hours * share, machine, ways, delta) for share in FRONTIER}
@@ -145,18 +137,29 @@ def plan_budget(
     }
 
 
+def _unknown_cost(study: Study, hours: float) -> UserError:
+    """The mistake of asking what a time buys where nothing tells what a run takes."""
+    return UserError(
+        "a budget needs to know how long a run takes: the number of rows is not known",
+        file=study.file,
+        line=study.lines.get("data"),
+        found=f"--budget {hours:g}h",
+        allowed="prepared data, finished runs, or the number of rows",
+        write="--rows 100000",
+    )
+
+
 def _markets(
     study: Study,
     grid: Grid,
-    pilot: Pilot,
     machine: Machine,
-    profile: str,
-    rows: int | None,
+    pilot: Pilot,
+    *,
+    data: Data,
     sd: float | None,
 ) -> Iterator[Market]:
     """Fewer and fewer rows; what was measured on some holds for these only, its speed for all."""
     metric = study.options["metric"]
-    data = read_data(study, profile, rows)
     prices = set_prices(study, grid, pilot, data, machine.kind)
     if prices.speed is None:
         return

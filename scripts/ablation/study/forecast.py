@@ -312,6 +312,24 @@ def foresee(study: Study, cells: Cells, prices: Prices, noise: Noise, seeds: int
     ]
 
 
+def _no_prospect(name: str, asked: bool, count: int, reason: str) -> Prospect:
+    """A design that does not fit so many factors."""
+    return Prospect(
+        design=name,
+        asked=asked,
+        factors=count,
+        arms=0,
+        shared=0,
+        at_most=False,
+        hours=None,
+        contrasts=0,
+        variance=None,
+        detectable_sd=None,
+        detectable=None,
+        reason=reason,
+    )
+
+
 def _foresee(
     study: Study, cells: Cells, name: str, options: Mapping[str, Any], prices: Prices
 ) -> Prospect:
@@ -319,20 +337,7 @@ def _foresee(
     count = len(DESIGNS[name].factors(space, options))
     reason = _impossible(name, count)
     if reason:
-        return Prospect(
-            design=name,
-            asked=name in asked,
-            factors=count,
-            arms=0,
-            shared=0,
-            at_most=False,
-            hours=None,
-            contrasts=0,
-            variance=None,
-            detectable_sd=None,
-            detectable=None,
-            reason=reason,
-        )
+        return _no_prospect(name, name in asked, count, reason)
     keys = {_key(cell.settings): cell.settings for cell in cells[name]}
     path = {_key(cell.settings): cell.settings for cell in cells[STAGED]}
     every = path | keys

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -56,19 +57,9 @@ def draw(figure: Figure, drawing: Drawing) -> None:
     bounded = False
     for place, (before, arm) in enumerate(itertools.pairwise(arms), start=1):
         steps = values[arm] - values[before]
-        contrast = intervals.get((before, arm))
-        start = float(levels[before])
-        ends = _interval(contrast, name, len(steps))
-        _bar(
-            axes=axes,
-            place=place,
-            start=start,
-            steps=steps,
-            better=better,
-            interval=ends,
-            limits=limits,
-            metric=name,
-        )
+        ends = _interval(intervals.get((before, arm)), name, len(steps))
+        bar = Bar(place=place, start=float(levels[before]), steps=steps, interval=ends)
+        _draw_bar(axes, bar, better, limits, name)
         bounded = bounded or ends is not None
         if place < len(arms) - 1:
             axes.plot([place + 0.32, place + 0.68], [levels[arm]] * 2, color=INK, lw=0.8)
@@ -76,16 +67,8 @@ def draw(figure: Figure, drawing: Drawing) -> None:
     labels = ["current", *(_step_label(effects, arm) for arm in arms[1:])]
     if whole:
         gap = values["backup"] - values["current"]
-        _bar(
-            axes=axes,
-            place=len(arms),
-            start=0.0,
-            steps=gap,
-            better=0,
-            interval=None,
-            limits=limits,
-            metric=name,
-        )
+        bar = Bar(place=len(arms), start=0.0, steps=gap, interval=None)
+        _draw_bar(axes, bar, 0, limits, name)
         labels.append("backup minus\ncurrent")
     axes.plot([-0.32, 0.68], [0, 0], color=INK, lw=2)
     axes.axhline(0, color=INK, lw=0.6)
@@ -125,20 +108,22 @@ def _step_label(effects: Effects, arm: str) -> str:
     return "remainder" if arm == "backup" and len(effects.arms) > 2 else arm_label(arm)
 
 
-def _bar(
-    axes: Axes,
-    place: int,
-    start: float,
-    steps: pd.Series,
-    better: int,
-    interval: tuple[float, float] | None,
-    limits: tuple[float, float],
-    metric: str,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """One bar: where it stands and begins, the seeds' values, its interval from its start."""
+
+    place: int
+    start: float
+    steps: pd.Series
+    interval: tuple[float, float] | None
+
+
+def _draw_bar(axes: Axes, bar: Bar, better: int, limits: tuple[float, float], metric: str) -> None:
     """One step of the waterfall: bar, seed points, interval and value; `better` 0 is the whole.
 
     An interval that leaves the picture ends in an arrow.
     """
+    place, start, steps, interval = bar.place, bar.start, bar.steps, bar.interval
     mean = float(steps.mean())
     helps = mean * better >= 0
     color, hatch = (WHOLE, None) if better == 0 else (GAIN, None) if helps else (LOSS, "///")
