@@ -65,6 +65,8 @@ def test_an_interrupted_study_goes_on_where_it_was(faked: FakedStudy):
         text=True,
         env=faked.environment(PLANTED, seconds=1),
         start_new_session=True,
+        # A shell's background job ignores the signal, and so would all that it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 120
     while len(faked.trained()) < 3:

@@ -111,7 +111,7 @@ CASES: dict[str, tuple[str | bytes, str, int]] = {
     "a huge rank": (f"{HF}lora: {{r: {10**12}}}\n", "cannot have", 2),
     "rank 0": (f"{HF}lora:\n  r: 0\n", "cannot have", 3),
     "dropout 1": (f"{HF}lora:\n  lora_dropout: 1.0\n", "cannot have", 3),
-    "a warmup ratio above 1": (f"{HF}warmup_ratio: 10\n", "cannot have", 2),
+    "a warmup ratio above 1": (f"{HF}warmup_ratio: 10\n", "must lie in range", 2),
     # layers and modules
     "layer 99 of 36": (f"{HF}lora:\n  layers_to_transform: [99]\n", "does not have", 3),
     "layer -37 of 36": (f"{HF}lora:\n  layers_to_transform: [-37]\n", "does not have", 3),
@@ -124,7 +124,7 @@ CASES: dict[str, tuple[str | bytes, str, int]] = {
     "train: 5": ("train: 5\n", "no dialect recognises", 1),
     "training_args: 5": ("train:\n  training_args: 5\n", "is not a block", 2),
     "lora: []": (f"{HF}lora: []\n", "is not a block", 2),
-    "lora: text": (f"{NATIVE}lora: yes please\n", "is not a block", 3),
+    "lora: text": (f"{NATIVE}lora: yes please\n", "names a file that does not exist", 3),
     "data: []": (f"{NATIVE}data: []\n", "is not a block", 3),
     "deepspeed: a list": (f"{HF}deepspeed: [1]\n", "is not a block", 2),
     "deepspeed: x": (f"{HF}deepspeed: x\n", "names a file that does not exist", 2),
@@ -143,35 +143,36 @@ CASES: dict[str, tuple[str | bytes, str, int]] = {
     "optimizer as a text": ("train_batch_size: 8\noptimizer: Adam\n", "is not a block", 2),
     "three betas": (
         "train_batch_size: 8\noptimizer:\n  type: Adam\n  params:\n    betas: [1, 2, 3]\n",
-        "is not a pair",
+        "are a pair of numbers",
         5,
     ),
     "an unknown scheduler": (
         "train_batch_size: 8\nscheduler:\n  type: WarmupSine\n",
-        "is no scheduler of DeepSpeed",
+        "does not recognize LR scheduler",
         3,
     ),
     "scheduler steps in words": (
         "train_batch_size: 8\nscheduler:\n  type: WarmupLR\n  params:\n    warmup_num_steps: ten\n",
-        "cannot have",
+        "must be a number",
         5,
     ),
     "scheduler arguments as a list": (f"{HF}lr_scheduler_kwargs: [1]\n", "cannot have", 2),
     "scheduler arguments in bad JSON": (f"{HF}lr_scheduler_kwargs: '{{x'\n", "cannot have", 2),
     # contradictions
     "written twice": (
-        f"{HF}learning_rate: 1e-4\ndeepspeed:\n  optimizer:\n    type: AdamW\n    params:\n"
-        "      lr: 2e-4\n",
-        "written twice and the two disagree",
-        7,
+        f"{HF}learning_rate: 1e-4\ndeepspeed:\n  train_micro_batch_size_per_gpu: auto\n"
+        "  gradient_clipping: auto\n  optimizer:\n    type: AdamW\n    params:\n      lr: 2e-4\n"
+        "      weight_decay: auto\n",
+        "lr",
+        9,
     ),
     "batches that do not multiply": (
         "train_batch_size: 10\ntrain_micro_batch_size_per_gpu: 4\ngradient_accumulation_steps: 2\n",
-        "contradict each other",
+        "is not 4 rows x 2 steps",
         1,
     ),
     "two dialects": ("base_model: m\ncutoff_len: 4\n", "this may be llama_factory or axolotl", 1),
-    "a schedule of axolotl's own": (f"{AXOLOTL}lr_scheduler: rex\n", "cannot have", 6),
+    "a schedule of axolotl's own": (f"{AXOLOTL}lr_scheduler: [rex]\n", "cannot have", 6),
 }
 
 

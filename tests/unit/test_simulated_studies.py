@@ -69,13 +69,15 @@ def test_a_single_cause_among_seven_stages_is_ranked_first_and_confirmed():
 
 
 @pytest.mark.parametrize(
-    ("effects", "delta"),
-    [([3.0] * 7, 0.5), ([5.0] * 7, 0.5), ([0, 0, 3, 0, 0, 0, 0], 2.0)],
+    ("effects", "delta", "share"),
+    # Where six of seven do nothing, each has to be shown to be smaller than delta: that is corrected
+    # over all of them, and takes more seeds than it did when it was not.
+    [([3.0] * 7, 0.5, 0.70), ([5.0] * 7, 0.5, 0.70), ([0, 0, 3, 0, 0, 0, 0], 2.0, 0.80)],
     ids=["all 3 SD", "all 5 SD", "one 3 SD"],
 )
-def test_the_default_looks_save_30_percent_at_large_effects_with_the_same_verdicts(effects, delta):
+def test_the_default_looks_save_runs_at_large_effects_with_the_same_verdicts(effects, delta, share):
     plan = sequential.Plan(looks.LOOKS, delta=delta, families=8)
     plans = Plan(effects, looks.LOOKS[-1], 300, seed=3)
     found = [simulated.compare_looks(study, plan) for study in simulated.simulate(plans)]
     assert np.mean([one.statuses == one.fixed for one in found]) >= 0.93
-    assert np.mean([one.runs for one in found]) <= 0.70
+    assert np.mean([one.runs for one in found]) <= share

@@ -270,6 +270,9 @@ def _read_scheduler(reader: Reader, key: str) -> None:
     written = {} if params is None else {n: reader.raw(f"{key}.params.{n}") for n in params.value}
     kwargs = {**SCHEDULER_DEFAULTS.get(str(kind), {}), **written}
     kept = {name: value for name, value in kwargs.items() if value not in ("auto", None)}
+    for name in [n for n, v in kept.items() if isinstance(v, str) and n != "warmup_type"]:
+        reason = f"{name} must be a number"
+        reader.refuse(f"{key}.params.{name}", "lr_scheduler_kwargs", LIBRARY, reason)
     place = params or reader.root.at(f"{key}.type")
     origin = EXPLICIT if params is not None else DERIVED
     value = Value(dict(sorted(kept.items())), origin, place.file, place.line, f"{key}.params")

@@ -59,8 +59,14 @@ def warmup_steps(settings: Settings, total: int) -> int:
 
 
 def is_known(settings: Settings) -> bool:
-    """Whether the scheduler is one that can be computed ahead of training."""
-    return str(settings["lr_scheduler_type"]) in {*_HF, *_DEEPSPEED}
+    """Whether the scheduler is one that can be computed ahead of training, from what is written."""
+    if str(settings["lr_scheduler_type"]) not in {*_HF, *_DEEPSPEED}:
+        return False
+    try:
+        rate = rate_of(settings, 100)
+        return all(math.isfinite(rate(step)) for step in (0, 50, 99))
+    except (ArithmeticError, KeyError, TypeError, ValueError):
+        return False  # an argument that is no number, or no word that the schedule knows
 
 
 def learning_rates(settings: Settings, total: int) -> np.ndarray:
