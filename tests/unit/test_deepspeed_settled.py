@@ -203,3 +203,28 @@ def test_every_finding_of_the_cases_is_told_in_both_languages():
         pair = explain_files(CASES / first, CASES / second, {})
         for found in pair["findings"]:
             assert set(found["title"]) == {"en", "ko"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "output_dir: o\ndeepspeed: {train_batch_size: 64, gradient_accumulation_steps: 0}",
+        "output_dir: o\ndeepspeed: {train_batch_size: [], train_micro_batch_size_per_gpu: 1}",
+        "output_dir: o\nlora: {r: 8, modules_to_save: 3}",
+        "peft_type: LORA\nmodules_to_save: [{}]",
+    ],
+)
+def test_a_value_that_no_library_takes_is_refused_and_the_rest_is_read(tmp_path, text):
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    assert resolve_file(path, MODEL, world_size=2).refusals
+
+
+def test_two_keys_with_a_dot_between_two_dialects_do_not_end_in_an_error_of_ours(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        "training: {epochs: 3}\nlora: {}\nhardware: {}\n"
+        "data: {max_length: 1, extract_ratio: 0.1}\ndeepspeed: {a.b: null}\n"
+    )
+    with pytest.raises(UserError, match="this may be"):
+        resolve_file(path, MODEL)

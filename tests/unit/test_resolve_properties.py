@@ -152,6 +152,9 @@ CONFIGURATIONS = {
     "deepspeed_json": st.builds(
         lambda a: {"zero_optimization": {"stage": 2}, **a}, block(deepspeed)
     ),
+    "peft_adapter": st.builds(
+        lambda a: {"peft_type": "LORA", "base_model_name_or_path": "m", **a}, block(lora)
+    ),
     "llama_factory": st.builds(
         lambda a, b: {"finetuning_type": "lora", **a, **b},
         block(trainer),

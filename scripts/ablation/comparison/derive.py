@@ -130,6 +130,9 @@ def _derive_batch(settings: Settings, world_size: int | None, refuse: Refuse) ->
     """
     total = settings.get(_BATCH)
     known = {name: settings[name] for name in (_MICRO, _STEPS) if not _is_open(settings[name])}
+    counted = [total] if total is not None else []
+    if not all(_is_count(value.value) for value in (*counted, *known.values())):
+        total = None  # refused where it is read: nothing follows from it
     if "world_size" not in settings:
         settings["world_size"] = _devices(total, known, world_size)
     if total is None:
@@ -152,6 +155,10 @@ def _derive_batch(settings: Settings, world_size: int | None, refuse: Refuse) ->
             f"{devices.value} devices = {product}"
         )
         refuse(str(total.key), _MICRO, DEEPSPEED, reason)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _is_open(value: Value) -> bool:

@@ -178,7 +178,10 @@ def _tie(best: Recognised, other: Recognised, root: Entry, file: str) -> UserErr
         best.module.NAME: best.accounted - other.accounted,
         other.module.NAME: other.accounted - best.accounted,
     }
-    lines = {name: sorted(root.at(key).key_line for key in keys) for name, keys in pairs.items()}
+    lines = {
+        name: sorted(entry.key_line for key, entry in root.leaves() if key in keys)
+        for name, keys in pairs.items()
+    }
     shown = {name: sorted(keys)[:3] for name, keys in pairs.items()}
     names = " or ".join(pairs)
     return UserError(

@@ -326,7 +326,11 @@ def _read_head(reader: Reader, prefix: str) -> None:
     saved = reader.first("lora.modules_to_save")
     if block is None or not block.value or reader.raw(key) is not None:
         return
-    if saved is not None and HEADS & set(saved.value or ()):
+    if (
+        saved is not None
+        and isinstance(saved.value, list)
+        and HEADS.intersection(name for name in saved.value if isinstance(name, str))
+    ):
         return
     note = "LoraConfig without task_type: peft leaves a classifier's head frozen at random"
     place = reader.root.at(prefix) or reader.root
