@@ -70,7 +70,7 @@ def test_a_single_cause_among_seven_stages_is_ranked_first_and_confirmed():
 
 @pytest.mark.parametrize(
     ("effects", "delta", "share"),
-    # Where six of seven do nothing, each has to be shown to be smaller than delta: that is corrected
+    # Where six of seven do nothing, each must be shown to be smaller than delta: that is corrected
     # over all of them, and takes more seeds than it did when it was not.
     [([3.0] * 7, 0.5, 0.70), ([5.0] * 7, 0.5, 0.70), ([0, 0, 3, 0, 0, 0, 0], 2.0, 0.80)],
     ids=["all 3 SD", "all 5 SD", "one 3 SD"],
