@@ -161,10 +161,10 @@ CASES: dict[str, tuple[str | bytes, str, int]] = {
     # contradictions
     "written twice": (
         f"{HF}learning_rate: 1e-4\ndeepspeed:\n  train_micro_batch_size_per_gpu: auto\n"
-        "  zero_optimization: {stage: 2}\n  gradient_clipping: auto\n  optimizer:\n    type: AdamW\n"
-        "    params:\n      lr: 2e-4\n      weight_decay: auto\n",
+        "  zero_optimization: {stage: 2}\n  gradient_clipping: auto\n  optimizer:\n"
+        "    type: AdamW\n    params:\n      lr: 2e-4\n      weight_decay: auto\n",
         "mismatch TrainingArguments values",
-        9,
+        10,
     ),
     "batches that do not multiply": (
         "train_batch_size: 10\ntrain_micro_batch_size_per_gpu: 4\ngradient_accumulation_steps: 2\n",
