@@ -93,7 +93,7 @@ def shorten(value: object, limit: int = 120) -> str:
 
 def raise_all(problems: Iterable[UserError]) -> None:
     """Raise the problems as one error, if there are any: the user mends all of them in one go."""
-    problems = list(problems)
+    problems = list({str(problem): problem for problem in problems}.values())
     if not problems:
         return
     if len(problems) == 1:

@@ -28,7 +28,6 @@ MENDED = (
     "targets 10 ['q_proj', 'embed_tokens']",
     "modules_to_save ['q_proj']",
     "DeepSpeed Adam {'adam_w_mode': False}",
-    "WarmupLR 3 torch",
     "metric without best",
 )
 REFUSED = {
@@ -38,6 +37,7 @@ REFUSED = {
     "schedule polynomial kwargs 2 zero 2": "has no argument no_such_argument",
     "max_length 1000000000 padding max_length": "the model has 64 positions",
     "max_steps -1 epochs -1": "a value it cannot have",
+    "WarmupLR 3 torch": "mismatch TrainingArguments values",
 }
 
 
