@@ -106,7 +106,9 @@ class Teller:
         self.results, self.t, self.console = results, t, console
         self.metric: Metric = read_metric(study)
         self.live: Live | None = None
-        self.states: dict[tuple[str, int], str] | None = None
+        # What was there before we began is counted, not told; without a grid there was nothing.
+        begun = results.planned_grid.is_file()
+        self.states: dict[tuple[str, int], str] | None = None if begun else {}
         self.told: dict[tuple[str, int], float] = {}
         self.rules: list[str] = []
         self.progress: Progress | None = None
@@ -130,11 +132,12 @@ class Teller:
         self._look_at_rules(log)
         if not self.results.planned_grid.is_file():
             return
+        first = self.progress is None
         self.progress = read_progress(self.results)
         states = {(run.variant, run.seed): run.state for run in self.progress.runs}
         before = self.states
         self.states = states
-        if before is None:  # what was there before we began is counted, not told
+        if first:
             self.say(grid_line(self.results.folder.name, self.progress, self.t))
         for run in self.progress.runs:
             if before is not None and before.get((run.variant, run.seed)) != run.state:
