@@ -239,9 +239,10 @@ def read_as_numbers(sides) -> list[dict]:
 
     def number(value: object) -> object:
         try:
-            return float(value) if isinstance(value, str) else value
+            found = float(value) if isinstance(value, str) else value
         except ValueError:
             return value
+        return value if found != found else found  # nan is a word
 
     return [{n: number(v) for n, v in side.items()} for side in plain_values(sides)]
 
