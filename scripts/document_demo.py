@@ -17,7 +17,6 @@ from ablation.results import Results
 
 START, END = "<!-- demo -->\n", "<!-- end of demo -->"
 PICTURE = Path("docs") / "waterfall.svg"
-LINES = 10
 
 
 def parse_args() -> argparse.Namespace:
@@ -27,9 +26,9 @@ def parse_args() -> argparse.Namespace:
 
 
 def excerpt(report: str) -> list[str]:
-    """The first lines of a report that say something, without its title, pictures and tables."""
-    lines = [line for line in report.splitlines()[1:] if line and line[0] not in "#|!<"]
-    return lines[:LINES]
+    """The head of a report, up to its first section: date, purpose, and the result in short."""
+    head = report.partition("\n## ")[0]
+    return head.splitlines()[2:]
 
 
 def main(args: argparse.Namespace) -> None:
@@ -39,7 +38,7 @@ def main(args: argparse.Namespace) -> None:
         if not file.is_file():
             raise UserError("the study is not finished", found=str(file), write="ablation demo")
     shutil.copyfile(picture, PROJECT / PICTURE)
-    told = [f"> {line}" for line in excerpt(report.read_text(encoding="utf-8"))]
+    told = [f"> {line}".rstrip() for line in excerpt(report.read_text(encoding="utf-8"))]
     block = [
         f"![What each stage adds, from current to backup]({PICTURE})",
         "",
