@@ -17,6 +17,7 @@ from scipy.special import stdtrit
 
 from ablation.documents.entries import load_entries
 from ablation.project import SCHEMAS
+from ablation.study.checks import LOWER_IS_BETTER
 
 GAP, TOTAL = "gap", "all_stages"
 _CONFIDENCE = 0.95
@@ -67,7 +68,7 @@ def read_metric(study: Path) -> Metric:
     known = schema["properties"]["metric"]["properties"]
     name = own.get("name", known["name"]["default"])
     delta = own.get("delta", known["delta"]["default"])
-    higher = own.get("higher_is_better", not name.endswith("loss"))
+    higher = own.get("higher_is_better", name not in LOWER_IS_BETTER)
     return Metric(name=name, higher_is_better=bool(higher), delta=float(delta))
 
 
