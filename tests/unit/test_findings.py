@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ablation.comparison.findings.texts import TOPICS, load_texts
+from ablation.comparison.findings import TOPICS
+from ablation.comparison.findings.texts import load_texts
 from ablation.study import explain
 from ablation.study.load import load_study
 from ablation.words.catalogue import LANGUAGES

@@ -6,7 +6,7 @@ of a greedy path and a control are all of this form. What differs is only the we
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +81,30 @@ def between(
     return Contrast(
         id=name, role=role, factor=factor, design=design, weights={arm: 1.0, reference: -1.0}
     )
+
+
+def switched(
+    made: Made,
+    role: str,
+    sets: Callable[[str], tuple[frozenset[str], frozenset[str]]],
+    *,
+    design: str,
+) -> list[Contrast]:
+    """What switching on each factor does: one arm minus another, where both are there.
+
+    Args:
+        made: What has come of the design.
+        role: The contrasts' role.
+        sets: From a factor to the factors that are on in the arm, and in its reference.
+        design: The design that asks.
+    """
+    found = []
+    for name in made.facts["factors"]:
+        high, low = sets(name)
+        if high in made.cells and low in made.cells:
+            pair = made.cells[high], made.cells[low]
+            found.append(between(f"{role}:{name}", role, pair, name, design=design))
+    return found
 
 
 def weighed(role: str, name: str, design: str, weights: Mapping[str, float]) -> Contrast:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ablation.designs.contrast import WITHOUT, Contrast, Made, between
+from ablation.designs.contrast import WITHOUT, Contrast, Made, switched
 from ablation.designs.design import Design, Options, Plan, Space, cells_of, names_of
 
 LEAVE_ONE_OUT = "leave_one_out"
@@ -19,14 +19,8 @@ def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
 
 def _contrasts(made: Made) -> list[Contrast]:
     """All factors against all but this one."""
-    found = []
     every = frozenset(made.facts["factors"])
-    for name in made.facts["factors"]:
-        high, low = every, every - {name}
-        if high in made.cells and low in made.cells:
-            pair = made.cells[high], made.cells[low]
-            found.append(between(f"{WITHOUT}:{name}", WITHOUT, pair, name, design=LEAVE_ONE_OUT))
-    return found
+    return switched(made, WITHOUT, lambda name: (every, every - {name}), design=LEAVE_ONE_OUT)
 
 
 DESIGN = Design(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ablation.designs.contrast import ONLY, Contrast, Made, between
+from ablation.designs.contrast import ONLY, Contrast, Made, switched
 from ablation.designs.design import Design, Options, Plan, Space, cells_of, names_of
 
 ONE_AT_A_TIME = "one_at_a_time"
@@ -18,13 +18,8 @@ def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
 
 def _contrasts(made: Made) -> list[Contrast]:
     """Each factor alone against none."""
-    found = []
-    for name in made.facts["factors"]:
-        high, low = frozenset([name]), frozenset[str]()
-        if high in made.cells and low in made.cells:
-            pair = made.cells[high], made.cells[low]
-            found.append(between(f"{ONLY}:{name}", ONLY, pair, name, design=ONE_AT_A_TIME))
-    return found
+    none = frozenset[str]()
+    return switched(made, ONLY, lambda name: (none | {name}, none), design=ONE_AT_A_TIME)
 
 
 DESIGN = Design(

@@ -18,18 +18,10 @@ from ablation.comparison.findings import (
 )
 from ablation.comparison.findings.finding import SEVERITIES, Finding, Pair, Place
 
-CHECKS = (
-    *data.CHECKS,
-    *lora.CHECKS,
-    *schedule.CHECKS,
-    *deepspeed.CHECKS,
-    *systems.CHECKS,
-    *files.CHECKS,
-    *keys.CHECKS,
-    *versions.CHECKS,
-)
+TOPICS = (data, lora, schedule, deepspeed, systems, files, keys, versions)
+CHECKS = tuple(check for topic in TOPICS for check in topic.CHECKS)
 
-__all__ = ["CHECKS", "Finding", "Pair", "Place", "find_findings"]
+__all__ = ["CHECKS", "TOPICS", "Finding", "Pair", "Place", "find_findings"]
 
 
 def find_findings(pair: Pair) -> list[Finding]:

@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ablation.comparison.findings import (
-    data,
-    deepspeed,
-    files,
-    keys,
-    lora,
-    schedule,
-    systems,
-    versions,
-)
+from ablation.comparison.findings import TOPICS
 from ablation.comparison.findings.finding import Finding
 from ablation.words.catalogue import Messages, load_catalogue, texts_beside
-
-TOPICS = (data, lora, schedule, deepspeed, systems, files, keys, versions)
 
 
 def load_texts(language: str) -> Messages:
