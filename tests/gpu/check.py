@@ -11,6 +11,7 @@ Exit code: 0 if every row is as expected or was left out, 1 otherwise.
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sys
 import tempfile
@@ -28,6 +29,7 @@ from rows import FAILED, LEFT_OUT, MISSED, OK, Row, Runner, save
 from runs import SHORT, Context
 
 from ablation.machine.gpus import visible_gpus
+from ablation.machine.launcher import extensions_folder, remove_stale_locks
 
 # The oldest version of each package that does what runs ask of it.
 NEEDED = {
@@ -101,6 +103,8 @@ def main(args: argparse.Namespace) -> int:
         sys.exit("error: no GPU is visible here\n  write:   make gpu-check DRY=1")
     minutes = args.minutes or (60.0 if args.dry else 8.0)
     begun = time.monotonic()
+    os.environ["TORCH_EXTENSIONS_DIR"] = str(extensions_folder())  # for the rows without launcher
+    remove_stale_locks(extensions_folder())
     rows, missing = packages()
     args.output.mkdir(parents=True, exist_ok=True)
     small, large = ("tiny", "tiny") if args.dry else (SHORT, "qwen3-4b")

@@ -27,6 +27,12 @@ os.environ.update(
     TOKENIZERS_PARALLELISM="false",
     OMP_NUM_THREADS="1",
 )
+# Operators are compiled where runs compile theirs; a killed process's lock must not stop this one.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+from ablation.machine.launcher import extensions_folder, remove_stale_locks
+
+os.environ["TORCH_EXTENSIONS_DIR"] = str(extensions_folder())
+remove_stale_locks(extensions_folder())
 ROWS = 48
 
 
