@@ -290,6 +290,16 @@ def test_without_a_remainder_all_stages_are_the_gap_and_told_once(tmp_path):
     assert "All stages together" not in text
 
 
+def test_one_stage_that_is_the_whole_gap_is_reported_though_nothing_is_recommended(tmp_path):
+    study = copy.deepcopy(STUDY)
+    plan = load_study(build_study(tmp_path / "plan").study)
+    found = [*plan.unstaged(), *(name for stage in plan.stages for name in stage.settings)]
+    study["stages"] = [{"name": "all", "title": {"en": "All of it"}, "settings": found}]
+    study["claims"] = {}
+    text = report(tmp_path / "whole", study=study, seeds=(1,))
+    assert "**Nothing is recommended:**" in text and "Stage 1 (All of it)" in text
+
+
 def test_a_small_delta_is_not_rounded(tmp_path):
     metric = {"name": "eval_accuracy", "higher_is_better": True, "delta": 0.0025}
     text = report(tmp_path / "score", study={**STUDY, "metric": metric})

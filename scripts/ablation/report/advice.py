@@ -197,7 +197,8 @@ def _left_out_line(sources: Sources, step: Step) -> str:
 def _passed_line(sources: Sources, one: PassedOver) -> str:
     """An arm that looks better, and why it is not recommended."""
     t = sources.messages
-    pairs = [c for c in sources.effects.planned if c.pair and c.pair.arm == one.arm]
+    # Not of the family alone: the gap is not in it where one stage is all of it.
+    pairs = [c for c in sources.effects.contrasts if c.pair and c.pair.arm == one.arm]
     total = next(c for c in pairs if c.pair and c.pair.reference == CURRENT)
     return t(
         f"recommend.passed.{one.reason}",
