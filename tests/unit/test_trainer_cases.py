@@ -14,6 +14,7 @@ from ablation.comparison.findings.texts import load_texts
 from ablation.errors import UserError
 from ablation.study.explain import explain_files
 from ablation.study.explain_text import render
+from ablation.words.catalogue import LANGUAGES
 
 AXOLOTL = """\
 base_model: org/some-8b
@@ -41,6 +42,7 @@ learning_rate: 0.0002
 num_train_epochs: 1
 max_length: 2048
 """
+FLAT = "learning_rate: 0.0001\nper_device_train_batch_size: 2\nnum_train_epochs: 1\n"
 FACTORY = """\
 model_name_or_path: org/some-8b
 stage: sft
@@ -262,12 +264,22 @@ def test_what_llama_factorys_parser_refuses_is_a_problem(explain, lines):
         (TRL + "beta: 0.1\n", ("lora", "dpo")),
         (FACTORY.replace("type: lora", "type: freeze"), ("freeze", "sft")),
         (FACTORY.replace("stage: sft", "stage: rm"), ("lora", "rm")),
+        (FACTORY + "quantization_bit: 4\n", ("qlora", "sft")),
+        (TRL + "load_in_4bit: true\n", ("qlora", "sft")),
+        (FLAT + "lora: {r: 8, task_type: SEQ_CLS}\n", ("lora", "classification")),
+        (FLAT + "lora: {r: 8, task_type: CAUSAL_LM}\n", ("lora", "causal")),
+        (FLAT + "lora: {r: 8}\n", ("lora", None)),
+        (FLAT + "model_name_or_path: m\nlora: {enable: false}\n", ("full", None)),
     ],
 )
 def test_every_kind_of_training_is_explained_and_named(explain, text, kind):
     said = explain(text, text)
     assert (said["kinds"]["current"]["method"], said["kinds"]["current"]["objective"]) == kind
-    assert f"{load_texts('en')('explain.method.' + kind[0])}" in render(said, load_texts("en"))
+    for language, texts in ((name, load_texts(name)) for name in LANGUAGES):
+        named = said["kinds"]["current"]["text"][language]
+        assert named.endswith(texts(f"explain.method.{kind[0]}"))
+        assert kind[1] is None or named.startswith(texts(f"explain.objective.{kind[1]}"))
+        assert named in " ".join(render(said, texts).split())
 
 
 def test_a_recipe_of_trl_without_use_peft_is_full_fine_tuning_with_trls_defaults(explain):

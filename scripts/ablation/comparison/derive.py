@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from ablation.comparison.versions import Versions, release
+from ablation.comparison.versions import Versions
 from ablation.dialects.defaults import (
     ALL_LINEAR,
     DEEPSPEED,
@@ -232,7 +232,7 @@ def fill_earlier(settings: Settings, versions: Versions) -> None:
     """Put in the defaults of the releases that a side ran with, in place of today's."""
     for one in EARLIER:
         version, value = versions.get(one.library), settings.get(one.setting)
-        if version is None or value is None or version.order >= release(one.before):
+        if version is None or value is None or not version.within(None, one.before):
             continue
         if value.origin == DEFAULT and value.key == one.of:
             note = f"the default of {one.library} {version.number}: changed in {one.before}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ablation.comparison.derive import derive, fill_earlier, fill_unsaid
+from ablation.comparison.kind import kind_of
 from ablation.comparison.versions import Versions, find_versions
 from ablation.comparison.without_effect import has_no_effect
 from ablation.dialects import recognise
@@ -73,12 +74,8 @@ class Configuration:
 
     @property
     def kind(self) -> dict[str, str | None]:
-        """What is trained (`method`: "lora", "full", ...), and to what end (`objective`)."""
-        said = {name: self.settings.get(f"training.{name}") for name in ("method", "objective")}
-        found = {name: None if value is None else value.value for name, value in said.items()}
-        enabled = self.settings.get("lora.enable")
-        full = enabled is not None and enabled.value is False
-        return {**found, "method": found["method"] or ("full" if full else "lora")}
+        """The kind of training: its `method`, and its `objective`."""
+        return kind_of(self.settings)
 
     def as_json(self) -> dict:
         """The configuration as it is written to resolved/*.json."""

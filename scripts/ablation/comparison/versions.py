@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablation.comparison.releases import Releases, allowed
+
 LIBRARIES = ("transformers", "accelerate", "deepspeed", "peft", "trl", "torch")
 # The releases that the defaults of `ablation.dialects` are those of, and that runs here use.
 ASSUMED = {
@@ -16,20 +18,36 @@ ASSUMED = {
     "deepspeed": "0.19.8",
     "peft": "0.21.2",
     "trl": "1.16.0",
+    "torch": "2.13.0",
 }
-_NAMES = "|".join(LIBRARIES)
-# `transformers==4.44.2`, also in a conda environment (`- transformers=4.44.2`); a range is no pin.
-_PIN = re.compile(
-    rf"^\s*(?:- )?[\"']?({_NAMES})(?:\[[\w,]+\])?\s*={{1,3}}\s*[\"']?(\d[\w.]*)", re.I
+_ALIASES = {"pytorch": "torch"}
+_NAMES = "|".join((*LIBRARIES, *_ALIASES))
+_EXTRAS = r"(?:\s*\[[\w\s,.-]*\])?"
+# A line of requirements.txt, and one of a conda environment: `- conda-forge::transformers=4.44`.
+_REQUIREMENT = re.compile(
+    rf"^\s*(?:-\s+)?[\"']?(?:[\w./-]+::)?({_NAMES}){_EXTRAS}(?![\w-])\s*(.*)$", re.I
 )
-# poetry.lock and uv.lock.
-_NAME = re.compile(rf"^name = \"({_NAMES})\"$", re.I)
-_VERSION = re.compile(r"^version = \"(\d[\w.]*)\"$")
+# Requirements in quotes, as those of pyproject.toml, and poetry's `transformers = "^4.45"`.
+_QUOTED = re.compile(rf"[\"']({_NAMES}){_EXTRAS}(?![\w-])\s*([^\"']*)[\"']", re.I)
+_KEYED = re.compile(rf"^\s*[\"']?({_NAMES})[\"']?\s*=\s*(.+)$", re.I)
+_WITHIN = re.compile(r"\b(version|tag|rev|branch|git|url)\s*=\s*[\"']([^\"']+)[\"']")
+# A package of a lock file, in TOML, YAML or JSON: its name, then its version.
+_NAME = re.compile(rf"^\s*(?:- )?(?:name\s*[:=]\s*)?[\"']?({_NAMES})[\"']?\s*(?::\s*\{{)?$", re.I)
+_OTHER_NAME = re.compile(r"^\s*(?:- )?name\s*[:=]\s*|^\s*[\"'][\w.-]+[\"']\s*:\s*\{$|^\[\[")
+_VERSION = re.compile(r"^\s*[\"']?version[\"']?\s*[:=]\s*[\"']?(?:==)?v?(\d[\w.+!-]*)")
+# A wheel or a conda package in a URL.
+_ARCHIVE = re.compile(rf"/({_NAMES})-(\d[\w.+!]*)(?:-|\.tar|\.zip|\.conda)", re.I)
+# A tag or a commit of a repository.
+_GIT = re.compile(rf"git\+[^\s#;]*?/({_NAMES})(?:\.git)?(?:@([^\s#;,\"']+))?(?=[\s#;\"']|$)", re.I)
+_TAG = re.compile(r"v?(\d+\.\d+(?:\.\d+)*(?:[._-]?(?:rc|post|dev)\d*)?)", re.I)
+_INCLUDE = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[\s=]+[\"']?([^\s\"']+)")
+_COMMENT = re.compile(r"(^|\s)#.*$")
 # "Framework versions" of a model card.
 _CARD = re.compile(
-    r"^\s*[-*] (transformers|peft|pytorch|trl|accelerate|deepspeed):? v?(\d[\w.]*)", re.I
+    rf"^\s*[-*]\s+[*_`]*({_NAMES})[*_`]*\s*[:=]*[*_`\s]*v?(\d[\w.+]*)[*_`]*\s*$", re.I
 )
 _LARGEST = 5_000_000  # bytes: no list of versions is longer
+GIT = "git"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +56,7 @@ class Version:
 
     Attributes:
         library: Its name.
-        number: The version, as it is written.
+        number: The version, as it is written: "4.44.2", also "~=4.45", or "git 1a2b3c".
         file: The file that tells it.
         line: Its line.
     """
@@ -49,24 +67,24 @@ class Version:
     line: int | None
 
     @property
-    def order(self) -> tuple[int, ...]:
-        """The release as numbers that compare."""
-        return release(self.number)
+    def releases(self) -> Releases:
+        """The releases that it may be: one, or those of a specifier."""
+        return Releases() if self.number.startswith(GIT) else allowed(self.number)
+
+    def within(self, since: str | None, before: str) -> bool | None:
+        """Whether it lies from one release on and before another; None where that depends."""
+        return self.releases.within(since, before)
 
 
 Versions = Mapping[str, Version]
-
-
-def release(number: str) -> tuple[int, ...]:
-    """The numbers of a version, without what follows them: "4.46.0.dev0" is (4, 46, 0)."""
-    found = re.match(r"\d+(?:\.\d+)*", number)
-    return tuple(map(int, found.group().split("."))) if found else ()
 
 
 def find_versions(
     configuration: str | Path, told: Mapping[str, str] | None = None, file: str = "", line: int = 1
 ) -> dict[str, Version]:
     """The versions of a side: those that are told, then those of files beside its configuration.
+
+    Of several files the surest counts; one that names a release counts before a range.
 
     Args:
         configuration: The side's configuration.
@@ -78,9 +96,27 @@ def find_versions(
     for library, number in (told or {}).items():
         version = Version(library=library, number=str(number), file=file, line=line)
         found[library] = version
-    for version in _beside(Path(configuration)):
+    beside = list(_beside(Path(configuration)))
+    for version in sorted(beside, key=lambda one: not one.releases.one):
         found.setdefault(version.library, version)
     return found
+
+
+def assumed_versions(versions: Versions, dialect: str) -> dict[str, str]:
+    """The releases that are taken for the libraries of which nothing tells any."""
+    own = [library for library in ASSUMED if library != "trl" or dialect == "trl"]
+    return {library: ASSUMED[library] for library in own if library not in versions}
+
+
+def other_versions(configuration: str | Path, version: Version) -> list[Version]:
+    """The versions of the same library that files beside a configuration tell and that exclude it.
+
+    Nothing where study.yaml says the version: then somebody has decided.
+    """
+    beside = [one for one in _beside(Path(configuration)) if one.library == version.library]
+    if version not in beside:
+        return []
+    return [one for one in beside if one.releases.excludes(version.releases)]
 
 
 def _beside(configuration: Path) -> Iterator[Version]:
@@ -88,20 +124,30 @@ def _beside(configuration: Path) -> Iterator[Version]:
     folder = configuration.parent
     for path in sorted(folder.glob("*adapter_config.json")):
         yield from _of_adapter(path)
-    for pattern in ("*.lock", "requirements*.txt", "environment*.y*ml"):
-        for path in sorted(folder.glob(pattern)):
-            yield from _of_list(path)
     for path in sorted(folder.glob("README.md")):
         yield from _of_card(path)
+    for pattern in ("*.lock", "*-lock.y*ml"):
+        for path in sorted(folder.glob(pattern)):
+            yield from _of_lock(path)
+    for pattern in ("*requirements*.txt", "*constraints*.txt", "*environment*.y*ml"):
+        for path in sorted(folder.glob(pattern)):
+            yield from _of_list(path, {path})
+    for path in sorted(folder.glob("pyproject.toml")):
+        yield from _of_project(path)
 
 
 def _lines(path: Path) -> list[str]:
     try:
         if path.is_file() and path.stat().st_size <= _LARGEST:
-            return path.read_text(encoding="utf-8", errors="replace").splitlines()
+            return path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     except OSError:
         pass
     return []
+
+
+def _version(name: str, number: str, path: Path, line: int | None) -> Version:
+    library = _ALIASES.get(name.lower(), name.lower())
+    return Version(library=library, number=number, file=str(path), line=line)
 
 
 def _of_adapter(path: Path) -> Iterator[Version]:
@@ -112,24 +158,90 @@ def _of_adapter(path: Path) -> Iterator[Version]:
         return
     if isinstance(number, str):
         at = next((n for n, text in enumerate(lines, 1) if "peft_version" in text), None)
-        yield Version(library="peft", number=number, file=str(path), line=at)
+        yield _version("peft", number, path, at)
 
 
-def _of_list(path: Path) -> Iterator[Version]:
+def _of_lock(path: Path) -> Iterator[Version]:
+    """The packages of a lock file, and its lines where it is a list of requirements."""
     name = None
     for line, text in enumerate(_lines(path), 1):
-        if pin := _PIN.match(text):
-            library, number = pin.group(1).lower(), pin.group(2)
-            yield Version(library=library, number=number, file=str(path), line=line)
+        if archive := _ARCHIVE.search(text):
+            yield _version(archive[1], archive[2], path, line)
         elif named := _NAME.match(text):
-            name = named.group(1).lower()
+            name = named[1]
         elif name and (given := _VERSION.match(text)):
-            yield Version(library=name, number=given.group(1), file=str(path), line=line)
+            yield _version(name, given[1], path, line)
             name = None
+        elif _OTHER_NAME.match(text):
+            name = None
+        elif "==" in text and (pin := _requirement(text)):
+            yield _version(*pin, path, line)
+
+
+def _of_list(path: Path, seen: set[Path]) -> Iterator[Version]:
+    for line, text in enumerate(_lines(path), 1):
+        if included := _INCLUDE.match(text):
+            other = path.parent / included[1]
+            if other.parent.resolve() == path.parent.resolve() and other not in seen:
+                yield from _of_list(other, seen | {other})
+        elif found := _requirement(text):
+            yield _version(*found, path, line)
+
+
+def _requirement(text: str) -> tuple[str, str] | None:
+    """The library and the version of a requirement; None where it is of another, or says none."""
+    text = _COMMENT.sub("", text).strip().removesuffix("\\")
+    if git := _GIT.search(text):
+        return git[1], _of_git(git[2])
+    if archive := _ARCHIVE.search(text):
+        return archive[1], archive[2]
+    found = _REQUIREMENT.match(text)
+    if not found:
+        return None
+    number = _specifier(found[2])
+    return (found[1], number) if allowed(number).known else None
+
+
+def _specifier(text: str) -> str:
+    """The specifier of a requirement, without markers, hashes and builds."""
+    text = re.split(r";|\s--|@", text, maxsplit=1)[0].strip(" \"'()")
+    if conda := re.fullmatch(r"(={1,2}[\w.*+!]+)=[\w.*]+|=?\s*(\d[\w.*]*)\s+\S+", text):
+        text = conda[1] or f"={conda[2]}"
+    return text if "," in text or "|" in text else text.lstrip("=").strip()
+
+
+def _of_git(reference: str | None) -> str:
+    """The release that a tag names, else the commit or branch, of which none is known."""
+    tag = _TAG.fullmatch(reference or "")
+    return tag[1] if tag else f"{GIT} {(reference or 'HEAD')[:12]}"
+
+
+def _of_project(path: Path) -> Iterator[Version]:
+    """The requirements of a pyproject.toml: a project's, and those of poetry."""
+    for line, text in enumerate(_lines(path), 1):
+        if text.lstrip().startswith("#"):
+            continue
+        if keyed := _KEYED.match(text):
+            number = _of_table(keyed[2])
+            if number.startswith(GIT) or allowed(number).known:
+                yield _version(keyed[1], number, path, line)
+            continue
+        for quoted in _QUOTED.finditer(text):
+            if found := _requirement(quoted[0].strip("\"'")):
+                yield _version(*found, path, line)
+
+
+def _of_table(text: str) -> str:
+    """The version in poetry's `"^4.45"`, `{version = "^4.45", ...}` or `{git = ..., rev = ...}`."""
+    told = dict(_WITHIN.findall(text))
+    if "version" in told:
+        return told["version"]
+    if "git" in told:
+        return _of_git(told.get("tag") or told.get("rev") or told.get("branch"))
+    return _COMMENT.sub("", text).strip(" \"'") if not text.startswith("{") else ""
 
 
 def _of_card(path: Path) -> Iterator[Version]:
     for line, text in enumerate(_lines(path), 1):
         if found := _CARD.match(text):
-            library = found.group(1).lower().replace("pytorch", "torch")
-            yield Version(library=library, number=found.group(2), file=str(path), line=line)
+            yield _version(found[1], found[2], path, line)

@@ -9,6 +9,7 @@ import pandas as pd
 from ablation.designs.contrast import A_A
 from ablation.report.advice import delta_text
 from ablation.report.sources import SIDES, Sources
+from ablation.report.versions import kind_lines, values_of, version_lines
 from ablation.words.catalogue import Messages, cell, code
 
 LEVELS = ("high", "medium", "low")
@@ -20,6 +21,7 @@ def method_lines(sources: Sources) -> list[str]:
     multiples = effects.metric.impact_multiples
     levels = {level: delta_text(sources, multiples[level]) for level in LEVELS}
     lines = [
+        *kind_lines(sources),
         *_model_lines(sources),
         *_data_lines(sources),
         t("method.seeds", seeds=t.listing([str(seed) for seed in effects.seeds])),
@@ -180,19 +182,11 @@ def _percent_range(t: Messages, shares: pd.Series) -> str:
 
 def _environment_lines(sources: Sources) -> list[str]:
     t, runs, lines = sources.messages, sources.runs, []
-
-    def values(column: str) -> list[str]:
-        return sorted({str(v) for v in runs[column].dropna()}) if column in runs else []
-
-    devices = values("environment.device_name") or values("environment.device")
+    devices = values_of(runs, "environment.device_name") or values_of(runs, "environment.device")
     if devices:
         lines.append(t("method.device", device=t.listing(devices)))
-    start = "environment.versions."
-    names = sorted(c for c in runs.columns if c.startswith(start) and values(c))
-    if names:
-        pairs = [f"{name.removeprefix(start)} {' / '.join(values(name))}" for name in names]
-        lines.append(t("method.versions", versions=t.listing(pairs)))
-    commits = values("environment.code_commit")
+    lines += version_lines(sources)
+    commits = values_of(runs, "environment.code_commit")
     if commits:
         lines.append(t("method.commit", commit=t.listing([code(c[:12]) for c in commits])))
     return lines

@@ -15,7 +15,9 @@ import numpy as np
 from ablation.comparison.findings import find_findings
 from ablation.comparison.findings.finding import BACKUP, CURRENT, SIDES, Finding, Pair, Place
 from ablation.comparison.findings.texts import load_texts, localized
+from ablation.comparison.kind import CLASSIFICATION
 from ablation.comparison.resolve import Configuration, find_differences, resolve_pair
+from ablation.comparison.versions import assumed_versions
 from ablation.documents.entries import load_entries
 from ablation.errors import UserError
 from ablation.settings.architecture import Architecture, missing_facts, read_architecture
@@ -252,7 +254,8 @@ def _explanation(
         "study": None,
         "files": {side: pair.sides[side].file for side in SIDES},
         "dialects": {side: pair.sides[side].dialect for side in SIDES},
-        "kinds": {side: pair.sides[side].kind for side in SIDES},
+        "kinds": {side: _kind(pair, side, texts) for side in SIDES},
+        "versions": {side: _versions(pair.sides[side]) for side in SIDES},
         "speaks_for": {side: list(pair.sides[side].speaks_for) for side in SIDES},
         "not_read": _not_read(pair),
         "data": _data(pair.plan, rows, profile),
@@ -265,6 +268,26 @@ def _explanation(
         "findings": [_finding(finding, texts) for finding in find_findings(pair)],
         "claims": [],
     }
+
+
+def _kind(pair: Pair, side: str, texts: Mapping[str, Messages]) -> dict[str, Any]:
+    """The kind of training, and its name in each language; what a study runs is classification."""
+    kind = pair.sides[side].kind
+    if kind["objective"] is None and pair.stages is not None:
+        kind["objective"] = CLASSIFICATION
+    return {**kind, "text": {language: _kind_text(kind, t) for language, t in texts.items()}}
+
+
+def _kind_text(kind: Mapping[str, str | None], texts: Messages) -> str:
+    keys = (("explain.objective", kind["objective"]), ("explain.method", kind["method"]))
+    names = [texts(f"{k}.{n}") if texts.has(f"{k}.{n}") else n for k, n in keys if n]
+    return ", ".join(names)
+
+
+def _versions(side: Configuration) -> dict[str, Any]:
+    """The releases that the side ran with as far as files tell, and those taken for the rest."""
+    told = [asdict(version) for version in side.versions.values()]
+    return {"told": told, "assumed": assumed_versions(side.versions, side.dialect)}
 
 
 def _not_read(pair: Pair) -> list[str]:

@@ -75,29 +75,37 @@ def _heading(said: Said, texts: Messages) -> list[str]:
     if len({path.parent for path in files.values()}) == 1 and str(files["current"].parent) != ".":
         lines.append(texts("explain.folder", folder=files["current"].parent))
     lines += [_kind(said, side, texts) for side in SIDES]
-    lines += [_data(said, texts), _model(said["architecture"], texts)]
+    lines += [_versions(said, texts), _data(said, texts), _model(said["architecture"], texts)]
     return [part for line in lines for part in wrap(line, WIDTH)]
 
 
 def _kind(said: Said, side: str, texts: Messages) -> str:
     """What is trained, to what end, and what speaks for the dialect in which it is written."""
     kind, keys = said["kinds"][side], said["speaks_for"][side]
-    objective = kind["objective"]
-    text = texts(
-        "explain.kind" if objective else "explain.kind_alone",
-        side=texts.as_side(side),
-        method=_named(texts, "explain.method", kind["method"]),
-        objective=_named(texts, "explain.objective", objective) if objective else None,
-    )
+    text = texts("explain.kind", side=texts.as_side(side), kind=kind["text"][texts.language])
     if not keys:
         return text
     shown = ", ".join(keys[:MOST_KEYS])
     return text + " " + texts("explain.speaks_for", dialect=said["dialects"][side], keys=shown)
 
 
-def _named(texts: Messages, group: str, name: str) -> str:
-    key = f"{group}.{name}"
-    return texts(key) if texts.has(key) else name
+def _versions(said: Said, texts: Messages) -> str:
+    """The releases that each side says it ran with, and those assumed for the others."""
+    told = {side: said["versions"][side]["told"] for side in SIDES}
+    assumed = {**said["versions"]["current"]["assumed"], **said["versions"]["backup"]["assumed"]}
+    names = ", ".join(f"{library} {number}" for library, number in assumed.items())
+    parts = [
+        texts("explain.versions_told", side=texts.as_side(side), versions=", ".join(shown))
+        for side in SIDES
+        if (shown := [_version(one) for one in told[side]])
+    ]
+    parts += [texts("explain.versions_assumed", versions=names)] if names else []
+    return texts("explain.versions", parts="; ".join(parts))
+
+
+def _version(one: Said) -> str:
+    place = f"{PurePath(one['file']).name}:{one['line']}" if one["line"] else one["file"]
+    return f"{one['library']} {one['number']} ({place})"
 
 
 def _data(said: Said, texts: Messages) -> str:

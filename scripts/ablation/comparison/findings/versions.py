@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from ablation.comparison.findings.finding import (
     INFO,
@@ -14,7 +15,7 @@ from ablation.comparison.findings.finding import (
     Place,
     Texts,
 )
-from ablation.comparison.versions import ASSUMED, Version, release
+from ablation.comparison.versions import ASSUMED, Version, other_versions
 from ablation.dialects.defaults import EARLIER
 from ablation.dialects.reader import DEFAULT
 
@@ -44,10 +45,9 @@ class Behavior:
     settings: tuple[str, ...]
     concerns: Callable[[Pair, str], bool]
 
-    def holds(self, version: Version) -> bool:
-        """Whether the release does it."""
-        first = release(self.since) if self.since else ()
-        return first <= version.order < release(self.before)
+    def holds(self, version: Version) -> bool | None:
+        """Whether the release does it; None where that depends on which of several it was."""
+        return version.within(self.since, self.before)
 
 
 def _accumulates(pair: Pair, side: str) -> bool:
@@ -127,7 +127,7 @@ def earlier_defaults(pair: Pair) -> Iterator[Finding]:
                 configuration.versions.get(one.library),
                 pair.setting(side, one.setting),
             )
-            told = version is not None and version.order < release(one.before)
+            told = version is not None and version.within(None, one.before)
             if not told or value is None or value.origin != DEFAULT or value.value != one.value:
                 continue
             evidence = {
@@ -142,35 +142,105 @@ def earlier_defaults(pair: Pair) -> Iterator[Finding]:
             yield pair.find("version_default", WARNING, evidence, [one.setting], side, places)
 
 
+def ranges(pair: Pair) -> Iterator[Finding]:
+    """Versions that may be releases from before or after a change that matters to the side."""
+    for side in SIDES:
+        for version in pair.sides[side].versions.values():
+            open_changes = [
+                one
+                for one in _changes(pair, side)
+                if one.library == version.library and one.holds(version) is None
+            ]
+            if not open_changes:
+                continue
+            settings = list(dict.fromkeys(name for one in open_changes for name in one.settings))
+            evidence = {
+                "library": version.library,
+                "version": version.number,
+                "changes": [_told(one) for one in open_changes],
+                "settings": settings,
+            }
+            places = [_place(side, version), *pair.places(*settings, side=side)]
+            yield pair.find("version_depends", WARNING, evidence, settings, side, places)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Change:
+    """A change between releases that reaches a side."""
+
+    library: str
+    since: str | None
+    before: str
+    change: str
+    settings: tuple[str, ...]
+
+    def holds(self, version: Version) -> bool | None:
+        return version.within(self.since, self.before)
+
+
+def _changes(pair: Pair, side: str) -> Iterator[_Change]:
+    """The behaviors and the defaults that would be others with earlier releases."""
+    for one in BEHAVIORS:
+        if one.concerns(pair, side):
+            yield _Change(
+                library=one.library,
+                since=one.since,
+                before=one.before,
+                change=one.change,
+                settings=one.settings,
+            )
+    for default in EARLIER:
+        value = pair.setting(side, default.setting)
+        if value is not None and value.origin == DEFAULT and value.key == default.of:
+            yield _Change(
+                library=default.library,
+                since=None,
+                before=default.before,
+                change=default.change,
+                settings=(default.setting,),
+            )
+
+
+def _told(one: _Change) -> str:
+    return f"{one.library} < {one.before} ({one.change})"
+
+
 def assumed(pair: Pair) -> Iterator[Finding]:
     """Libraries of which nothing tells the release, where that matters to what is said here."""
     for side in SIDES:
         versions = pair.sides[side].versions
-        matters = [
-            (one.library, one.before, one.change)
-            for one in BEHAVIORS
-            if one.library not in versions and one.concerns(pair, side)
-        ]
-        for one in EARLIER:
-            value = pair.setting(side, one.setting)
-            if one.library in versions or value is None or one.library not in ASSUMED:
-                continue
-            if value.origin == DEFAULT and value.key == one.of:
-                matters.append((one.library, one.before, one.change))
+        matters = [one for one in _changes(pair, side) if one.library not in versions]
         if matters:
-            libraries = sorted({library for library, _, _ in matters})
+            libraries = sorted({one.library for one in matters})
             evidence = {
                 "assumed": [f"{library} {ASSUMED[library]}" for library in libraries],
-                "changes": [f"{lib} < {before} ({change})" for lib, before, change in matters],
+                "changes": list(map(_told, matters)),
             }
             yield pair.find("versions_assumed", INFO, evidence, [], side, [])
+
+
+def contradictions(pair: Pair) -> Iterator[Finding]:
+    """Files beside a configuration that tell different releases of one library."""
+    for side in SIDES:
+        configuration = pair.sides[side]
+        for version in configuration.versions.values():
+            others = [o for o in other_versions(configuration.file, version) if o.file]
+            if not others:
+                continue
+            evidence = {
+                "library": version.library,
+                "version": version.number,
+                "others": [f"{one.number} ({PurePath(one.file).name})" for one in others],
+            }
+            places = [_place(side, one) for one in (version, *others)]
+            yield pair.find("versions_disagree", WARNING, evidence, [], side, places)
 
 
 def _place(side: str, version: Version) -> Place:
     return Place(side, None, version.file, version.line, version.library)
 
 
-CHECKS = (known_behaviors, earlier_defaults, assumed)
+CHECKS = (known_behaviors, earlier_defaults, ranges, contradictions, assumed)
 
 TEXTS: Texts = {
     "version_lost_micro_batches": {
@@ -239,14 +309,41 @@ TEXTS: Texts = {
             "{before}부터 기본값이 바뀌었다 ({change}). 표에는 해당 릴리스의 기본값이 쓰인다.",
         ),
     },
+    "version_depends": {
+        "en": (
+            "{side:side}: {library} {version} may be a release from before or after a change",
+            "Releases on both sides of these changes are allowed: {changes:lines}. They concern "
+            "{settings:names}. Which release was installed is not known, so neither is which "
+            "behavior held; the table has that of later releases. Write the exact release in "
+            "study.yaml (`versions:`).",
+        ),
+        "ko": (
+            "{side:side}: {library} {version}에는 변경 전 릴리스도, 변경 후 릴리스도 들어간다",
+            "다음 변경의 앞뒤 릴리스가 모두 허용된다: {changes:lines}. 관련 설정은 "
+            "{settings:names}이다. 실제로 설치된 릴리스를 알 수 없어 어느 동작이었는지도 알 수 "
+            "없으며, 표에는 나중 릴리스의 동작이 쓰인다. study.yaml의 `versions:`에 정확한 "
+            "릴리스를 적으면 된다.",
+        ),
+    },
+    "versions_disagree": {
+        "en": (
+            "{side:side}: files disagree about the version of {library}; {version} is used",
+            "Others tell {others:lines}. Write the one that trained in study.yaml (`versions:`).",
+        ),
+        "ko": (
+            "{side:side}: {library} 버전이 파일마다 다르며, {version}을(를) 쓴다",
+            "다른 파일의 버전: {others:lines}. 학습에 쓴 버전을 study.yaml의 `versions:`에 적으면 "
+            "된다.",
+        ),
+    },
     "versions_assumed": {
         "en": (
-            "{side:side}: no file tells the versions; {assumed:names} are assumed",
+            "{side:side}: no file tells all versions that matter; assumed: {assumed:names}",
             "Earlier releases would do otherwise with this file: {changes:lines}. Tell them in "
             "study.yaml (`versions:`), or by a requirements.txt or lock file beside it.",
         ),
         "ko": (
-            "{side:side}: 버전을 알려 주는 파일이 없어 {assumed:names} 기준으로 본다",
+            "{side:side}: 버전을 알 수 없는 라이브러리는 {assumed:names} 기준으로 본다",
             "이전 릴리스라면 이 파일로 다르게 학습한다: {changes:lines}. study.yaml의 "
             "`versions:`나 옆에 둔 requirements.txt, lock 파일로 알릴 수 있다.",
         ),

@@ -1,0 +1,68 @@
+"""What the report says of the kind of training, and of the releases here and in the source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from ablation.report.sources import SIDES, Sources
+from ablation.words.catalogue import code, prose
+
+
+def kind_lines(sources: Sources) -> list[str]:
+    """The kind of training: once where both sides have the same."""
+    t = sources.messages
+    kinds = sources.findings.get("kinds") or {}
+    names = [prose(kinds[side]["text"][t.language]) for side in SIDES if side in kinds]
+    if len(names) < len(SIDES):
+        return []
+    if names[0] == names[1]:
+        return [t("method.kind", kind=names[0])]
+    return [t("method.kinds", current=names[0], backup=names[1])]
+
+
+def version_lines(sources: Sources) -> list[str]:
+    """The releases that runs here used, those the source ran with, and what is known to differ."""
+    t, start = sources.messages, "environment.versions."
+    columns = sorted(name for name in sources.runs.columns if name.startswith(start))
+    here = {c.removeprefix(start): v for c in columns if (v := values_of(sources.runs, c))}
+    if not here:
+        return []
+    told = sources.findings.get("versions") or {}
+    source = [_source_line(sources, side, told[side]["told"]) for side in SIDES if side in told]
+    known = [
+        f"{prose(finding['title'][t.language])} ({prose(_change(finding['evidence']))})"
+        for finding in sources.findings.get("findings", [])
+        if finding["id"].startswith("version_")
+    ]
+    pairs = [f"{name} {' / '.join(numbers)}" for name, numbers in here.items()]
+    differences = "; ".join(known) or t("method.no_version_differences")
+    source = source or [t("method.source_unknown")]
+    return [
+        t(
+            "method.versions",
+            versions=t.listing(pairs),
+            source="; ".join(source),
+            differences=differences,
+        )
+    ]
+
+
+def _source_line(sources: Sources, side: str, told: Sequence[Mapping[str, Any]]) -> str:
+    t = sources.messages
+    if not told:
+        return t("method.source_side_unknown", side=t(f"side.{side}"))
+    pairs = [f"{one['library']} {code(one['number'])}" for one in told]
+    return t("method.source_side", side=t(f"side.{side}"), versions=t.listing(pairs))
+
+
+def _change(evidence: Mapping[str, Any]) -> str:
+    """Where it was changed, with the number of the change."""
+    return str(evidence.get("change") or "; ".join(evidence.get("changes", ())))
+
+
+def values_of(runs: pd.DataFrame, column: str) -> list[str]:
+    """The values of a column of metrics.csv, each once."""
+    return sorted({str(value) for value in runs[column].dropna()}) if column in runs else []
