@@ -242,8 +242,8 @@ def measure_steps(folder: Path, model: Path, tokens: int, steps: int) -> dict[st
     )
     prefix = open_prefix(config)
     assert isinstance(prefix, Prefix), prefix
-    plain = load_tables(data, settings, LABELS)
-    cached = load_tables(data, settings, LABELS).read_states(prefix)
+    plain = load_tables(data, settings, LABELS, 1)
+    cached = load_tables(data, settings, LABELS, 1).read_states(prefix)
     collator = Collator(0, None)
     a1 = Contender("A1", config, 0, False)
     a2 = Contender("A2", config, 0, True)

@@ -247,6 +247,31 @@ class Outcomes:
         return right[1].astype(np.float32) - right[0]
 
 
+def split_coverage(n: int, rows: int, share: float, studies: int) -> dict[str, float]:
+    """How often 95 % intervals cover the truth where each seed draws its own test rows.
+
+    "product" is the product's; "seeds_only" is the t interval over the seeds' means.
+
+    Args:
+        n: Seeds.
+        rows: Test rows of a seed.
+        share: Of all rows of the data set, which is a sample itself.
+        studies: How many.
+    """
+    rng, drawn = np.random.default_rng(n * 7919 + rows), Outcomes()
+    hits = {"product": 0, "seeds_only": 0}
+    for _ in range(studies):
+        whole = drawn.draw(rng, n, round(rows / share))
+        own = np.stack([rng.permutation(whole.shape[1])[:rows] for _ in range(n)])
+        values = np.take_along_axis(whole, own, axis=1)
+        squares, mean = twoway.mean_squares_of_splits(values, own), float(values.mean())
+        alone = twoway.Error(variance=squares.seeds / (n * rows), freedom=n - 1, shares={})
+        for name, one in (("product", twoway.error_of(squares)), ("seeds_only", alone)):
+            low, high = one.interval(mean, 0.95)
+            hits[name] += low <= 0 <= high
+    return {name: count / studies for name, count in hits.items()}
+
+
 def row_coverage(
     n: int, rows: int, studies: int, outcomes: Outcomes | None = None
 ) -> dict[str, float]:

@@ -7,7 +7,7 @@ import pytest
 from synthetic import STUDY, build_study
 
 from ablation.data.outcomes import SCHEMA, save_outcomes
-from ablation.evidence import by_row
+from ablation.evidence import by_row, twoway
 from ablation.evidence.estimate import estimate_effects
 from ablation.evidence.metrics import collect
 from ablation.study.grid import load_grid
@@ -75,10 +75,25 @@ def test_arms_that_were_tested_on_other_rows_are_about_these_rows(made):
 
 
 def test_seeds_with_test_rows_of_their_own_are_about_new_splits(made):
-    write_outcomes(made, lambda variant, seed: np.arange(ROWS) + ROWS * seed)
+    write_outcomes(made, lambda variant, seed: np.arange(ROWS) + ROWS // 2 * seed)
     effects = effects_of(made)
-    assert effects.scope.rows == "new_splits"
-    assert effects.by_id["gap"].precision.shares is None
+    assert (effects.scope.rows, effects.scope.size) == ("new_splits", ROWS)
+    gap = effects.by_id["gap"].precision
+    assert gap.new_rows and sum(gap.shares.values()) == pytest.approx(1)
+    apart = by_row.load_by_row(load_grid(made.grid), made.runs, "eval_accuracy")
+    squares = apart.squares({"backup": 1.0, "current": -1.0}, (1, 2, 3, 4), {4})[4]
+    values = [apart.values["backup", s] - apart.values["current", s] for s in (1, 2, 3, 4)]
+    expected = twoway.mean_squares_of_splits(
+        np.stack(values), np.stack([np.arange(ROWS) + ROWS // 2 * s for s in range(4)])
+    )
+    assert vars(squares) == pytest.approx(vars(expected))
+
+
+def test_an_arm_with_the_rows_of_other_seeds_has_no_mean_squares_against_one_of_these():
+    rows = {("current", 1): np.array([0, 1]), ("a_a", 1): np.array([1, 2])}
+    values = {key: np.zeros(2) for key in rows}
+    found = by_row.ByRow(values=values, scope="new_splits", size=2, rows=rows)
+    assert found.squares({"current": 1.0, "a_a": -1.0}, (1,), {1}) == {}
 
 
 @pytest.mark.parametrize("metric", sorted(by_row.METRICS))

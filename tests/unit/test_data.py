@@ -21,8 +21,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from ablation.data import prepare as data_prepare
 from ablation.data import rows as data
+from ablation.data.prepared import data_fingerprint, deal_of
+from ablation.data.rows import SPLITS
 from ablation.data.source import read_spec
 from ablation.errors import UserError
+from ablation.training.rows import load_tables
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "prepare_data.py"
 
@@ -295,6 +298,30 @@ def test_a_text_is_kept_to_the_longest_max_length_and_its_whole_length_is_known(
     assert profile["special_tail"] == [1]
     assert profile["truncated_share"] == {"8": 1.0, "12": 1.0}
     assert profile["tokens"]["max"] == 17
+
+
+def test_each_seed_may_deal_the_rows_out_anew_and_nothing_else_changes(tmp_path, model):
+    write_csv(tmp_path / "rows.csv", sample_rows())
+    study, seeds = prepare(tmp_path, model), prepare(tmp_path, model, split_per="seed")
+    assert all_rows(study) == all_rows(seeds)
+    assert deal_of(study) is None
+    deal = deal_of(seeds)
+    assert (deal.test_size, deal.val_size, deal.stratify_extract) == (0.2, 0.1, True)
+    assert data_fingerprint(study) != data_fingerprint(seeds)
+    settings = {"data.extract_ratio": 0.5, "data.max_classes": None, "truncation": False}
+    dealt = [load_tables(seeds, settings, 3, seed) for seed in (1, 2, 2)]
+    rows = [{name: set(getattr(t, name).numbers) for name in SPLITS} for t in dealt]
+    assert rows[1] == rows[2] and rows[0]["test"] != rows[1]["test"]
+    whole = load_tables(seeds, settings | {"data.extract_ratio": 1.0}, 3, 1)
+    numbers = [n for name in SPLITS for n in getattr(whole, name).numbers]
+    assert sorted(numbers) == sorted(all_rows(seeds))
+    assert rows[0]["train"] < set(whole.train.numbers) and len(rows[0]["train"]) == 21
+    assert [len(rows[0][name]) for name in SPLITS[1:]] == [6, 12]
+    assert np.bincount(dealt[0].test.labels).tolist() == [4, 4, 4]
+    names = json.loads((seeds / "labels.json").read_text())
+    for part in (whole.train, whole.test):
+        told = {n: names[label] for n, label in zip(part.numbers, part.labels, strict=True)}
+        assert all(all_rows(seeds)[n][0] == name for n, name in told.items())
 
 
 def test_korean_names_and_values_survive_in_each_encoding(tmp_path, model):

@@ -81,6 +81,14 @@ def test_what_it_writes_is_planned_at_once(language, capsys):
     assert study.options["model"]["architecture"]["dtype"] == "float32"
 
 
+@pytest.mark.parametrize(("rows", "per"), [(9_999, "seed"), (10_000, None)])
+def test_few_rows_are_split_anew_by_each_seed(rows, per):
+    lines = "".join(f"{n},text {n},c{n % 2}\n" for n in range(rows))
+    Path("news.csv").write_text("id,headline,topic\n" + lines)
+    assert init(*ALL) == DONE
+    assert load_study(STUDY).options["data"].get("split_per") == per
+
+
 def test_each_stage_has_one_cause_and_systems_stand_apart():
     assert init(*ALL) == DONE
     stages = {stage.name: set(stage.settings) for stage in load_study(STUDY).stages}

@@ -147,7 +147,7 @@ def test_the_cached_path_gives_the_losses_and_the_adapter_of_the_plain_path(stud
         network.config.pad_token_id = network.get_base_model().config.pad_token_id = 0
         if use and pruned:
             assert prune_last_layer(network.get_base_model())
-        tables = load_tables(study / "data", config["settings"], LABELS)
+        tables = load_tables(study / "data", config["settings"], LABELS, 1)
         if use:
             tables.read_states(use)
         outcomes.append(train(network, tables.train))
@@ -164,7 +164,7 @@ def test_a_kept_special_token_rules_out_the_states_of_a_longer_cut(study, tmp_pa
     cache(other)
     assert "cut to 12 tokens" in open_prefix(request(other, "upper"))
     config = request(other, "current")
-    rows = load_tables(other / "data", config["settings"], LABELS).train
+    rows = load_tables(other / "data", config["settings"], LABELS, 1).train
     index = int(np.argmax(rows.full_lengths))
     tokens = rows[index]["input_ids"]
     assert len(tokens) == 12 < rows.full_lengths[index]
@@ -172,9 +172,27 @@ def test_a_kept_special_token_rules_out_the_states_of_a_longer_cut(study, tmp_pa
     prefix = open_prefix(config)
     network = prefixes.load_bottom(config["model_path"], config["model"], "float32", 2)
     states = prefixes.hidden_states(network, [np.asarray(tokens)], [2])[2][0]
-    tables = load_tables(other / "data", config["settings"], LABELS).read_states(prefix)
+    tables = load_tables(other / "data", config["settings"], LABELS, 1).read_states(prefix)
     cached = tables.train[index]["states"]
     assert torch.allclose(cached, states, atol=1e-5)
+
+
+def test_rows_that_a_seed_dealt_out_anew_have_the_states_of_their_own_texts(study, tmp_path):
+    other = Path(shutil.copytree(study, tmp_path / "other"))
+    deal = {"test_size": 0.25, "val_size": 0.25, "stratify_extract": True}
+    (other / "data/profile.json").write_text(json.dumps({"special_tail": [], "deal": deal}))
+    cache(other)
+    config = request(other, "current")
+    plain, cached = (load_tables(other / "data", config["settings"], LABELS, 5) for _ in "ab")
+    cached.read_states(open_prefix(config))
+    assert cached.cached_share() == 1.0
+    network = prefixes.load_bottom(config["model_path"], config["model"], "float32", 2)
+    for part in ("train", "validation", "test"):
+        there, here = getattr(plain, part), getattr(cached, part)
+        for index in range(0, len(there), 7):
+            tokens = np.asarray(there[index]["input_ids"])
+            states = prefixes.hidden_states(network, [tokens], [2])[2][0]
+            assert torch.allclose(here[index]["states"], states, atol=1e-5)
 
 
 @pytest.mark.parametrize("cut", [None, 5, 1])
@@ -389,8 +407,8 @@ def test_a_run_computes_the_rows_that_a_small_cache_lacks(study, tmp_path, prune
     assert small["boundaries"] == [2] and 0 < small["tokens"] < whole["tokens"]
     assert small["bytes"] <= whole["bytes"] / 3
     config = request(other, "wide")
-    plain = load_tables(other / "data", config["settings"], LABELS)
-    tables = load_tables(other / "data", config["settings"], LABELS)
+    plain = load_tables(other / "data", config["settings"], LABELS, 1)
+    tables = load_tables(other / "data", config["settings"], LABELS, 1)
     tables.read_states(open_prefix(config))
     assert 0.3 < tables.cached_share() < 0.9
     kinds = [{"states" in tables.train[i] for i in range(n, n + 6)} for n in range(0, 30, 6)]
@@ -409,7 +427,7 @@ def test_a_run_computes_the_rows_that_a_small_cache_lacks(study, tmp_path, prune
 
 def test_rows_that_the_cache_lacks_may_fill_a_batch(study):
     config = request(study, "current")
-    table = load_tables(study / "data", config["settings"], LABELS).train
+    table = load_tables(study / "data", config["settings"], LABELS, 1).train
     top = build_network(config, LABELS, 2).eval()
     compute_missing(top.get_base_model(), load_frozen(config, 2))
     batch = Collator(0, None)([table[i] for i in range(6)])

@@ -178,6 +178,12 @@ SPLIT = "data:\n  split: {{test_size: {}, val_size: {}}}\n"
         ),
         ("study.yaml", "data:\n", SPLIT.format(0, 0.1), ["test_size is not a share of the rows"]),
         ("training.yml", "test_size: 0.2", "test_size: 0.95", ["leaves no rows for training"]),
+        (
+            "study.yaml",
+            "data:\n",
+            "data:\n  split_per: seed\n  split: {seed: 7}\n",
+            ["data.split.seed has no effect", "split_per: study"],
+        ),
         ("study.yaml", "data:\n", "data:\n  encoding: utf-88\n", ["study.yaml:45: ", "cp949"]),
         ("study.yaml", "seeds: [1, 2, 3]", "seeds: [1.0, 2.0]", ["study.yaml:20: ", "2.0"]),
         ("study.yaml", "name: epochs", "name: gap", ["study.yaml:55: ", "cannot have this name"]),

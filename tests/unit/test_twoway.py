@@ -53,6 +53,35 @@ def test_rows_of_one_source_count_as_one():
     assert found.error == pytest.approx(once.error)
 
 
+def test_splits_that_are_all_the_same_have_the_mean_squares_of_a_two_way_table():
+    rows = np.tile([2, 0, 3, 1], (3, 1))
+    assert vars(twoway.mean_squares_of_splits(VALUES, rows)) == pytest.approx(
+        vars(twoway.mean_squares(VALUES))
+    )
+
+
+def test_splits_without_a_shared_row_leave_all_to_the_seeds():
+    found = twoway.mean_squares_of_splits(VALUES, np.arange(12).reshape(3, 4))
+    assert found.rows == found.error == pytest.approx(VALUES.var(axis=1, ddof=1).mean())
+    assert twoway.error_of(found).variance == pytest.approx(
+        max(VALUES.mean(axis=1).var(ddof=1), found.error / 4) / 3
+    )
+
+
+def test_where_splits_overlap_the_variance_of_the_mean_is_estimated_without_bias():
+    """Of d = a_s + b_r + e_sr with known variances, over rows that each seed draws anew."""
+    rng, n, size, every = np.random.default_rng(2), 4, 60, 200
+    means, told = [], []
+    for _ in range(4000):
+        own = np.stack([rng.permutation(every)[:size] for _ in range(n)])
+        values = rng.normal(0, 1, every)[own] + rng.normal(0, 1, (n, size))
+        values += rng.normal(0, 0.2, (n, 1))
+        squares = twoway.mean_squares_of_splits(values, own)
+        means.append(values.mean())
+        told.append((squares.seeds + squares.rows - squares.error) / (n * size))
+    assert np.mean(told) == pytest.approx(np.var(means), rel=0.06)
+
+
 def test_equal_arms_have_no_spread_and_no_p_value_below_1():
     error = twoway.error_of(twoway.mean_squares(np.zeros((3, 5))))
     assert (error.variance, error.p_value(0.0)) == (0.0, 1.0)
@@ -95,6 +124,17 @@ def test_the_mean_of_the_pseudo_values_is_what_a_run_scores():
 def test_new_rows_are_covered_however_many_seeds_there_are(n):
     covered = simulated.row_coverage(n, 450, 600)
     assert 0.93 <= covered["floored"] <= 0.99
+
+
+@pytest.mark.parametrize(("n", "most"), [(3, 1.0), (5, 0.985), (8, 0.975)])
+def test_new_rows_are_covered_where_each_seed_draws_its_own_test_rows(n, most):
+    covered = simulated.split_coverage(n, 450, 0.2, 500)
+    assert 0.93 <= covered["product"] <= most
+
+
+def test_seeds_alone_cover_new_rows_less_where_their_test_rows_overlap():
+    covered = simulated.split_coverage(8, 450, 0.5, 500)
+    assert covered["product"] >= 0.93 > 0.91 > covered["seeds_only"]
 
 
 def test_the_interval_over_seeds_alone_covers_new_rows_less_the_more_seeds_there_are():

@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from ablation.data.labels import alike, describe_alike, plain_form
 from ablation.data.source import DataSpec, Source, class_names, open_source
 from ablation.errors import UserError
 from ablation.files import save_json
+from ablation.study.study import SEED
 from ablation.sums import files_below, sums_of
 
 logger = logging.getLogger(__name__)
@@ -115,6 +116,13 @@ def prepare(spec: DataSpec, model_json: Path, output: Path, max_lengths: Sequenc
         profile["fingerprint"] = fingerprint
         tables = [file for name in data.SPLITS for file in files_below(output / name)]
         profile["sums"] = sums_of(output, tables)
+        if spec.split_per == SEED:
+            deal = data.Deal(
+                test_size=spec.test_size,
+                val_size=spec.val_size,
+                stratify_extract=spec.stratify_extract,
+            )
+            profile["deal"] = asdict(deal)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     save_json(rows.names, output / "labels.json")

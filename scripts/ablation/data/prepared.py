@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ablation.data.rows import Deal
 from ablation.errors import UserError
 from ablation.sums import damaged
 
@@ -18,9 +20,20 @@ def digest(value: Any) -> str:
 
 
 def data_fingerprint(data: Path) -> str:
-    """Short hash of the prepared data: of its labels and of the fingerprints of its splits."""
+    """Short hash of the prepared data: of its labels, its splits, and how seeds split it anew."""
     files = [data / "labels.json", *sorted(data.glob("*/state.json"))]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+    content = [path.read_bytes() for path in files]
+    deal = deal_of(data)
+    if deal is not None:
+        content.append(json.dumps(asdict(deal), sort_keys=True).encode())
+    return hashlib.sha256(b"".join(content)).hexdigest()[:16]
+
+
+def deal_of(data: Path) -> Deal | None:
+    """How each seed deals the prepared rows out anew; None where all runs share one split."""
+    profile = data / "profile.json"
+    found = json.loads(profile.read_text()).get("deal") if profile.is_file() else None
+    return None if found is None else Deal(**found)
 
 
 def require_whole(data: Path) -> None:

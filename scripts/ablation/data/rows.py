@@ -8,6 +8,7 @@ has one `extract_rank`, and an arm with `data.extract_ratio` q takes the rows wi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,20 @@ SPLITS = ("train", "validation", "test")
 HISTOGRAM_BINS = 30
 # One seed may serve both the split and the extraction; these keep their random streams apart.
 _SPLIT_STREAM, _EXTRACT_STREAM = 0, 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deal:
+    """How each seed deals the prepared rows out anew.
+
+    Attributes:
+        test_size, val_size: Shares of all rows.
+        stratify_extract: Whether an extract keeps the shares of the classes.
+    """
+
+    test_size: float
+    val_size: float
+    stratify_extract: bool
 
 
 def order_labels(names: Sequence[str], counts: np.ndarray) -> np.ndarray:
@@ -49,6 +64,23 @@ def split_rows(labels: np.ndarray, test_size: float, val_size: float, seed: int)
     split[order[place < test[classes] + validation[classes]]] = VALIDATION
     split[order[place < test[classes]]] = TEST
     return split
+
+
+def deal_again(
+    labels: np.ndarray, deal: Deal, seed: int
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The split that a seed draws: positions of each part's rows, and the training rows' ranks.
+
+    Test, validation and extract all come from the seed, so the interval over seeds covers them.
+
+    Args:
+        labels: Class of each row, rows in source order.
+        deal: How rows are dealt out.
+        seed: The run's.
+    """
+    split = split_rows(labels, deal.test_size, deal.val_size, seed)
+    parts = {name: np.flatnonzero(split == index) for index, name in enumerate(SPLITS)}
+    return parts, extract_ranks(labels[parts["train"]], seed, deal.stratify_extract)
 
 
 def extract_ranks(labels: np.ndarray, seed: int, stratified: bool) -> np.ndarray:

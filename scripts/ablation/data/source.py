@@ -65,6 +65,7 @@ class DataSpec:
     extract_seed: int = 42
     max_rows: int | None = None
     merge_labels: bool = False
+    split_per: str | None = None
     allow_pickle: bool = False
     file: str | None = None
     lines: Mapping[str, int] = field(default_factory=dict)
@@ -102,7 +103,7 @@ def read_spec(data: Mapping) -> DataSpec:
         UserError: A key that is missing or a value that is not possible.
     """
     known = {"path", "label_column", "format", "name", "split_name", "encoding", "max_rows"}
-    known |= {"allow_pickle", "merge_labels", "file", "lines"}
+    known |= {"allow_pickle", "split_per", "merge_labels", "file", "lines"}
     values = {key: data[key] for key in known if data.get(key) is not None}
     text = {key: v for key, v in (data.get("serialization") or {}).items() if v is not None}
     values |= {key: v for key, v in text.items() if key in DataSpec.__dataclass_fields__}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -54,16 +54,19 @@ class ByRow:
     Attributes:
         values: By arm and the seed that it stands beside; none where `scope` is not new rows.
         scope: For whom intervals can hold: "new_rows", "these_rows", or "new_splits" where each
-            seed has test rows of its own, so that seeds already differ by their rows.
+            seed has test rows of its own.
         reason: Why these rows only: "no_outcomes", "metric" or "other_rows" (arms of one seed are
             tested on different ones); None otherwise.
-        size: Test rows.
+        size: Test rows of a seed.
+        rows: Which of all rows they are, numbers from 0 on, by arm and seed; none where they are
+            the same for all.
     """
 
     values: Mapping[tuple[str, int], np.ndarray]
     scope: str
     reason: str | None = None
     size: int | None = None
+    rows: Mapping[tuple[str, int], np.ndarray] = field(default_factory=dict)
 
     def squares(
         self, weights: Mapping[str, float], seeds: Iterable[int], counts: Iterable[int]
@@ -75,14 +78,33 @@ class ByRow:
             seeds: Its seeds, in the order in which they were planned.
             counts: Numbers of seeds.
         """
-        rows = []
+        whole = []
         for seed in seeds:
-            if any((arm, seed) not in self.values for arm in weights):
+            if not self._lines_up(weights, seed):
                 break
-            rows.append(self._row(weights, seed))
-        table = np.stack(rows) if rows else np.empty((0, 0), dtype=np.float32)
-        found = {n: twoway.mean_squares(table[:n]) for n in set(counts) if n <= len(rows)}
+            whole.append(seed)
+        if not whole:
+            return {}
+        table = np.stack([self._row(weights, seed) for seed in whole])
+        arm = next(iter(weights))
+        numbers = np.stack([self.rows[arm, seed] for seed in whole]) if self.rows else None
+        found = {
+            n: twoway.mean_squares(table[:n])
+            if numbers is None
+            else twoway.mean_squares_of_splits(table[:n], numbers[:n])
+            for n in set(counts)
+            if n <= len(whole)
+        }
         return {n: squares for n, squares in found.items() if squares is not None}
+
+    def _lines_up(self, weights: Mapping[str, float], seed: int) -> bool:
+        """Whether all arms have outcomes of a seed, on the same rows.
+
+        The seeds of an A/A control are others, and so are their rows where each seed has its own.
+        """
+        if any((arm, seed) not in self.values for arm in weights):
+            return False
+        return len({id(self.rows.get((arm, seed))) for arm in weights}) == 1
 
     def _row(self, weights: Mapping[str, float], seed: int) -> np.ndarray:
         total = np.zeros(self.size or 0, dtype=np.float32)
@@ -127,6 +149,20 @@ def load_by_row(grid: Grid, runs: str | Path, metric: str) -> ByRow:
     if not values:
         return ByRow(values={}, scope=THESE_ROWS, reason=NO_OUTCOMES)
     first = next(iter(rows.values()))
-    if not all(np.array_equal(first, other) for other in rows.values()):
+    if all(np.array_equal(first, other) for other in rows.values()):
+        return ByRow(values=values, scope=NEW_ROWS, size=len(first))
+    if len({len(own) for own in rows.values()}) > 1:
         return ByRow(values={}, scope=NEW_SPLITS)
-    return ByRow(values=values, scope=NEW_ROWS, size=len(first))
+    numbers = _numbered(rows)
+    placed = {
+        (arm.name, paired): numbers[own]
+        for arm, own, paired in grid.arm_runs()
+        if (arm.name, paired) in values
+    }
+    return ByRow(values=values, scope=NEW_SPLITS, size=len(first), rows=placed)
+
+
+def _numbered(rows: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
+    """Each seed's rows as numbers from 0 on, among all rows that any seed has."""
+    every = np.unique(np.concatenate(list(rows.values())))
+    return {seed: np.searchsorted(every, own).astype(np.int32) for seed, own in rows.items()}

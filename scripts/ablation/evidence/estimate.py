@@ -24,7 +24,7 @@ from ablation.evidence import (
     stability,
     statistics,
 )
-from ablation.evidence.by_row import NEW_ROWS, NO_OUTCOMES, THESE_ROWS, ByRow
+from ablation.evidence.by_row import NO_OUTCOMES, THESE_ROWS, ByRow
 from ablation.evidence.contrast import (
     candidate_arms,
     cells_of,
@@ -271,7 +271,7 @@ def scope_of(measured: Measured, series: Mapping[str, Series]) -> Scope:
     by_row = measured.by_row
     members = [one for one in _members(series) if not one.identical and one.n > 1]
     lacking = [one.id for one in members if one.background and one.n not in one.background.rows]
-    if by_row.scope == NEW_ROWS and lacking:
+    if by_row.values and lacking:
         return Scope(rows=THESE_ROWS, reason=NO_OUTCOMES, size=by_row.size)
     return Scope(rows=by_row.scope, reason=by_row.reason, size=by_row.size)
 

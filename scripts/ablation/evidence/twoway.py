@@ -66,6 +66,50 @@ def mean_squares(values: np.ndarray, clusters: np.ndarray | None = None) -> Squa
     )
 
 
+def mean_squares_of_splits(values: np.ndarray, rows: np.ndarray) -> Squares | None:
+    """The mean squares of improvements where each seed has test rows of its own.
+
+    With R rows a seed, of which a pair of seeds shares the part k on average, the mean has the
+    variance sigma_a^2 / n + sigma_b^2 (1 + (n - 1) k) / (n R) + sigma_e^2 / (n R). The variance of
+    the seeds' means tells all of it but sigma_b^2 k / R, since shared rows move all means alike.
+    sigma_b^2 is the covariance of two seeds on the rows that they share (Henderson's method of
+    moments: 1953, Biometrics 9(2):226-252). So the shared part of the rows is `rows` and the other
+    belongs to `error`: all that is made of mean squares holds as it stands, and k = 1 gives those
+    of `mean_squares` to the last digit.
+
+    Args:
+        values: Of each seed on each of its rows (seeds, R).
+        rows: Which row each of them is of (seeds, R), numbers from 0 on, none twice in a seed.
+
+    Returns:
+        None below two seeds or two rows.
+    """
+    n, size = values.shape
+    if n < 2 or size < 2:
+        return None
+    values = values.astype(float, copy=False)
+    by_seed = values.mean(axis=1)
+    left = values - by_seed[:, None]
+    whole = float(np.einsum("sr,sr->", left, left))
+    flat = rows.ravel()
+    pairs = float((np.bincount(flat).astype(float) ** 2).sum()) - n * size  # each both ways
+    shared = pairs / (n * (n - 1) * size)
+    common = 0.0
+    if pairs:
+        sums = np.bincount(flat, weights=left.ravel())
+        # Residuals around a seed's own mean covary by a little less than the rows do.
+        less = 1 - (2 - shared) / size
+        common = (float(sums @ sums) - whole) / (pairs * less)
+    error = max(0.0, whole / (n * (size - 1)) - shared * common)
+    return Squares(
+        seeds=size * float(by_seed.var(ddof=1)),
+        rows=max(0.0, error + n * shared * common),
+        error=error,
+        n=n,
+        size=size,
+    )
+
+
 def _by_cluster(values: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     """Sums of each cluster's rows, scaled so that their mean is that of the rows."""
     count = int(clusters.max()) + 1

@@ -8,6 +8,7 @@ and is written last; what it doesn't name is never read.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import errno
 import json
@@ -15,7 +16,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -27,7 +28,7 @@ from datasets import load_from_disk
 from transformers import AutoConfig, AutoModel
 
 from ablation.data.model import model_folder
-from ablation.data.prepared import data_fingerprint, digest, special_tail
+from ablation.data.prepared import data_fingerprint, deal_of, digest, special_tail
 from ablation.data.rows import SPLITS, training_rows, truncate_ids
 from ablation.errors import UserError
 from ablation.files import save_json
@@ -229,7 +230,7 @@ def split_rows(data: Path, split: str, want: Wanted) -> tuple[np.ndarray, np.nda
     table = load_from_disk(str(data / split)).with_format("numpy")
     lengths = np.asarray(table["length"][:]).astype(np.int64)
     ids = np.arange(len(lengths))
-    if split == "train":
+    if split == "train" and deal_of(data) is None:  # seeds that deal anew read other rows
         labels, rank = np.asarray(table["label"][:]), np.asarray(table["extract_rank"][:])
         chosen = [training_rows(rank, labels, ratio, classes) for ratio, classes in want.extracts]
         ids = np.unique(np.concatenate(chosen))
@@ -466,6 +467,29 @@ class States:
     def count(self, rows: np.ndarray) -> int:
         """How many of these rows are here."""
         return int(np.isin(rows, self.ids).sum())
+
+
+@dataclass
+class JoinedStates:
+    """The states of the prepared splits, for rows that a seed dealt out anew.
+
+    Attributes:
+        splits: The states of each split.
+        starts: The number of each split's first row in the table of all rows.
+    """
+
+    splits: Sequence[States]
+    starts: Sequence[int]
+
+    def __getitem__(self, row: int) -> torch.Tensor | None:
+        """As `States`, of a row of the table of all rows."""
+        at = bisect.bisect_right(self.starts, row) - 1
+        return self.splits[at][row - self.starts[at]]
+
+    def count(self, rows: np.ndarray) -> int:
+        """How many of these rows are here."""
+        pairs = zip(self.splits, self.starts, strict=True)
+        return sum(states.count(rows - start) for states, start in pairs)
 
 
 @dataclass

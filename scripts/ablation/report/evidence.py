@@ -19,6 +19,7 @@ from ablation.designs.contrast import (
     TUNING,
     WITHOUT,
 )
+from ablation.evidence.by_row import NEW_SPLITS
 from ablation.evidence.effects import Effect
 from ablation.evidence.family import SPENDING, Evidence
 from ablation.evidence.inference import Odds
@@ -142,7 +143,8 @@ def precision_block(sources: Sources) -> Block:
     notes = [t(f"precision.scope.{scope.rows}{reason}", size=size)]
     members = [one for one in sources.effects.planned if one.precision.own_sd is not None]
     shared = any(one.precision.shares for one in members)
-    names = ["own_sd", "common_sd", *(("these", "seeds", "rows", "both") if shared else ())]
+    here = "seeds_alone" if scope.rows == NEW_SPLITS else "these"
+    names = ["own_sd", "common_sd", *((here, "seeds", "rows", "both") if shared else ())]
     columns = [t("column.contrast"), *(t(f"precision.column.{name}") for name in names)]
     rows = []
     for one in members:

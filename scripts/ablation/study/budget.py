@@ -159,7 +159,6 @@ def _markets(
     sd: float | None,
 ) -> Iterator[Market]:
     """Fewer and fewer rows; what was measured on some holds for these only, its speed for all."""
-    metric = study.options["metric"]
     prices = set_prices(study, grid, pilot, data, machine.kind)
     if prices.speed is None:
         return
@@ -172,7 +171,7 @@ def _markets(
         own = replace(prices, data=here)
         if fewer is not None:
             own = replace(own, pilot=Pilot({}, pilot.values))
-        noise = noise_of(pilot, sd, metric, here)
+        noise = noise_of(study, pilot, sd, here)
         yield Market(rows=fewer, prospects=foresee(study, cells, own, noise, 2), noise=noise)
 
 

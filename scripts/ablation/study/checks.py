@@ -35,6 +35,7 @@ def find_problems(study: Study) -> list[UserError]:
         *_metric(study),
         *_files(study),
         *_data(study),
+        *_split_per(study),
         *_claims(study),
         *_repeated(study),
         *_designs(study, space),
@@ -144,6 +145,16 @@ def _data(study: Study) -> Iterator[UserError]:
         yield _problem(
             study, "data.encoding", text, options["encoding"], allowed, "encoding: utf-8"
         )
+
+
+def _split_per(study: Study) -> Iterator[UserError]:
+    """A seed of the split beside splits that come from the seeds: one of them would be ignored."""
+    split = study.options["data"]["split"]
+    for key in ("seed", "extract_seed") if study.splits_per_seed else ():
+        if key in split:
+            text = f"data.split.{key} has no effect: each seed draws a split of its own"
+            found, allowed = f"{key}: {split[key]}, split_per: seed", "one of the two"
+            yield _problem(study, f"data.split.{key}", text, found, allowed, "split_per: study")
 
 
 def _claims(study: Study) -> Iterator[UserError]:

@@ -506,7 +506,7 @@ def plan_study(
     pilot = read_pilot(grid, Path(results) / "runs", metric["name"])
     data = read_data(study, Path(results) / "data" / "profile.json", rows)
     prices = set_prices(study, grid, pilot, data, device)
-    noise = noise_of(pilot, sd, metric, data)
+    noise = noise_of(study, pilot, sd, data)
     seeds = len(study.all_seeds())
     prospects = foresee(study, plan_cells(study), prices, noise, seeds)
     return {
@@ -556,15 +556,18 @@ def _packing(
     return {**pack(study, grid, machine, begun=begun), "hours": hours}
 
 
-def noise_of(pilot: Pilot, sd: float | None, metric: Mapping[str, Any], data: Data) -> Noise:
+def noise_of(study: Study, pilot: Pilot, sd: float | None, data: Data) -> Noise:
     """The noise of a paired difference: as stated, as measured, else as large as delta.
 
-    What new rows add to a score is assumed, where the number of test rows is known.
+    What new rows add to a score is assumed, where the number of test rows is known. Where each seed
+    has test rows of its own, seeds share only as many of them as chance lets.
     """
+    metric = study.options["metric"]
     found = Noise(sd, STATED) if sd is not None else measure_noise(pilot)
     found = found or Noise(float(metric["delta"]), ASSUMED)
     test = data.evaluated[1] if data.counted and is_score(metric["name"]) else 0
-    return replace(found, rows=ROWS_DIFFER / test if test else 0.0)
+    shared = test / (data.pool + sum(data.evaluated)) if study.splits_per_seed else 1.0
+    return replace(found, rows=shared * ROWS_DIFFER / test if test else 0.0)
 
 
 def _arm(arm: Arm, grid: Grid, prices: Prices, results: str | Path) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.errors import UserError
 from ablation.settings.catalogue import SETTINGS, in_arm
 
+SEED = "seed"  # of data.split_per: each seed draws a split of its own
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -103,6 +105,11 @@ class Study:
         """A text of study.yaml in a language, in English where that is missing."""
         texts = self.options.get(key) or {"en": ""}
         return texts.get(language, texts["en"])
+
+    @property
+    def splits_per_seed(self) -> bool:
+        """Whether each seed draws training, validation and test rows of its own."""
+        return self.options["data"].get("split_per") == SEED
 
     def planned_rows(self, rows: int | None = None) -> int | None:
         """Rows of the data for planning before it is there; None where nobody says.

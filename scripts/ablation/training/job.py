@@ -141,7 +141,7 @@ def run_job(run_dir: Path) -> None:
     batch = plan.Batch(**config["batch"])
     set_seed(config["seed"])
     arguments = make_arguments(config, batch, run_dir / "checkpoints")
-    tables = load_tables(Path(config["data"]), config["settings"], len(labels))
+    tables = load_tables(Path(config["data"]), config["settings"], len(labels), config["seed"])
     job = Job(config=config, batch=batch, tables=tables, num_labels=len(labels))
     with whole_parameters(arguments):
         network, path = make_network(job)

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset, load_from_disk
+from datasets import Dataset, concatenate_datasets, load_from_disk
 from torch.utils.data import Sampler
 
-from ablation.data.prepared import special_tail
-from ablation.data.rows import SPLITS, training_rows, truncate_ids
-from ablation.frozen.cache import Prefix, States
+from ablation.data.prepared import deal_of, special_tail
+from ablation.data.rows import SPLITS, deal_again, training_rows, truncate_ids
+from ablation.frozen.cache import JoinedStates, Prefix, States
 from ablation.settings.quantities import cut_of
 from ablation.training.intent import epoch_order
 
@@ -36,7 +36,7 @@ class Rows(torch.utils.data.Dataset):
         self.table = table.with_format("numpy", columns=["input_ids", "label"])
         self.ids = ids
         self.max_length = max_length
-        self.states: States | None = None
+        self.states: States | JoinedStates | None = None
         self.tail = tail
         lengths = np.asarray(table.with_format("numpy")["length"][:])[ids]
         self.full_lengths = lengths.astype(np.int64)
@@ -88,17 +88,27 @@ class Rows(torch.utils.data.Dataset):
 
 @dataclass
 class Tables:
-    """The three splits of one arm."""
+    """The three splits of one arm.
+
+    Attributes:
+        train_counts: The rows of each class in the whole training split.
+        starts: Where the prepared splits begin in the one table that a seed dealt out anew; None
+            where the splits are the prepared ones.
+    """
 
     train: Rows
     validation: Rows
     test: Rows
     train_counts: np.ndarray
+    starts: tuple[int, ...] | None = None
 
     def read_states(self, prefix: Prefix) -> Tables:
         """These tables, whose rows give the states of a cache from now on."""
+        joined = None
+        if self.starts is not None:
+            joined = JoinedStates([prefix.splits[name] for name in SPLITS], self.starts)
         for split, states in prefix.splits.items():
-            getattr(self, split).states = states
+            getattr(self, split).states = states if joined is None else joined
         return self
 
     def cached_share(self) -> float:
@@ -108,34 +118,68 @@ class Tables:
         return cached / sum(map(len, splits))
 
 
-def load_tables(data: Path, settings: dict[str, Any], num_labels: int) -> Tables:
+@dataclass(frozen=True, kw_only=True)
+class Dealt:
+    """The rows of a run before its arm chooses among them.
+
+    Attributes:
+        tables: The table that each split's rows are in.
+        places: Their numbers in it.
+        ranks: `extract_rank` of each training row.
+        starts: As in `Tables`.
+    """
+
+    tables: dict[str, Dataset]
+    places: dict[str, np.ndarray]
+    ranks: np.ndarray
+    starts: tuple[int, ...] | None = None
+
+    def column(self, split: str, name: str) -> np.ndarray:
+        """A column of a split's rows."""
+        whole = np.asarray(self.tables[split].with_format("numpy", columns=[name])[name][:])
+        return whole[self.places[split]]
+
+
+def deal_rows(data: Path, seed: int) -> Dealt:
+    """The rows of each split: as they were prepared, or as the seed deals them out."""
+    tables = {name: load_from_disk(str(data / name)) for name in SPLITS}
+    deal = deal_of(data)
+    if deal is None:
+        places = {name: np.arange(len(table)) for name, table in tables.items()}
+        ranks = tables["train"].with_format("numpy", columns=["extract_rank"])["extract_rank"][:]
+        return Dealt(tables=tables, places=places, ranks=np.asarray(ranks))
+    parts = [table.select_columns(tables["test"].column_names) for table in tables.values()]
+    starts = np.cumsum([0, *map(len, parts)])[:-1]
+    whole = concatenate_datasets(parts)
+    columns = whole.with_format("numpy", columns=["row", "label"])
+    order = np.argsort(np.asarray(columns["row"][:]))
+    places, ranks = deal_again(np.asarray(columns["label"][:])[order], deal, seed)
+    return Dealt(
+        tables=dict.fromkeys(SPLITS, whole),
+        places={name: order[rows] for name, rows in places.items()},
+        ranks=ranks,
+        starts=tuple(starts.tolist()),
+    )
+
+
+def load_tables(data: Path, settings: dict[str, Any], num_labels: int, seed: int) -> Tables:
     """The rows of an arm: its training rows, and all rows of the other splits, longest last.
 
     Evaluation rows are ordered by length, which leaves little padding and changes no score.
-    `train_counts` are the rows of each class in the whole training split.
     """
     cut, tail = cut_of(settings), special_tail(data)
-    tables = {name: load_from_disk(str(data / name)) for name in SPLITS}
-    columns = tables["train"].with_format("numpy")
-    labels = np.asarray(columns["label"][:])
-    ids = training_rows(
-        np.asarray(columns["extract_rank"][:]),
-        labels,
-        settings["data.extract_ratio"],
-        settings["data.max_classes"],
+    dealt = deal_rows(data, seed)
+    labels = dealt.column("train", "label")
+    chosen = training_rows(
+        dealt.ranks, labels, settings["data.extract_ratio"], settings["data.max_classes"]
     )
-    evaluation = {
-        name: Rows(
-            tables[name],
-            np.argsort(tables[name].with_format("numpy")["length"][:], kind="stable"),
-            cut,
-            tail,
-        )
-        for name in ("validation", "test")
-    }
+    places = {"train": dealt.places["train"][chosen]}
+    for name in ("validation", "test"):
+        order = np.argsort(dealt.column(name, "length"), kind="stable")
+        places[name] = dealt.places[name][order]
+    rows = {name: Rows(dealt.tables[name], own, cut, tail) for name, own in places.items()}
     counts = np.bincount(labels, minlength=num_labels)
-    train = Rows(tables["train"], ids, cut, tail)
-    return Tables(train, **evaluation, train_counts=counts)
+    return Tables(**rows, train_counts=counts, starts=dealt.starts)
 
 
 @dataclass
