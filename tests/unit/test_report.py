@@ -70,8 +70,10 @@ def english(made) -> str:
     return render(made)
 
 
-def section(text: str, heading: str) -> str:
-    return text.split(f"{heading}\n", 1)[1].split("\n## ", 1)[0]
+def section(text: str, title: str) -> str:
+    """What stands under a heading, up to the next one that is as high."""
+    marks, rest = re.search(rf"^(#+) {re.escape(title)}\n(.*)", text, re.M | re.S).groups()
+    return re.split(rf"^#{{1,{len(marks)}}} ", rest, maxsplit=1, flags=re.M)[0]
 
 
 # --- Catalogues ---
@@ -142,6 +144,28 @@ def test_rendering_again_gives_the_same_text(made, english):
     assert render(made) == english
 
 
+def test_the_answer_stands_before_any_section(english):
+    answer = english.partition("\n## ")[0]
+    change, gain, sure = re.findall(r"^- (\*\*.*)$", answer, re.M)
+    assert change.startswith("**What to change:** Epochs `2` → `6`, ")
+    assert change.endswith(", and 13 more settings. That is the whole backup.")
+    assert (effect := re.match(r"\*\*What it gains:\*\* (\+\d+\.\d points \[.*?\], n = 3), ", gain))
+    assert effect[1] in section(english, "Recommendations")
+    assert "above 1.0 points" in sure and "not confirmed on fresh seeds" in sure
+    assert "It contains stage 1" in sure and "[Recommendations](#recommendations)" in sure
+    assert "figures/waterfall.svg" in answer
+    diff = re.search(r"^```diff\n(.*?)```", answer, re.M | re.S)[1].splitlines()
+    assert len(diff) == 10 and '-    padding: "longest"' in diff
+    assert "[the whole patch](recommended/training.patch)" in answer
+
+
+def test_evidence_and_method_are_an_appendix(english):
+    titles = re.findall(r"^## (.*)$", english, re.M)
+    assert titles[:2] == ["The staged path", "Expected and measured"]
+    assert titles[-1] == "Appendix: evidence and method"
+    assert "### Every planned contrast" in section(english, titles[-1])
+
+
 def test_the_sections_stand_in_the_order_of_the_source(english):
     titles = re.findall(r"^### \d+\. (.*)$", english, re.M)
     assert titles[:9] == [
@@ -164,7 +188,7 @@ def test_claimed_and_measured_impact_stand_side_by_side(english):
 
 
 def test_excerpts_are_the_users_own_lines_with_their_place(english):
-    lora = section(english, "### 1. LoRA").split("### 2.")[0]
+    lora = section(english, "1. LoRA")
     assert "`training.yml:12-13, 16`" in lora
     assert "    r: 8\n    lora_alpha: 16" in lora
     assert "layers_to_transform: [-3, -2, -1]" in lora
@@ -176,13 +200,13 @@ def test_the_effective_batch_is_multiplied_out(english):
 
 
 def test_a_difference_in_data_has_its_section_and_is_called_overlooked(english):
-    data = section(english, "### 9. Data").split("### 10.")[0]
+    data = section(english, "9. Data")
     assert "500 (current), 1,000 (backup)" in data
     assert "do not mention this difference" in data
 
 
 def test_the_recommended_arm_is_told_with_its_patch_its_steps_and_what_would_tell_more(english):
-    text = section(english, "## Recommendations")
+    text = section(english, "Recommendations")
     assert "-    num_train_epochs: 2        # short on purpose" in text
     assert "+    num_train_epochs: 6        # short on purpose" in text
     assert "`recommended/training.yml`" in text and "--- a/training.yml" in text
@@ -212,7 +236,7 @@ def test_both_languages_have_the_same_headings_tables_and_lines(made, english):
 
 
 def test_numbers_carry_their_interval_and_n(english):
-    causes = section(english, "## Causes, ranked by measurement")
+    causes = section(english, "Causes, ranked by measurement")
     rows = [line for line in causes.splitlines() if re.match(r"\| \d", line)]
     assert len(rows) == 4
     assert all(re.search(r"points \[[+−][\d.]+, [+−][\d.]+\], n = 3", row) for row in rows)
@@ -220,7 +244,7 @@ def test_numbers_carry_their_interval_and_n(english):
 
 def test_missing_and_diverged_runs_are_listed(tmp_path):
     text = report(tmp_path, missing=[("backup", 3)], diverged=[("stage1-lora_lr", 2)])
-    absent = section(text, "## Missing and diverged runs")
+    absent = section(text, "Missing and diverged runs")
     assert "Backup: not run, or not finished, with seed 3." in absent
     assert "diverged with seed 2." in absent
     assert "A divergence is a verdict of its own" in text
@@ -380,8 +404,8 @@ DESIGNED = {**STUDY, "designs": ["staged", "one_at_a_time", "leave_one_out", "fa
 
 
 def test_planned_contrasts_are_listed_with_both_intervals_and_the_floor_in_words(english):
-    text = section(english, "## Evidence")
-    planned = text[: text.index("### For whom the intervals hold")]
+    text = section(english, "Evidence")
+    planned = section(text, "Every planned contrast")
     rows = [line for line in planned.splitlines() if re.match(r"\| (stage|remainder|backup)", line)]
     assert len(rows) == 7
     assert all(len(re.findall(r"\[[+−][\d.]+, [+−][\d.]+\]", row)) == 2 for row in rows)
@@ -402,7 +426,7 @@ def test_designs_have_their_sections_in_both_languages(tmp_path, looks):
     for title in ("One at a time", "Shapley values", "Interactions", "smallest detectable"):
         assert title in english
     assert "A/A" in english and "interactions.svg" in korean
-    assert ("### Seeds added until decided" in english) == bool(looks)
+    assert ("#### Seeds added until decided" in english) == bool(looks)
     for pattern in (r"^#+ ", r"^\| ", r"^- ", r"^!\["):
         assert len(re.findall(pattern, english, re.M)) == len(re.findall(pattern, korean, re.M))
 

@@ -170,7 +170,7 @@ def test_what_the_study_did_not_plan_has_no_column(tmp_path):
 
 
 def test_the_seeds_of_a_control_are_not_those_of_the_study(factorial):
-    method = section(render(factorial), "## How it was measured")
+    method = section(render(factorial), "How it was measured")
     assert "Seeds: 1, 2, 3, 4, 5. " in method
     assert "with seeds of its own: 1001, 1002, 1003, 1004, 1005." in method
 
@@ -242,7 +242,7 @@ def test_a_step_measured_on_others_says_what_it_does_without_them(tmp_path):
 )
 def test_stability_is_told_in_the_unit_of_the_claim(factorial, language, title, gap):
     text = render(factorial, language)
-    found = {row[0]: row for row in rows(section(text, f"## {title}"))}
+    found = {row[0]: row for row in rows(section(text, title))}
     assert len(found) == 6 and gap in found
     claim = next(line for line in text.splitlines() if re.match(r"\| (Convergence|수렴이)", line))
     every = "all stages against current" if language == "en" else "현재 대비 모든 단계 적용"
@@ -254,7 +254,7 @@ def test_a_halved_learning_rate_is_steadier_and_divergences_are_counted(tmp_path
     options = {"study": STUDY, "seeds": SEEDS, "effects": EFFECTS}
     made = build_study(tmp_path, **options, diverged=[("stage2-epochs", 2)])
     analyse(made)
-    found = rows(section(render(made), "## Convergence stability"))
+    found = rows(section(render(made), "Convergence stability"))
     assert first_number(found[0][1]) == pytest.approx(-50, abs=10) and found[0][-1] == "steadier"
     assert found[1][-2] == "1 / 0 of 5 (p > 0.99)"
     assert found[1][-1] != "steadier"
@@ -262,7 +262,7 @@ def test_a_halved_learning_rate_is_steadier_and_divergences_are_counted(tmp_path
 
 def test_the_report_says_which_path_runs_took_and_why(made_plain):
     english, korean = (
-        section(render(made_plain, language), f"## {title}")
+        section(render(made_plain, language), title)
         for language, title in (("en", "How it was measured"), ("ko", "측정 방법"))
     )
     assert "20 of 25 runs read the states of the frozen layers" in english
@@ -289,14 +289,14 @@ def made_plain(tmp_path_factory) -> Synthetic:
 
 
 def test_the_report_tells_what_a_small_cache_lacked(made_plain):
-    said = section(render(made_plain), "## How it was measured")
+    said = section(render(made_plain), "How it was measured")
     assert "The cache holds 40% to 100% of a run's rows" in said
-    assert "40%" in section(render(made_plain, "ko"), "## 측정 방법")
+    assert "40%" in section(render(made_plain, "ko"), "측정 방법")
 
 
 def test_times_from_the_cache_are_not_taken_for_the_sources(made_plain):
     assert "the states of the frozen layers read from a cache" in section(
-        render(made_plain), "## Expected and measured"
+        render(made_plain), "Expected and measured"
     )
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import jinja2
 
-from ablation.evidence.claims import DIVERGES
 from ablation.evidence.effects import StatementVerdict
 from ablation.evidence.health import health_rows, read_health
 from ablation.evidence.outcomes import FINAL_SUFFIX
@@ -24,8 +23,8 @@ from ablation.report.advice import (
     delta_text,
     last_total,
     recommended_patch,
-    recommended_text,
 )
+from ablation.report.answer import answer, gap_line
 from ablation.report.computed import decided_claims, finding_lines, quantity_rows
 from ablation.report.evidence import (
     confirmation_lines,
@@ -80,7 +79,7 @@ def report_context(sources: Sources, figures: str | Path, output: str | Path) ->
         "title": prose(localized(sources.study.get("title"), language)),
         "date": sources.measured_at or t("not_measured"),
         "purpose": prose(localized(sources.study.get("purpose"), language)),
-        "summary": [*partial_lines(sources), *summary_lines(sources)],
+        "answer": answer(sources),
         "files": {side: cell(in_code(sources.file_name(side))) for side in SIDES},
         "differences": [difference_row(sources, d) for d in sources.trained],
         "difference_notes": difference_notes(sources),
@@ -96,6 +95,7 @@ def report_context(sources: Sources, figures: str | Path, output: str | Path) ->
         "claim_notes": claim_notes(sources),
         "impact_claims": impact_claim_lines(sources),
         "steadiness": steadiness_block(sources),
+        "path_lines": path_lines(sources),
         "path": path_rows(sources),
         "evidence": evidence_blocks(sources),
         "absent": [*absent_lines(sources), *left_out_lines(sources)],
@@ -118,70 +118,6 @@ def figure_block(name: str, figures: str | Path, folder: Path, language: str) ->
 def relative(path: str | Path, folder: Path) -> str:
     """The path as a link from the report's folder, with forward slashes."""
     return os.path.relpath(path, folder).replace(os.sep, "/")
-
-
-# --- In short ----------------------------------------------------------------------------------
-
-
-def summary_lines(sources: Sources) -> list[str]:
-    """The result in a few sentences: the gap, what helped, what hurt, what is open."""
-    t, metric = sources.messages, sources.metric
-    if not sources.runs["status"].isin(("completed", "diverged")).any():
-        return [t("summary.no_runs")]
-    gap = sources.contrasts["gap"]
-    means = [sources.arms[side].means[metric].estimate for side in SIDES]
-    if any(mean is None for mean in means):
-        lines = [t("summary.no_gap")]
-    else:
-        lines = [
-            t(
-                "summary.gap",
-                metric=t(f"metric.{metric}"),
-                current=t.score(means[0], metric),
-                backup=t.score(means[1], metric),
-                effect=t.effect(gap.improvement, metric),
-                verdict=impact_text(sources, gap),
-            )
-        ]
-    stages = last_total(sources)
-    if stages is not None and stages.improvement.estimate is not None:
-        effect = t.effect(stages.improvement, metric)
-        verdict = impact_text(sources, stages)
-        lines.append(t("summary.stages", effect=effect, verdict=verdict))
-    lines.append(recommended_text(sources))
-    if sources.effects.at_ceiling:
-        lines.append(_ceiling_line(sources))
-    lost = [s for s in sources.path if s.impact.level == DIVERGES]
-    if lost:
-        parts = [f"{sources.step_title(s)}: {impact_text(sources, s)}" for s in lost]
-        lines.append(t("summary.diverges", steps="; ".join(parts)))
-    for direction in ("helps", "hurts"):
-        steps = [s for s in decided_steps(sources) if s.impact.direction == direction]
-        if steps:
-            parts = [f"{sources.step_title(s)} {t.effect(s.improvement, metric)}" for s in steps]
-            lines.append(t(f"summary.{direction}", steps="; ".join(parts)))
-    small = [s for s in sources.path if s.impact.level == "NONE"]
-    if small:
-        names = t.listing([sources.step_title(s) for s in small])
-        lines.append(t("summary.nothing", steps=names, delta=delta_text(sources)))
-    open_steps = [s for s in sources.path if s.impact.level == "undecided"]
-    if open_steps:
-        names = t.listing([sources.step_title(s) for s in open_steps])
-        lines.append(t("summary.undecided", steps=names))
-    return lines
-
-
-def _ceiling_line(sources: Sources) -> str:
-    """That no arm can gain what matters, and a metric that still tells arms apart."""
-    t, effects = sources.messages, sources.effects
-    best = 1.0 - float(effects.headroom or 0.0)
-    return t(
-        "summary.ceiling",
-        metric=t(f"metric.{sources.metric}"),
-        best=t.score(best, sources.metric),
-        delta=delta_text(sources),
-        finer=t("metric.eval_loss"),
-    )
 
 
 # --- Differences -------------------------------------------------------------------------------
@@ -353,6 +289,33 @@ def impact_claim_lines(sources: Sources) -> list[str]:
 # --- The staged path ---------------------------------------------------------------------------
 
 
+def path_lines(sources: Sources) -> list[str]:
+    """What the steps of the path did: the gap, all stages, what helps, what hurts, what is open."""
+    t, metric = sources.messages, sources.metric
+    if not sources.runs["status"].isin(("completed", "diverged")).any():
+        return []
+    lines = [gap_line(sources)]
+    stages = last_total(sources)
+    if stages is not None and stages.improvement.estimate is not None:
+        effect = t.effect(stages.improvement, metric)
+        verdict = impact_text(sources, stages)
+        lines.append(t("summary.stages", effect=effect, verdict=verdict))
+    for direction in ("helps", "hurts"):
+        steps = [s for s in decided_steps(sources) if s.impact.direction == direction]
+        if steps:
+            parts = [f"{sources.step_title(s)} {t.effect(s.improvement, metric)}" for s in steps]
+            lines.append(t(f"summary.{direction}", steps="; ".join(parts)))
+    small = [s for s in sources.path if s.impact.level == "NONE"]
+    if small:
+        names = t.listing([sources.step_title(s) for s in small])
+        lines.append(t("summary.nothing", steps=names, delta=delta_text(sources)))
+    open_steps = [s for s in sources.path if s.impact.level == "undecided"]
+    if open_steps:
+        names = t.listing([sources.step_title(s) for s in open_steps])
+        lines.append(t("summary.undecided", steps=names))
+    return lines
+
+
 def path_rows(sources: Sources) -> list[dict[str, str]]:
     """One row for each arm of the path with what it reached and what it cost."""
     t, metric = sources.messages, sources.metric
@@ -447,15 +410,6 @@ def _failed_line(sources: Sources, run: Run) -> str:
     reason = code(run.reason) if run.reason else t("absent.no_reason")
     arm = sources.arm_title(run.arms[0])
     return t("absent.failed", arm=arm, seed=run.seed, reason=reason, log=run.log)
-
-
-def partial_lines(sources: Sources) -> list[str]:
-    """That the report is partial, where it is one."""
-    if not sources.partial:
-        return []
-    status = sources.runs.drop_duplicates(["variant", "seed"])["status"]
-    done = int(status.ne("missing").sum())
-    return [sources.messages("summary.partial", done=done, planned=len(status))]
 
 
 def health_lines(sources: Sources) -> list[dict[str, str]]:

@@ -384,6 +384,11 @@ def _tell_brackets(line: str) -> str:
     return "".join(told) + _TAG.sub("&lt;", line[at:])
 
 
+def anchor(heading: str) -> str:
+    """The name by which a link finds a heading: as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
 def fence(text: str) -> str:
     """The marks of a code block that the text cannot close."""
     return "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))

@@ -64,8 +64,8 @@ class Shown:
 
     Attributes:
         draw: Draws it; says so in its place where there is nothing to draw yet.
-        section: Where the report shows it: "path", "schedule", "evidence", or the name by which a
-            design's own block asks for it.
+        section: Where the report shows it: "answer", "path", "schedule", "runs", "evidence", or the
+            name by which a design's own block asks for it.
         texts: Alternative text and caption in each language.
     """
 

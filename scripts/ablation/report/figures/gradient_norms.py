@@ -58,7 +58,7 @@ def draw(figure: Figure, drawing: Drawing) -> None:
 
 FIGURE = Shown(
     draw=draw,
-    section="path",
+    section="runs",
     texts={
         "en": (
             "Gradient norm before clipping over optimizer steps with the clipping threshold, "

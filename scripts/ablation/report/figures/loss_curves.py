@@ -38,7 +38,7 @@ def draw(figure: Figure, drawing: Drawing) -> None:
 
 FIGURE = Shown(
     draw=draw,
-    section="path",
+    section="runs",
     texts={
         "en": (
             "Training loss over optimizer steps, one panel for each arm",

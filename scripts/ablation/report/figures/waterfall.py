@@ -167,7 +167,7 @@ def _seed_legend(axes: Axes, seeds: Sequence[int], bounded: bool) -> None:
 
 FIGURE = Shown(
     draw=draw,
-    section="path",
+    section="answer",
     texts={
         "en": (
             "Waterfall from the current configuration over each stage and the remainder to "

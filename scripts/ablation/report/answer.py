@@ -1,0 +1,197 @@
+"""The report's first page: what to change, what it gains, how sure that is, what to doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablation.designs.design import CURRENT
+from ablation.evidence.claims import DIVERGES
+from ablation.evidence.recommendation import HURTS, RECOMMENDED
+from ablation.report.advice import arm_text, delta_text, recommended_patch, recommended_text
+from ablation.report.sections import impact_text
+from ablation.report.sources import SIDES, Sources
+from ablation.words.catalogue import anchor, fence, in_code
+
+MOST_CHANGES = 6  # settings named in the first sentence
+MOST_LINES = 10  # of the patch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The report's first page.
+
+    Attributes:
+        warnings: What puts all that follows in doubt: a partial report, a metric at its ceiling,
+            runs that are missing or diverged.
+        sentences: What to change, what it gains, how sure that is.
+        patch_note: What the lines of the patch are, and where the whole of it is.
+        lines: The changed lines of the patch, the first ten of them.
+        fence: The marks of a code block that they cannot close.
+    """
+
+    warnings: Sequence[str]
+    sentences: Sequence[str]
+    patch_note: str
+    lines: str
+    fence: str
+
+
+def answer(sources: Sources) -> Answer:
+    """The report's first page in words."""
+    changed = [
+        line
+        for line in recommended_patch(sources).diff.splitlines()
+        if line[:1] in ("+", "-") and not line.startswith(("+++ ", "--- "))
+    ]
+    lines = "\n".join(changed[:MOST_LINES])
+    return Answer(
+        warnings=[*partial_lines(sources), *_doubts(sources)],
+        sentences=_sentences(sources),
+        patch_note=_patch_note(sources, len(changed)) if changed else "",
+        lines=lines,
+        fence=fence(lines),
+    )
+
+
+def partial_lines(sources: Sources) -> list[str]:
+    """That the report is partial, where it is one."""
+    if not sources.partial:
+        return []
+    status = sources.runs.drop_duplicates(["variant", "seed"])["status"]
+    done = int(status.ne("missing").sum())
+    return [sources.messages("summary.partial", done=done, planned=len(status))]
+
+
+def _sentences(sources: Sources) -> list[str]:
+    if not sources.runs["status"].isin(("completed", "diverged")).any():
+        return [sources.messages("summary.no_runs")]
+    if sources.recommendation.applied == CURRENT:
+        return [*_nothing(sources), gap_line(sources)]
+    return [_change(sources), _gain(sources), _sure(sources)]
+
+
+def _nothing(sources: Sources) -> list[str]:
+    """That nothing is to be changed, and why: no arm is surely better, or fresh seeds refute it."""
+    found = sources.recommendation
+    lines = [recommended_text(sources)]
+    if found.status == RECOMMENDED:
+        lines.append(sources.messages(f"recommend.seen.{found.confirmation}"))
+    return [" ".join(lines)]
+
+
+def _change(sources: Sources) -> str:
+    """The settings that change, those of the steps with the largest effects first."""
+    t, arm = sources.messages, sources.recommendation.arm
+    here, there = sources.settings(CURRENT), sources.settings(arm)
+    changed = [name for name in _by_effect(sources) if here.get(name) != there.get(name)]
+    shown = [
+        t(
+            "answer.setting",
+            name=t(f"setting.{name}") if t.has(f"setting.{name}") else f"`{in_code(name)}`",
+            old=t.value(here.get(name)),
+            new=t.value(there.get(name)),
+        )
+        for name in changed[:MOST_CHANGES]
+    ]
+    if len(changed) > MOST_CHANGES:
+        shown.append(t("answer.more", n=len(changed) - MOST_CHANGES))
+    return t("answer.change", changes=t.listing(shown), arm=arm_text(sources, arm))
+
+
+def _by_effect(sources: Sources) -> list[str]:
+    """The settings that differ, those of the step with the largest effect first."""
+    steps = [sources.contrasts[name].settings for name in sources.effects.ranking]
+    places = {name: place for place, names in reversed([*enumerate(steps)]) for name in names}
+    named = [difference["setting"] for difference in sources.trained]
+    return sorted(named, key=lambda name: places.get(name, len(steps)))
+
+
+def _gain(sources: Sources) -> str:
+    """The gain of the arm over current, beside the gap to the backup."""
+    t, metric = sources.messages, sources.metric
+    one = sources.contrasts[str(sources.recommendation.contrast)]
+    text = t("answer.gain", effect=t.effect(one.improvement, metric))
+    means = {side: sources.arms[side].means[metric].estimate for side in SIDES}
+    if None in means.values():
+        return text
+    gap = t.effect(sources.contrasts["gap"].improvement, metric)
+    values = {side: t.score(mean, metric) for side, mean in means.items()}
+    return f"{text} {t('answer.sides', metric=t(f'metric.{metric}'), gap=gap, **values)}"
+
+
+def _sure(sources: Sources) -> str:
+    """What holds over all candidates, and whether fresh seeds have seen it."""
+    t, metric, found = sources.messages, sources.metric, sources.recommendation
+    joint = sources.contrasts[str(found.contrast)].evidence
+    text = t(
+        "answer.sure",
+        n=len(found.candidates),
+        interval=t.interval(joint.low, joint.high, metric),
+        delta=delta_text(sources),
+        seen=t(f"recommend.seen.{found.confirmation}"),
+    )
+    doubted = [q.factor for q in found.questions if q.verdict == HURTS]
+    if not doubted:
+        return text
+    steps = t.listing([sources.factor_title(name) for name in doubted])
+    return f"{text} {t('answer.has_harm', steps=steps, part=_link(sources, 'recommendations'))}"
+
+
+def gap_line(sources: Sources) -> str:
+    """What current and backup reach, and the gap between them."""
+    t, metric = sources.messages, sources.metric
+    gap = sources.contrasts["gap"]
+    means = [sources.arms[side].means[metric].estimate for side in SIDES]
+    if None in means:
+        return t("summary.no_gap")
+    return t(
+        "summary.gap",
+        metric=t(f"metric.{metric}"),
+        current=t.score(means[0], metric),
+        backup=t.score(means[1], metric),
+        effect=t.effect(gap.improvement, metric),
+        verdict=impact_text(sources, gap),
+    )
+
+
+def _doubts(sources: Sources) -> list[str]:
+    """What to know before the answer is believed, with where the report tells it."""
+    t, effects = sources.messages, sources.effects
+    lines = [_ceiling_line(sources)] if effects.at_ceiling else []
+    lost = [s for s in sources.path if s.impact.level == DIVERGES]
+    if lost:
+        parts = [f"{sources.step_title(s)}: {impact_text(sources, s)}" for s in lost]
+        lines.append(t("summary.diverges", steps="; ".join(parts)))
+    absent = len({(run.variant, run.seed) for run in [*effects.missing, *effects.diverged]})
+    if absent and not sources.partial:
+        lines.append(t("answer.absent", n=absent, part=_link(sources, "absent")))
+    return lines
+
+
+def _link(sources: Sources, heading: str) -> str:
+    title = sources.messages(f"heading.{heading}")
+    return f"[{title}](#{anchor(title)})"
+
+
+def _ceiling_line(sources: Sources) -> str:
+    """That no arm can gain what matters, and a metric that still tells arms apart."""
+    t, effects = sources.messages, sources.effects
+    best = 1.0 - float(effects.headroom or 0.0)
+    return t(
+        "summary.ceiling",
+        metric=t(f"metric.{sources.metric}"),
+        best=t.score(best, sources.metric),
+        delta=delta_text(sources),
+        finer=t("metric.eval_loss"),
+    )
+
+
+def _patch_note(sources: Sources, changed: int) -> str:
+    """What the lines of the patch are, and where the whole of it is."""
+    t, name = sources.messages, Path(in_code(sources.file_name("current")))
+    files = {"file": name.name, "stem": name.stem}
+    if sources.partial:  # its files are not written before the study is finished
+        return t("answer.lines_partial", n=changed, **files)
+    return t("answer.lines" if changed <= MOST_LINES else "answer.first_lines", n=changed, **files)
