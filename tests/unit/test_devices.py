@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -83,13 +84,68 @@ def test_a_killed_run_frees_its_gpus(start):
     assert second.stdout.readline().strip() == "0,1"
 
 
-def test_a_run_that_needs_all_takes_none_while_one_is_taken(start):
+def test_a_run_that_needs_all_takes_none_while_one_is_taken(start, tmp_path):
     small = start(1, "1")
     assert small.stdout.readline().strip() == "1"
     large = start(2, "0,1")
     assert "waiting" in large.stderr.readline()
-    other = start(1, "0")
-    assert other.stdout.readline().strip() == "0"
+    deadline = time.monotonic() + 60
+    while not (free := devices.take([Gpu("0")], 1, tmp_path)):  # it may just be trying
+        assert time.monotonic() < deadline
+    os.close(free["0"])
+
+
+def release(process: subprocess.Popen) -> None:
+    """Let a holder end, and wait for that."""
+    process.stdin.write("\n")
+    process.stdin.flush()
+    process.wait()
+
+
+def test_nobody_overtakes_a_run_that_waits_for_one_of_the_same_gpus(start):
+    small = start(1, "1")
+    assert small.stdout.readline().strip() == "1"
+    large = start(2, "0,1")
+    assert "waiting" in large.stderr.readline()
+    later = start(1, "0")  # it is free, and the large one's turn
+    assert "waited for them longer" in later.stderr.readline()
+    elsewhere = start(1, "2")
+    assert elsewhere.stdout.readline().strip() == "2"
+    release(small)
+    assert large.stdout.readline().strip() == "0,1"
+    assert later.poll() is None
+    release(large)
+    assert later.stdout.readline().strip() == "0"
+
+
+def test_runs_are_served_in_the_order_of_coming(start):
+    holder = start(1, "0")
+    assert holder.stdout.readline().strip() == "0"
+    waiting = []
+    for _ in range(5):
+        waiting.append(start(1, "0"))
+        assert "waiting" in waiting[-1].stderr.readline()
+    for process in waiting:
+        release(holder)
+        assert process.stdout.readline().strip() == "0"
+        holder = process
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_who_is_killed_or_stopped_while_waiting_holds_up_nobody(start, number):
+    holder = start(1, "0")
+    assert holder.stdout.readline().strip() == "0"
+    first = start(1, "0")
+    assert "waiting" in first.stderr.readline()
+    second = start(1, "0")
+    assert "waiting" in second.stderr.readline()
+    first.send_signal(number)
+    release(holder)
+    assert second.stdout.readline().strip() == "0"
+    first.send_signal(signal.SIGCONT)
+    release(second)
+    if number == signal.SIGSTOP:
+        assert first.stdout.readline().strip() == "0"
 
 
 def test_the_guard_keeps_the_gpu_until_the_job_is_gone(start, tmp_path):

@@ -3,6 +3,8 @@
 A lease is a file lock (flock) for each GPU, in a folder that all workflows of this user on this
 machine share. The system takes a lock away when the last process that holds it is gone, however it
 ended. The guard of a job holds it too, so a GPU is free only when nothing of the job is left.
+Who waits is served in the order of coming (`ablation.machine.turns`): nobody overtakes a run that
+waits for one of the same GPUs, also where that one needs several.
 """
 
 from __future__ import annotations
@@ -19,13 +21,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ablation.machine import turns
 from ablation.machine.gpus import Gpu, visible_gpus
-from ablation.machine.process import LaunchError, workflow_process
+from ablation.machine.process import LaunchError, Process, workflow_process
 
 FOLDER = "ABLATION_LEASES"  # another folder than the user's cache
 # Inside an allocation the scheduler has handed out the GPUs, and numbers them from 0 in each.
 ALLOCATIONS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID")
-WAIT_SECONDS = 1.0
+WAIT_SECONDS = 0.5  # between two looks of a run that others are before
+NEXT_SECONDS = 0.1  # of the one whose turn it is
 
 
 @dataclass(frozen=True)
@@ -81,21 +85,37 @@ def lease(
         )
     where = lease_folder() if folder is None else folder
     where.mkdir(parents=True, exist_ok=True, mode=0o700)
-    workflow = workflow_process()
-    told = False
-    while len(taken := take(found, wanted, where)) < wanted:
-        _close(taken.values())
-        if workflow is not None and not workflow.alive():
-            sys.exit("snakemake is gone: the run does not start")
-        if not told:
-            text = f"waiting: fewer than {wanted} of {len(found)} GPUs are free"
-            print(text, file=sys.stderr, flush=True)
-            told = True
-        time.sleep(WAIT_SECONDS * random.uniform(0.5, 1.0))
+    taken = wait_for(found, wanted, where)
     try:
         yield Lease(tuple(taken), tuple(taken.values()), _environment(found, tuple(taken)))
     finally:
         _close(taken.values())
+
+
+def wait_for(gpus: Sequence[Gpu], wanted: int, folder: Path) -> dict[str, int]:
+    """Descriptors of the locks of so many GPUs, once it is our turn and they are free."""
+    workflow = workflow_process()
+    told = False
+    with turns.turn(folder / turns.FOLDER, [gpu.name for gpu in gpus]) as mine:
+        while True:
+            before = turns.wanted_before(mine)
+            taken = take([gpu for gpu in gpus if gpu.name not in before], wanted, folder)
+            if len(taken) == wanted:
+                return taken
+            _close(taken.values())
+            _require(workflow)
+            if not told:
+                text = f"waiting: fewer than {wanted} of {len(gpus)} GPUs are free"
+                text += ", or other runs have waited for them longer"
+                print(text, file=sys.stderr, flush=True)
+                told = True
+            time.sleep((WAIT_SECONDS if before else NEXT_SECONDS) * random.uniform(0.5, 1.0))
+
+
+def _require(workflow: Process | None) -> None:
+    """End the waiting where the workflow that started us is gone."""
+    if workflow is not None and not workflow.alive():
+        sys.exit("snakemake is gone: the run does not start")
 
 
 def take(gpus: Sequence[Gpu], wanted: int, folder: Path) -> dict[str, int]:

@@ -1,0 +1,182 @@
+"""A small study whose operations fail: what is tried, and what must be there after it."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
+
+from faked import FakedStudy
+
+PLANTED = {"noise": 0.003, "rate": 0.2}
+CURRENT = "learning_rate: 1.0e-5\nnum_train_epochs: 3\nlora: {r: 8, lora_alpha: 16}\n"
+BACKUP = CURRENT.replace("1.0e-5", "5.0e-5")
+STUDY = """\
+title: {en: "Small"}
+purpose: {en: "As few operations as can be."}
+current: training.yml
+backup: deepspeed.yml
+world_size: 1
+seeds: [1]
+model:
+  path: "Qwen/Qwen3-4B"
+  architecture: {model_type: qwen3, num_hidden_layers: 36, hidden_size: 2560}
+data: {path: rows.csv}
+stages:
+  - {name: rate, settings: [learning_rate]}
+"""
+COMMAND = "import sys; sys.executable = sys.argv.pop(1); from ablation.command.main import main"
+LEFT_SECONDS = 20.0  # until what was started is gone
+CALL_SECONDS = 300.0  # of a call that hangs; one of these studies takes some 20
+
+
+class SmallStudy(FakedStudy):
+    """Two arms, one seed, one difference."""
+
+    def __init__(self, folder: Path, server: Path | None = None) -> None:
+        """Write it.
+
+        Args:
+            folder: Where to; it must be empty.
+            server: The socket of soak/forked.py, for programs that shall start at once.
+        """
+        super().__init__(folder)
+        if server:
+            python = self.shims / "python"
+            last = f"*) exec {sys.executable}"
+            forked = f"{last} -S -E {ROOT / 'tests/soak/forked.py'} {server}"
+            python.write_text(python.read_text().replace(last, forked))
+        (self.file.parent / "training.yml").write_text(CURRENT)
+        (self.file.parent / "deepspeed.yml").write_text(BACKUP)
+        self.original = STUDY
+        self.write()
+        (folder / "tmp").mkdir()
+
+    def ablation(self, cores: int = 2) -> list[str]:
+        """`ablation run`, whose Snakemake calls the faked programs."""
+        code = f"{COMMAND}; sys.exit(main(sys.argv[1:]))"
+        python = str(self.shims / "python")
+        return [python, "-c", code, python, "run", "account_tax", "--cores", str(cores)]
+
+    def run(self, further: dict[str, str] | None = None) -> tuple[int, str]:
+        """Exit code and output of `ablation run`; 124 where it did not end."""
+        environment = self.environment(PLANTED) | {"PYTHONPATH": str(ROOT / "scripts")}
+        environment |= {"TMPDIR": str(self.folder / "tmp"), **(further or {})}
+        return call(self.ablation(), environment, self.folder)
+
+
+def call(command: list[str], environment: dict[str, str], folder: Path) -> tuple[int, str]:
+    """Exit code and output of a command; 124 where it did not end in `CALL_SECONDS`."""
+    log = folder.parent / f"{folder.name}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(CALL_SECONDS)
+        except subprocess.TimeoutExpired:
+            code = 124
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    return code, log.read_text(errors="replace")
+
+
+def processes_in(folder: Path) -> list[int]:
+    """The processes that work in a folder, or were started for it."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes()
+            if words and (os.fsencode(folder) in words or (entry / "cwd").readlink() == folder):
+                found.append(int(entry.name))
+    return [pid for pid in found if pid != os.getpid()]
+
+
+def still_there(folder: Path, seconds: float = LEFT_SECONDS) -> list[str]:
+    """What runs in a folder after so many seconds; it is killed then."""
+    deadline = time.monotonic() + seconds
+    while (pids := processes_in(folder)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    told = []
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+            told.append(f"process {words.decode(errors='replace')[:200]}")
+            os.kill(pid, signal.SIGKILL)
+    return told
+
+
+def left_over(folder: Path) -> list[str]:
+    """Locks, sockets and temporary files below a folder where a study has ended."""
+    found = [f"temporary {path.name}" for path in (folder / "tmp").iterdir()]
+    for name in ("locks", "incomplete"):
+        found += [f".snakemake/{name}/{path.name}" for path in _files(folder / ".snakemake" / name)]
+    for path in (folder / "results").rglob("*"):
+        if stat.S_ISSOCK(path.lstat().st_mode) or path.name.endswith((".part", ".partial", ".tmp")):
+            found.append(str(path.relative_to(folder)))
+    return found
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
+
+
+def content(results: Path) -> dict[str, str]:
+    """A sum of every file of the results, but for what tells times, by its path."""
+    found = {}
+    for path in sorted(_files(results)):
+        place = path.relative_to(results)
+        if place.parts[0] not in ("logs", "benchmarks", ".warm"):
+            text = _timeless(path)
+            found[place.as_posix()] = hashlib.sha256(text).hexdigest()
+    return found
+
+
+def _timeless(path: Path) -> bytes:
+    text = path.read_bytes()
+    with contextlib.suppress(ValueError):
+        if path.name == "metrics.json":
+            return json.dumps(without_times(json.loads(text)), sort_keys=True).encode()
+        if path.name == "metrics.csv":
+            rows = csv.DictReader(io.StringIO(text.decode()))
+            timed = ("measured_at", "cost.")
+            kept = [{k: v for k, v in row.items() if not k.startswith(timed)} for row in rows]
+            return json.dumps(kept).encode()
+    return text
+
+
+def without_times(metrics: dict) -> dict:
+    """What a run measured, but for how long it took and what it needed."""
+    left = {k: v for k, v in metrics.items() if k not in ("cost", "seal")}
+    for block in (left.get("quality") or {}).values():
+        if isinstance(block, dict):
+            block.pop("eval_runtime", None)
+    return left
+
+
+def differences(found: dict[str, str], expected: dict[str, str]) -> list[str]:
+    """How the files of two results differ."""
+    absent = [f"absent: {name}" for name in expected if name not in found]
+    more = [f"not of an undisturbed run: {name}" for name in found if name not in expected]
+    other = [f"differs: {n}" for n, s in expected.items() if n in found and found[n] != s]
+    return absent + more + other
