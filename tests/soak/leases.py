@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,7 +104,7 @@ def shared(leases: list[Held]) -> int:
     found = 0
     for spans in times.values():
         spans.sort()
-        found += sum(later[0] < former[1] for former, later in zip(spans, spans[1:], strict=False))
+        found += sum(later[0] < former[1] for former, later in pairwise(spans))
     return found
 
 
