@@ -239,3 +239,27 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+
+
+def write_family(folder: Path, family: str, kind: str, shard: str = "1GB", **options) -> None:
+    """A random model of a family, as `kind` saves it; large weights show each difference."""
+    import torch
+    import transformers
+
+    config = getattr(transformers, f"{family}Config")(
+        vocab_size=70,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=4,
+        pad_token_id=0,
+        **options,
+    )
+    torch.manual_seed(0)
+    network = getattr(transformers, f"{family}{kind}")(config)
+    with torch.no_grad():
+        for param in network.parameters():
+            param.mul_(5 if param.ndim > 1 else 1)
+    network.save_pretrained(folder, max_shard_size=shard)

@@ -9,6 +9,8 @@ import numpy as np
 from rows import Check
 from runs import Context, Run, train_all
 
+from ablation.settings.catalogue import KERNELS, PADDING_FREE
+
 # Bounds of losses and of the adapter between two orders of the same sums. fp32: TF32 is off;
 # bf16 keeps 8 bits of a number, and a step of AdamW can be one learning rate either way.
 BOUNDS = {"float32": (1e-4, 1e-4), "bfloat16": (3e-2, 1e-3)}
@@ -63,6 +65,7 @@ def same_training(context: Context) -> Rows:
             ("frozen", settings, True),
             ("checkpointing", checkpointing, False),
             ("frozen-checkpointing", checkpointing, True),
+            ("padding-free", {**settings, KERNELS: [PADDING_FREE]}, True),
         ):
             runs[name, dtype] = Run(
                 name=f"{name}-{dtype}",
@@ -73,7 +76,7 @@ def same_training(context: Context) -> Rows:
             )
     failed = train_all(context, list(runs.values()))
     for dtype in ("float32", "bfloat16"):
-        for name in ("frozen", "checkpointing", "frozen-checkpointing"):
+        for name in ("frozen", "checkpointing", "frozen-checkpointing", "padding-free"):
             what = f"plain against {name}"
             bad = [
                 failed[runs[n, dtype].name] for n in ("plain", name) if failed[runs[n, dtype].name]

@@ -11,22 +11,11 @@ from typing import Any
 from rows import Check
 from runs import ROOT, Context, Run
 
-# Dense bf16 FLOP/s of cards, from NVIDIA's data sheets (without sparsity).
-PEAKS = {
-    "H200": 989e12,
-    "H100": 989e12,
-    "A100": 312e12,
-    "L40S": 362e12,
-    "4090": 165e12,
-    "3090": 71e12,
-}
-WAYS = ("plain", "checkpointing", "frozen", "all layers")
+from ablation.study.cards import peak_of
+
+RAGGED, PADDING_FREE = "frozen, ragged", "frozen, ragged, padding free"
+WAYS = ("plain", "checkpointing", "frozen", "all layers", RAGGED, PADDING_FREE)
 Rows = Iterator[tuple[str, str, str, bool, dict[str, Any]]]
-
-
-def peak_of(gpu: str) -> float | None:
-    """The card's dense bf16 peak; None where the table does not have it."""
-    return next((peak for name, peak in PEAKS.items() if name in gpu), None)
 
 
 def steps(context: Context) -> Rows:
@@ -54,6 +43,10 @@ def steps(context: Context) -> Rows:
         expected = f"at least {must}×" if context.cuda else "is told"
         good = ratio >= must or not context.cuda
         yield f"frozen states against {way}", expected, f"{ratio:.2f}×", good, {"ratio": ratio}
+    ratio = found[RAGGED]["seconds"] / found[PADDING_FREE]["seconds"]
+    expected = "more than 1×: else the kernel goes" if context.cuda else "is told"
+    good = ratio > 1 or not context.cuda
+    yield "texts without padding against padded", expected, f"{ratio:.2f}×", good, {"ratio": ratio}
 
 
 def fixed_cost(context: Context) -> Rows:

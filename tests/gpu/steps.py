@@ -2,7 +2,8 @@
 
     python tests/gpu/steps.py MODEL.JSON SHAPE WAY TOKENS BATCH STEPS
 
-WAY is "plain", "checkpointing", "frozen" or "all layers".
+WAY is "plain", "checkpointing", "frozen", "all layers", or "frozen, ragged", whose texts have a
+quarter to all of the tokens, padded or "frozen, ragged, padding free".
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import shapes
 import tiny
 import torch
 
+from ablation.settings.catalogue import KERNELS, PADDING_FREE
 from ablation.training.network import build_network
 
 
@@ -24,7 +26,9 @@ def config_of(model: str, shape: str, way: str) -> dict[str, Any]:
     """What `build_network` reads."""
     layers = shapes.SHAPES[shape]["num_hidden_layers"]
     chosen = list(range(layers)) if way == "all layers" else shapes.trained_layers(shape)
+    kernels = [PADDING_FREE] if way.endswith("padding free") else []
     settings = tiny.SETTINGS | {
+        KERNELS: kernels,
         "lora.r": 128,
         "lora.lora_alpha": 256,
         "lora.lora_dropout": 0.0,
@@ -47,7 +51,8 @@ class Stepper:
 
     def __init__(self, model: str, shape: str, way: str) -> None:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.boundary = shapes.trained_layers(shape)[0] if way == "frozen" else 0
+        self.boundary = shapes.trained_layers(shape)[0] if way.startswith("frozen") else 0
+        self.ragged = "ragged" in way
         config = config_of(model, shape, way)
         self.network = build_network(config, shapes.LABELS, self.boundary)
         self.network = self.network.to(self.device).train()
@@ -59,8 +64,11 @@ class Stepper:
         self.optimizer = torch.optim.AdamW(self.params, lr=1e-4, fused=True)
 
     def batch(self, rows: int, tokens: int, hidden: int) -> dict[str, torch.Tensor]:
-        """A batch of full length, of ids or of states of the frozen layers."""
+        """A batch of ids or of states of the frozen layers."""
         mask = torch.ones(rows, tokens, dtype=torch.long, device=self.device)
+        if self.ragged:
+            lengths = torch.linspace(tokens / 4, tokens, rows, device=self.device).long()
+            mask *= torch.arange(tokens, device=self.device) < lengths[:, None]
         if self.boundary:
             states = torch.randn(rows, tokens, hidden, device=self.device, dtype=torch.bfloat16)
             return {"inputs_embeds": states, "attention_mask": mask}
@@ -100,7 +108,7 @@ def main(model: str, shape: str, way: str, tokens: int, rows: int, steps: int) -
     found = {
         "seconds": times[len(times) // 2],
         "flops": counter.get_total_flops(),
-        "tokens": rows * tokens,
+        "tokens": int(batch["attention_mask"].sum()),
         "peak": torch.cuda.max_memory_allocated() if cuda else None,
     }
     print(json.dumps(found))

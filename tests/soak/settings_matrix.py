@@ -718,6 +718,22 @@ def lengths_and_losses() -> Iterator[Case]:
         yield Case(name=f"{key} {value}", trainer={key: value})
 
 
+def kernels() -> Iterator[Case]:
+    """Texts without padding, beside what else changes how a step is computed."""
+    chosen = {"kernels": ["padding_free"]}
+    ways: dict[str, dict[str, Any]] = {
+        f"zero {stage}": {"deepspeed": zero(stage)} for stage in range(4)
+    }
+    ways |= {
+        "bf16": {"trainer": {"bf16": True}},
+        "checkpointing": {"trainer": {"gradient_checkpointing": True}},
+        "padded to max_length": {"trainer": {"padding": "max_length"}},
+        "full": {"lora": None, "trainer": {"use_lora": False}},
+    }
+    for name, way in ways.items():
+        yield Case(name=f"padding free, {name}", settings=chosen, must_run=True, **way)
+
+
 def ranks() -> Iterator[Case]:
     """Two processes."""
     for stage in range(4):
@@ -740,6 +756,7 @@ FAMILIES = (
     memory,
     texts,
     lengths_and_losses,
+    kernels,
     ranks,
 )
 

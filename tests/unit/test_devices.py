@@ -194,15 +194,17 @@ def test_each_allocation_of_a_cluster_counts_its_gpus_from_zero(tmp_path):
     assert lease_folder({**named, "SLURM_JOB_ID": "7"}) == tmp_path / "job-7"
 
 
-SMI = "0, GPU-aa11, 24576\n1, GPU-bb22, 24564\n2, GPU-cc33, [N/A]\n"
+SMI = "0, GPU-aa11, 24576, NVIDIA L4\n1, GPU-bb22, 24564, NVIDIA A10\n2, GPU-cc33, [N/A], X\n"
 
 
 def test_gpus_are_those_of_the_machine_or_those_that_the_environment_names():
     assert [gpu.name for gpu in visible_gpus({}, SMI)] == ["0", "1", "2"]
     assert [gpu.memory for gpu in visible_gpus({}, SMI)] == [24576 * 2**20, 24564 * 2**20, None]
-    assert visible_gpus({"CUDA_VISIBLE_DEVICES": "1"}, SMI) == [Gpu("1", 24564 * 2**20)]
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": "1"}, SMI) == [
+        Gpu("1", 24564 * 2**20, card="NVIDIA A10")
+    ]
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": "GPU-bb"}, SMI) == [
-        Gpu("1", 24564 * 2**20, by_bus=True)
+        Gpu("1", 24564 * 2**20, by_bus=True, card="NVIDIA A10")
     ]
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": "0"}, "") == [Gpu("0")]
 

@@ -170,3 +170,22 @@ def test_the_plan_says_where_a_side_names_another_model_than_the_study(account_t
     edit("deepspeed.yml", '"Qwen/Qwen3-4B"', '"Qwen/Qwen3-8B"')
     assert "deepspeed.yml:112: model 'Qwen/Qwen3-8B': all arms train study.yaml's, " in plan()
     assert plan().count("all arms train study.yaml's") == 1
+
+
+def test_kernels_are_the_same_in_all_arms_and_rename_runs_only_where_they_are_asked_for(
+    account_tax, edit
+):
+    before = grid_of(account_tax).arms
+    assert all("kernels" not in arm.settings for arm in before)
+    edit("study.yaml", "seeds:", "kernels: [padding_free]\nseeds:")
+    after = grid_of(account_tax).arms
+    assert all(arm.settings["kernels"] == ["padding_free"] for arm in after)
+    assert [arm.changed for arm in after] == [arm.changed for arm in before]
+    assert not {arm.variant for arm in after} & {arm.variant for arm in before}
+
+
+def test_kernels_are_refused_for_a_model_that_they_are_not_made_for(account_tax, edit):
+    edit("study.yaml", "seeds:", "kernels: [padding_free]\nseeds:")
+    edit("study.yaml", "model_type: qwen3", "model_type: bert")
+    with pytest.raises(UserError, match="is made for models of llama, mistral, qwen2, qwen3"):
+        grid_of(account_tax)

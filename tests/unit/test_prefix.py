@@ -441,7 +441,7 @@ def test_rows_that_the_cache_lacks_may_fill_a_batch(study):
 @pytest.mark.parametrize("family", ["Llama", "Mistral", "Qwen2", "Qwen3"])
 @pytest.mark.parametrize("kind", ["ForCausalLM", "Model"])
 def test_every_known_family_computes_the_same_from_the_cache(family, kind, tmp_path):
-    write_family(tmp_path, family, kind, sliding_window=None)
+    tiny.write_family(tmp_path, family, kind, sliding_window=None)
     plain, cached, pruned = outcomes_of(tmp_path)
     assert torch.allclose(plain, cached, atol=1e-6)
     assert torch.allclose(plain, pruned, atol=1e-6)
@@ -450,7 +450,7 @@ def test_every_known_family_computes_the_same_from_the_cache(family, kind, tmp_p
 def test_weights_that_the_files_lack_are_never_drawn_at_random(tmp_path):
     from safetensors.torch import load_file, save_file
 
-    write_family(tmp_path, "Llama", "ForCausalLM")
+    tiny.write_family(tmp_path, "Llama", "ForCausalLM")
     file = tmp_path / "model.safetensors"
     weights = load_file(file)
     del weights["model.layers.3.mlp.up_proj.weight"]
@@ -460,7 +460,7 @@ def test_weights_that_the_files_lack_are_never_drawn_at_random(tmp_path):
 
 
 def test_the_layers_of_a_sharded_decoder_are_found(tmp_path):
-    write_family(tmp_path, "Llama", "Model", shard="8KB")
+    tiny.write_family(tmp_path, "Llama", "Model", shard="8KB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
     plain, cached, _ = outcomes_of(tmp_path)
     assert torch.allclose(plain, cached, atol=1e-6)
@@ -479,7 +479,7 @@ FULL, WINDOW = "full_attention", "sliding_attention"
     ],
 )
 def test_a_window_shorter_than_the_text_is_kept(family, options, tmp_path):
-    write_family(tmp_path, family, "ForCausalLM", sliding_window=3, **options)
+    tiny.write_family(tmp_path, family, "ForCausalLM", sliding_window=3, **options)
     plain, cached, pruned = outcomes_of(tmp_path)
     assert torch.allclose(plain, cached, atol=1e-6)
     assert torch.allclose(plain, pruned, atol=1e-6)
@@ -489,7 +489,7 @@ def test_a_window_shorter_than_the_text_is_kept(family, options, tmp_path):
 def test_states_are_those_of_a_model_that_the_engine_casts(dtype, tmp_path):
     from transformers import AutoModel
 
-    write_family(tmp_path, "Llama", "ForCausalLM")
+    tiny.write_family(tmp_path, "Llama", "ForCausalLM")
     bottom = prefixes.load_bottom(str(tmp_path), {"revision": None}, dtype, 2)
     whole = AutoModel.from_pretrained(tmp_path, dtype=torch.float32).eval()
     for param in whole.parameters():  # DeepSpeed leaves buffers as they are
@@ -505,29 +505,6 @@ def test_weights_that_are_rounded_twice_rule_the_cache_out():
     assert "rounded" in why_plain(twice, LLAMA)
     for once in ({"bf16": True}, {"model.dtype": "bfloat16", "bf16": True}):
         assert why_plain(tiny.SETTINGS | once, LLAMA) is None
-
-
-def write_family(folder: Path, family: str, kind: str, shard: str = "1GB", **options) -> None:
-    """A random model of a family, as `kind` saves it; large weights show each difference."""
-    import transformers
-
-    config = getattr(transformers, f"{family}Config")(
-        vocab_size=70,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=4,
-        pad_token_id=0,
-        **options,
-    )
-    torch.manual_seed(0)
-    network = getattr(transformers, f"{family}{kind}")(config)
-    with torch.no_grad():
-        for param in network.parameters():
-            param.mul_(5 if param.ndim > 1 else 1)
-    network.save_pretrained(folder, max_shard_size=shard)
 
 
 def outcomes_of(folder: Path) -> tuple:

@@ -9,8 +9,15 @@ from pathlib import Path
 
 from ablation.command.studies import find_study
 from ablation.command.words import Parser
-from ablation.machine.gpus import cpu_cores, devices_in_use, visible_gpus
+from ablation.machine.gpus import (
+    cpu_cores,
+    devices_in_use,
+    same_card,
+    smallest_memory,
+    visible_gpus,
+)
 from ablation.study.budget import plan_budget
+from ablation.study.cards import PEAKS
 from ablation.study.forecast import plan_study
 from ablation.study.forecast_text import load_texts, render
 from ablation.study.grid import expand, refuse_without_gpu
@@ -29,6 +36,7 @@ def add_arguments(parser: Parser) -> None:
     parser.option("--device", choices=(CPU, GPU))
     parser.option("--devices", type=parser.count)
     parser.option("--device-gb", type=parser.amount)
+    parser.option("--card", choices=tuple(PEAKS))
     parser.option("--results", default="results")
 
 
@@ -64,6 +72,8 @@ def find_machine(args: argparse.Namespace) -> Machine:
     gpus = visible_gpus()
     kind = args.device or (GPU if gpus else CPU)
     here = len(gpus) if kind == GPU else cpu_cores()
-    memory = min((gpu.memory for gpu in gpus if gpu.memory), default=None)
-    told = int(args.device_gb * 1e9) if args.device_gb else memory
-    return Machine(kind, args.devices or max(1, here), told if kind == GPU else None)
+    count = args.devices or max(1, here)
+    if kind != GPU:
+        return Machine(kind, count)
+    told = int(args.device_gb * 1e9) if args.device_gb else smallest_memory(gpus)
+    return Machine(kind, count, told, args.card or same_card(gpus))

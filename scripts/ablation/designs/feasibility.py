@@ -13,7 +13,7 @@ from typing import Any
 
 from ablation.settings.adapted import find_adapted
 from ablation.settings.architecture import ABSENT, KNOWN_FAMILIES, LINEAR, is_full
-from ablation.settings.catalogue import DEEPSPEED_SCHEDULERS, HF_SCHEDULERS
+from ablation.settings.catalogue import DEEPSPEED_SCHEDULERS, HF_SCHEDULERS, KERNELS
 from ablation.settings.schedule_arguments import (
     excess_arguments,
     impossible_argument,
@@ -91,6 +91,16 @@ def _precision(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]
         yield Reason("fp16_and_bf16", {}, ("fp16", "bf16"))
     if settings.get(f"{_ZERO}.legacy_stage1"):
         yield Reason("legacy_stage1", {}, (f"{_ZERO}.legacy_stage1",))
+
+
+def _kernels(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+    kernels = ", ".join(settings.get(KERNELS, ()))
+    if kernels and model.get("model_type") not in KNOWN_FAMILIES:
+        family, known = model.get("model_type"), ", ".join(KNOWN_FAMILIES)
+        numbers = {"found": kernels, "family": family, "known": known}
+        yield Reason("kernels_unknown", numbers, (KERNELS,))
+    elif kernels and model.get("attention_dropout"):
+        yield Reason("kernels_dropout", {"found": kernels}, (KERNELS,))
 
 
 def _selection(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
@@ -219,6 +229,7 @@ def _batch(settings: Settings, devices: int | None) -> Reason | None:
 _Check = Callable[[Settings, Mapping[str, Any]], Iterator[Reason]]
 _CHECKS: tuple[_Check, ...] = (
     _precision,
+    _kernels,
     _selection,
     _duration,
     _optimizer,

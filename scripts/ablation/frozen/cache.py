@@ -32,6 +32,7 @@ from ablation.data.prepared import data_fingerprint, deal_of, digest, special_ta
 from ablation.data.rows import SPLITS, training_rows, truncate_ids
 from ablation.errors import UserError
 from ablation.files import save_json
+from ablation.frozen.padding_free import is_padding_free, pack, use_padding_free
 from ablation.frozen.which import (
     GIGABYTE,
     Wanted,
@@ -42,6 +43,7 @@ from ablation.frozen.which import (
     why_plain,
     why_plain_model,
 )
+from ablation.settings.catalogue import PADDING_FREE
 from ablation.settings.quantities import cut_of, engine_dtype
 from ablation.sums import changed_files, stamps_of
 
@@ -56,7 +58,9 @@ PACKAGES = ("torch", "transformers")
 log = logging.getLogger(__name__)
 
 
-def identity(model: Mapping[str, Any], model_path: str, data: Path, dtype: str) -> str:
+def identity(
+    model: Mapping[str, Any], model_path: str, data: Path, dtype: str, kernels: Collection[str] = ()
+) -> str:
     """Hash of what the states depend on, besides the rows and the boundary.
 
     A local model counts with the sizes and times of its files, one of the hub with its commit.
@@ -75,7 +79,7 @@ def identity(model: Mapping[str, Any], model_path: str, data: Path, dtype: str) 
             "dtype": dtype,
             # Caches of an earlier version rounded the positions' frequencies, runs don't.
             **({} if dtype == "float32" else {"buffers": "float32"}),
-            "attention": "sdpa",
+            "attention": PADDING_FREE if PADDING_FREE in kernels else "sdpa",
             "versions": {name: version(name) for name in PACKAGES},
             "device": "cuda" if torch.cuda.is_available() else "cpu",
         }
@@ -137,8 +141,9 @@ def write_caches(
         record["notes"].append(reason)
     builds: dict[str, Build] = {}
     for dtype, values in ({} if reason else wanted).items():
-        same = identity(model, path, data, dtype)
-        found = plan_cache(Wanted(**values), dtype, data, config.hidden_size, budget_gb)
+        want = Wanted(**values)
+        same = identity(model, path, data, dtype, want.kernels)
+        found = plan_cache(want, dtype, data, config.hidden_size, budget_gb)
         if isinstance(found, str):
             record["notes"].append(found)
             continue
@@ -165,6 +170,7 @@ class Build:
     boundaries: list[int]
     max_length: int | None
     splits: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    kernels: Collection[str] = ()
 
     def parts(self) -> list[Any]:
         """What its folder's name depends on, besides the model and the data."""
@@ -196,7 +202,7 @@ def plan_cache(
     limits = {"boundaries": boundaries, "max_length": want.max_length}
     size = size * kept // tokens * len(boundaries)
     entry = {**limits, "hidden_size": hidden_size, "tokens": kept, "bytes": size}
-    return Build(dtype=dtype, splits=splits, **limits), entry
+    return Build(dtype=dtype, splits=splits, kernels=want.kernels, **limits), entry
 
 
 def make_cache(folder: Path, path: str, model: Mapping[str, Any], data: Path, build: Build) -> None:
@@ -287,7 +293,7 @@ def build_cache(
     done: dict[str, int] = json.loads(noted.read_text()) if noted.exists() else {}
     if done:
         log.info("going on with an interrupted cache: %s", done)
-    network = load_bottom(model_path, model, dtype, max(boundaries))
+    network = load_bottom(model_path, model, dtype, max(boundaries), build.kernels)
     each = state_bytes(network.config.hidden_size, dtype)
     tokens = sum(int(lengths.sum()) for _, lengths in splits.values())
     taken = sum(512 * path.stat().st_blocks for path in part.glob("*.bin"))
@@ -381,7 +387,13 @@ def no_room(folder: Path, found: str) -> UserError:
     )
 
 
-def load_bottom(model_path: str, model: Mapping[str, Any], dtype: str, layers: int) -> Any:
+def load_bottom(
+    model_path: str,
+    model: Mapping[str, Any],
+    dtype: str,
+    layers: int,
+    kernels: Collection[str] = (),
+) -> Any:
     """The decoder's first layers, in the dtype that the engine of a run gives them."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = AutoModel.from_pretrained(
@@ -390,6 +402,8 @@ def load_bottom(model_path: str, model: Mapping[str, Any], dtype: str, layers: i
     network.layers = network.layers[:layers]
     network.norm = torch.nn.Identity()
     network.config.use_cache = False
+    if PADDING_FREE in kernels:
+        use_padding_free(network)
     return network.to(device).eval()  # DeepSpeed too leaves buffers (rotary frequencies) in float32
 
 
@@ -412,14 +426,15 @@ def even_batches(lengths: np.ndarray, tokens: int, start: int = 0) -> Iterator[n
 @torch.no_grad()
 def hidden_states(
     network: Any, rows: list[np.ndarray], boundaries: list[int]
-) -> dict[int, torch.Tensor]:
-    """States (row, token, width) below each boundary; tokens beyond a row's own are rubbish."""
+) -> dict[int, Sequence[torch.Tensor]]:
+    """States (token, width) of each row below each boundary; tokens beyond its own are rubbish."""
     width = max(len(row) for row in rows)
     input_ids = torch.zeros((len(rows), width), dtype=torch.long)
     mask = torch.zeros_like(input_ids)
     for index, row in enumerate(rows):
         input_ids[index, : len(row)] = torch.as_tensor(row, dtype=torch.long)
         mask[index, : len(row)] = 1
+    packed = pack(mask.to(network.device)) if is_padding_free(network) else None
     found: dict[int, torch.Tensor] = {}
     hooks = [
         network.layers[boundary - 1].register_forward_hook(
@@ -427,10 +442,17 @@ def hidden_states(
         )
         for boundary in boundaries
     ]
-    network(input_ids.to(network.device), attention_mask=mask.to(network.device))
+    input_ids = input_ids.to(network.device)
+    if packed is None:
+        network(input_ids, attention_mask=mask.to(network.device))
+    else:
+        network(packed.flat(input_ids), **packed.arguments())
     for hook in hooks:
         hook.remove()
-    return found
+    if packed is None:
+        return found
+    sizes = [len(row) for row in rows]
+    return {boundary: states[0].split(sizes) for boundary, states in found.items()}
 
 
 def stored_type(dtype: str) -> type:
@@ -521,7 +543,7 @@ def open_prefix(config: Mapping[str, Any]) -> Prefix | str:
     cache = record["caches"].get(dtype)
     if cache is None:
         return "; ".join(record["notes"]) or f"no cache was made for {dtype}"
-    same = identity(model, config["model_path"], data, dtype)
+    same = identity(model, config["model_path"], data, dtype, settings.get("kernels", ()))
     if cache["identity"] != same:
         return (
             "the cache was made for another model, other data or other library versions;"

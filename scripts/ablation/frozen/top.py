@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MethodType
 from typing import Any
@@ -21,6 +22,7 @@ from transformers.modeling_outputs import SequenceClassifierOutputWithPast
 from transformers.utils import cached_file
 
 from ablation.errors import RunError
+from ablation.frozen.padding_free import is_padding_free, pack
 
 
 def build_top(
@@ -154,11 +156,43 @@ def all_states(
 ) -> torch.Tensor:
     """States (row, token, width) of all rows, of those with tokens by the layers below."""
     missing = input_ids[:, 0] >= 0
-    found = bottom(input_ids=input_ids[missing], attention_mask=mask[missing]).last_hidden_state
+    ids, mask = input_ids[missing], mask[missing]
+    if is_padding_free(bottom):
+        packed = pack(mask)
+        flat = bottom(input_ids=packed.flat(ids), **packed.arguments()).last_hidden_state
+        found = packed.padded(flat)
+    else:
+        found = bottom(input_ids=ids, attention_mask=mask).last_hidden_state
     if states is None:
         return found
     states[missing] = found.to(states.dtype)
     return states
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ends:
+    """Where each text's tokens begin and end, in padded rows or one after another in one row.
+
+    Attributes:
+        rows: (text), the row of each text.
+        last: (text), the place of its last token in that row.
+        first: (text), the place of its first.
+    """
+
+    rows: torch.Tensor
+    last: torch.Tensor
+    first: torch.Tensor
+
+    def of(self, states: torch.Tensor) -> torch.Tensor:
+        """States at each text's last token: (text, 1, width), or (1, text, width) of one row."""
+        found = states[self.rows, self.last]
+        return found.view(states.shape[0], -1, states.shape[-1])
+
+    def seen(self, width: int) -> torch.Tensor:
+        """(row, 1, text of the row, token), which tokens of its row each text's last one sees."""
+        place = torch.arange(width, device=self.last.device)
+        seen = (place >= self.first[:, None]) & (place <= self.last[:, None])
+        return seen.view(int(self.rows[-1]) + 1, 1, -1, width)
 
 
 def forward_top(
@@ -175,16 +209,19 @@ def forward_top(
     """
     if input_ids is not None:
         inputs_embeds = all_states(self.bottom, inputs_embeds, input_ids, attention_mask)
-    last = attention_mask.sum(1) - 1
-    rows = torch.arange(len(last), device=last.device)
-    if self.last_token_layer:
-        self.top_layer.ends = last
-        hidden = self.model(inputs_embeds=inputs_embeds, attention_mask=attention_mask)
-        logits = self.score(hidden.last_hidden_state)[:, 0]
+    if is_padding_free(self):
+        packed = pack(attention_mask)
+        inputs_embeds, how = packed.flat(inputs_embeds), packed.arguments()
+        ends = Ends(rows=torch.zeros_like(packed.ends), last=packed.ends, first=packed.starts)
     else:
-        hidden = self.model(inputs_embeds=inputs_embeds, attention_mask=attention_mask)
-        logits = self.score(hidden.last_hidden_state)[rows, last]
-    return SequenceClassifierOutputWithPast(logits=logits)
+        last, how = attention_mask.sum(1) - 1, {"attention_mask": attention_mask}
+        rows = torch.arange(len(last), device=last.device)
+        ends = Ends(rows=rows, last=last, first=torch.zeros_like(last))
+    if self.last_token_layer:
+        self.top_layer.ends = ends
+    logits = self.score(self.model(inputs_embeds=inputs_embeds, **how).last_hidden_state)
+    logits = logits if self.last_token_layer else ends.of(logits)
+    return SequenceClassifierOutputWithPast(logits=logits.flatten(0, 1))
 
 
 # The last layer, for each row's last token only
@@ -227,14 +264,9 @@ class LastTokenDropout(torch.nn.Dropout):
         if not self.training or self.p == 0:
             return states
         ends = self.layer.ends
-        shape = (len(ends), self.layer.width, states.shape[-1])
+        shape = (states.shape[0], self.layer.width, states.shape[-1])
         mask = F.dropout(torch.ones(shape, dtype=states.dtype, device=states.device), self.p)
-        return states * last_of(mask, ends)
-
-
-def last_of(states: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
-    """States (row, 1, width) at each row's last token."""
-    return states[torch.arange(len(ends), device=ends.device), ends].unsqueeze(1)
+        return states * ends.of(mask)
 
 
 def forward_last_tokens(
@@ -243,11 +275,11 @@ def forward_last_tokens(
     position_embeddings: tuple[torch.Tensor, torch.Tensor],
     **kwargs: Any,
 ) -> torch.Tensor:
-    """Output (row, 1, width) of a decoder layer at each row's last token."""
+    """A decoder layer's output at each text's last token: see `Ends.of`."""
     ends, self.width = self.ends, hidden_states.shape[1]
     normed = self.input_layernorm(hidden_states)
     mixed = attend_last(self.self_attn, normed, position_embeddings, ends)
-    states = last_of(hidden_states, ends) + mixed
+    states = ends.of(hidden_states) + mixed
     return states + self.mlp(self.post_attention_layernorm(states))
 
 
@@ -255,9 +287,9 @@ def attend_last(
     attention: Any,
     normed: torch.Tensor,
     position_embeddings: tuple[torch.Tensor, torch.Tensor],
-    ends: torch.Tensor,
+    ends: Ends,
 ) -> torch.Tensor:
-    """Attention's output (row, 1, width) for the queries of the last tokens."""
+    """Attention's output for the queries of the last tokens: see `Ends.of`."""
     rotate = sys.modules[type(attention).__module__].apply_rotary_pos_emb
 
     def heads(states: torch.Tensor, norm: str | None) -> torch.Tensor:
@@ -266,22 +298,21 @@ def attend_last(
             split = getattr(attention, norm)(split)
         return split.transpose(1, 2)
 
-    query = heads(attention.q_proj(last_of(normed, ends)), "q_norm")
+    query = heads(attention.q_proj(ends.of(normed)), "q_norm")
     key = heads(attention.k_proj(normed), "k_norm")
     value = heads(attention.v_proj(normed), None)
-    cos, sin = (part.expand(len(ends), -1, -1) for part in position_embeddings)
-    query = rotate(query, query, last_of(cos, ends), last_of(sin, ends))[0]
+    cos, sin = (part.expand(len(normed), -1, -1) for part in position_embeddings)
+    query = rotate(query, query, ends.of(cos), ends.of(sin))[0]
     key = rotate(key, key, cos, sin)[0]
-    seen = torch.arange(normed.shape[1], device=ends.device) <= ends[:, None]
     mixed = F.scaled_dot_product_attention(
         query,
         key,
         value,
-        attn_mask=seen[:, None, None, :],
+        attn_mask=ends.seen(normed.shape[1]),
         scale=attention.scaling,
         enable_gqa=query.shape[1] != key.shape[1],
     )
-    return attention.o_proj(mixed.transpose(1, 2).reshape(len(ends), 1, -1))
+    return attention.o_proj(mixed.transpose(1, 2).flatten(2))
 
 
 def checkpointing_is_needed(base: Any, tokens: int, element_bytes: int, free: int) -> bool:

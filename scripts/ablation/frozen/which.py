@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ablation.settings.architecture import ABSENT, LINEAR, is_full
+from ablation.settings.catalogue import KERNELS
 from ablation.settings.quantities import cut_of, engine_dtype
 
 # Decoders whose layers depend on nothing but the states and the positions of earlier tokens.
@@ -94,11 +95,13 @@ class Wanted:
         boundaries: Numbers of layers, ascending.
         max_length: The longest text in tokens; None: whole texts.
         extracts: `data.extract_ratio` and `data.max_classes` of the arms, each pair once.
+        kernels: The study's `kernels`.
     """
 
     boundaries: list[int] = field(default_factory=list)
     max_length: int | None = 0
     extracts: list[tuple[float, int | None]] = field(default_factory=list)
+    kernels: list[str] = field(default_factory=list)
 
 
 def wanted_caches(arms: Iterable[Mapping[str, Any]]) -> dict[str, Wanted]:
@@ -111,7 +114,9 @@ def wanted_caches(arms: Iterable[Mapping[str, Any]]) -> dict[str, Wanted]:
     for settings in arms:
         if why_plain_arm(settings):
             continue
-        cache = caches.setdefault(engine_dtype(settings), Wanted())
+        cache = caches.setdefault(
+            engine_dtype(settings), Wanted(kernels=list(settings.get(KERNELS, ())))
+        )
         extract = float(settings["data.extract_ratio"]), settings["data.max_classes"]
         if extract not in cache.extracts:
             cache.extracts.append(extract)
@@ -125,7 +130,9 @@ def wanted_caches(arms: Iterable[Mapping[str, Any]]) -> dict[str, Wanted]:
 
 def wanted_values(arms: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """The same as plain values, for a command line."""
-    return {dtype: asdict(wanted) for dtype, wanted in wanted_caches(arms).items()}
+    caches = {dtype: asdict(wanted) for dtype, wanted in wanted_caches(arms).items()}
+    # What is asked for decides whether a cache is made again: without kernels it is as it was.
+    return {d: {n: v for n, v in c.items() if n != KERNELS or v} for d, c in caches.items()}
 
 
 def state_bytes(hidden_size: int, dtype: str) -> int:

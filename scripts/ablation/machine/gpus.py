@@ -26,11 +26,13 @@ class Gpu:
         name: Its name in CUDA_VISIBLE_DEVICES.
         memory: Bytes; None where it is not known.
         by_bus: Whether the name is its number in the order of the PCI bus, as nvidia-smi counts.
+        card: What the card is called; None where it is not known.
     """
 
     name: str
     memory: int | None = None
     by_bus: bool = False
+    card: str | None = None
 
 
 def visible_gpus(
@@ -48,15 +50,19 @@ def visible_gpus(
         return []
     text = ask_nvidia_smi() if listing is None else listing
     rows = [[cell.strip() for cell in line.split(",")] for line in text.splitlines()]
-    installed = {row[0]: row for row in rows if len(row) == 3 and row[0].isdigit()}
+    installed = {row[0]: row for row in rows if len(row) == 4 and row[0].isdigit()}
     if wanted is None:
-        return [Gpu(number, _bytes(row[2]), by_bus=True) for number, row in installed.items()]
+        return [
+            Gpu(number, _bytes(row[2]), by_bus=True, card=row[3])
+            for number, row in installed.items()
+        ]
     found = []
     for name in wanted:
         # DeepSpeed's launcher takes numbers only, so a UUID (or the start of one) becomes one.
         number = next((n for n, row in installed.items() if row[1].startswith(name)), None)
-        memory = _bytes(installed[number or name][2]) if (number or name) in installed else None
-        found.append(Gpu(number or name, memory, by_bus=number is not None))
+        row = installed.get(number or name)
+        memory, card = (_bytes(row[2]), row[3]) if row else (None, None)
+        found.append(Gpu(number or name, memory, by_bus=number is not None, card=card))
     if len({gpu.by_bus for gpu in found}) > 1:
         raise UserError(
             "CUDA_VISIBLE_DEVICES mixes numbers and UUIDs",
@@ -67,8 +73,8 @@ def visible_gpus(
 
 
 def ask_nvidia_smi() -> str:
-    """A line "number, UUID, memory in MiB" for each NVIDIA GPU; empty without any."""
-    fields = "--query-gpu=index,uuid,memory.total"
+    """A line "number, UUID, memory in MiB, name" for each NVIDIA GPU; empty without any."""
+    fields = "--query-gpu=index,uuid,memory.total,name"
     try:
         answer = subprocess.run(
             ["nvidia-smi", fields, "--format=csv,noheader,nounits"],
@@ -80,6 +86,17 @@ def ask_nvidia_smi() -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return answer.stdout
+
+
+def smallest_memory(gpus: Sequence[Gpu]) -> int | None:
+    """Bytes of the smallest GPU; None where none is known."""
+    return min((gpu.memory for gpu in gpus if gpu.memory), default=None)
+
+
+def same_card(gpus: Sequence[Gpu]) -> str | None:
+    """What all GPUs are called; None where they differ or it is not known."""
+    names = {gpu.card for gpu in gpus}
+    return names.pop() if len(names) == 1 else None
 
 
 def cpu_cores() -> int:

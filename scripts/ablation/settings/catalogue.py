@@ -23,6 +23,10 @@ UNKNOWN = "unknown"
 # What a key is called that no setting stands for: this and the key.
 OTHER = "other."
 
+# The setting of study.yaml for faster operations, the same in all arms, and what it may name.
+KERNELS = "kernels"
+PADDING_FREE = "padding_free"
+
 DEEPSPEED_SCHEDULERS = ("WarmupLR", "WarmupDecayLR", "WarmupCosineLR", "OneCycle", "LRRangeTest")
 HF_SCHEDULERS = (
     "linear",

@@ -21,6 +21,7 @@ from ablation.errors import UserError
 from ablation.settings.architecture import read_architecture
 from ablation.settings.quantities import DataFacts as Data
 from ablation.study import looks, packing, power
+from ablation.study.cards import assumed_speed
 from ablation.study.forecast import (
     Noise,
     Pilot,
@@ -159,7 +160,8 @@ def _markets(
     sd: float | None,
 ) -> Iterator[Market]:
     """Fewer and fewer rows; what was measured on some holds for these only, its speed for all."""
-    prices = set_prices(study, grid, pilot, data, machine.kind)
+    speed = assumed_speed(machine.kind, machine.card)
+    prices = set_prices(study, grid, pilot, data, speed)
     if prices.speed is None:
         return
     everything, cells = data.pool + sum(data.evaluated), plan_cells(study)

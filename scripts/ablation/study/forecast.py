@@ -31,15 +31,13 @@ from ablation.settings.architecture import Architecture, read_architecture, run_
 from ablation.settings.quantities import DataFacts as Data
 from ablation.settings.quantities import padded_tokens, read_plan, real_tokens
 from ablation.study import packing, power
+from ablation.study.cards import assumed_speed
 from ablation.study.grid import Arm, Grid, expand
-from ablation.study.packing import CPU, GPU, Machine
+from ablation.study.packing import CPU, Machine
 from ablation.study.study import Study
 from ablation.words.catalogue import is_score
 
 SCHEMA_VERSION = 1
-# FLOPs a second that training keeps up on one device, where nothing was measured: a 24 GB GPU at
-# 40 % of its bfloat16 peak, and a core of a laptop in float32.
-ASSUMED_SPEED = {GPU: 3e13, CPU: 6e10}
 FORWARD = 1 / 3  # of the cost of training on a token, where the model is not known
 # Where the cost of a run, and the noise, come from.
 MEASURED, FROM_SPEED, GUESSED, RELATIVE = "measured", "measured_speed", "assumed_speed", "relative"
@@ -253,11 +251,11 @@ class Prices:
         return Cost(flops / self.speed / 3600, self.origin, relative)
 
 
-def set_prices(study: Study, grid: Grid, pilot: Pilot, data: Data, device: str) -> Prices:
+def set_prices(study: Study, grid: Grid, pilot: Pilot, data: Data, assumed: float) -> Prices:
     """How the study's runs are priced.
 
     The speed is the median over the measured arms of their FLOPs in their device-seconds; without
-    any it is assumed, if the number of rows is known.
+    any it is `assumed`, in FLOP/s, if the number of rows is known.
     """
     architecture = read_architecture(study.options["model"]["architecture"])
     flops = {arm.variant: flops_of_run(arm.settings, data, architecture) for arm in grid.arms}
@@ -266,7 +264,7 @@ def set_prices(study: Study, grid: Grid, pilot: Pilot, data: Data, device: str) 
     if speeds:
         speed, origin = speeds[len(speeds) // 2], FROM_SPEED
     elif data.counted and architecture is not None:
-        speed, origin = ASSUMED_SPEED[device], GUESSED
+        speed, origin = assumed, GUESSED
     return Prices(pilot, data, architecture, speed, origin, flops[grid.arms[0].variant])
 
 
@@ -505,7 +503,8 @@ def plan_study(
     metric = study.options["metric"]
     pilot = read_pilot(grid, Path(results) / "runs", metric["name"])
     data = read_data(study, Path(results) / "data" / "profile.json", rows)
-    prices = set_prices(study, grid, pilot, data, device)
+    card = machine.card if machine else None
+    prices = set_prices(study, grid, pilot, data, assumed_speed(device, card))
     noise = noise_of(study, pilot, sd, data)
     seeds = len(study.all_seeds())
     prospects = foresee(study, plan_cells(study), prices, noise, seeds)
@@ -520,6 +519,7 @@ def plan_study(
         "total": _total(grid, prices, results),
         "prices": {
             "device": device,
+            "card": card,
             "all_rows": study.planned_rows(rows),
             **_basis(prices, data, pilot),
         },

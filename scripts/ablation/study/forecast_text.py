@@ -95,7 +95,9 @@ def _costs(said: Said, t: Messages) -> list[str]:
         if prices["all_rows"] and total["hours_left"] > MANY_HOURS:
             lines += _wrapped(t("fewer_rows", rows=prices["all_rows"] // 10))
     speed = t.number(prices["speed"], 2) if prices["speed"] else t("none")
-    origin = t(f"cost_from.{prices['origin']}", speed=speed, measured=prices["measured"])
+    card = prices["card"] or t(f"unknown_card.{prices['device']}")
+    facts = {"speed": speed, "measured": prices["measured"], "card": card}
+    origin = t(f"cost_from.{prices['origin']}", **facts)
     lines += _wrapped(origin)
     if said["sequential"]:
         looks = ", ".join(map(str, said["sequential"]["looks"]))

@@ -35,11 +35,13 @@ class Machine:
         kind: "gpu" or "cpu".
         devices: GPUs; without any, how many processes of a run's threads the cores have room for.
         memory: Bytes of the smallest GPU; None where it is not known, and on the CPU.
+        card: Name of the GPUs; None where it is not known or they differ, and on the CPU.
     """
 
     kind: str
     devices: int
     memory: int | None = None
+    card: str | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ablation.designs import read_designs
 from ablation.designs.design import REMAINDER, Factor, Space
 from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.errors import UserError
-from ablation.settings.catalogue import SETTINGS, in_arm
+from ablation.settings.catalogue import KERNELS, SETTINGS, in_arm
 
 SEED = "seed"  # of data.split_per: each seed draws a split of its own
 
@@ -149,8 +149,11 @@ class Study:
 
         A difference without effect is none: every arm has the current value.
         """
+        # Named only where there are any: what runs are called depends on their settings.
+        kernels = self.options.get(KERNELS)
+        same = {KERNELS: list(kernels)} if kernels else {}
         here, there = (
-            {name: value.value for name, value in side.settings.items() if in_arm(name)}
+            {name: value.value for name, value in side.settings.items() if in_arm(name)} | same
             for side in (self.current, self.backup)
         )
         names = sorted({*here, *there})

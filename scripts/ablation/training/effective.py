@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ablation.errors import RunError
+from ablation.frozen.padding_free import is_padding_free
 from ablation.settings.adapted import find_adapted, trains_head
 from ablation.settings.architecture import ABSENT, HEADS, is_full
+from ablation.settings.catalogue import KERNELS, PADDING_FREE
 from ablation.settings.quantities import cut_of, engine_dtype
 from ablation.training.intent import (
     ADAMS,
@@ -18,6 +20,7 @@ from ablation.training.intent import (
     scheduler_block,
     uses_deepspeed_scheduler,
 )
+from ablation.training.network import base_of
 
 SCHEDULER_FACTS = (
     "total_num_steps",
@@ -71,6 +74,7 @@ def read_effective(trainer: Any, settings: dict[str, Any], max_length: int | Non
             "max_length": max_length,
             "padding": "longest" if trainer.data_collator.pad_to is None else "max_length",
             "data.train_rows": len(trainer.train_dataset),
+            KERNELS: [PADDING_FREE] if is_padding_free(base_of(trainer.model)) else [],
         }
     )
 
@@ -217,6 +221,7 @@ def planned_effective(
     """
     plan = {name: settings[name] for name in AS_PLANNED if settings.get(name) is not None}
     plan |= {
+        KERNELS: settings.get(KERNELS, []),
         "max_length": cut_of(settings),
         "per_device_train_batch_size": batch.micro,
         "gradient_accumulation_steps": batch.accumulation,

@@ -32,6 +32,7 @@ from ablation.frozen.top import (
 )
 from ablation.project import SCHEMAS
 from ablation.settings.architecture import is_full
+from ablation.settings.catalogue import KERNELS
 from ablation.settings.quantities import engine_dtype
 from ablation.sums import files_below, sealed, sums_of
 from ablation.training import intent as plan
@@ -183,7 +184,8 @@ def choose_path(config: dict[str, Any]) -> tuple[Prefix | None, str | None]:
 def load_frozen(config: dict[str, Any], layers: int) -> Any:
     """The first layers, as those that made the cache."""
     dtype = engine_dtype(config["settings"])
-    return load_bottom(config["model_path"], config["model"], dtype, layers)
+    kernels = config["settings"].get(KERNELS, ())
+    return load_bottom(config["model_path"], config["model"], dtype, layers, kernels)
 
 
 def prune(network: Any, tables: Tables) -> bool:

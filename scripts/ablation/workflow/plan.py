@@ -20,6 +20,8 @@ from ablation.machine.gpus import (
     cpu_cores,
     devices_in_use,
     refuse_too_many,
+    same_card,
+    smallest_memory,
     told_devices,
     visible_gpus,
 )
@@ -314,5 +316,6 @@ def _machine(config: Mapping[str, Any], caller: Caller) -> Machine:
     # A dry run without --cores counts one.
     cores = cpu_cores() if caller.dry and caller.cores == 1 else caller.cores or 1
     processes = max(1, cores // config["threads_per_device"])
-    memory = min((gpu.memory for gpu in gpus if gpu.memory), default=None)
-    return Machine(GPU if gpus else CPU, len(gpus) or processes, memory)
+    if not gpus:
+        return Machine(CPU, processes)
+    return Machine(GPU, len(gpus), smallest_memory(gpus), same_card(gpus))
