@@ -46,7 +46,7 @@ def main(args: argparse.Namespace) -> None:
         rows["test"],
     )
     for note in profile["notes"]:
-        logger.info(note)
+        logger.warning(note)
 
 
 if __name__ == "__main__":

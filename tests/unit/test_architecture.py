@@ -12,8 +12,10 @@ from ablation.settings.architecture import (
     backward_layers,
     count_trainable,
     estimate_memory,
+    is_rotary,
     layer_forwards,
     missing_facts,
+    places_of,
     read_architecture,
     run_forwards,
     saved_bytes,
@@ -356,3 +358,32 @@ def test_a_full_fine_tuning_costs_the_gradients_of_the_weights_too():
     )
     again = arm(**FULL, gradient_checkpointing=True)
     assert run_forwards(model, again) == pytest.approx((3 + model.recomputed_share) * model.layers)
+
+
+@pytest.mark.parametrize(
+    ("facts", "places", "rotary"),
+    [
+        ({"model_type": "llama", "max_position_embeddings": 2048}, 2048, True),
+        ({"model_type": "gpt2", "n_positions": 1024}, 1024, False),
+        ({"model_type": "own", "max_position_embeddings": 512, "rope_theta": 1e4}, 512, True),
+        ({"model_type": "bloom"}, None, False),
+        (
+            {
+                "max_position_embeddings": 32768,
+                "rope_scaling": {"factor": 4.0, "original_max_position_embeddings": 32768},
+            },
+            131072,
+            True,
+        ),
+        (
+            {
+                "max_position_embeddings": 131072,
+                "rope_scaling": {"factor": 8.0, "original_max_position_embeddings": 8192},
+            },
+            131072,
+            True,
+        ),
+    ],
+)
+def test_a_models_positions_and_whether_they_reach_further(facts, places, rotary):
+    assert (places_of(facts), is_rotary(facts)) == (places, rotary)

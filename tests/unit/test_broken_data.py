@@ -83,6 +83,79 @@ def test_a_token_that_the_embedding_has_not_is_told(model):
         prepare(model, written(model, ROWS))
 
 
+def test_tokens_beyond_the_embedding_that_no_row_uses_are_told(model):
+    tokenizer = Tokenizer.from_file(str(model.parent / "tokenizer.json"))
+    tokenizer.add_special_tokens(["<more>"])
+    tokenizer.save(str(model.parent / "tokenizer.json"))
+    notes = prepare(model, written(model, ROWS))["notes"]
+    assert "4 tokens up to number 3, and the model embeddings up to 2" in "".join(notes)
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n"
+OTHERWISE = {
+    "a workbook named CSV": ("rows.csv", b"PK\x03\x04" + b"0" * 99, "an Excel workbook"),
+    "a workbook": ("rows.xlsx", b"PK\x03\x04" + b"0" * 99, r"read_excel\(OLD\)"),
+    "Parquet named CSV": ("rows.csv", b"PAR1" + b"0" * 99, "it is a Parquet file"),
+    "a pointer": ("rows.csv", POINTER, "pointer of Git LFS"),
+    "a pointer named Parquet": ("rows.parquet", POINTER, "git lfs pull"),
+    "a web page": ("rows.csv", "<!DOCTYPE html>\n<html>\n", "a web page"),
+    "a database": ("rows.db", b"SQLite format 3\0", "an SQLite database"),
+    "lines in CP949": (
+        "rows.jsonl",
+        '{"text": "\ub274\uc2a4", "label": "a"}\n'.encode("cp949"),
+        "encoding: cp949",
+    ),
+    "a table in one object": (
+        "rows.json",
+        '{"text": ["a", "b"], "label": ["x", "y"]}',
+        "cells are text or numbers",
+    ),
+    "one class": ("rows.csv", ROWS.replace(",b", ",a"), "one class only"),
+    "no labels": ("rows.csv", ROWS.replace(",b", ",").replace(",a", ","), "20 without a label"),
+    "a label each": (
+        "rows.csv",
+        "text,label\n" + "".join(f"words {n},{n}\n" for n in range(20)),
+        "20 usable rows in 20 classes",
+    ),
+    "one test row": ("rows.csv", "".join(ROWS.splitlines(keepends=True)[:7]), "1 row is left"),
+    "a header with blanks": (
+        "rows.csv",
+        ROWS.replace("text,label", "text, label"),
+        'write:   label_column: " label"',
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_what_are_no_usable_rows_is_one_message(model, name):
+    file, content, part = OTHERWISE[name]
+    with pytest.raises(UserError, match=part):
+        prepare(model, written(model, content, file))
+
+
+READABLE = {
+    "a mark of the byte order": "\ufeff" + ROWS,
+    "semicolons": ROWS.replace(",", ";"),
+    "line breaks in quotes": "text,label\n"
+    + "".join(f'"some\nwords {n}",{"ab"[n % 2]}\n' for n in range(20)),
+    "a text beyond 128 KiB": ROWS + '"' + "some words " * 20_000 + '",a\n',
+}
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_rows_are_read_however_they_are_written(model, name):
+    profile = prepare(model, written(model, READABLE[name]))
+    assert (profile["num_labels"], profile["notes"]) == (2, [])
+    assert profile["rows"]["read"] in (20, 21)
+
+
+def test_what_makes_scores_worth_less_is_told(model):
+    rows = "".join(f"some words {n},{('NA', 'b')[n % 2]}\n" for n in range(18))
+    notes = "".join(prepare(model, written(model, "text,label\n" + rows * 2))["notes"])
+    assert "have a text that is also in training" in notes
+    assert "1 classes have the name of a missing value: 'NA'" in notes
+
+
 ALIKE = {
     "blanks": ("a b", " a  b"),
     "a blank that does not break": ("a b", "a\u00a0b"),

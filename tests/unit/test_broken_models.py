@@ -86,9 +86,79 @@ def index_without_file(model):
     (model / INDEX).write_text(json.dumps({"weight_map": {"a": "model-00001-of-2.safetensors"}}))
 
 
+def index_of(model, weights):
+    (model / WEIGHTS).unlink()
+    (model / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": weights}))
+
+
+def index_elsewhere(model):
+    shutil.copy(model / WEIGHTS, model.parent / WEIGHTS)
+    index_of(model, {"a": f"../{WEIGHTS}"})
+
+
+def shards(model, without=""):
+    state = load_file(model / WEIGHTS)
+    names = sorted(state)
+    halves = {"one.safetensors": names[::2], "two.safetensors": names[1::2]}
+    for file, own in halves.items():
+        part = {name: state[name] for name in own if name != without}
+        save_file(part, model / file, metadata={"format": "pt"})
+    index_of(model, {name: file for file, own in halves.items() for name in own})
+
+
+def not_a_number_in_8_bits(model):
+    name = "model.layers.0.mlp.up_proj.weight"
+    change_weights(
+        model,
+        lambda state: state.update(
+            {name: torch.full_like(state[name], float("nan")).to(torch.float8_e4m3fn)}
+        ),
+    )
+
+
+def whole_numbers(model):
+    name = "model.layers.0.mlp.up_proj.weight"
+    change_weights(model, lambda state: state.update({name: state[name].to(torch.int8)}))
+
+
+def tied_to_nothing(model):
+    edit_config(model, tie_word_embeddings=True)
+    change_weights(model, lambda state: state.pop("model.embed_tokens.weight"))
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n"
 BROKEN = {
     "no weights": (lambda m: (m / WEIGHTS).unlink(), "has no weights"),
     "a shard absent": (index_without_file, "names files that are not there"),
+    "a shard of another folder": (
+        index_elsewhere,
+        "names files of another folder",
+    ),
+    "a shard that is a number": (
+        lambda m: index_of(m, {"a": 1}),
+        r"names files that are not there(.|\n)*found:   1",
+    ),
+    "a shard without its tensor": (
+        lambda m: shards(m, without="model.layers.1.mlp.up_proj.weight"),
+        r"lack parameters(.|\n)*model\.layers\.1\.mlp\.up_proj\.weight",
+    ),
+    "NaN in 8 bits": (not_a_number_in_8_bits, "infinite or not a number"),
+    "whole numbers": (whole_numbers, "of a quantized model"),
+    "a pointer of Git LFS": (lambda m: (m / WEIGHTS).write_text(POINTER), "pointer of Git LFS"),
+    "a tokenizer of Git LFS": (
+        lambda m: (m / "tokenizer.json").write_text(POINTER),
+        "pointer of Git LFS",
+    ),
+    "an adapter beside": (
+        lambda m: (m / "adapter_config.json").write_text("{}"),
+        "an adapter beside the weights",
+    ),
+    "padding beyond": (lambda m: edit_config(m, pad_token_id=999), "Padding_idx"),
+    "a list of first tokens": (
+        lambda m: edit_config(m, bos_token_id=[1]),
+        "bos_token_id.*doesn't match",
+    ),
+    "tied to what is absent": (tied_to_nothing, r"model\.embed_tokens\.weight"),
     "a layer missing": (without_layer, r"model\.layers\.1\.mlp\.up_proj\.weight"),
     "NaN": (not_a_number, r"found:   model\.layers\.0\.mlp\.up_proj\.weight"),
     "infinite": (infinite_bfloat16, r"found:   model\.norm\.weight"),
@@ -125,6 +195,17 @@ def test_a_whole_model_is_recorded_with_its_sums(model):
     record = prepare(model)
     assert sorted(record["sums"]) == ["config.json", "model.safetensors", "tokenizer.json"]
     require_unchanged(record, str(model))
+
+
+def test_shards_and_a_tied_head_are_whole(model):
+    shards(model)
+    prepare(model)
+    (model / INDEX).unlink()
+    state = load_file(model / "one.safetensors") | load_file(model / "two.safetensors")
+    state.pop("lm_head.weight")
+    save_file(state, model / WEIGHTS, metadata={"format": "pt"})
+    edit_config(model, tie_word_embeddings=True)
+    prepare(model)
 
 
 def test_a_permitted_pickle_is_taken(model):

@@ -113,6 +113,16 @@ def test_a_scale_that_differs_is_told_from_one_that_does_not(found, edit):
     assert seen["lora_scale_differs"]["evidence"]["factor"] == 0.5
 
 
+def test_a_length_beyond_the_models_positions_is_told_by_how_they_are_made(found, edit):
+    edit("study.yaml", "max_position_embeddings: 40960", "max_position_embeddings: 128")
+    warned = found()["length_beyond_rotations"]
+    assert (warned["severity"], warned["evidence"]["places"]) == ("warning", 128)
+    edit("study.yaml", "model_type: qwen3", "model_type: opt")
+    seen = found()
+    assert seen["length_beyond_positions"]["severity"] == "problem"
+    assert "length_beyond_rotations" not in seen
+
+
 def test_max_steps_makes_epochs_mean_nothing(found, edit):
     edit("training.yml", "num_train_epochs: 3\n", "num_train_epochs: 3\n    max_steps: 100\n")
     assert found()["epochs_idle"]["evidence"]["steps"] == 100

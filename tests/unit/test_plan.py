@@ -156,6 +156,21 @@ def test_fewer_rows_cost_less_and_a_long_plan_says_so(study, edit):
     assert "max_rows" not in render(few, load_texts("en"))
 
 
+def test_a_length_beyond_rotated_positions_is_a_caution_and_beyond_others_left_out(study, edit):
+    edit("training.yml", "max_length: 256", "max_length: 4096")
+    assert plan_study(study(), NOTHING)["cautions"] == []
+    edit("study.yaml", "max_position_embeddings: 40960", "max_position_embeddings: 2048")
+    said = plan_study(study(), NOTHING)
+    (caution,) = said["cautions"]
+    assert caution["numbers"] == {"length": 4096, "places": 2048}
+    assert caution["arms"][0] == "current" and "backup" not in caution["arms"]
+    assert "warning: current, " in render(said, load_texts("en"))
+    assert "경고: current, " in render(said, load_texts("ko"))
+    edit("study.yaml", "model_type: qwen3", "model_type: opt")
+    with pytest.raises(UserError, match="beyond the model, which has 2048 positions"):
+        plan_study(study(), NOTHING)
+
+
 def test_measured_runs_set_the_price_of_the_others(study, tmp_path):
     loaded = study()
     current, other = (arm.variant for arm in expand(loaded).arms[:2])

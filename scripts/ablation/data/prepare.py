@@ -33,6 +33,8 @@ from ablation.sums import files_below, sums_of
 logger = logging.getLogger(__name__)
 
 BATCH_ROWS = 2000
+FEWEST_TEST_ROWS = 2
+LIKE_MISSING = ("na", "n/a", "nan", "null", "none", "nil", "-", "?", "#n/a")
 NAMED_CLASSES = 10  # how many class names a note lists
 SCHEMA = pa.schema(
     [
@@ -59,6 +61,17 @@ class Tokens:
         self.check_ids(encoded)
         lengths = np.fromiter(map(len, encoded), dtype=np.int32, count=len(encoded))
         return [data.truncate_ids(ids, self.keep, self.tail) for ids in encoded], lengths
+
+    def notes(self) -> list[str]:
+        """A note where the tokenizer knows tokens that the model has no embedding for."""
+        size = self.tokenizer.get_vocab_size(with_added_tokens=True)
+        highest = max(self.tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+        if self.places is None or highest < self.places:
+            return []
+        return [
+            f"The tokenizer has {size} tokens up to number {highest}, and the model embeddings up "
+            f"to {self.places - 1}. No row here uses one of those beyond."
+        ]
 
     def check_ids(self, encoded: Sequence[Sequence[int]]) -> None:
         """Raise a `UserError` for a token that the model's embedding has no row for."""
@@ -105,7 +118,7 @@ def prepare(spec: DataSpec, model_json: Path, output: Path, max_lengths: Sequenc
         rows = tokenise(spec, source, tokens, work / "rows.arrow")
         rows = name_labels(spec, rows)
         split = data.split_rows(rows.labels, spec.test_size, spec.val_size, spec.seed)
-        check_split(spec, split)
+        check_split(spec, split, len(rows.names))
         ranks = np.zeros(len(split))
         train = split == data.TRAIN
         ranks[train] = data.extract_ranks(
@@ -259,19 +272,21 @@ def name_labels(spec: DataSpec, rows: Rows) -> Rows:
     )
 
 
-def check_split(spec: DataSpec, split: np.ndarray) -> None:
-    """Raise a `UserError` if a split got no row."""
+def check_split(spec: DataSpec, split: np.ndarray, classes: int) -> None:
+    """Raise a `UserError` if a split got no row, or the test a single one."""
     counts = np.bincount(split, minlength=len(data.SPLITS))
     for index, key in ((data.TEST, "test_size"), (data.VALIDATION, "val_size")):
-        if counts[index] == 0:
+        least = FEWEST_TEST_ROWS if index == data.TEST else 1
+        if counts[index] < least:
             share = getattr(spec, key)
+            left = f"{counts[index]} row is" if counts[index] else "no row is"
             raise spec.error(
-                f"no row is left for {data.SPLITS[index]}: too few rows in classes with more "
+                f"{left} left for {data.SPLITS[index]}: too few rows in classes with more "
                 "than one row",
                 f"data.split.{key}",
-                found=f"{len(split)} usable rows, {key} {share}",
-                allowed=f"at least {-(-1 // share):.0f} rows in classes with more than one row, "
-                f"or a larger {key}",
+                found=f"{len(split)} usable rows in {classes} classes, {key} {share}",
+                allowed=f"at least {-(-least // share):.0f} rows in classes with more than one "
+                f"row, or a larger {key}",
             )
 
 
@@ -344,14 +359,24 @@ def describe(
         },
         "longest_max_length": tokens.keep,
         "special_tail": list(tokens.tail),
-        "notes": [*source.notes, *notes(counts, rows), *label_notes(rows.names)],
+        "notes": [
+            *source.notes,
+            *notes(counts, rows),
+            *label_notes(rows.names),
+            *tokens.notes(),
+        ],
     }
 
 
 def label_notes(names: Sequence[str]) -> list[str]:
     """A note where labels look alike."""
     groups = alike(names)
-    return [describe_alike(groups)] if groups else []
+    missing = [name for name in names if name.strip().casefold() in LIKE_MISSING]
+    said = [describe_alike(groups)] if groups else []
+    if missing:
+        listed = ", ".join(map(repr, missing[:NAMED_CLASSES]))
+        said.append(f"{len(missing)} classes have the name of a missing value: {listed}.")
+    return said
 
 
 def count_rows(source: Source, rows: Rows, split: np.ndarray) -> dict[str, int]:
@@ -374,6 +399,7 @@ def count_rows(source: Source, rows: Rows, split: np.ndarray) -> dict[str, int]:
         "validation_texts_in_train": int(
             np.isin(rows.texts[parts["validation"]], train_texts).sum()
         ),
+        "labels_alike": len(alike(rows.names)),
         "conflicting_labels": data.conflicting_rows(rows.texts, rows.labels),
         "test_rows_of_unseen_labels": data.rows_of_unseen_labels(
             rows.labels[parts["train"]], rows.labels[parts["test"]]
@@ -394,6 +420,11 @@ def notes(counts: dict[str, int], rows: Rows) -> list[str]:
         said.append(
             f"{len(single)} classes have one row, which is in training; they cannot be evaluated: "
             f"{', '.join(single[:NAMED_CLASSES])}{more}."
+        )
+    if counts["test_rows_of_unseen_labels"]:
+        said.append(
+            f"{counts['test_rows_of_unseen_labels']} test rows have a class without a training "
+            "row: no arm can get them right."
         )
     if counts["classes_without_test_rows"]:
         said.append(

@@ -6,8 +6,11 @@ import bz2
 import csv
 import difflib
 import gzip
+import json
 import logging
 import lzma
+import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -19,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ablation.data.content import recognize
 from ablation.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -245,6 +249,7 @@ def _format_of(path: Path, spec: DataSpec) -> str:
             allowed=READABLE,
         )
     suffixes = [suffix.lower() for suffix in path.suffixes]
+    _check_content(path, spec)
     if not PICKLES.isdisjoint(suffixes) or _starts_like_a_pickle(path):
         if spec.allow_pickle:
             return "pickle"
@@ -272,6 +277,28 @@ def _format_of(path: Path, spec: DataSpec) -> str:
     return SUFFIXES[suffixes[-1]]
 
 
+def _check_content(path: Path, spec: DataSpec) -> None:
+    """Raise a `UserError` for a file that is something else than its name says."""
+    found, suffix = recognize(path), path.suffix.lower()
+    fits = {"a Parquet file": ".parquet", "compressed with gzip": ".gz"}
+    if found is None or fits.get(found[0]) == suffix or spec.format == "parquet":
+        return
+    kind, way = found
+    raise spec.error(
+        f"{path.name} cannot be read as rows: it is {kind}",
+        "data.path",
+        found=spec.path,
+        allowed=READABLE,
+        write=f"path: {_renamed(spec, path, way)}" if way and "OLD" in way else way,
+    )
+
+
+def _renamed(spec: DataSpec, path: Path, way: str) -> str:
+    suffix = ".parquet" if "parquet" in way else ".csv"
+    new = Path(spec.path).with_name(path.name.split(".")[0] + suffix)
+    return f"{new}   # from: {way}"
+
+
 def _starts_like_a_pickle(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(2)
@@ -284,13 +311,14 @@ def check_columns(spec: DataSpec, columns: Sequence[str]) -> list[str]:
     Raises:
         UserError: The label column or a text column is not there, or the label is among the text.
     """
+    near = _nearest(spec.label_column, columns)
     if spec.label_column not in columns:
         raise spec.error(
             "data.label_column is not a column of the data",
             "data.label_column",
             found=spec.label_column,
             allowed=columns,
-            write=f"label_column: {_nearest(spec.label_column, columns)}",
+            write=f"label_column: {_as_yaml(near)}" if near else None,
         )
     key = "data.serialization.text_columns"
     rest = [name for name in columns if name != spec.label_column]
@@ -308,7 +336,7 @@ def check_columns(spec: DataSpec, columns: Sequence[str]) -> list[str]:
                 key,
                 found=name,
                 allowed=rest,
-                write=f"- {_nearest(name, rest)}" if rest else None,
+                write=f"- {close}" if (close := _nearest(name, rest)) else None,
             )
     if not rest:
         raise spec.error(
@@ -320,12 +348,17 @@ def check_columns(spec: DataSpec, columns: Sequence[str]) -> list[str]:
     return list(spec.text_columns) or rest
 
 
-def _nearest(name: str, columns: Sequence[str]) -> str:
-    """Column whose name is nearest to `name`, case and outer spaces ignored first."""
+def _as_yaml(name: str) -> str:
+    """A column's name as study.yaml must have it."""
+    return name if re.fullmatch(r"\w[\w.-]*", name) else json.dumps(name, ensure_ascii=False)
+
+
+def _nearest(name: str, columns: Sequence[str]) -> str | None:
+    """Column whose name is nearest to `name`, case and outer spaces ignored first, if any is."""
     for column in columns:
         if column.strip().casefold() == name.strip().casefold():
             return column
-    return (difflib.get_close_matches(name, columns, n=1, cutoff=0.4) or [columns[-1]])[0]
+    return next(iter(difflib.get_close_matches(name, columns, n=1, cutoff=0.4)), None)
 
 
 def class_names(feature: object) -> list[str] | None:
@@ -351,8 +384,8 @@ def _check_types(spec: DataSpec, dataset: datasets.Dataset, text_columns: list[s
             "it holds neither text nor numbers, or a mixture of them",
             "data.label_column" if is_label else "data.serialization.text_columns",
             found=f"{name}: {schema.field(name).type}",
-            allowed=plain if is_label else text,
-            write=None if is_label else f"text_columns: [{', '.join(text)}]",
+            allowed=(plain if is_label else text) or "a table whose cells are text or numbers",
+            write=f"text_columns: [{', '.join(text)}]" if text and not is_label else None,
         )
 
 
@@ -399,6 +432,7 @@ def _check_cells(
         UserError: There are NUL bytes: the file is damaged, or in another encoding.
     """
     short, first = 0, 0
+    csv.field_size_limit(sys.maxsize)  # a text may be longer than 128 KiB
     try:
         with _open_text(path, encoding) as file:
             lines = csv.reader(_without_nul(file, path, spec), delimiter=delimiter)
@@ -473,9 +507,16 @@ def _open_text(path: Path, encoding: str) -> TextIO:
 
 
 def _load_json(path: Path, spec: DataSpec, cache_dir: Path, _: list[str]) -> datasets.Dataset:
-    return _load(
-        "json", path, spec, cache_dir, encoding="utf-8" if _is_utf8(spec) else spec.encoding
-    )
+    encoding = "utf-8" if _is_utf8(spec) else spec.encoding
+    try:
+        with _open_text(path, encoding) as file:
+            for _line in file:
+                pass
+    except UnicodeError as error:
+        raise _encoding_error(path, spec, error) from error
+    except (OSError, EOFError) as error:
+        raise _unreadable(path, spec, str(error)) from error
+    return _load("json", path, spec, cache_dir, encoding=encoding)
 
 
 def _load_parquet(

@@ -16,6 +16,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
 
+from ablation.data.content import recognize
 from ablation.errors import UserError
 from ablation.sums import CHUNK, stamps_of
 
@@ -29,7 +30,11 @@ _EXPONENTS = {
     "F32": (np.uint32, 0x7F80_0000),
     "F16": (np.uint16, 0x7C00),
     "BF16": (np.uint16, 0x7F80),
+    "F8_E5M2": (np.uint8, 0x7C),
+    "F8_E4M3": (np.uint8, 0x7F),  # it has no infinity: all ones is the only value that is none
 }
+_INTEGERS = ("I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64")
+ADAPTER = "adapter_config.json"
 _SUMMED = ("config.json", "tokenizer.json")
 
 
@@ -61,9 +66,11 @@ def check_tokenizer(folder: Path) -> None:
     try:
         Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises plain ones
+        other = recognize(path)
         raise UserError(
-            f"tokenizer.json of the model cannot be used: {error}",
+            f"tokenizer.json of the model cannot be used: {other[0] if other else error}",
             file=path,
+            write=other[1] if other else None,
             allowed="the tokenizer.json of a fast tokenizer",
         ) from error
 
@@ -78,14 +85,22 @@ def weight_files(folder: Path, allow_pickle: bool) -> list[Path]:
         return [folder / WEIGHTS]
     if (folder / INDEX).is_file():
         named = read_json_file(folder / INDEX).get("weight_map")
-        files = sorted(set(named.values())) if isinstance(named, dict) else []
-        absent = [name for name in files if not (folder / str(name)).is_file()]
+        files = sorted({str(name) for name in named.values()}) if isinstance(named, dict) else []
+        absent = [name for name in files if not (folder / name).is_file()]
         if absent or not files:
             raise UserError(
                 f"{INDEX} of the model names files that are not there",
                 file=folder / INDEX,
                 found=", ".join(absent) or "no weight_map",
                 allowed="all the files that it names",
+            )
+        outside = [name for name in files if Path(name).name != name]
+        if outside:
+            raise UserError(
+                f"{INDEX} of the model names files of another folder",
+                file=folder / INDEX,
+                found=", ".join(outside),
+                allowed="files beside it",
             )
         return [folder / name for name in files]
     pickles = sorted(path.name for path in folder.glob(PICKLE))
@@ -94,7 +109,8 @@ def weight_files(folder: Path, allow_pickle: bool) -> list[Path]:
             "the model's folder has no weights",
             file=folder,
             found=", ".join(sorted(path.name for path in folder.iterdir())) or "an empty folder",
-            allowed=f"{WEIGHTS}, or {INDEX} and its files",
+            allowed=f"{WEIGHTS}, or {INDEX} and its files; an adapter alone is no model, "
+            "merge_and_unload() of peft puts it into its base",
         )
     if not allow_pickle:
         raise UserError(
@@ -120,9 +136,11 @@ def read_header(path: Path) -> tuple[dict[str, Any], int]:
             (length,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(length))
     except (SafetensorError, OSError, ValueError, struct.error) as error:
+        other = recognize(path)
         raise UserError(
-            f"{path.name} of the model is broken: {error}",
+            f"{path.name} of the model is {other[0] if other else f'broken: {error}'}",
             file=path,
+            write=other[1] if other else None,
             found=f"{path.stat().st_size} bytes",
             allowed="the whole file: compare its size and its checksum with the source's",
         ) from error
@@ -141,6 +159,35 @@ def check_finite(path: Path) -> None:
             file=path,
             found=", ".join(wrong[:5]) + more,
             allowed="finite values",
+        )
+
+
+def check_floating(path: Path) -> None:
+    """Raise a `UserError` where weights are whole numbers: those of a quantized model."""
+    header, _ = read_header(path)
+    wrong = [
+        name
+        for name, tensor in header.items()
+        if tensor["dtype"] in _INTEGERS and len(tensor["shape"]) > 1 and name.endswith("weight")
+    ]
+    if wrong:
+        raise UserError(
+            "the model's weights are whole numbers, as those of a quantized model: they cannot be "
+            "trained on",
+            file=path,
+            found=", ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""),
+            allowed="weights in float32, bfloat16 or float16",
+        )
+
+
+def check_no_adapter(folder: Path) -> None:
+    """Raise a `UserError` for an adapter beside the weights: transformers would load it unasked."""
+    if (folder / ADAPTER).is_file() and (folder / "config.json").is_file():
+        raise UserError(
+            "the model's folder holds an adapter beside the weights, which would be loaded on top",
+            file=folder / ADAPTER,
+            found=ADAPTER,
+            allowed="the base model alone; or one that merge_and_unload() of peft has merged",
         )
 
 
@@ -172,7 +219,9 @@ def check_files(folder: Path, allow_pickle: bool = False) -> dict[str, dict[str,
     """
     check_tokenizer(folder)
     weights = weight_files(folder, allow_pickle)
+    check_no_adapter(folder)
     for path in weights:
         check_finite(path)
+        check_floating(path)
     named = [folder / name for name in _SUMMED if (folder / name).is_file()]
     return stamps_of(folder, [*named, *weights])

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ablation.settings.adapted import find_adapted
-from ablation.settings.architecture import ABSENT, KNOWN_FAMILIES, LINEAR, is_full
+from ablation.settings.architecture import ABSENT, LINEAR, is_full, is_rotary, places_of
 from ablation.settings.catalogue import DEEPSPEED_SCHEDULERS, HF_SCHEDULERS, KERNELS
 from ablation.settings.schedule_arguments import (
     excess_arguments,
@@ -72,6 +72,13 @@ def cannot_run(
     checks = (*_CHECKS, *(_FULL_CHECKS if is_full(settings) else _ADAPTER_CHECKS))
     found = (reason for check in checks for reason in check(settings, model))
     return next(found, None) or _batch(settings, devices)
+
+
+def cautions(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+    """What an arm runs with although it is likely to be a mistake."""
+    numbers = _beyond_places(settings, model)
+    if numbers and settings["padding"] != "max_length" and is_rotary(model):
+        yield Reason("rotated_beyond_places", numbers, ("max_length",))
 
 
 def needs_gpu(settings: Settings) -> Reason | None:
@@ -153,15 +160,17 @@ def _schedule(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
 
 
 def _texts(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
-    places = model.get("max_position_embeddings")
-    length = int(settings["max_length"])
-    if not places or length <= int(places):
-        return
-    numbers = {"length": length, "places": places}
-    if settings["padding"] == "max_length":
+    numbers = _beyond_places(settings, model)
+    if numbers and settings["padding"] == "max_length":
         yield Reason("padded_beyond_places", numbers, ("max_length", "padding"))
-    elif model.get("model_type") not in KNOWN_FAMILIES:
+    elif numbers and not is_rotary(model):
         yield Reason("longer_than_places", numbers, ("max_length",))
+
+
+def _beyond_places(settings: Settings, model: Mapping[str, Any]) -> dict[str, Any]:
+    """The longest text and the model's positions, where the one goes beyond the other."""
+    places, length = places_of(model), int(settings["max_length"])
+    return {"length": length, "places": places} if places and length > places else {}
 
 
 def _offload(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:

@@ -13,6 +13,17 @@ from ablation.report.versions import kind_lines, values_of, version_lines
 from ablation.words.catalogue import Messages, cell, code
 
 LEVELS = ("high", "medium", "low")
+# Counts of the data's profile that say what a score is worth.
+TOLD_OF_ROWS = (
+    "without_label",
+    "empty_text",
+    "single_row_classes",
+    "classes_without_test_rows",
+    "test_rows_of_unseen_labels",
+    "test_texts_in_train",
+    "conflicting_labels",
+    "labels_alike",
+)
 
 
 def method_lines(sources: Sources) -> list[str]:
@@ -86,7 +97,7 @@ def _data_lines(sources: Sources) -> list[str]:
     rows = profile["rows"]
     counts = {key: f"{rows.get(key, 0):,}" for key in ("read", "train", "validation", "test")}
     lines = [t("method.data", labels=profile["num_labels"], **counts)]
-    for key in ("without_label", "empty_text", "single_row_classes"):
+    for key in TOLD_OF_ROWS:
         if rows.get(key):
             lines.append(t(f"method.{key}", n=f"{rows[key]:,}"))
     return lines

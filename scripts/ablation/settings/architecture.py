@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ablation.settings.catalogue import words
+
 Settings = Mapping[str, Any]
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -24,6 +26,17 @@ _ALWAYS_BIASED = {"qwen2": ("q_proj", "k_proj", "v_proj")}
 _NEVER_BIASED = ("mistral", "qwen2")
 _NORMED_HEADS = {"qwen3": 2}
 KNOWN_FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
+# Families whose positions are rotations, so that longer texts are computed; what comes beyond the
+# places that they were trained on is extrapolated. Others are taken to have an embedding for each.
+ROTARY = words(
+    "llama llama4_text mistral mistral3 ministral mixtral qwen2 qwen2_moe qwen3 qwen3_moe "
+    "qwen3_next gemma gemma2 gemma3_text gemma3 phi phi3 phimoe falcon gpt_neox gptj stablelm "
+    "olmo olmo2 olmo3 cohere cohere2 granite granitemoe smollm3 exaone4 deepseek_v2 "
+    "deepseek_v3 starcoder2 nemotron glm glm4 modernbert helium ernie4_5 hunyuan_v1_dense "
+    "arcee seed_oss gpt_oss"
+)
+_PLACES = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
+_ROTATIONS = ("rope_theta", "rope_scaling", "rope_parameters", "rotary_pct", "rotary_dim")
 # Modules that peft saves for a sequence classifier beside the adapter (`PeftModelForSequence-
 # Classification`), and names that no classifier has.
 HEADS = ("score",)
@@ -90,6 +103,26 @@ class Architecture:
         biases = sum(self.shapes[name][1] for name in self.biased)
         layer = self.layer_parameters + biases + self.norm_parameters
         return self.vocab * self.hidden + self.layers * layer + self.hidden
+
+
+def places_of(facts: Mapping[str, Any]) -> int | None:
+    """The longest text that the model was made for, in tokens; None where nothing tells.
+
+    A rotation that is scaled by a factor reaches that many times further.
+    """
+    found = next((facts[name] for name in _PLACES if facts.get(name)), None)
+    if not isinstance(found, int) or isinstance(found, bool):
+        return None
+    scaling = facts.get("rope_scaling") or facts.get("rope_parameters")
+    if not isinstance(scaling, Mapping) or not isinstance(scaling.get("factor"), (int, float)):
+        return found
+    start = scaling.get("original_max_position_embeddings") or found
+    return max(found, int(float(scaling["factor"]) * int(start)))
+
+
+def is_rotary(facts: Mapping[str, Any]) -> bool:
+    """Whether positions are rotations, which reach beyond those that the model was made for."""
+    return facts.get("model_type") in ROTARY or any(facts.get(name) for name in _ROTATIONS)
 
 
 def missing_facts(facts: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import difflib
 import re
 from collections.abc import Iterator
@@ -139,7 +138,7 @@ def _data(study: Study) -> Iterator[UserError]:
         write = "split: {test_size: 0.2, val_size: 0.1}"
         yield _problem(study, "data.split.test_size", text, found, allowed, write)
     try:
-        codecs.lookup(options["encoding"])
+        "".encode(options["encoding"])  # looks it up, and refuses those that are none of text
     except LookupError:
         text, allowed = "there is no such encoding", "utf-8, cp949 (Korean Windows), utf-16, ..."
         yield _problem(

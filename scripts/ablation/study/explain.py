@@ -207,6 +207,7 @@ def _pair(
         stages=stages,
         texts=texts,
         allow_remote_code=allow_remote_code,
+        facts=facts,
     )
 
 
@@ -226,7 +227,10 @@ def _claims(
     entries = (study.options.get("claims") or {}).get("statements") or []
     if not any(map(arithmetic.is_arithmetic, entries)):
         return []
-    grid = expand(study)
+    try:
+        grid = expand(study)
+    except UserError:  # an arm cannot run: the plan says why, and there is nothing to claim of it
+        return []
     full = {**_values(study.backup), **_values(study.current)}
     named = {entry.get("arm") for entry in entries} | {CURRENT, BACKUP}
     used = [arm for arm in grid.arms if arm.stage or arm.name in named]

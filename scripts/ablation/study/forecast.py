@@ -19,7 +19,7 @@ from ablation.designs import DESIGNS, read_designs
 from ablation.designs.a_a import A_A
 from ablation.designs.design import Cell
 from ablation.designs.factorial import FACTORIAL
-from ablation.designs.feasibility import cannot_run
+from ablation.designs.feasibility import cannot_run, cautions
 from ablation.designs.fractional import FRACTIONAL
 from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.designs.grid import GRID
@@ -35,7 +35,7 @@ from ablation.study.cards import assumed_speed
 from ablation.study.grid import Arm, Grid, expand
 from ablation.study.packing import CPU, Machine
 from ablation.study.study import Study
-from ablation.words.catalogue import is_score
+from ablation.words.catalogue import LANGUAGES, is_score
 
 SCHEMA_VERSION = 1
 FORWARD = 1 / 3  # of the cost of training on a token, where the model is not known
@@ -516,6 +516,7 @@ def plan_study(
         "metric": {key: metric[key] for key in ("name", "higher_is_better", "delta")},
         "arms": [_arm(arm, grid, prices, results) for arm in grid.arms],
         "left_out": [lost.as_json() for lost in grid.left_out],
+        "cautions": _cautions(study, grid),
         "total": _total(grid, prices, results),
         "prices": {
             "device": device,
@@ -528,6 +529,23 @@ def plan_study(
         "designs": [_without_costs(prospect) for prospect in prospects],
         "sequential": study.options["sequential"],
     }
+
+
+def _cautions(study: Study, grid: Grid) -> list[dict[str, Any]]:
+    """What arms run with although it is likely to be a mistake, each with all its arms."""
+    model, arms = study.options["model"]["architecture"], {}
+    for arm in grid.arms:
+        for caution in cautions(arm.settings, model):
+            arms.setdefault(caution.text(), (caution, []))[1].append(arm.name)
+    return [
+        {
+            "reason": caution.id,
+            "numbers": caution.numbers,
+            "arms": names,
+            "text": {language: caution.text(language) for language in LANGUAGES},
+        }
+        for caution, names in arms.values()
+    ]
 
 
 def _basis(prices: Prices, data: Data, pilot: Pilot) -> dict[str, Any]:

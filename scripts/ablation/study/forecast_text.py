@@ -12,6 +12,7 @@ from ablation.words.terminal import cut, table, wrap
 
 COLUMNS = 100
 MOST_ARMS = 40
+MOST_NAMED = 3  # arms in a sentence
 MANY_HOURS = 100  # of one device: from here on, a plan tells how to ask for less
 Said = Mapping[str, Any]
 
@@ -32,6 +33,7 @@ def render(said: Said, t: Messages) -> str:
         [_heading(said, t)],
         _arms(said, t),
         _left_out(said, t),
+        _cautions(said, t),
         _costs(said, t),
         packing_lines(said["packing"], t) if said["packing"] else [],
         _designs(said, t),
@@ -79,6 +81,16 @@ def _left_out(said: Said, t: Messages) -> list[str]:
         for lost in said["left_out"]
         for line in _wrapped(t("left_out", arm=lost["arm"], reason=lost["text"][t.language]))
     ]
+
+
+def _cautions(said: Said, t: Messages) -> list[str]:
+    lines = []
+    for caution in said["cautions"]:
+        arms = caution["arms"]
+        more = ", …" if len(arms) > MOST_NAMED else ""
+        names = ", ".join(arms[:MOST_NAMED]) + more
+        lines += _wrapped(t("caution", arms=names, reason=caution["text"][t.language]))
+    return lines
 
 
 def _wrapped(text: str) -> list[str]:

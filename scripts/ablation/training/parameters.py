@@ -75,6 +75,8 @@ def named(items: list[str]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an exception's message that says something."""
+    """The first line of an exception's message that says something, two where one only opens."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    return (" ".join(lines[:2]) if lines[0].endswith(":") else lines[0])[:300]

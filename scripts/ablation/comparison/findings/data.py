@@ -17,6 +17,7 @@ from ablation.comparison.findings.finding import (
     pairwise_evidence,
 )
 from ablation.dialects.reader import DERIVED
+from ablation.settings.architecture import is_rotary, places_of
 
 MICRO, ACCUMULATION, DEVICES = (
     "per_device_train_batch_size",
@@ -190,6 +191,21 @@ def max_length(pair: Pair) -> Iterator[Finding]:
         yield pair.find("max_length_truncates", INFO, evidence, [name])
 
 
+def positions(pair: Pair) -> Iterator[Finding]:
+    """A limit beyond the positions that the model was made for."""
+    places, longest = places_of(pair.facts), pair.plan.longest
+    for side in SIDES:
+        limit = pair.value(side, "max_length")
+        reached = longest is None or not places or longest > places
+        if not places or not isinstance(limit, int) or limit <= places or not reached:
+            continue
+        evidence = {"limit": limit, "places": places, "factor": limit / places}
+        if is_rotary(pair.facts):
+            yield pair.find("length_beyond_rotations", WARNING, evidence, ["max_length"], side)
+        else:
+            yield pair.find("length_beyond_positions", PROBLEM, evidence, ["max_length"], side)
+
+
 def padding(pair: Pair) -> Iterator[Finding]:
     """Padding every row to the limit computes tokens that no text has."""
     for side in SIDES:
@@ -235,6 +251,7 @@ CHECKS = (
     model,
     selection,
     max_length,
+    positions,
     padding,
     unchanged_by_stages,
     pickles,
@@ -243,6 +260,31 @@ CHECKS = (
 # Title and text of each finding by language; numbers are put in by format specifications, see
 # `texts.py`.
 TEXTS: Texts = {
+    "length_beyond_rotations": {
+        "en": (
+            "{side:side}: max_length {limit} is {factor:times} the {places} positions that the "
+            "model was made for",
+            "Its positions are rotations, so longer texts are computed all the same, with angles "
+            "that it never saw: they are likely to score worse. Texts up to {places} tokens are as "
+            "before.",
+        ),
+        "ko": (
+            "{side:side}: max_length {limit}은 모델이 학습한 위치 {places}개의 {factor:times}이다",
+            "위치가 회전으로 표현되므로 더 긴 텍스트도 계산은 되지만, 본 적 없는 각도를 쓰게 되어 "
+            "점수가 나빠지기 쉽다. {places}토큰까지의 텍스트는 달라지지 않는다.",
+        ),
+    },
+    "length_beyond_positions": {
+        "en": (
+            "{side:side}: max_length {limit} is beyond the model, which has {places} positions",
+            "It has an embedding for each position: training ends with an error at the first text "
+            "of more than {places} tokens.",
+        ),
+        "ko": (
+            "{side:side}: max_length {limit}은 위치가 {places}개인 모델의 범위를 벗어난다",
+            "위치마다 임베딩이 있으므로 {places}토큰을 넘는 첫 텍스트에서 학습이 오류로 끝난다.",
+        ),
+    },
     "data_amount": {
         "en": (
             "They train on different amounts of data: extract_ratio {current_share:value} "

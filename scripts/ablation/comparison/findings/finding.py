@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ablation.comparison.resolve import Configuration, Difference, find_differences, find_silent
@@ -75,6 +75,7 @@ class Pair:
         stages: Setting to the stage that changes it; None without a study.
         texts: The text values of each side's file, with their place.
         allow_remote_code: Whether the study lets a model's own code run; None without a study.
+        facts: What is known of the model's config.json.
     """
 
     sides: Mapping[str, Configuration]
@@ -84,6 +85,7 @@ class Pair:
     stages: Mapping[str, str] | None
     texts: Mapping[str, Sequence[tuple[Place, str]]]
     allow_remote_code: bool | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def setting(self, side: str, name: str) -> Value | None:
         """A setting of one side with its place; None where the side has none."""
