@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ablation.settings.adapted import find_adapted
-from ablation.settings.architecture import ABSENT, LINEAR, is_full, is_rotary, places_of
+from ablation.settings.architecture import (
+    ABSENT,
+    KNOWN_FAMILIES,
+    LINEAR,
+    is_full,
+    is_rotary,
+    places_of,
+)
 from ablation.settings.catalogue import DEEPSPEED_SCHEDULERS, HF_SCHEDULERS, KERNELS
 from ablation.settings.schedule_arguments import (
     excess_arguments,
