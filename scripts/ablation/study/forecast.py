@@ -519,9 +519,7 @@ def plan_study(
         "cautions": _cautions(study, grid),
         "total": _total(grid, prices, results),
         "prices": {
-            "device": device,
-            "card": card,
-            "all_rows": study.planned_rows(rows),
+            **{"device": device, "card": card, "all_rows": study.planned_rows(rows)},
             **_basis(prices, data, pilot),
         },
         "packing": _packing(study, grid, prices, machine, begun),
