@@ -1,4 +1,4 @@
-"""The gates of the statistics: false effects, power, coverage of new rows, and runs saved by looks.
+"""The gates of the statistics: false effects, power, coverage, recommendations, and looks.
 
     python benchmarks/simulate_evidence.py                 some minutes
     python benchmarks/simulate_evidence.py --studies 1000  a glance
@@ -35,6 +35,27 @@ def false_effects(studies: int) -> dict[str, dict[str, float]]:
     }
 
 
+def false_beside_effects(studies: int) -> dict[str, dict[str, float]]:
+    """The same beside other steps that are large and real, the worst of their places."""
+    places = ((1,), (2,), (3,), (4,), (1, 4), (1, 2), (2, 3, 4))
+    return {
+        name: {
+            str(n): max(simulated.false_effects(noise, n, studies, real=real) for real in places)
+            for n in SEEDS
+        }
+        for name, noise in simulated.NOISES.items()
+        if name in ("normal", "one arm 5x", "skewed")
+    }
+
+
+def recommendations(studies: int) -> dict[str, dict[str, dict[str, float]]]:
+    """What is recommended, where the gain comes from one step or all."""
+    return {
+        shape: {str(n): simulated.recommendations(steps, n, studies) for n in (3, 4, 5)}
+        for shape, steps in simulated.SHAPES.items()
+    }
+
+
 def powers(studies: int) -> dict[str, dict[str, float]]:
     """How often a step of 2 SD is found, moderated and alone, one real step or all of them."""
     return {
@@ -60,11 +81,11 @@ def with_looks(
     drawn = simulated.NOISES[noise](np.random.default_rng(5), (studies, at[-1], ARMS)) + levels
     done, seeds = np.zeros((studies, size), bool), np.full((studies, size), at[-1])
     for number, n in enumerate(at):
-        p = simulated.moderated_p(drawn[:, :n], weights, 0 if today else None)[0]
+        p = simulated.weighed(drawn[:, :n], weights, 0 if today else None).p
         while True:
-            left = size - (0 if today else done.sum(axis=1))
-            limit = np.array([one[number] for one in limits])[np.maximum(left, 1) - 1]
-            new = (p <= np.reshape(limit, (-1, 1))) & ~done
+            left = np.full(studies, size) if today else simulated.left_of(done, ARMS)
+            limit = np.array([one[number] for one in limits])[left - 1]
+            new = (p <= limit[:, None]) & ~done
             if not new.any():
                 break
             seeds[new], done = n, done | new
@@ -97,7 +118,7 @@ def looks(studies: int) -> dict[str, dict[str, float]]:
 
 
 def coverage(studies: int) -> dict[str, dict[str, dict[str, float]]]:
-    """How often 95 % intervals hold the truth on new rows."""
+    """How often 95 % intervals hold the truth on new rows, and on these."""
     return {
         str(rows): {
             str(n): simulated.row_coverage(n, rows, studies // (10 if rows > 2000 else 3))
@@ -116,9 +137,14 @@ def main() -> None:
     figures = {
         "studies": args.studies,
         "false_effects": false_effects(args.studies),
+        "false_effects_beside_large_ones": false_beside_effects(args.studies),
         "power_at_2_sd": powers(args.studies),
+        "recommendations": recommendations(5 * args.studies),
+        "moderated_coverage": {
+            str(n): simulated.moderated_coverage(n, 5 * args.studies) for n in SEEDS
+        },
         "looks": looks(args.studies),
-        "coverage_of_new_rows": coverage(args.studies),
+        "coverage_of_rows": coverage(args.studies),
     }
     args.output.write_text(json.dumps(figures, indent=1) + "\n")
     print(json.dumps(figures, indent=1))

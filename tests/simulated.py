@@ -6,8 +6,10 @@ the path share an arm, as in a true study; what the seeds have in common cancels
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import sqrt
 
 import numpy as np
@@ -17,6 +19,7 @@ from ablation.evidence import family, inference, sequential, twoway
 from ablation.evidence.claims import MULTIPLES, Impact, judge_impact
 from ablation.evidence.family import Evidence, Series
 from ablation.evidence.spread import spread_of
+from ablation.evidence.together import most_true
 from ablation.study.power import prior_freedom
 
 GAP = "gap"
@@ -174,10 +177,27 @@ def two_sided(t: np.ndarray, freedom: float) -> np.ndarray:
     return 2 * special.stdtr(freedom, -np.abs(t))
 
 
-def moderated_p(
-    tables: np.ndarray, weights: np.ndarray, prior: float | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """p values and means (studies, contrasts); `prior` in place of d0, 0 for the plain t test."""
+@dataclass(frozen=True, kw_only=True)
+class Weighed:
+    """The contrasts of many studies (studies, contrasts), each with the error of its mean."""
+
+    means: np.ndarray
+    errors: np.ndarray
+    freedom: float
+
+    @property
+    def p(self) -> np.ndarray:
+        """Two-sided p values of no effect; 1 where there is neither spread nor mean."""
+        t = self.means / np.maximum(self.errors, 1e-12)
+        return two_sided(np.where(np.abs(self.means) < 1e-12, 0.0, t), self.freedom)
+
+    def half(self, error: float) -> np.ndarray:
+        """Half the widths of intervals that miss with this error."""
+        return -special.stdtrit(self.freedom, error / 2) * self.errors
+
+
+def weighed(tables: np.ndarray, weights: np.ndarray, prior: float | None = None) -> Weighed:
+    """The contrasts of studies (studies, seeds, arms); `prior` in place of d0, 0 for a plain t."""
     n, arms = tables.shape[1:]
     prior = prior_freedom(arms) if prior is None else prior
     left = tables - tables.mean(axis=1, keepdims=True) - tables.mean(axis=2, keepdims=True)
@@ -187,34 +207,128 @@ def moderated_p(
     squares = (weights**2).sum(axis=1)
     own = (n - 1) * values.var(axis=1, ddof=1)
     variance = (prior * pooled[:, None] * squares + own) / (prior + n - 1)
-    means = values.mean(axis=1)
-    t = means / np.sqrt(np.maximum(variance, 1e-24) / n)  # no spread and no mean: t is 0
-    return two_sided(np.where(np.abs(means) < 1e-12, 0.0, t), prior + n - 1), means
+    return Weighed(means=values.mean(axis=1), errors=np.sqrt(variance / n), freedom=prior + n - 1)
 
 
-def holm_rejects(p: np.ndarray, alpha: float = inference.ALPHA) -> np.ndarray:
+def sides(weights: np.ndarray) -> list[tuple[str, str]]:
+    """The arms of each contrast, as the product names the computations of both sides."""
+    return [(str(int(w.argmin())), str(int(w.argmax()))) for w in weights]
+
+
+@lru_cache(maxsize=8)
+def _left(arms: int) -> np.ndarray:
+    """How many of a path's contrasts can be without effect, by the bits of those that are not."""
+    pairs = sides(path_weights(arms))
+    places = range(len(pairs))
+    return np.array(
+        [
+            max(1, most_true(pairs, [i for i in places if bits >> i & 1]))
+            for bits in range(1 << len(pairs))
+        ]
+    )
+
+
+def left_of(found: np.ndarray, arms: int) -> np.ndarray:
+    """How many contrasts of each study can be without effect, given those found to be effects."""
+    return _left(arms)[found @ (1 << np.arange(found.shape[1]))]
+
+
+def holm_rejects(p: np.ndarray, alpha: float = inference.ALPHA, arms: int = 5) -> np.ndarray:
     """Which contrasts of each study Holm's procedure calls effects."""
-    order = np.argsort(p, axis=1)
-    steps = np.take_along_axis(p, order, axis=1) * np.arange(p.shape[1], 0, -1)
-    found = np.empty_like(p)
-    np.put_along_axis(found, order, np.maximum.accumulate(steps, axis=1), axis=1)
-    return found <= alpha
+    found = np.zeros(p.shape, bool)
+    while True:
+        now = found | (p * left_of(found, arms)[:, None] <= alpha)
+        if (now == found).all():
+            return found
+        found = now
 
 
 def false_effects(
-    noise: Noise, n: int, studies: int, prior: float | None = None, arms: int = 5
+    noise: Noise,
+    n: int,
+    studies: int,
+    prior: float | None = None,
+    *,
+    real: tuple[int, ...] = (),
 ) -> float:
-    """The share of studies with any effect where there is none."""
-    tables = noise(np.random.default_rng(n), (studies, n, arms))
-    return float(holm_rejects(moderated_p(tables, path_weights(arms), prior)[0]).any(axis=1).mean())
+    """The share of studies of five arms with any effect where there is none.
+
+    `real` names steps, from 1, that are so large that they are always found.
+    """
+    arms = np.arange(5)
+    levels = 20.0 * sum((arms >= step).astype(float) for step in real) + np.zeros(5)
+    tables = levels + noise(np.random.default_rng(n), (studies, n, 5))
+    weights = path_weights(5)
+    rejected = holm_rejects(weighed(tables, weights, prior).p)
+    return float(rejected[:, weights @ levels == 0].any(axis=1).mean())
 
 
 def power(effect: float, n: int, studies: int, *, alone: bool = False, steps: str = "one") -> float:
     """How often a step of so many SD is found among five arms: one real step, or all of them."""
     levels = effect * (np.arange(5) >= 2) if steps == "one" else effect * np.arange(5)
     tables = levels + NOISES["normal"](np.random.default_rng(n), (studies, n, 5))
-    rejected = holm_rejects(moderated_p(tables, path_weights(5), 0 if alone else None)[0])
+    rejected = holm_rejects(weighed(tables, path_weights(5), 0 if alone else None).p)
     return float(rejected[:, 1].mean() if steps == "one" else rejected[:, :4].mean())
+
+
+# Where the gain of a path comes from, in SD.
+SHAPES = {
+    "the last step alone": (0.0, 0.0, 0.0, 1.5),
+    "four equal steps": (0.5, 0.5, 0.5, 0.5),
+    "the first step, then nothing": (1.5, 0.0, 0.0, 0.0),
+}
+
+
+def recommendations(
+    steps: Sequence[float], n: int, studies: int, delta: float = 0.1
+) -> dict[str, float]:
+    """What five arms recommend: the largest gain whose simultaneous interval lies above delta.
+
+    "recommended" is a share of studies; "without gain", and how often the interval of the chosen
+    arm holds its true gain ("simultaneous", and "alone", as if it had not been chosen), are shares
+    of recommendations; "too high" is what its estimate promises too much, in SD.
+    """
+    levels = np.concatenate([[0.0], np.cumsum(steps)])
+    tables = levels + NOISES["normal"](np.random.default_rng(n), (studies, n, 5))
+    weights = path_weights(5)
+    found = weighed(tables, weights)
+    candidates = np.flatnonzero(weights[:, 0] == -1)
+    gain, truth = found.means[:, candidates], (weights @ levels)[candidates]
+    half = found.half(inference.ALPHA / len(weights))[:, candidates]
+    alone = found.half(inference.ALPHA)[:, candidates]
+    sure = gain - half > delta
+    some = sure.any(axis=1)
+    best = np.where(sure, gain, -np.inf)[some].argmax(axis=1)
+    off = np.take_along_axis((gain - truth)[some], best[:, None], axis=1)[:, 0]
+
+    def covers(width: np.ndarray) -> float:
+        chosen = np.take_along_axis(width[some], best[:, None], axis=1)[:, 0]
+        return float((np.abs(off) <= chosen).mean())
+
+    return {
+        "recommended": float(some.mean()),
+        "without gain": float((truth[best] <= 0).mean()),
+        "simultaneous": covers(half),
+        "alone": covers(alone),
+        "too high": float(off.mean()),
+    }
+
+
+def moderated_coverage(n: int, studies: int) -> dict[str, float]:
+    """How often a step's own 95 % interval holds the truth on these rows, five arms.
+
+    "equal noise", and where one arm is five times as noisy: a step to the "noisy arm", and one
+    between "other arms".
+    """
+    weights, found = path_weights(5), {}
+    for noise, steps in (
+        ("normal", {"equal noise": 0}),
+        ("one arm 5x", {"noisy arm": 1, "other arms": 0}),
+    ):
+        one = weighed(NOISES[noise](np.random.default_rng(n), (studies, n, 5)), weights)
+        inside = np.abs(one.means) <= one.half(inference.ALPHA)
+        found |= {name: float(inside[:, step].mean()) for name, step in steps.items()}
+    return found
 
 
 @dataclass(frozen=True)
@@ -233,18 +347,22 @@ class Outcomes:
     taste: float = 1.0
     seed: float = 0.1
 
-    def draw(self, rng: np.random.Generator, n: int, rows: int) -> np.ndarray:
-        """Improvements (seeds, rows) of one arm over the other: -1, 0 or 1; the truth is 0."""
+    def draw(self, rng: np.random.Generator, n: int, rows: int) -> tuple[np.ndarray, float]:
+        """Improvements (seeds, rows) of one arm over the other, and the truth on these rows.
+
+        Improvements are -1, 0 or 1; the truth on new rows is 0.
+        """
         difficulty = rng.normal(0, self.difficulty, rows)
+        levels = [difficulty + rng.normal(0, self.taste, rows) for _ in range(2)]
         right = [
             rng.standard_normal((n, rows), dtype=np.float32)
-            + difficulty
-            + rng.normal(0, self.taste, rows)
+            + level
             + rng.normal(0, self.seed, (n, 1))
             > 0
-            for _ in range(2)
+            for level in levels
         ]
-        return right[1].astype(np.float32) - right[0]
+        before, after = (special.ndtr(level / math.hypot(1, self.seed)) for level in levels)
+        return right[1].astype(np.float32) - right[0], float((after - before).mean())
 
 
 def split_coverage(n: int, rows: int, share: float, studies: int) -> dict[str, float]:
@@ -261,7 +379,7 @@ def split_coverage(n: int, rows: int, share: float, studies: int) -> dict[str, f
     rng, drawn = np.random.default_rng(n * 7919 + rows), Outcomes()
     hits = {"product": 0, "seeds_only": 0}
     for _ in range(studies):
-        whole = drawn.draw(rng, n, round(rows / share))
+        whole, _ = drawn.draw(rng, n, round(rows / share))
         own = np.stack([rng.permutation(whole.shape[1])[:rows] for _ in range(n)])
         values = np.take_along_axis(whole, own, axis=1)
         squares, mean = twoway.mean_squares_of_splits(values, own), float(values.mean())
@@ -278,18 +396,24 @@ def row_coverage(
     """How often 95 % intervals cover the truth on new rows and new seeds.
 
     "floored" is the product's; "two_way" has no floor; "seeds_only" takes the rows for given.
+    "these_rows" is how often that one covers the truth on these rows.
     """
     rng, drawn = np.random.default_rng(n * 7919 + rows), outcomes or Outcomes()
-    hits = dict.fromkeys(("floored", "two_way", "seeds_only"), 0)
+    hits = dict.fromkeys(("floored", "two_way", "seeds_only", "these_rows"), 0)
     for _ in range(studies):
-        values = drawn.draw(rng, n, rows)
+        values, here = drawn.draw(rng, n, rows)
         squares, mean = twoway.mean_squares(values), float(values.mean())
         error = twoway.error_of(squares)
         plain = _without_floor(squares)
         alone = twoway.Error(variance=squares.seeds / (n * rows), freedom=n - 1, shares={})
-        for name, one in (("floored", error), ("two_way", plain), ("seeds_only", alone)):
+        for name, one, truth in (
+            ("floored", error, 0.0),
+            ("two_way", plain, 0.0),
+            ("seeds_only", alone, 0.0),
+            ("these_rows", alone, here),
+        ):
             low, high = one.interval(mean, 0.95)
-            hits[name] += low <= 0 <= high
+            hits[name] += low <= truth <= high
     return {name: count / studies for name, count in hits.items()}
 
 

@@ -151,7 +151,7 @@ def test_the_answer_stands_before_any_section(english):
     assert change.endswith(", and 13 more settings. That is the whole backup.")
     assert (effect := re.match(r"\*\*What it gains:\*\* (\+\d+\.\d points \[.*?\], n = 3), ", gain))
     assert effect[1] in section(english, "Recommendations")
-    assert "above 1.0 points" in sure and "not confirmed on fresh seeds" in sure
+    assert "above 1.0 points" in sure and "fresh seeds have not confirmed it" in sure
     assert "It contains stage 1" in sure and "[Recommendations](#recommendations)" in sure
     assert "figures/waterfall.svg" in answer
     diff = re.search(r"^```diff\n(.*?)```", answer, re.M | re.S)[1].splitlines()
@@ -213,7 +213,7 @@ def test_the_recommended_arm_is_told_with_its_patch_its_steps_and_what_would_tel
     assert "**Recommended: the whole backup.**" in text
     assert "1. **Stage 1 (LoRA rank/alpha and learning rate)**: −" in text
     assert "`without-lora_lr`: stage 1" in text and "designs: [leave_one_out]" in text
-    assert "not confirmed on fresh seeds" in text and "confirm: {seeds: [101," in text
+    assert "fresh seeds have not confirmed it" in text and "confirm: {seeds: [101," in text
 
 
 def test_the_figures_are_relative_images_with_alternative_text(english):

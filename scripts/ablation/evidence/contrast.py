@@ -39,6 +39,15 @@ def computations(contrast: Contrast, grid: Grid) -> frozenset[tuple[str, float]]
     return frozenset((key, weight) for key, weight in sums.items() if weight)
 
 
+def sides_of(contrast: Contrast, grid: Grid) -> tuple[str, str] | None:
+    """The computations of both sides; None where it is not one against another."""
+    found = dict(computations(contrast, grid))
+    if sorted(found.values()) != [-1.0, 1.0]:
+        return None
+    first, second = sorted(found)
+    return first, second
+
+
 def values_of(contrasts: Sequence[Contrast], table: pd.DataFrame) -> dict[str, dict[int, float]]:
     """Each contrast's value by seed, over the seeds that all of its arms have.
 

@@ -36,6 +36,7 @@ from ablation.evidence.contrast import (
     lost_seeds,
     path_arms,
     planned_contrasts,
+    sides_of,
     values_of,
 )
 from ablation.evidence.effects import (
@@ -232,6 +233,7 @@ def series_of(measured: Measured, compared: Sequence[Contrast]) -> dict[str, Ser
             same_as=None if same == one.id else same,
             background=_background(measured, one, pools, values[one.id]),
             lost=lost_seeds(one, values[one.id], measured.diverged),
+            sides=sides_of(one, measured.grid),
         )
     return found
 

@@ -2,9 +2,10 @@
 
 One family holds all planned contrasts of a study: the steps of the path, the remainder, the gap,
 and what its other designs estimate of each factor. With a fixed number of seeds, Holm's adjusted p
-of the t test says whether there is an effect, and Bonferroni's simultaneous intervals say how large
-it can be. With sequential looks, the spending boundaries at alpha over the size of the family do
-both. Interactions are a second question, and a family of their own.
+of the t test says whether there is an effect (each step counts only what can be without effect
+together), and Bonferroni's simultaneous intervals say how large it can be. With sequential looks,
+the spending boundaries at alpha over the size of the family do both. Interactions are a second
+question, and a family of their own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from ablation.evidence import inference, sequential, statistics
 from ablation.evidence.spread import Background, Spread, spread_of
 from ablation.evidence.statistics import Estimate
+from ablation.evidence.together import Sides
 
 HOLM = "holm"
 SPENDING = "spending_bonferroni"
@@ -35,6 +37,7 @@ class Series:
         same_as: The id of an earlier series of the same runs: one hypothesis, asked by two designs.
         background: What other runs and the test rows say of its noise; None leaves it to itself.
         lost: Seeds without a value because a run diverged.
+        sides: The computations of both sides, where it is one against another.
     """
 
     id: str
@@ -44,6 +47,7 @@ class Series:
     same_as: str | None = None
     background: Background | None = None
     lost: int = 0
+    sides: Sides | None = None
 
     @property
     def counts(self) -> bool:
@@ -158,7 +162,7 @@ def _fixed(family: Sequence[Series], delta: float, alpha: float) -> dict[str, Ev
     equal = [0.0 if one.identical else _equivalence_p(one, delta) for one in family]
     flips = [inference.sign_flip_test(list(one.values.values())) for one in family]
     columns = (
-        inference.holm([_p(one) for one in family]),
+        inference.holm([_p(one) for one in family], [one.sides for one in family]),
         flips,
         inference.holm(flips),
         _joint(family),
@@ -204,9 +208,12 @@ def decisions(members: Sequence[Series], plan: sequential.Plan) -> dict[str, seq
     The same computation twice needs no test. Where a run diverged and left no value, more seeds do
     not decide: that is its verdict.
     """
-    decided = sequential.decide_together(
-        {one.id: (one.values, one.spread) for one in members if not one.lost}, plan
-    )
+    looked = {
+        one.id: sequential.Member(values=one.values, spread=one.spread, sides=one.sides)
+        for one in members
+        if not one.lost
+    }
+    decided = sequential.decide_together(looked, plan)
     return {one.id: _decided(one, decided.get(one.id)) for one in members}
 
 

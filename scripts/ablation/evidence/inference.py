@@ -16,6 +16,7 @@ import numpy as np
 from scipy import stats
 
 from ablation.evidence.spread import has_spread
+from ablation.evidence.together import Sides, most_true
 
 ALPHA = 0.05
 MOST_EXACT = 20  # 2^19 sums are a few megabytes
@@ -61,17 +62,25 @@ def seeds_below_floor(alpha: float = ALPHA) -> int:
     return max(1, math.ceil(1 - math.log2(alpha) - ROUNDING))
 
 
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
+def holm(
+    p_values: Sequence[float | None], comparisons: Sequence[Sides | None] = ()
+) -> list[float | None]:
     """Adjusted p values (Holm 1979, Scand. J. Stat. 6(2):65-70), in the order given.
 
     They hold the family-wise error under any dependence. A missing p value counts as a member of
     the family, because leaving it out would make the others look better, and stays missing.
+
+    Args:
+        p_values: Of each member.
+        comparisons: The sides of each; where given, each step counts only what can be without
+            effect together (see `together`).
     """
     known = np.array([1.0 if p is None else p for p in p_values], dtype=float)
     order = np.argsort(known, kind="stable")
-    steps = known[order] * np.arange(len(known), 0, -1)
+    sides = comparisons or [None] * len(known)
+    left = [most_true(sides, order[:place].tolist()) for place in range(len(known))]
     adjusted = np.empty_like(known)
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(steps))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(known[order] * np.maximum(left, 1)))
     return [
         None if p is None else float(a) for p, a in zip(p_values, adjusted.tolist(), strict=True)
     ]

@@ -6,7 +6,7 @@ The nominal p values to beat, and where they come from, are in `ablation.study.l
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from scipy import special
 from ablation.evidence.inference import ALPHA
 from ablation.evidence.spread import ROUNDING, Spread, spread_of, t_quantile
 from ablation.evidence.statistics import EQUIVALENCE_CONFIDENCE
+from ablation.evidence.together import Sides, most_true
 from ablation.study.looks import OBRIEN_FLEMING, boundaries
 
 CONTINUE = "continue"
@@ -122,7 +123,21 @@ class Decision:
 
 SpreadAt = Callable[[int], Spread | None]  # of the first so many values
 Values = Mapping[int, float] | Sequence[float]
-Member = tuple[Values, SpreadAt | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One contrast of a family with looks.
+
+    Attributes:
+        values: Improvements (positive is better), by seed in the order they were planned.
+        spread: What tests and intervals rest on; that of the values alone where None.
+        sides: The computations of both sides, where it is one against another.
+    """
+
+    values: Values
+    spread: SpreadAt | None = None
+    sides: Sides | None = None
 
 
 def decide(
@@ -138,7 +153,7 @@ def decide(
         plan: The looks, and the error to spend on them.
         spread: What tests and intervals rest on; that of the values alone where None.
     """
-    return decide_together({"": (differences, spread)}, plan)[""]
+    return decide_together({"": Member(values=differences, spread=spread)}, plan)[""]
 
 
 def decide_together(members: Mapping[str, Member], plan: Plan) -> dict[str, Decision]:
@@ -146,16 +161,16 @@ def decide_together(members: Mapping[str, Member], plan: Plan) -> dict[str, Deci
 
     An effect that is shown hands its share of the error on to those that are still open, as Holm's
     procedure does (Maurer and Bretz 2013, Stat. Biopharm. Res. 5(4):311-320): their limits at this
-    and later looks are those of a smaller family.
+    and later looks are those of a family of those that can still be without effect together.
 
     Args:
-        members: Each contrast's improvements by seed, and what its tests rest on.
+        members: The contrasts, by id.
         plan: The looks, and the error to spend on them; `families` is the size of the family.
     """
-    values = {name: _array(differences) for name, (differences, _) in members.items()}
+    values = {name: _array(one.values) for name, one in members.items()}
     looks: dict[str, list[Look]] = {name: [] for name in members}
     decided: dict[str, Decision] = {}
-    left = plan.families
+    shown: set[str] = set()
     for number, n in enumerate(plan.looks):
         for name in members.keys() - decided.keys():
             if values[name].size < n:
@@ -163,23 +178,37 @@ def decide_together(members: Mapping[str, Member], plan: Plan) -> dict[str, Deci
                 size = int(values[name].size)
                 decided[name] = Decision(CONTINUE, reason, size, n, tuple(looks[name]))
         here = {
-            name: _look(values[name][:n], plan, number, spread)
-            for name, (_, spread) in members.items()
+            name: _look(values[name][:n], plan, number, one.spread)
+            for name, one in members.items()
             if name not in decided
         }
-        for name, look in _stepped_down(here, plan, number, left).items():
+        for name, look in _stepped_down(here, members, plan, number, shown).items():
             looks[name].append(look)
-            left -= look.status in (SUPERIOR, INFERIOR)
+            if look.status in (SUPERIOR, INFERIOR):
+                shown.add(name)
             if look.status != CONTINUE:
                 decided[name] = Decision(look.status, look.reason, n, None, tuple(looks[name]))
     return {name: decided[name] for name in members}
 
 
-def _stepped_down(here: Mapping[str, Look], plan: Plan, number: int, left: int) -> dict[str, Look]:
+def _left(members: Mapping[str, Member], plan: Plan, effects: Collection[str]) -> int:
+    """How many of the family can still be without effect; those that have no value count in."""
+    places = [place for place, name in enumerate(members) if name in effects]
+    without = max(0, plan.families - len(members))
+    return max(1, without + most_true([one.sides for one in members.values()], places))
+
+
+def _stepped_down(
+    here: Mapping[str, Look],
+    members: Mapping[str, Member],
+    plan: Plan,
+    number: int,
+    effects: Collection[str],
+) -> dict[str, Look]:
     """One look at all open contrasts: effects first, until none is left that beats its limit."""
     found: dict[str, Look] = {}
     while True:
-        alpha = plan.alpha / max(1, left - len(found))
+        alpha = plan.alpha / _left(members, plan, {*effects, *found})
         limit = boundaries(plan.looks, alpha, plan.spending)[number]
         judged = {
             name: _judged(replace(look, boundary=limit), plan)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -25,6 +25,7 @@ from ablation.evidence.recommendation import (
     Question,
     Step,
 )
+from ablation.evidence.statistics import Estimate
 from ablation.report.patch import recommended_rewrite, shown_patch
 from ablation.report.sections import impact_text, undecided_contrast
 from ablation.report.sources import Sources, capital
@@ -119,15 +120,22 @@ def recommended_text(sources: Sources) -> str:
     if found.contrast is None:
         return t("recommend.nothing_sure")
     one = sources.contrasts[found.contrast]
-    joint = one.evidence
     return t(
         f"recommend.{found.status}",
         arm=arm_text(sources, found.arm),
-        effect=t.effect(one.improvement, metric),
+        effect=t.effect(joint_estimate(sources, one), metric),
+        size=sources.effects.family.size,
         n=len(found.candidates),
-        interval=t.interval(joint.low, joint.high, metric),
         delta=delta_text(sources),
     )
+
+
+def joint_estimate(sources: Sources, one: Effect) -> Estimate:
+    """A planned contrast with its simultaneous interval; with looks, of the look that decided."""
+    found, looks = one.evidence, sources.effects.sequential
+    decided = [c.decision for c in looks.contrasts if c.id == one.id] if looks else []
+    n = decided[0].n if decided and found.significant else one.improvement.n
+    return replace(one.improvement, estimate=found.estimate, n=n, low=found.low, high=found.high)
 
 
 def arm_text(sources: Sources, arm: str) -> str:

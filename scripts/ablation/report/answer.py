@@ -9,7 +9,13 @@ from pathlib import Path
 from ablation.designs.design import CURRENT
 from ablation.evidence.claims import DIVERGES
 from ablation.evidence.recommendation import HURTS, RECOMMENDED
-from ablation.report.advice import arm_text, delta_text, recommended_patch, recommended_text
+from ablation.report.advice import (
+    arm_text,
+    delta_text,
+    joint_estimate,
+    recommended_patch,
+    recommended_text,
+)
 from ablation.report.sections import impact_text
 from ablation.report.sources import SIDES, Sources
 from ablation.words.catalogue import anchor, fence, in_code
@@ -112,7 +118,7 @@ def _gain(sources: Sources) -> str:
     """The gain of the arm over current, beside the gap to the backup."""
     t, metric = sources.messages, sources.metric
     one = sources.contrasts[str(sources.recommendation.contrast)]
-    text = t("answer.gain", effect=t.effect(one.improvement, metric))
+    text = t("answer.gain", effect=t.effect(joint_estimate(sources, one), metric))
     means = {side: sources.arms[side].means[metric].estimate for side in SIDES}
     if None in means.values():
         return text
@@ -123,12 +129,11 @@ def _gain(sources: Sources) -> str:
 
 def _sure(sources: Sources) -> str:
     """What holds over all candidates, and whether fresh seeds have seen it."""
-    t, metric, found = sources.messages, sources.metric, sources.recommendation
-    joint = sources.contrasts[str(found.contrast)].evidence
+    t, found = sources.messages, sources.recommendation
     text = t(
         "answer.sure",
+        size=sources.effects.family.size,
         n=len(found.candidates),
-        interval=t.interval(joint.low, joint.high, metric),
         delta=delta_text(sources),
         seen=t(f"recommend.seen.{found.confirmation}"),
     )
