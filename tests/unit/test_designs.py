@@ -108,6 +108,19 @@ def test_all_but_the_remainder_is_the_last_stage_arm(study):
     assert without.settings["num_train_epochs"] == 3.0 and without.settings["lora.r"] == 256
 
 
+def test_only_the_stages_that_are_named_are_left_out(study):
+    grid = expand(study("designs: [leave_one_out: {stages: [epochs]}]"))
+    assert arms_of(grid, "leave_one_out") == ["backup", "without-epochs"]
+    facts = next(d for d in grid.designs if d["design"] == "leave_one_out")
+    assert not facts["whole"]  # another stage may still be left out: that is a question
+
+
+def test_a_stage_that_is_left_out_is_one_of_the_studys(study):
+    with pytest.raises(UserError) as caught:
+        study("designs: [leave_one_out: {stages: [epoch]}]")
+    assert "no stage has this name" in str(caught.value) and "- epochs" in str(caught.value)
+
+
 def test_a_factorial_has_every_set_of_stages_once(study):
     grid = expand(study("designs: [factorial]"))
     members = [arm for arm in grid.arms if "factorial" in arm.designs]

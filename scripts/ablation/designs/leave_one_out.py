@@ -1,11 +1,21 @@
-"""Each factor left out of the backup: what the others do without it."""
+"""A factor left out of the backup, each or those named: what the others do without it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ablation.designs.contrast import WITHOUT, Contrast, Made, switched
-from ablation.designs.design import Design, Options, Plan, Space, cells_of, names_of
+from ablation.designs.design import (
+    Asked,
+    Design,
+    Options,
+    Plan,
+    Problem,
+    Space,
+    cells_of,
+    names_of,
+)
+from ablation.designs.factors import unknown
 
 LEAVE_ONE_OUT = "leave_one_out"
 
@@ -13,8 +23,18 @@ LEAVE_ONE_OUT = "leave_one_out"
 def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
     factors = space.factors()
     names = names_of(factors)
-    sets = [names, *([n for n in names if n != name] for name in names)]
-    return Plan(cells_of(space, factors, sets, LEAVE_ONE_OUT), {"factors": names})
+    left_out = options["stages"] or names
+    sets = [names, *([n for n in names if n != name] for name in left_out)]
+    facts = {"factors": names, "whole": set(left_out) == set(names)}
+    return Plan(cells_of(space, factors, sets, LEAVE_ONE_OUT), facts)
+
+
+def _problems(space: Space, options: Options, asked: Asked) -> Iterator[Problem]:
+    """A stage that is left out is one of the study's."""
+    names = names_of(space.factors())
+    for place, name in enumerate(options["stages"]):
+        if name not in names:
+            yield unknown(f"stages.{place}", "no stage has this name", name, names)
 
 
 def _contrasts(made: Made) -> list[Contrast]:
@@ -26,6 +46,17 @@ def _contrasts(made: Made) -> list[Contrast]:
 DESIGN = Design(
     name=LEAVE_ONE_OUT,
     plan=_plan,
+    description="The backup without one of its stages, for each stage or for those named.",
+    options={
+        "stages": {
+            "type": "array",
+            "items": {"type": "string", "description": "A stage, or remainder."},
+            "uniqueItems": True,
+            "default": [],
+            "description": "The stages that are left out, one an arm; empty: each of them.",
+        }
+    },
+    problems=_problems,
     answers={
         "en": ("It answers what is lost when the backup goes without a stage.",),
         "ko": ("백업에서 한 단계를 빼면 무엇을 잃는지 답합니다.",),

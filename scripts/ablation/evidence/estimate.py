@@ -595,7 +595,7 @@ def _recommendation(measured: Measured, contrasts: Sequence[Effect]) -> Recommen
         steps,
         factors,
         measured.metric.delta,
-        [design["design"] for design in grid.designs],
+        [design["design"] for design in grid.designs if design.get("whole", True)],
     )
 
 

@@ -189,7 +189,7 @@ def recommend(
         measured: The contrasts that switch one factor on.
         factors: The path's factors, in order.
         delta: The smallest effect that matters.
-        asked: The designs that the study has.
+        asked: The designs that the study has with all their arms.
     """
     ranked = sorted((c for c in candidates if c.contrast), key=lambda c: -c.gain)
     passed: list[PassedOver] = []
