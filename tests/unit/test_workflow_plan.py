@@ -45,6 +45,16 @@ def test_runs_that_are_alike_ask_by_a_value_and_others_by_a_function(account_tax
     assert asked(SimpleNamespace(variant=second)) == 2
 
 
+def test_the_longest_runs_start_first_and_runs_as_long_as_each_other_in_any_order(account_tax):
+    plan = plan_of(account_tax, devices_per_run=1)
+    first = plan.priority()
+    by_arm = {a.name: first(SimpleNamespace(variant=a.variant)) for a in plan.grid.arms}
+    assert by_arm["backup"] == max(by_arm.values())
+    assert by_arm["stage2-epochs"] > by_arm["current"]
+    plan.lengths.update(dict.fromkeys(plan.lengths, 1.0))
+    assert plan.priority() == 0
+
+
 def test_results_that_add_arms_have_a_grid_of_their_own(account_tax):
     text = (account_tax / "study.yaml").read_text()
     (account_tax / "study.yaml").write_text(text + "\nconfirm: {seeds: [101, 102]}\n")

@@ -18,6 +18,7 @@ rule train_run:
         "results/{study}/logs/train_run/{variant}/seed-{seed}.log",
     benchmark:
         "results/{study}/benchmarks/train_run/{variant}/seed-{seed}.tsv"
+    priority: PLAN.priority()
     conda:
         "../../environment.yml"
     threads: PLAN.per_run(lambda devices: devices * config["threads_per_device"])

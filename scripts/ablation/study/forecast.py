@@ -200,6 +200,18 @@ def read_data(study: Study, profile: str | Path | None, rows: int | None) -> Dat
     return read_plan(profile, stated, held_out, [limit for limit in found if limit])
 
 
+def epochs_of_run(settings: Mapping[str, Any], data: Data) -> float:
+    """How often a run goes through its rows."""
+    rows = data.train_rows(settings)
+    return schedules.total_steps(settings, rows) / schedules.steps_per_epoch(settings, rows)
+
+
+def tokens_of_run(settings: Mapping[str, Any], data: Data) -> float:
+    """Tokens that a run trains on, padding and repeated epochs with them."""
+    rows = data.train_rows(settings)
+    return rows * epochs_of_run(settings, data) * padded_tokens(settings, data)[0]
+
+
 def flops_of_run(
     settings: Mapping[str, Any], data: Data, architecture: Architecture | None
 ) -> float:
@@ -208,9 +220,8 @@ def flops_of_run(
     Test rows count twice: for the last weights and for those of the best epoch. Without an
     architecture, tokens stand for FLOPs.
     """
-    rows = data.train_rows(settings)
-    epochs = schedules.total_steps(settings, rows) / schedules.steps_per_epoch(settings, rows)
-    trained = rows * epochs * padded_tokens(settings, data)[0]
+    epochs = epochs_of_run(settings, data)
+    trained = tokens_of_run(settings, data)
     validation, test = data.evaluated
     tokens = real_tokens(settings, data) or float(settings["max_length"])
     read = (validation * math.ceil(epochs) + 2 * test) * tokens
@@ -459,7 +470,7 @@ def pack(
     data = read_data(study, None, None)
     flops = {arm.variant: flops_of_run(arm.settings, data, architecture) for arm in grid.arms}
     reference = flops[grid.arms[0].variant]
-    costs = [flops[run.variant] / reference for run in grid.runs()]
+    costs = sorted((flops[run.variant] / reference for run in grid.runs()), reverse=True)
     arms = [arm.settings for arm in [*grid.arms, *further]]
     ways = packing.find_ways(costs, arms, machine, architecture, data.num_labels)
     chosen, reason = packing.choose_way(ways, machine, begun)

@@ -72,7 +72,7 @@ def makespan(costs: Sequence[float], devices: int, at_once: int) -> float:
     """How long runs take together, each started in turn as soon as there is room.
 
     Args:
-        costs: What each run takes on one device.
+        costs: What each run takes on one device, in the order in which they start.
         devices: Devices of each run; several are as fast as `EFFICIENCY` says.
         at_once: Runs at a time.
     """

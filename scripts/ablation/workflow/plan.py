@@ -29,7 +29,7 @@ from ablation.report.figures import figures_of
 from ablation.results import Results
 from ablation.settings.quantities import cut_of
 from ablation.study import adaptive
-from ablation.study.forecast import pack
+from ablation.study.forecast import pack, read_data, tokens_of_run
 from ablation.study.forecast_text import load_texts, packing_lines
 from ablation.study.grid import Arm, Grid, expand, load_grid, refuse_without_gpu
 from ablation.study.load import load_study
@@ -118,6 +118,21 @@ class Plan:
         if len(alike) == 1:
             return count(alike.pop())
         return lambda wildcards: count(self.devices[wildcards.variant])
+
+    @cached_property
+    def lengths(self) -> dict[str, float]:
+        """The tokens that a run of each planned arm trains on, by its variant."""
+        data = read_data(self.study, None, None)
+        return {arm.variant: tokens_of_run(arm.settings, data) for arm in self.grid.arms}
+
+    def priority(self) -> float | Callable[[Any], float]:
+        """Which runs start first: the longest, so that at the end no device waits for one of them.
+
+        A plain value where all are as long, as in `per_run`.
+        """
+        if len(set(self.lengths.values())) == 1:
+            return 0
+        return lambda wildcards: self.lengths.get(wildcards.variant, 0)
 
     # Files.
 
