@@ -3,6 +3,7 @@
 # make test    the whole test suite
 # make gpu-check   what a GPU does with this product, in one table; DRY=1 tries the program without
 # make soak-settings   every setting on a tiny model: it trains as it says, or the plan refuses it
+# make soak    every plug pulled: operations that fail, kills, leases, bad inputs; a day or two
 # make bench   what the cached path saves, measured against plain Trainer + DeepSpeed
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ VENV := .venv
 # Rules call `python`; it must be the one of the environment.
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
-.PHONY: setup demo test soak-settings bench gpu-check
+.PHONY: setup demo test soak soak-settings bench gpu-check
 
 setup: $(VENV)/installed
 
@@ -25,6 +26,13 @@ demo: setup
 
 test: setup
 	$(RUN) python -m pytest
+
+# Each can be run by itself, and the longest in slices: docs/reliability.md.
+soak: setup
+	$(RUN) python tests/soak/leases.py
+	$(RUN) python tests/soak/operations.py study
+	$(RUN) python tests/soak/operations.py run
+	$(RUN) python tests/soak/operations.py ranks
 
 soak-settings: setup
 	$(RUN) python tests/soak/settings_matrix.py

@@ -1,18 +1,26 @@
 """Programs out of one process that has imported everything: a fault takes a second, not a minute.
 
-    python tests/soak/forked.py serve SOCKET        beside it, until it is killed
-    python -S tests/soak/forked.py SOCKET WORDS     like `python WORDS`, from there
+    python tests/soak/forked.py SOCKET             serves until it is killed
+    python -S tests/soak/asked.py SOCKET WORDS     like `python WORDS`, from there
 
 Each program is forked before it has done anything, with the caller's folder, environment and
 output, so what it does and leaves behind is its own. Only what it would import is there already.
 """
 
+from __future__ import annotations
+
 import array
+import contextlib
+import ctypes
+import importlib
 import json
 import os
-import signal
+import runpy
+import select
 import socket
 import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,40 +44,13 @@ MODULES = (
 )
 
 
-def ask(path: str, words: list[str]) -> int:
-    """Let the server run a program with our output, and end as it ends."""
-    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    channel.connect(path)
-    request = json.dumps([words, str(Path.cwd()), dict(os.environ)]).encode()
-    files = array.array("i", [0, 1, 2])
-    first = len(request).to_bytes(8, "big")
-    channel.sendmsg([first], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
-    channel.sendall(request)
-    pid = int.from_bytes(channel.recv(8), "big")
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, frame: os.kill(pid, number))
-    code = int.from_bytes(channel.recv(8) or (1).to_bytes(8, "big"), "big", signed=True)
-    if code < 0:
-        signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
-        os.kill(os.getpid(), -code)
-    return code
-
-
 def serve(path: str) -> None:
     """Fork a child for each request."""
-    import contextlib
-    import ctypes
-    import importlib
-    import select
-
     # Modules of programs only: nothing of them has run.
     sys.path[:0] = [str(ROOT / "scripts")]
     for name in (*PROGRAMS, *MODULES):
         importlib.import_module(name)
-    try:
-        pause = ctypes.CDLL(None).layer_pause
-    except AttributeError:
-        pause = int
+    layer = ctypes.CDLL(None)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(path)
     listener.listen(64)
@@ -77,12 +58,12 @@ def serve(path: str) -> None:
     while True:
         if select.select([listener], [], [], 0.005 if children else None)[0]:
             channel = listener.accept()[0]
-            pause(1)
+            layer.layer_pause(1)
             pid = os.fork()
-            pause(0)
+            layer.layer_pause(0)
             if pid == 0:
                 listener.close()
-                become(channel)
+                become(channel, layer.layer_name)
             children[pid] = channel
         for pid, channel in list(children.items()):
             done, status = os.waitpid(pid, os.WNOHANG)
@@ -94,16 +75,20 @@ def serve(path: str) -> None:
                 del children[pid]
 
 
-def become(channel: socket.socket) -> None:
-    """Be the program that is asked for; never returns."""
-    import runpy
+def become(channel: socket.socket, tell: Callable[[bytes], object]) -> None:
+    """Be the program that is asked for; never returns.
 
+    Args:
+        channel: Where it is asked for.
+        tell: What takes its name.
+    """
     first, ancillary, _, _ = channel.recvmsg(8, socket.CMSG_SPACE(12))
     files = array.array("i", ancillary[0][2])
     wanted, text = int.from_bytes(first, "big"), b""
     while len(text) < wanted:
         text += channel.recv(wanted - len(text))
     words, folder, environment = json.loads(text)
+    tell(" ".join(words).encode())
     channel.sendall(os.getpid().to_bytes(8, "big"))
     channel.close()
     for number, file in enumerate(files):
@@ -112,28 +97,16 @@ def become(channel: socket.socket) -> None:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    code = 0
+    code = 1
     try:
-        kind = words.pop(0)
-        sys.argv = words if kind in ("-c", "-m") else [kind, *words]
-        if kind == "-m":
-            sys.path.insert(0, "")
-            runpy.run_module(words[0], run_name="__main__", alter_sys=True)
-        elif kind == "-c":
-            sys.path.insert(0, "")
-            program, sys.argv[0] = words[0], "-c"
-            exec(compile(program, "<string>", "exec"), {"__name__": "__main__"})
-        else:
-            runpy.run_path(kind, run_name="__main__")
+        perform(words)
+        code = 0
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
         if isinstance(leaving.code, str):
             print(leaving.code, file=sys.stderr)
     except BaseException:
-        import traceback
-
         traceback.print_exc()
-        code = 1
     finally:
         try:
             sys.stdout.flush()
@@ -143,7 +116,20 @@ def become(channel: socket.socket) -> None:
         os._exit(code)
 
 
+def perform(words: list[str]) -> None:
+    """Do what `python` does with these words."""
+    kind = words.pop(0)
+    sys.argv = words if kind in ("-c", "-m") else [kind, *words]
+    if kind == "-m":
+        sys.path.insert(0, "")
+        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+    elif kind == "-c":
+        sys.path.insert(0, "")
+        program, sys.argv[0] = words[0], "-c"
+        exec(compile(program, "<string>", "exec"), {"__name__": "__main__"})
+    else:
+        runpy.run_path(kind, run_name="__main__")
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "serve":
-        serve(sys.argv[2])
-    sys.exit(ask(sys.argv[1], sys.argv[2:]))
+    serve(sys.argv[1])

@@ -43,6 +43,7 @@ struct control {
 
 static struct control *control;
 static int paused;
+static char named[256]; /* what this process does, where its command line does not say it */
 
 /* For a process that prepares others and is none of the program itself. */
 void layer_pause(int wanted)
@@ -67,6 +68,11 @@ __attribute__((constructor)) static void attach(void)
     raw(SYS_close, file, 0, 0, 0);
     if (found != MAP_FAILED)
         control = found;
+}
+
+void layer_name(const char *name)
+{
+    snprintf(named, sizeof named, "%s", name);
 }
 
 static void link_of(const char *link, char *found, size_t size)
@@ -105,6 +111,8 @@ static void tell(const char *record, enum kind kind, const char *path)
     for (long i = 0; i < length; i++)
         if (program[i] < ' ')
             program[i] = ' ';
+    if (named[0])
+        memcpy(program, named, sizeof program);
     snprintf(line, sizeof line, "%d\t%s\t%.250s\n", kind, path, program);
     if (!record) {
         snprintf(control->what, sizeof control->what, "%.700s\t%.250s", path, program);

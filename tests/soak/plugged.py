@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -19,7 +20,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
+import tiny
 from faked import FakedStudy
+
+from ablation.machine.process import read_stat
 
 PLANTED = {"noise": 0.003, "rate": 0.2}
 CURRENT = "learning_rate: 1.0e-5\nnum_train_epochs: 3\nlora: {r: 8, lora_alpha: 16}\n"
@@ -57,7 +61,7 @@ class SmallStudy(FakedStudy):
         if server:
             python = self.shims / "python"
             last = f"*) exec {sys.executable}"
-            forked = f"{last} -S -E {ROOT / 'tests/soak/forked.py'} {server}"
+            forked = f"{last} -S -E {ROOT / 'tests/soak/asked.py'} {server}"
             python.write_text(python.read_text().replace(last, forked))
         (self.file.parent / "training.yml").write_text(CURRENT)
         (self.file.parent / "deepspeed.yml").write_text(BACKUP)
@@ -71,11 +75,69 @@ class SmallStudy(FakedStudy):
         python = str(self.shims / "python")
         return [python, "-c", code, python, "run", "account_tax", "--cores", str(cores)]
 
+    def left(self) -> list[str]:
+        """What is there that an ended study must not leave."""
+        return [*still_there(self.folder), *left_over(self.folder)]
+
     def run(self, further: dict[str, str] | None = None) -> tuple[int, str]:
         """Exit code and output of `ablation run`; 124 where it did not end."""
         environment = self.environment(PLANTED) | {"PYTHONPATH": str(ROOT / "scripts")}
         environment |= {"TMPDIR": str(self.folder / "tmp"), **(further or {})}
         return call(self.ablation(), environment, self.folder)
+
+
+class TinyRun:
+    """One run that is really trained: a model of a few thousand weights, two epochs, one rank.
+
+    Its worker outlives it: it keeps what it has imported, in a folder beside.
+    """
+
+    def __init__(self, folder: Path, warm: Path | None, ranks: int = 1) -> None:
+        """Write it.
+
+        Args:
+            folder: Where to; made once, its results are removed.
+            warm: The folder of the warm worker; None launches each rank anew.
+            ranks: Processes of the run.
+        """
+        self.folder, self.warm, self.ranks = folder, warm, ranks
+        self.results = folder / "results"
+        shutil.rmtree(self.results, ignore_errors=True)
+        if not (folder / "grid.json").exists():
+            (folder / "tmp").mkdir()
+            tiny.write_model(folder / "model")
+            tiny.write_data(folder / "data", rows=64)
+            tiny.write_grid(folder / "grid.json", {"current": {}})
+        named = {"grid": folder / "grid.json", "data": folder / "data"}
+        tiny.as_results(self.results, model=folder / "model/model.json", **named)
+
+    def run(self, further: dict[str, str] | None = None) -> tuple[int, str]:
+        """Exit code and output of train_run.py; 124 where it did not end."""
+        command = [sys.executable, ROOT / "scripts/train_run.py", "--results", self.results]
+        command += ["--variant", "current", "--seed", "1", "--world-size", self.ranks]
+        command += ["--warm", self.warm] if self.warm else []
+        environment = {**os.environ, "TMPDIR": str(self.folder / "tmp"), **(further or {})}
+        # Not from the folder: the worker would be taken for a part of it.
+        return call([str(word) for word in command], environment, self.folder.parent)
+
+    def left(self) -> list[str]:
+        """What is there that an ended run must not leave."""
+        run = self.results / "runs/current/seed-1"
+        found = [*still_there(self.folder), *left_over(self.folder)]
+        found += [f"{path.name} is there" for path in run.glob("checkpoint*")]
+        if self.warm:
+            deadline = time.monotonic() + LEFT_SECONDS
+            while (forked := _forked(self.warm)) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            found += [f"process {pid} of the worker" for pid in forked]
+        return found
+
+
+def _forked(warm: Path) -> list[int]:
+    """The runs of the worker: processes with its command line whose parent has it, too."""
+    pids = processes_in(warm)
+    parents = {pid: (read_stat(pid) or ("", 0, ""))[1] for pid in pids}
+    return [pid for pid, parent in parents.items() if parent in pids]
 
 
 def call(command: list[str], environment: dict[str, str], folder: Path) -> tuple[int, str]:
