@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from ablation.cli import run
+from ablation.data.counts import all_training_rows
 from ablation.evidence.by_row import load_by_row
 from ablation.evidence.effects import save_effects
 from ablation.evidence.estimate import estimate_effects
@@ -29,7 +30,8 @@ def main(args: argparse.Namespace) -> None:
     study = load_resolved(results)
     grid = load_grid(results.grid(study.adaptive))
     by_row = load_by_row(grid, results.runs, study.options["metric"]["name"])
-    effects = estimate_effects(grid, load_table(results.metrics), study.options, by_row)
+    table, rows = load_table(results.metrics), all_training_rows(results.profile)
+    effects = estimate_effects(grid, table, study.options, by_row, rows)
     save_effects(effects, results.effects)
 
 

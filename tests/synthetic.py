@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ablation.evidence.confirmation import Confirmation, estimate_confirmation
 from ablation.evidence.decisions import choose_step
 from ablation.evidence.metrics import collect
 from ablation.results import Results
+from ablation.settings.quantities import POOL_ROWS
 from ablation.settings.schedules import learning_rates, steps_per_epoch, total_steps
 from ablation.study.adaptive import (
     candidates,
@@ -213,6 +214,7 @@ STUDY: dict[str, Any] = {
     },
 }
 
+Effect = float | Callable[[int], float]
 EFFECTS = {"lora_lr": -0.08, "epochs": 0.19, "regularisation": 0.004, "remainder": 0.05}
 
 
@@ -237,7 +239,7 @@ def build_study(
     root: Path,
     *,
     seeds: Collection[int] = (1, 2, 3),
-    effects: Mapping[str, float] = EFFECTS,
+    effects: Mapping[str, Effect] = EFFECTS,
     noise: float = 0.006,
     missing: Collection[tuple[str, int]] = (),
     diverged: Collection[tuple[str, int]] = (),
@@ -246,7 +248,8 @@ def build_study(
 ) -> Synthetic:
     """A study whose arms differ by `effects` in accuracy.
 
-    Effects are by stage, "remainder" or factor; "a×b" is what a and b add when both are on.
+    Effects are by stage, "remainder" or factor; "a×b" is what a and b add when both are on. One
+    that is a function is of the rows that an arm draws from.
     `missing` and `diverged` are pairs of arm and seed. A greedy path is walked as the workflow
     walks it, and `grid` is the one that it comes to.
     """
@@ -282,7 +285,7 @@ def build_study(
     return made
 
 
-def _walk(made: Synthetic, effects: Mapping[str, float], noise: float) -> None:
+def _walk(made: Synthetic, effects: Mapping[str, Effect], noise: float) -> None:
     study = load_study(made.study)
     among = candidates(study)
     _write_runs(made, among.as_json(), effects, noise, set(), set())
@@ -301,7 +304,10 @@ def _walk(made: Synthetic, effects: Mapping[str, float], noise: float) -> None:
 
 
 def confirm(
-    made: Synthetic, decision: Mapping[str, Any], effects: Mapping[str, float], noise: float = 0.006
+    made: Synthetic,
+    decision: Mapping[str, Any],
+    effects: Mapping[str, Effect],
+    noise: float = 0.006,
 ) -> Confirmation:
     """The verdict of fresh seeds, on runs that are made here as those of the study were."""
     study = load_study(made.study)
@@ -338,7 +344,7 @@ def _profile() -> dict[str, Any]:
 def _write_runs(
     made: Synthetic,
     grid: Mapping[str, Any],
-    effects: Mapping[str, float],
+    effects: Mapping[str, Effect],
     noise: float,
     missing: set[tuple[str, int]],
     diverged: set[tuple[str, int]],
@@ -346,7 +352,9 @@ def _write_runs(
     levels = {}
     for arm in grid["arms"]:
         on = set(arm["stages"])
-        level = 0.55 + sum(v for name, v in effects.items() if set(name.split("×")) <= on)
+        rows = arm["settings"].get(POOL_ROWS)
+        told = {name: v(rows) if callable(v) else v for name, v in effects.items()}
+        level = 0.55 + sum(v for name, v in told.items() if set(name.split("×")) <= on)
         levels.setdefault(arm["variant"], level)
     for run in grid["runs"]:
         key = run["arm"], run["seed"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ablation.data.rows import extract_size
+from ablation.settings.quantities import share_of_rows
 
 
 def planned_rows(settings: Mapping[str, Any], profile: Mapping[str, Any]) -> int:
@@ -17,8 +20,20 @@ def planned_rows(settings: Mapping[str, Any], profile: Mapping[str, Any]) -> int
     where the extract is stratified, else what is expected.
     """
     counts = list(profile["label_counts"])[: settings.get("data.max_classes") or None]
-    share = float(settings.get("data.extract_ratio", 1.0))
+    share = share_of_rows(settings, sum(profile["label_counts"]))
     return sum(extract_size(count, share) for count in counts)
+
+
+def all_training_rows(profile: Path) -> int | None:
+    """The training rows of the whole data set, before `max_rows` drew some of it.
+
+    None where the data is not prepared.
+    """
+    if not profile.is_file():
+        return None
+    rows = json.loads(profile.read_text(encoding="utf-8"))["rows"]
+    drawn = rows["read"] - rows.get("not_drawn", 0)
+    return round(rows["train"] * rows["read"] / drawn) if drawn else None
 
 
 def train_rows_of(

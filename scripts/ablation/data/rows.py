@@ -108,22 +108,29 @@ def extract_size(class_rows: int, extract_ratio: float) -> int:
 
 
 def training_rows(
-    rank: np.ndarray, labels: np.ndarray, extract_ratio: float, max_classes: int | None
+    rank: np.ndarray,
+    labels: np.ndarray,
+    extract_ratio: float,
+    max_classes: int | None,
+    pool_rows: int | None = None,
 ) -> np.ndarray:
     """Positions, ascending, of the training rows of an arm.
 
-    The rows with rank below `extract_ratio`; for a class without such a row, its row of lowest
-    rank (so that each class is there at least once); of these the classes with id below
-    `max_classes`, which are the most frequent ones (None or 0: all classes). Nested: a smaller
-    ratio, or fewer classes, gives a subset.
+    The rows with rank below `extract_ratio`, times the share of the rows that is drawn from; for a
+    class without such a row, its row of lowest rank (so that each class is there at least once); of
+    these the classes with id below `max_classes`, which are the most frequent ones (None or 0: all
+    classes). Nested: a smaller ratio, fewer rows to draw from, or fewer classes give a subset.
 
     Args:
         rank: `extract_rank` of the training rows.
         labels: `label` of the training rows.
         extract_ratio: Share of the training rows to take; 1 or more takes all.
         max_classes: Number of classes to keep, the most frequent first.
+        pool_rows: Rows that the extract is drawn from, those of the lowest ranks; None: all.
     """
     rank, labels = np.asarray(rank), np.asarray(labels)
+    if pool_rows is not None:
+        extract_ratio *= min(1.0, pool_rows / max(1, len(rank)))
     taken = rank < extract_ratio if extract_ratio < 1 else np.ones(len(rank), dtype=bool)
     by_class_then_rank = np.lexsort((rank, labels))
     _, first = np.unique(labels[by_class_then_rank], return_index=True)

@@ -18,6 +18,7 @@ from ablation.designs import (
     grid,
     leave_one_out,
     one_at_a_time,
+    scale,
     staged,
 )
 from ablation.designs.design import Asked, Design, Plan, Problem, Space
@@ -35,6 +36,7 @@ DESIGNS: dict[str, Design] = {
         compute_matched,
         factorial,
         fractional,
+        scale,
     )
 }
 
@@ -48,6 +50,13 @@ def read_designs(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         else:
             found.update({name: dict(own or {}) for name, own in item.items()})
     return {name: {**DESIGNS[name].defaults(), **own} for name, own in found.items()}
+
+
+def settle(options: Mapping[str, Any], space: Space) -> Space:
+    """The space with what the designs of the study make of the settings of all arms."""
+    for name, own in read_designs(options).items():
+        space = DESIGNS[name].settle(space, own)
+    return space
 
 
 def plan_designs(options: Mapping[str, Any], space: Space, seeds: Sequence[int]) -> dict[str, Plan]:

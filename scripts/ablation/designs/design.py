@@ -21,7 +21,9 @@ REMAINDER = "remainder"
 
 # The kinds of arms in grid.json.
 ENDPOINT, STAGE, ONLY, WITHOUT, CELL = "endpoint", "stage", "only", "without", "cell"
-TUNING, CONTROL = "grid", "control"
+TUNING, CONTROL, RUNG_ARM = "grid", "control", "rung"
+# Those that are no set of factors by itself: no arm of another design is the same.
+APART = (TUNING, CONTROL, RUNG_ARM)
 
 Options = Mapping[str, Any]
 
@@ -125,10 +127,12 @@ class Asked:
     Attributes:
         seeds: All seeds that it may use.
         sequential: Whether seeds are added as results come.
+        pool: Rows to train on, before any extract; None where it is not known.
     """
 
     seeds: Sequence[int]
     sequential: bool
+    pool: int | None = None
 
 
 Planner = Callable[[Space, Options, Sequence[int]], Plan]
@@ -138,6 +142,11 @@ Checker = Callable[[Space, Options, Asked], Iterator[Problem]]
 def no_contrasts(made: Made) -> list[Contrast]:
     """For designs that ask nothing of their own."""
     return []
+
+
+def as_it_is(space: Space, options: Options) -> Space:
+    """For designs that change nothing in the arms of others."""
+    return space
 
 
 def all_factors(space: Space, options: Options) -> tuple[Factor, ...]:
@@ -169,6 +178,7 @@ class Design:
         contrasts: What it asks of the arms that have come of it.
         every_cell: The sets of factors that its contrasts need, all of them; None where each
             contrast needs its own arms only.
+        settle: What it makes of the settings of all arms, those of other designs, too.
         may_come_to: The design whose cells are all that this one can come to, where results decide.
     """
 
@@ -184,6 +194,7 @@ class Design:
     answers: Mapping[str, tuple[str]] = field(default_factory=dict)
     contrasts: Callable[[Made], list[Contrast]] = no_contrasts
     every_cell: Callable[[Sequence[str]], list[frozenset[str]]] | None = None
+    settle: Callable[[Space, Options], Space] = as_it_is
     may_come_to: Planner | None = None
 
     def defaults(self) -> dict[str, Any]:

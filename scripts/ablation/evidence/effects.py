@@ -14,6 +14,7 @@ from ablation.evidence.confirmation import load_confirmation
 from ablation.evidence.family import Evidence
 from ablation.evidence.inference import Odds
 from ablation.evidence.recommendation import Recommendation
+from ablation.evidence.scale import Scale
 from ablation.evidence.sequential import Decision
 from ablation.evidence.stability import Stability
 from ablation.evidence.statistics import Estimate, SeedRange
@@ -365,6 +366,7 @@ class Effects:
         headroom: How much the best arm of the path could still gain; None for a metric without
             bounds.
         recommendation: The arm to take over.
+        scale: How effects change with the rows to train on, where the study has several sizes.
     """
 
     schema_version: int
@@ -388,6 +390,7 @@ class Effects:
     collapsed: tuple[Collapse, ...]
     headroom: float | None
     recommendation: Recommendation
+    scale: Scale | None = None
 
     def of_role(self, *roles: str) -> list[Effect]:
         """The contrasts of these roles, in their order."""

@@ -15,6 +15,7 @@ from ablation.designs import contrast as roles
 from ablation.designs import fractions
 from ablation.designs.contrast import Contrast
 from ablation.designs.design import CURRENT
+from ablation.designs.scale import SCALE
 from ablation.evidence import claims as verdicts
 from ablation.evidence import (
     family,
@@ -63,14 +64,16 @@ from ablation.evidence.effects import (
 from ablation.evidence.family import Evidence, Series
 from ablation.evidence.judgements import judge_impacts, judge_statements
 from ablation.evidence.metrics import COMPLETED, DIVERGED, MISSING
-from ablation.evidence.moderated import Pool, pool
+from ablation.evidence.moderated import Pool, mixed, pool
 from ablation.evidence.outcomes import diverged_runs, is_bounded, paired_runs, ran_runs, wide_tables
 from ablation.evidence.recommendation import Recommendation
+from ablation.evidence.scale import Scale, read_scale
 from ablation.evidence.spread import Background, spread_of
 from ablation.evidence.statistics import Estimate
 from ablation.evidence.twoway import error_of
+from ablation.settings.quantities import POOL_ROWS
 from ablation.study import looks
-from ablation.study.grid import Grid
+from ablation.study.grid import Arm, Grid
 from ablation.study.power import Error
 from ablation.study.power import detectable as smallest_found
 from ablation.words.catalogue import LANGUAGES
@@ -128,7 +131,11 @@ def measure(
 
 
 def estimate_effects(
-    grid: Grid, runs: pd.DataFrame, study: Mapping[str, Any], by_row: ByRow = NOT_BY_ROW
+    grid: Grid,
+    runs: pd.DataFrame,
+    study: Mapping[str, Any],
+    by_row: ByRow = NOT_BY_ROW,
+    all_rows: int | None = None,
 ) -> Effects:
     """Everything that the runs of a study say.
 
@@ -137,6 +144,7 @@ def estimate_effects(
         runs: metrics.csv.
         study: The values of study.yaml.
         by_row: What the runs answered on each test row; without it all is about these rows.
+        all_rows: All training rows there are: what a ladder of sizes is extrapolated to.
     """
     paired = paired_runs(grid, runs)
     measured = measure(grid, runs, study, by_row)
@@ -148,7 +156,6 @@ def estimate_effects(
     contrasts = tuple(_effect(measured, one, series, evidence) for one in compared)
     path = {arm.name for arm in path_arms(grid)}
     arms = [_summarize(arm.name, measured, paired) for arm in grid.arms]
-    confidences = plan and sequential.confidences_at(plan)
     return Effects(
         schema_version=SCHEMA_VERSION,
         study=grid.study,
@@ -165,15 +172,27 @@ def estimate_effects(
         sequential=_looks(series, plan),
         scope=scope_of(measured, series),
         noise_floor=noise_floor(measured, series),
-        claims=Verdicts(
-            impact=judge_impacts(study, contrasts),
-            statements=judge_statements(study, contrasts, measured.tables, metric, confidences),
-        ),
+        claims=_claims(measured, study, contrasts, plan),
         missing=_lost(runs, MISSING),
         diverged=_lost(runs, DIVERGED),
         collapsed=_collapsed(measured),
         headroom=_headroom(measured),
         recommendation=_recommendation(measured, contrasts),
+        scale=_scale(measured, series, evidence, all_rows),
+    )
+
+
+def _claims(
+    measured: Measured,
+    study: Mapping[str, Any],
+    contrasts: Sequence[Effect],
+    plan: sequential.Plan | None,
+) -> Verdicts:
+    """The verdicts on what the source report promised."""
+    sure, tables = plan and sequential.confidences_at(plan), measured.tables
+    return Verdicts(
+        impact=judge_impacts(study, contrasts),
+        statements=judge_statements(study, contrasts, tables, measured.metric, sure),
     )
 
 
@@ -221,7 +240,7 @@ def series_of(measured: Measured, compared: Sequence[Contrast]) -> dict[str, Ser
     values = values_of(compared, sign * measured.table)
     planned = [c for c in compared if c.role in roles.PLANNED]
     first = distinct(planned, measured.grid)
-    pools = pools_of(measured)
+    pools = pools_by_size(measured)
     found = {}
     for one in compared:
         same = first.get(one.id)
@@ -238,13 +257,27 @@ def series_of(measured: Measured, compared: Sequence[Contrast]) -> dict[str, Ser
     return found
 
 
-def pools_of(measured: Measured) -> dict[int, Pool | None]:
-    """The noise common to all arms, from the first seeds up to each one.
+Pools = Mapping[int, Pool | None]
+
+
+def pools_by_size(measured: Measured) -> dict[int | None, Pools]:
+    """The noise common to the arms of each size of the training data: with few rows it is larger.
+
+    By the rows that they draw from; None: all.
+    """
+    sizes: dict[int | None, list[Arm]] = {}
+    for arm in measured.grid.arms:
+        sizes.setdefault(arm.settings.get(POOL_ROWS), []).append(arm)
+    return {size: _pools_of(measured, arms) for size, arms in sizes.items()}
+
+
+def _pools_of(measured: Measured, arms: Sequence[Arm]) -> Pools:
+    """The noise common to arms, from the first seeds up to each one.
 
     Each computation counts once. Runs that diverged are no noise, and the seeds of an A/A control
     are others.
     """
-    first = {arm.variant: arm.name for arm in reversed(measured.grid.arms) if arm.seeds is None}
+    first = {arm.variant: arm.name for arm in reversed(arms) if arm.seeds is None}
     table = measured.table.reindex(columns=list(dict.fromkeys(first.values())))
     values = table.to_numpy(dtype=float, copy=True)
     places = {seed: place for place, seed in enumerate(table.index)}
@@ -254,16 +287,33 @@ def pools_of(measured: Measured) -> dict[int, Pool | None]:
     return {int(seed): pool(values[: place + 1]) for seed, place in places.items()}
 
 
+def _common(measured: Measured, one: Contrast, pools: Mapping[int | None, Pools]) -> Pools:
+    """The noise of a contrast's arms; of several sizes, each counts as it is weighted."""
+    squares: dict[int | None, float] = {}
+    for arm in measured.grid.arms:
+        weight = one.weights.get(arm.name, 0.0)
+        if weight:
+            size = arm.settings.get(POOL_ROWS)
+            squares[size] = squares.get(size, 0.0) + weight**2
+    if len(squares) == 1:
+        return pools[next(iter(squares))]
+    seeds = set.intersection(*(set(pools[size]) for size in squares)) if squares else set()
+    return {
+        seed: mixed([(pools[size][seed], weight) for size, weight in squares.items()])
+        for seed in seeds
+    }
+
+
 def _background(
     measured: Measured,
     one: Contrast,
-    pools: Mapping[int, Pool | None],
+    pools: Mapping[int | None, Pools],
     values: Mapping[int, float],
 ) -> Background:
     """What a contrast's noise is judged by beside its own values."""
     return Background(
         squares=sum(weight**2 for _, weight in computations(one, measured.grid)),
-        pools={} if one.role == roles.A_A else pools,
+        pools={} if one.role == roles.A_A else _common(measured, one, pools),
         rows=measured.by_row.squares(one.weights, values, {*measured.looks, len(values)}),
     )
 
@@ -335,7 +385,8 @@ def noise_floor(measured: Measured, series: Mapping[str, Series]) -> NoiseFloor:
     variances = [float(np.var(list(one.values.values()), ddof=1)) for one in planned]
     sd = float(np.sqrt(np.mean(variances))) if variances else None
     n = min((one.n for one in planned), default=0)
-    common = pools_of(measured)
+    size = path_arms(measured.grid)[0].settings.get(POOL_ROWS)
+    common = pools_by_size(measured)[size]
     prior = max((one.prior for one in common.values() if one), default=0.0)
     left = [_left_by_rows(one) for one in planned]
 
@@ -348,8 +399,8 @@ def noise_floor(measured: Measured, series: Mapping[str, Series]) -> NoiseFloor:
             prior=prior,
             rows=float(np.mean(left)) / sd**2,
         )
-        size = smallest_found(error)
-        return None if size is None else size * sd
+        found = smallest_found(error)
+        return None if found is None else found * sd
 
     control, current = series.get(roles.A_A), statistics.arm_values(measured.table, CURRENT)
     return NoiseFloor(
@@ -385,6 +436,23 @@ def _looks(series: Mapping[str, Series], plan: sequential.Plan | None) -> Looks 
         next_seeds=sequential.seeds_needed(decisions.values()),
         contrasts=tuple(LookDecision(id=name, decision=d) for name, d in decisions.items()),
     )
+
+
+def _scale(
+    measured: Measured,
+    series: Mapping[str, Series],
+    evidence: Mapping[str, Evidence],
+    all_rows: int | None,
+) -> Scale | None:
+    """How effects change with rows; None where the study has one size."""
+    facts = facts_of(measured.grid, SCALE)
+    if facts is None:
+        return None
+
+    def estimate(one: Contrast) -> Estimate:
+        return series_of(measured, [one])[one.id].estimate
+
+    return read_scale(facts, series, evidence, estimate, all_rows)
 
 
 # --- One effect --------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ it cannot be estimated from a handful of arms). Why d0 is what it is: docs/stati
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +63,24 @@ def pool(table: np.ndarray) -> Pool | None:
     left = _residuals(np.where(known, table, 0.0), known)
     variance = float((left**2).sum()) / freedom
     return Pool(variance=variance, freedom=freedom, arms=arms, prior=prior_freedom(arms))
+
+
+def mixed(parts: Sequence[tuple[Pool | None, float]]) -> Pool | None:
+    """The noise of a contrast whose arms have different noise; None where some of it is not known.
+
+    Args:
+        parts: Noise of some arms, and the sum of their squared weights in the contrast.
+    """
+    pools = [one for one, _ in parts if one is not None]
+    if len(pools) < len(parts):
+        return None
+    whole = sum(squares for _, squares in parts)
+    return Pool(
+        variance=sum(one.of_contrast(squares) for one, squares in parts if one) / whole,
+        freedom=sum(one.freedom for one in pools),
+        arms=min(one.arms for one in pools),
+        prior=min(one.prior for one in pools),
+    )
 
 
 def _residuals(values: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -238,7 +238,7 @@ def split_rows(data: Path, split: str, want: Wanted) -> tuple[np.ndarray, np.nda
     ids = np.arange(len(lengths))
     if split == "train" and deal_of(data) is None:  # seeds that deal anew read other rows
         labels, rank = np.asarray(table["label"][:]), np.asarray(table["extract_rank"][:])
-        chosen = [training_rows(rank, labels, ratio, classes) for ratio, classes in want.extracts]
+        chosen = [training_rows(rank, labels, *extract) for extract in want.extracts]
         ids = np.unique(np.concatenate(chosen))
     cut = lengths[ids] if want.max_length is None else np.minimum(lengths[ids], want.max_length)
     return ids, cut

@@ -12,7 +12,7 @@ from typing import Any
 
 from ablation.settings.architecture import ABSENT, LINEAR, is_full
 from ablation.settings.catalogue import KERNELS
-from ablation.settings.quantities import cut_of, engine_dtype
+from ablation.settings.quantities import cut_of, engine_dtype, extract_of
 
 # Decoders whose layers depend on nothing but the states and the positions of earlier tokens.
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
@@ -94,13 +94,13 @@ class Wanted:
     Attributes:
         boundaries: Numbers of layers, ascending.
         max_length: The longest text in tokens; None: whole texts.
-        extracts: `data.extract_ratio` and `data.max_classes` of the arms, each pair once.
+        extracts: What tells the training rows of the arms, each once: see `extract_of`.
         kernels: The study's `kernels`.
     """
 
     boundaries: list[int] = field(default_factory=list)
     max_length: int | None = 0
-    extracts: list[tuple[float, int | None]] = field(default_factory=list)
+    extracts: list[tuple[Any, ...]] = field(default_factory=list)
     kernels: list[str] = field(default_factory=list)
 
 
@@ -117,7 +117,7 @@ def wanted_caches(arms: Iterable[Mapping[str, Any]]) -> dict[str, Wanted]:
         cache = caches.setdefault(
             engine_dtype(settings), Wanted(kernels=list(settings.get(KERNELS, ())))
         )
-        extract = float(settings["data.extract_ratio"]), settings["data.max_classes"]
+        extract = extract_of(settings)
         if extract not in cache.extracts:
             cache.extracts.append(extract)
         cache.boundaries = sorted({*cache.boundaries, boundary_of(settings)})
@@ -205,10 +205,16 @@ def describe_prefix(
     return lines
 
 
+def _share(extract: Sequence[Any], rows: int) -> float:
+    """The share of the training rows that an extract takes."""
+    ratio, _, *pool = extract
+    return ratio * min(1.0, pool[0] / max(1, rows)) if pool else ratio
+
+
 def stored_tokens(wanted: Wanted, profile: Mapping[str, Any]) -> int:
     """Tokens that a cache will hold, about: the arms' training rows and all other rows."""
     rows = profile["rows"]
-    ratio = max(ratio for ratio, _ in wanted.extracts)
+    ratio = max(_share(extract, rows["train"]) for extract in wanted.extracts)
     texts = min(1.0, ratio) * rows["train"] + rows["validation"] + rows["test"]
     mean = profile["tokens"]["mean"]
     return int(texts * (mean if wanted.max_length is None else min(mean, wanted.max_length)))

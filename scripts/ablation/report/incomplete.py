@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ablation.data.counts import all_training_rows
 from ablation.evidence.by_row import load_by_row
 from ablation.evidence.effects import save_effects
 from ablation.evidence.estimate import estimate_effects
@@ -49,7 +50,8 @@ def _render_all(study: Study, results: Results, devices: int | None) -> list[Pat
     save_table(collect(grid, results.runs), results.metrics)
     table = load_table(results.metrics)
     by_row = load_by_row(grid, results.runs, study.options["metric"]["name"])
-    effects = estimate_effects(grid, table, study.options, by_row)
+    rows = all_training_rows(results.profile)
+    effects = estimate_effects(grid, table, study.options, by_row, rows)
     save_effects(effects, results.effects)
     draw_all(content, table, effects, results.runs, profile, results.figures)
     save_json(health_json(check_health(content, results.runs, profile)), results.health)

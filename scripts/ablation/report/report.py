@@ -35,6 +35,7 @@ from ablation.report.evidence import (
 from ablation.report.figures import FIGURES
 from ablation.report.figures.figure import load_figure
 from ablation.report.method import location_rows, method_lines
+from ablation.report.scale import scale_block
 from ablation.report.sections import group_sections, impact_text, undecided_text
 from ablation.report.sources import SIDES, Sources
 from ablation.report.steadiness import steadiness_block
@@ -97,7 +98,7 @@ def report_context(sources: Sources, figures: str | Path, output: str | Path) ->
         "steadiness": steadiness_block(sources),
         "path_lines": path_lines(sources),
         "path": path_rows(sources),
-        "evidence": evidence_blocks(sources),
+        "evidence": [*evidence_blocks(sources), *filter(None, [scale_block(sources)])],
         "absent": [*absent_lines(sources), *left_out_lines(sources)],
         "health": health_lines(sources),
         "method": method_lines(sources),

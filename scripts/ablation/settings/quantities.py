@@ -61,6 +61,10 @@ def engine_dtype(settings: Settings) -> str:
     return "float16" if settings["fp16"] else settings["model.dtype"]
 
 
+# Training rows that an arm draws its extract from; absent: all of them. No file sets it.
+POOL_ROWS = "data.pool_rows"
+
+
 def cut_of(settings: Settings) -> int | None:
     """Most tokens of a text that an arm reads, None where it reads all."""
     return settings["max_length"] if settings["truncation"] else None
@@ -111,11 +115,24 @@ class DataFacts:
 
     def train_rows(self, settings: Settings) -> int:
         """Rows that an arm trains on: its share of the most frequent classes it keeps."""
-        share = float(settings.get("data.extract_ratio", 1.0))
+        share = share_of_rows(settings, self.pool)
         if self.label_counts is None:
             return max(1, round(self.pool * share))
         kept = self.label_counts[: settings.get("data.max_classes") or None]
         return sum(max(1, round(count * share)) for count in kept if count)
+
+
+def extract_of(settings: Settings) -> tuple[Any, ...]:
+    """What tells an arm's training rows: share, classes, and rows to draw from if these are few."""
+    pool = settings.get(POOL_ROWS)
+    found = float(settings["data.extract_ratio"]), settings["data.max_classes"]
+    return found if pool is None else (*found, int(pool))
+
+
+def share_of_rows(settings: Settings, pool: int) -> float:
+    """The share of all training rows that an arm takes: its extract, of the rows it draws from."""
+    drawn = min(1.0, float(settings.get(POOL_ROWS) or pool) / max(1, pool))
+    return float(settings.get("data.extract_ratio", 1.0)) * drawn
 
 
 def read_plan(

@@ -18,6 +18,7 @@ from ablation.designs.design import BACKUP, CELL, CURRENT, ENDPOINT, cell_of, su
 from ablation.designs.feasibility import cannot_run
 from ablation.designs.greedy_path import FORWARD, GREEDY_PATH
 from ablation.designs.grid import GRID
+from ablation.designs.scale import SCALE
 from ablation.files import load_json
 from ablation.results import Results
 from ablation.study.grid import Arm, Grid, expand
@@ -65,6 +66,8 @@ def followers(grid: Grid) -> dict[str, str]:
             found[A_A] = CURRENT
         if design["design"] == GRID:
             found |= dict.fromkeys(design["arms"], design["base"])
+        if design["design"] == SCALE:
+            found |= {arm: arm.partition("@")[0] for arm in design["arms"]}
         if design["design"] == COMPUTE_MATCHED:
             found |= {control["control"]: control["arm"] for control in design["controls"]}
     return found

@@ -231,10 +231,21 @@ def _repeated(study: Study) -> Iterator[UserError]:
 
 def _designs(study: Study, space: Space) -> Iterator[UserError]:
     keys = _keys(study)
-    asked = Asked(seeds=study.all_seeds(), sequential=bool(study.options["sequential"]))
+    asked = Asked(
+        seeds=study.all_seeds(),
+        sequential=bool(study.options["sequential"]),
+        pool=_pool(study),
+    )
     for name, problem in designs.find_problems(study.options, space, asked):
         key = f"{keys[name]}.{problem.key}".rstrip(".")
         yield _problem(study, key, problem.problem, problem.found, problem.allowed, problem.write)
+
+
+def _pool(study: Study) -> int | None:
+    """The rows that are not held out, as far as study.yaml tells how many there are."""
+    rows, split = study.planned_rows(), study.data_options()["split"]
+    held_out = float(split["test_size"]) + float(split["val_size"])
+    return None if rows is None or held_out >= 1 else round(rows * (1 - held_out))
 
 
 def _sequential(study: Study) -> Iterator[UserError]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ablation.designs import DESIGNS
+from ablation.designs.scale import SCALE
 from ablation.study.forecast import ROWS_DIFFER
 from ablation.words.catalogue import Messages, is_score, load_catalogue, texts_beside
 from ablation.words.terminal import cut, table, wrap
@@ -111,10 +112,26 @@ def _costs(said: Said, t: Messages) -> list[str]:
     facts = {"speed": speed, "measured": prices["measured"], "card": card}
     origin = t(f"cost_from.{prices['origin']}", **facts)
     lines += _wrapped(origin)
+    lines += _ladder(said, t)
     if said["sequential"]:
         looks = ", ".join(map(str, said["sequential"]["looks"]))
         lines += _wrapped(t("sequential", looks=looks, most=said["most_seeds"]))
     return lines
+
+
+def _ladder(said: Said, t: Messages) -> list[str]:
+    """What the smaller sizes of the study cost, or what a ladder in place of all rows would."""
+    found = said.get("ladder")
+    if found is None:
+        return []
+    unit = t(f"unit.{said['prices']['device']}")
+    rows = ", ".join(f"{count:,}" for count in found["rows"])
+    facts = {"rows": rows, "runs": found["runs"], "hours": t.number(found["hours"], 2)}
+    if found["asked"]:
+        key = "ladder.cost" if found["hours"] is not None else "ladder.unknown"
+        return _wrapped(t(key, unit=unit, **facts))
+    lines = _wrapped(t("ladder.proposed", unit=unit, all=f"{found['all_rows']:,}", **facts))
+    return [*lines, *(f"    {line}" for line in found["write"])]
 
 
 def packing_lines(said: Said, t: Messages) -> list[str]:
@@ -175,6 +192,8 @@ def _designs(said: Said, t: Messages) -> list[str]:
 def _detectable(design: Said, metric: str, t: Messages) -> str:
     if design["design"] == "greedy_path":
         return t("exploratory")
+    if design["design"] == SCALE:
+        return t("by_rows")
     if design["variance"] is None:
         return t("control")
     if design["detectable"] is None:

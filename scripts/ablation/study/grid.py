@@ -13,7 +13,7 @@ from typing import Any
 
 from ablation.comparison.resolve import Configuration
 from ablation.designs import plan_designs
-from ablation.designs.design import CONTROL, CURRENT, ENDPOINT, STAGE, TUNING, Cell
+from ablation.designs.design import APART, CURRENT, ENDPOINT, STAGE, Cell
 from ablation.designs.feasibility import Reason, cannot_run, needs_gpu
 from ablation.designs.staged import STAGED
 from ablation.errors import UserError
@@ -29,11 +29,11 @@ class Arm:
 
     Attributes:
         name: `current`, `stage1-<stage>`, ..., `backup`; `only-<stage>`, `without-<stage>`,
-            `cell-<a>+<b>`, `grid-<setting>=<value>`, `a_a`, `matched-<stage>`.
+            `cell-<a>+<b>`, `grid-<setting>=<value>`, `a_a`, `matched-<stage>`, `<arm>@<rows>`.
         stage: The stage that it adds to the arm before it on the staged path; None for the others.
         changed: The settings whose values are no longer the current ones.
         settings: Every setting that reaches training.
-        kind: "endpoint", "stage", "only", "without", "cell", "grid" or "control".
+        kind: "endpoint", "stage", "only", "without", "cell", "grid", "control" or "rung".
         designs: The designs that it belongs to.
         stages: The factors that are switched on (stages, "remainder", or a design's own).
         seeds: Its own seeds where they are not the grid's. Those of an A/A control stand beside
@@ -248,12 +248,12 @@ def _place(cell: Cell, current: Mapping[str, Any], arms: list[Arm]) -> str:
 
 def _twin(cell: Cell, arms: Sequence[Arm]) -> Arm | None:
     """The arm of another design with the same factors on, the one of the same name first."""
-    if cell.design == STAGED or cell.kind in (TUNING, CONTROL):
+    if cell.design == STAGED or cell.kind in APART:
         return None
     twins = [
         arm
         for arm in arms
-        if arm.kind not in (TUNING, CONTROL)
+        if arm.kind not in APART
         and set(arm.stages) == set(cell.stages)
         and arm.settings == cell.settings
     ]

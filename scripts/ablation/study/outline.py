@@ -9,11 +9,12 @@ from pathlib import Path
 from ablation.comparison.resolve import Configuration
 from ablation.designs import read_designs
 from ablation.designs.a_a import A_A
-from ablation.designs.design import CONTROL, TUNING
+from ablation.designs.design import CONTROL, RUNG_ARM, TUNING
 from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.designs.grid import GRID
 from ablation.designs.staged import STAGED
 from ablation.settings.catalogue import OTHER, UNKNOWN
+from ablation.settings.quantities import POOL_ROWS
 from ablation.study.grid import Arm, Grid
 from ablation.study.study import Study
 from ablation.words.catalogue import Messages
@@ -111,6 +112,8 @@ def _told(study: Study, grid: Grid, arm: Arm, same: str | None, t: Messages) -> 
     if STAGED in arm.designs:
         changes = [_change(study, name, t) for name in _own_changes(study, arm)]
         return ", ".join(changes) or t("outline.as_it_is")
+    if arm.kind == RUNG_ARM:
+        return t("outline.rung", rows=f"{arm.settings[POOL_ROWS]:,}")
     if arm.kind == TUNING:
         start = next(design["base"] for design in grid.designs if design["design"] == GRID)
         base = next(one for one in grid.arms if one.name == start)

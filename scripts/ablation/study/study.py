@@ -10,7 +10,7 @@ from ablation.comparison.resolve import (
     Configuration,
     Difference,
 )
-from ablation.designs import read_designs
+from ablation.designs import read_designs, settle
 from ablation.designs.design import REMAINDER, Factor, Space
 from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.errors import UserError
@@ -163,7 +163,8 @@ class Study:
         stages = tuple(Factor(stage.name, stage.settings) for stage in self.stages)
         taken = {name for stage in stages for name in stage.settings}
         rest = tuple(n for n in names if current[n] != backup[n] and n not in taken)
-        return Space(current, backup, stages, Factor(REMAINDER, rest) if rest else None)
+        found = Space(current, backup, stages, Factor(REMAINDER, rest) if rest else None)
+        return settle(self.options, found)
 
     def require_data(self) -> None:
         """Raise what the user must set before anything can be trained.

@@ -13,6 +13,7 @@ from ablation.data.model import model_folder, require_unchanged
 from ablation.data.outcomes import OUTCOMES
 from ablation.data.prepared import data_fingerprint, digest, require_whole
 from ablation.errors import UserError
+from ablation.settings.quantities import POOL_ROWS
 from ablation.training.intent import batch_of, deepspeed_config
 from ablation.training.marks import checkpoints_in, remove_damaged
 
@@ -40,6 +41,7 @@ def make_request(
     model = json.loads(model_json.read_text())
     require_unchanged(model, model_folder(model, model_json))
     require_whole(data)
+    require_rows(settings, data)
     return {
         "study": grid["study"],
         "variant": variant,
@@ -56,6 +58,21 @@ def make_request(
         "output": str(output),
         "code_commit": code_commit(),
     }
+
+
+def require_rows(settings: dict[str, Any], data: Path) -> None:
+    """Raise a `UserError` where an arm draws from more training rows than there are."""
+    wanted = settings.get(POOL_ROWS)
+    if wanted is None:
+        return
+    there = json.loads((data / "profile.json").read_text(encoding="utf-8"))["rows"]["train"]
+    if wanted > there:
+        raise UserError(
+            "a rung has more rows than there are to train on",
+            found=wanted,
+            allowed=f"at most {there}: all rows but those held out",
+            write=f"rows: [..., {there}]   # under scale:",
+        )
 
 
 def settings_of(grid: dict[str, Any], variant: str) -> dict[str, Any]:

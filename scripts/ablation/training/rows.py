@@ -15,7 +15,7 @@ from torch.utils.data import Sampler
 from ablation.data.prepared import deal_of, special_tail
 from ablation.data.rows import SPLITS, deal_again, training_rows, truncate_ids
 from ablation.frozen.cache import JoinedStates, Prefix, States
-from ablation.settings.quantities import cut_of
+from ablation.settings.quantities import cut_of, extract_of
 from ablation.training.intent import epoch_order
 
 
@@ -170,9 +170,7 @@ def load_tables(data: Path, settings: dict[str, Any], num_labels: int, seed: int
     cut, tail = cut_of(settings), special_tail(data)
     dealt = deal_rows(data, seed)
     labels = dealt.column("train", "label")
-    chosen = training_rows(
-        dealt.ranks, labels, settings["data.extract_ratio"], settings["data.max_classes"]
-    )
+    chosen = training_rows(dealt.ranks, labels, *extract_of(settings))
     places = {"train": dealt.places["train"][chosen]}
     for name in ("validation", "test"):
         order = np.argsort(dealt.column(name, "length"), kind="stable")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ablation.designs.factorial import FACTORIAL
+from ablation.designs.scale import SCALE
 
 # The figures in their order, each with the design that a study must have for it; None: any.
 FIGURES: dict[str, str | None] = {
@@ -20,6 +21,7 @@ FIGURES: dict[str, str | None] = {
     "learning_rates": None,
     "attribution": None,
     "interactions": FACTORIAL,
+    "scale": SCALE,
 }
 
 

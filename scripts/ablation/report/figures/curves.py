@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ablation.designs.design import RUNG_ARM
 from ablation.evidence.metrics import load_history, run_folder
 from ablation.report.figures.figure import Histories
 
@@ -25,6 +26,8 @@ def load_histories(grid: Mapping[str, Any], runs: str | Path) -> Histories:
     """Logged steps by panel title and seed; arms that are one run share a panel."""
     titles: dict[str, str] = {}
     for arm in grid["arms"]:
+        if arm["kind"] == RUNG_ARM:  # the path again, at other sizes
+            continue
         known = titles.get(arm["variant"])
         titles[arm["variant"]] = f"{known} = {arm['arm']}" if known else arm["arm"]
     found: dict[str, dict[int, pd.DataFrame]] = {title: {} for title in titles.values()}

@@ -1,0 +1,87 @@
+"""Each effect against the rows to train on, with the line that is drawn to all rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ablation.evidence.effects import Effects
+from ablation.evidence.scale import Step
+from ablation.evidence.statistics import Estimate
+from ablation.report.figures.curves import panels_of
+from ablation.report.figures.figure import INK, WHOLE, Drawing, Shown, label_axis, say
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def draw(figure: Figure, drawing: Drawing) -> None:
+    """A panel for each effect: its value at each size, and at all rows where that is told."""
+    effects, found = drawing.effects, drawing.effects.scale
+    steps = found.steps if found else ()
+    if not found or not any(_estimates(effects, step) for step in steps):
+        say(figure, "No effect has been measured at several sizes yet.")
+        return
+    panels = panels_of(figure, [step.step for step in steps], 2.1)
+    for step, axes in zip(steps, panels.values(), strict=True):
+        _panel(axes, effects, step)
+    figure.supxlabel("rows to train on", fontsize=9)
+    metric = effects.metric.name
+    for axes in panels.values():
+        label_axis(axes.yaxis, metric, "", "points")
+    figure.supylabel(f"effect on {metric}", fontsize=9)
+
+
+def _estimates(effects: Effects, step: Step) -> dict[int, Estimate]:
+    """The effect at each size that has one."""
+    rows = effects.scale.rows if effects.scale else ()
+    by_id = effects.by_id
+    pairs = zip(rows, (by_id[name].improvement for name in step.effects), strict=True)
+    return {count: effect for count, effect in pairs if effect.estimate is not None}
+
+
+def _panel(axes: Axes, effects: Effects, step: Step) -> None:
+    known = _estimates(effects, step)
+    all_rows = effects.scale.all_rows if effects.scale else None
+    axes.axhline(0, color=WHOLE, lw=0.7)
+    delta = effects.metric.delta
+    axes.axhspan(-delta, delta, color="#eeeeee", zorder=0)
+    axes.set_xscale("log")
+    for count, effect in known.items():
+        _point(axes, count, effect, "o", INK)
+    if step.all_rows is not None and all_rows is not None and len(known) > 1:
+        logs = np.log10(list(known))
+        values = [float(effect.estimate or 0.0) for effect in known.values()]
+        slope, start = np.polyfit(logs, values, 1)
+        ends = np.array([logs[0], np.log10(all_rows)])
+        axes.plot(10**ends, start + slope * ends, "--", color=WHOLE, lw=0.9)
+        _point(axes, all_rows, step.all_rows, "D", WHOLE)
+    told = step.course if step.refused in (None, "measured") else f"{step.course}; no line"
+    axes.annotate(told, (0.97, 0.03), xycoords="axes fraction", ha="right", fontsize=7.5)
+
+
+def _point(axes: Axes, rows: int, effect: Estimate, marker: str, color: str) -> None:
+    axes.plot([rows], [effect.estimate], marker, ms=4.5, mfc="white", mec=color, zorder=3)
+    if effect.low is not None and effect.high is not None:
+        axes.plot([rows, rows], [effect.low, effect.high], color=color, lw=1.2, zorder=2)
+
+
+FIGURE = Shown(
+    draw=draw,
+    section="scale",
+    texts={
+        "en": (
+            "Each effect against the rows to train on, and where a line reaches at all rows",
+            "Each effect at each size with its own 95% interval; zero and delta are the grey line "
+            "and band. Dashed: a line through the sizes, drawn to all rows (diamond) where they "
+            "lie on one.",
+        ),
+        "ko": (
+            "학습 행 수에 따른 각 효과와 전체 행으로 연장한 직선",
+            "크기마다 잰 각 효과와 개별 95% 구간. 회색 선은 0, 띠는 delta이다. 파선은 여러 크기를 "
+            "지나는 직선이며, 직선을 따를 때만 전체 행(마름모)까지 긋는다.",
+        ),
+    },
+)

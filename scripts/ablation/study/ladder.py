@@ -1,0 +1,106 @@
+"""What a ladder of sizes costs, and one to propose where all rows are out of reach."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ablation.designs import DESIGNS, read_designs
+from ablation.designs.scale import SCALE
+from ablation.study.cards import assumed_speed
+from ablation.study.forecast import (
+    Pilot,
+    Prices,
+    read_data,
+    read_pilot,
+    set_prices,
+    variant_of,
+)
+from ablation.study.grid import Grid, expand
+from ablation.study.packing import Machine
+from ablation.study.study import Study
+
+MANY_HOURS = 100  # of one device: from here on, a ladder in place of all rows is proposed
+LARGEST = (100_000, 30_000, 10_000, 3_000)  # training rows that are proposed at most, the first
+STEPS_DOWN = (10, 3, 1)  # of the smaller sizes and the largest, by which they are smaller
+
+
+def plan_ladder(
+    study: Study, results: str | Path, machine: Machine, rows: int | None = None
+) -> dict[str, Any] | None:
+    """The ladder of a study with what its smaller sizes cost; else one to propose, or None.
+
+    Args:
+        study: The study.
+        results: Its folder of results; what was measured there sets the price.
+        machine: Whose speed is assumed, where no run was measured.
+        rows: Rows of the whole data set, where the data is not prepared.
+
+    Returns:
+        `asked` (whether the study has it), `rows` (the smaller sizes of the study's own; all sizes
+        of a proposed one), `runs`, `hours` (None where not known), `all_rows` (training rows) and
+        `write` (the lines of study.yaml that ask for it).
+    """
+    grid = expand(study)
+    pilot = read_pilot(grid, Path(results) / "runs", study.options["metric"]["name"])
+    data = read_data(study, Path(results) / "data" / "profile.json", rows)
+    speed = assumed_speed(machine.kind, machine.card)
+    prices = set_prices(study, grid, pilot, data, speed)
+    if SCALE in read_designs(study.options):
+        return _asked(study, grid, prices)
+    if prices.speed is None or not prices.data.counted:
+        return None
+    whole = sum(prices.of(arm.settings, arm.variant).hours or 0 for arm in grid.arms)
+    if whole * len(grid.seeds) <= MANY_HOURS:
+        return None
+    offers = (_proposed(study, grid, prices, top) for top in LARGEST)
+    return next((offer for offer in offers if offer and offer["hours"] <= MANY_HOURS), None)
+
+
+def _asked(study: Study, grid: Grid, prices: Prices) -> dict[str, Any]:
+    rows = sorted(read_designs(study.options)[SCALE]["rows"])
+    arms = {arm.variant: arm.settings for arm in grid.arms if SCALE in arm.designs}
+    costs = [prices.of(settings, variant).hours for variant, settings in arms.items()]
+    known = [hours for hours in costs if hours is not None]
+    return {
+        "asked": True,
+        "rows": rows[:-1],
+        "runs": len(arms) * len(grid.seeds),
+        "hours": math.fsum(known) * len(grid.seeds) if len(known) == len(costs) else None,
+        "all_rows": prices.data.pool if prices.data.counted else None,
+        "write": [],
+    }
+
+
+def _proposed(study: Study, grid: Grid, prices: Prices, top: int) -> dict[str, Any] | None:
+    """A ladder up to so many training rows; None where there are hardly more."""
+    data = prices.data
+    if 2 * top > data.pool:
+        return None
+    everything = data.pool + sum(data.evaluated)
+    most = math.ceil(top * everything / data.pool / 1000) * 1000
+    own = replace(prices, data=data.cut(most), pilot=Pilot({}, {}))
+    rows = [top // step for step in STEPS_DOWN]
+    arms = _arms(study, grid, rows)
+    costs = [own.of(settings).hours or 0.0 for settings in arms.values()]
+    sizes = ", ".join(map(str, rows))
+    return {
+        "asked": False,
+        "rows": rows,
+        "runs": len(arms) * len(grid.seeds),
+        "hours": math.fsum(costs) * len(grid.seeds),
+        "all_rows": data.pool,
+        "write": ["data:", f"  max_rows: {most}", f"designs: [{{scale: {{rows: [{sizes}]}}}}]"],
+    }
+
+
+def _arms(study: Study, grid: Grid, rows: list[int]) -> dict[str, Mapping[str, Any]]:
+    """The settings of the path at all sizes, by config id."""
+    design, options = DESIGNS[SCALE], {**DESIGNS[SCALE].defaults(), "rows": rows}
+    space = design.settle(study.space(), options)
+    cells = design.plan(space, options, grid.seeds).cells
+    path = DESIGNS["staged"].plan(space, {}, grid.seeds).cells
+    return {variant_of(cell.settings): cell.settings for cell in (*path, *cells)}
