@@ -1,4 +1,4 @@
-"""Draw the report's figures (SVG) from the runs and the estimated effects.
+"""Draw the report's figures (SVG), in each language, from the runs and the estimated effects.
 
 python scripts/draw_figures.py --results results/<study>
 """
@@ -9,12 +9,10 @@ import argparse
 from pathlib import Path
 
 from ablation.cli import run
-from ablation.evidence.effects import load_effects
-from ablation.evidence.metrics import load_table
-from ablation.files import load_json
 from ablation.report.figures.draw import draw_all
+from ablation.report.sources import load_sources
 from ablation.results import Results
-from ablation.study.resolved import load_resolved
+from ablation.words.catalogue import LANGUAGES
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,14 +23,8 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     results = Results(args.results)
-    draw_all(
-        load_json(results.grid(load_resolved(results).adaptive)),
-        load_table(results.metrics),
-        load_effects(results.effects),
-        results.runs,
-        load_json(results.profile),
-        results.figures,
-    )
+    languages = [load_sources(results, language) for language in LANGUAGES]
+    draw_all(languages, results.runs, results.figures)
 
 
 if __name__ == "__main__":

@@ -172,6 +172,11 @@ class Results:
         return self.analysis / f"{report_name(language)}.md"
 
 
+def figure_file(name: str, language: str) -> str:
+    """The name of a figure's file in a language."""
+    return f"{name}.svg" if language == LANGUAGES[0] else f"{name}.{language}.svg"
+
+
 def report_name(language: str) -> str:
     """The name of the report in a language, without its ending."""
     return "report" if language == LANGUAGES[0] else f"report.{language}"

@@ -33,11 +33,14 @@ def test_the_next_call_trains_what_failed_and_only_that(faked: FakedStudy):
     failed = faked.call(PLANTED, "--keep-going", failing=["stage2-epochs/2"])
     assert failed.returncode != 0 and len(faked.trained()) == 9
     partial = faked.results / "partial"
-    for report, told in (("report.md", "9 of 10"), ("report.ko.md", "10개 중 9개")):
+    for report, told, picture in (
+        ("report.md", "9 of 10", "figures/waterfall.svg"),
+        ("report.ko.md", "10개 중 9개", "figures/waterfall.ko.svg"),
+    ):
         text = (partial / report).read_text()
         assert told in text and f"`{LOG}" in text
         assert "`RuntimeError: the disk of the run is <full> | 'no' room`" in text
-        assert "(figures/waterfall.svg)" in text and (partial / "figures/waterfall.svg").is_file()
+        assert f"({picture})" in text and (partial / picture).is_file()
     contrasts = json.loads((partial / "effects.json").read_text())["contrasts"]
     pairs = {one["id"]: one["improvement"]["n"] for one in contrasts}
     assert pairs["stage:lora_learning_rate"] == 2 and pairs["stage:epochs"] == 1

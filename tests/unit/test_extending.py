@@ -87,7 +87,7 @@ from ablation.report.figures.figure import Drawing, load_figure
 import pandas as pd
 histories = {"current": {1: pd.DataFrame({"step": [1, 2], "loss": [2.0, 1.5]})}}
 load_figure("final_losses").draw(
-    figure := Figure(), Drawing(grid={}, effects=None, histories=histories, rows={})
+    figure := Figure(), Drawing(sources=None, histories=histories, rows={})
 )
 print(figures_of([]), figure.axes[0].lines[0].get_xdata())
 """

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import html
 import itertools
 import re
 from pathlib import Path
@@ -7,26 +9,43 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from synthetic import STUDY, Synthetic, build_study
 
 from ablation.data.counts import planned_rows
+from ablation.evidence.effects import save_effects
 from ablation.evidence.estimate import estimate_effects
-from ablation.evidence.metrics import collect
-from ablation.files import load_json
+from ablation.evidence.metrics import collect, load_table, save_table
 from ablation.report.figures import FIGURES, figures_of, waterfall
 from ablation.report.figures.curves import smooth, thin
+from ablation.report.figures.dark import dark_rules
 from ablation.report.figures.draw import draw_all
-from ablation.report.figures.figure import Drawing, arm_label
+from ablation.report.figures.figure import STYLE, Drawing, lines_of
+from ablation.report.figures.fonts import know_hangul
 from ablation.report.figures.waterfall import path_steps
+from ablation.report.sources import Sources, load_sources
 from ablation.study.grid import load_grid
+from ablation.study.load import load_study
+from ablation.study.resolved import save_resolved
+
+
+def sources_of(made: Synthetic, language: str = "en") -> Sources:
+    grid, study = load_grid(made.grid), load_study(made.study)
+    save_resolved(study, made.results)
+    save_table(collect(grid, made.runs), made.results.metrics)
+    effects = estimate_effects(grid, load_table(made.results.metrics), study.options)
+    save_effects(effects, made.results.effects)
+    return load_sources(made.results, language)
 
 
 def draw(made: Synthetic, output: Path) -> dict[str, str]:
-    grid = load_grid(made.grid)
-    runs = collect(grid, made.runs)
-    effects = estimate_effects(grid, runs, STUDY)
-    paths = draw_all(grid.as_json(), runs, effects, made.runs, load_json(made.profile), output)
+    paths = draw_all([sources_of(made), sources_of(made, "ko")], made.runs, output)
     return {path.stem: path.read_text(encoding="utf-8") for path in paths}
+
+
+def words_of(svg: str) -> str:
+    return html.unescape(" ".join(re.findall(r"<(?:text|tspan)[^>]*>([^<]+)<", svg)))
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +56,53 @@ def drawn(tmp_path_factory) -> tuple[Synthetic, dict[str, str]]:
 
 
 def test_every_figure_is_drawn(drawn):
-    assert list(drawn[1]) == figures_of([])
+    assert list(drawn[1]) == [
+        f"{name}{ending}" for ending in ("", ".ko") for name in figures_of([])
+    ]
 
 
-def test_text_stays_text_and_names_every_arm(drawn):
-    texts = re.findall(r"<text[^>]*>([^<]*)</text>", drawn[1]["waterfall"])
-    spans = re.findall(r"<tspan[^>]*>([^<]*)</tspan>", drawn[1]["waterfall"])
-    words = " ".join(texts + spans)
-    for word in ("lora_lr", "epochs", "regularisation", "remainder", "seed 1"):
+def test_text_stays_text_and_names_every_stage_by_its_title(drawn):
+    words = words_of(drawn[1]["waterfall"])
+    for word in ("Current", "Stage 1", "LoRA rank/alpha", "More epochs", "Remainder", "seed 1"):
         assert word in words
+    assert "lora_lr" not in words and "regularisation" not in words
+
+
+def test_a_korean_report_has_korean_figures(drawn):
+    for name in figures_of([]):
+        words = words_of(drawn[1][f"{name}.ko"])
+        assert re.search("[가-힣]", words)
+        assert not re.search(r"\b(seed|step|current|stage|loss|training)\b", words), name
+    assert "에포크 수 증가" in words_of(drawn[1]["waterfall.ko"])
+
+
+def test_hangul_is_as_wide_as_in_its_fonts_on_a_machine_without_any():
+    know_hangul()
+    font = FontProperties(family=STYLE["font.family"], size=100)
+    width, _, _ = text_to_path.get_text_width_height_descent("에포크수", font, ismath=False)
+    assert width == pytest.approx(4 * 92, rel=0.01)
+
+
+def test_text_of_the_study_is_text_in_a_figure(tmp_path):
+    study = copy.deepcopy(STUDY)
+    title = "<script>alert(1)</script> $x_1$ & *so* `on`"
+    study["stages"][1]["title"] = {"en": title}
+    svg = draw(build_study(tmp_path, study=study), tmp_path / "figures")["loss_curves"]
+    assert "<script" not in svg
+    assert all(word in words_of(svg) for word in title.split())
+
+
+def test_every_color_has_another_one_on_a_dark_page(drawn):
+    for svg in drawn[1].values():
+        style, _, body = svg.partition("</style>")
+        assert "prefers-color-scheme: dark" in style
+        for color in set(re.findall("#[0-9a-f]{6}", body)):
+            assert f'[style*="fill: {color}"]' in style
+
+
+def test_a_grey_is_turned_round_on_a_dark_page():
+    rules = " ".join(dark_rules('<path style="fill: #ffffff; stroke: #000000"/>'))
+    assert "fill:#161616!important" in rules and "stroke:#e8e8e8!important" in rules
 
 
 def test_drawing_again_gives_the_same_bytes_without_a_date(drawn, tmp_path):
@@ -84,9 +141,17 @@ def test_without_any_run_each_figure_says_so_or_shows_the_plan(tmp_path):
     assert "WarmupCosineLR" in figures["learning_rates"]
 
 
-def test_a_long_arm_name_breaks_into_short_lines():
-    label = arm_label("stage2-weight_decay_max_length_and_scheduler")
-    assert label.split("\n") == ["stage2", "weight_decay_", "max_length_and_", "scheduler"]
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("Weight decay, max length, scheduler", ["Weight decay,", "max length,", "scheduler"]),
+        ("가중치 감쇠와 최대 길이", ["가중치 감쇠와", "최대 길이"]),
+        ("a b c", ["a b c"]),
+        ("aaaaaaaaaaaaa " * 9, ["aaaaaaaaaaaaa"] * 3 + ["aaaaaaaaaaaaa …"]),
+    ],
+)
+def test_a_long_title_breaks_into_short_lines(text, lines):
+    assert lines_of(text, 14).split("\n") == lines
 
 
 def test_smoothing_keeps_a_straight_line_and_its_ends():
@@ -108,8 +173,8 @@ def test_planned_rows_keep_one_row_of_each_class_among_the_most_frequent():
 
 
 def test_the_forest_plot_has_every_planned_contrast(drawn):
-    words = " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", drawn[1]["attribution"]))
-    for word in ("lora_lr", "epochs", "remainder", "backup minus current", "simultaneous"):
+    words = words_of(drawn[1]["attribution"])
+    for word in ("Stage 1 (LoRA", "More epochs", "Remainder", "Backup against", "simultaneous"):
         assert word in words
 
 
@@ -124,7 +189,7 @@ def test_the_points_of_the_forest_plot_average_to_the_effects(drawn):
 def test_a_factorial_has_its_matrix_of_interactions(tmp_path):
     made = build_study(tmp_path, study={**STUDY, "designs": ["staged", "factorial"]})
     figures = draw(made, tmp_path / "figures")
-    assert list(figures) == list(FIGURES)
+    assert list(figures) == [*FIGURES, *(f"{name}.ko" for name in FIGURES)]
     assert figures["interactions"].count("[") >= 6
 
 
@@ -132,7 +197,7 @@ def test_the_figures_speak_in_the_units_of_the_text(drawn, tmp_path):
     grid = load_grid(drawn[0].grid)
     effects = estimate_effects(grid, collect(grid, drawn[0].runs), STUDY)
     steps = [c.improvement.estimate for c in effects.of_role("stage")]
-    assert "eval_accuracy (points) minus current" in drawn[1]["waterfall"]
+    assert "Accuracy minus current (points)" in drawn[1]["waterfall"]
     for step in steps:
         assert f">{100 * step:+.1f}<".replace("-", "\N{MINUS SIGN}") in drawn[1]["waterfall"]
 
@@ -140,10 +205,8 @@ def test_the_figures_speak_in_the_units_of_the_text(drawn, tmp_path):
 def test_a_metric_that_is_no_share_is_drawn_as_it_is(tmp_path):
     metric = {"name": "eval_loss", "higher_is_better": False, "delta": 0.01}
     made = build_study(tmp_path, study={**STUDY, "metric": metric})
-    grid = load_grid(made.grid)
-    effects = estimate_effects(grid, collect(grid, made.runs), {**STUDY, "metric": metric})
-    drawing = Drawing(grid=grid.as_json(), effects=effects, histories={}, rows={})
+    drawing = Drawing(sources=sources_of(made), histories={}, rows={})
     waterfall.draw(figure := Figure(), drawing)
     axes = figure.axes[0]
-    assert axes.get_ylabel() == "eval_loss minus current"
+    assert axes.get_ylabel() == "Evaluation loss minus current"
     assert all(re.fullmatch(r"[+−]0\.\d{3}", text.get_text()) for text in axes.texts)

@@ -65,12 +65,12 @@ rule draw_figures:
     output:
         [
             report(
-                f"results/{{study}}/figures/{name}.svg",
+                f"results/{{study}}/figures/{file}",
                 caption="../report/figure.rst",
                 category="Figures",
-                labels={"figure": name.replace("_", " ")},
+                labels={"figure": file},
             )
-            for name in PLAN.figures
+            for file in PLAN.figures
         ],
     log:
         "results/{study}/logs/draw_figures.log",

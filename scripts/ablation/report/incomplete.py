@@ -16,7 +16,7 @@ from ablation.files import load_json, save_json, save_text
 from ablation.machine.progress import FAILED, STOPPED, read_progress
 from ablation.report.figures.draw import draw_all
 from ablation.report.report import render_report
-from ablation.report.sources import load_sources
+from ablation.report.sources import Sources, load_sources
 from ablation.results import Results, remove_partial
 from ablation.study.adaptive import read_looks, seeds_grid
 from ablation.study.grid import read_grid
@@ -53,9 +53,10 @@ def _render_all(study: Study, results: Results, devices: int | None) -> list[Pat
     rows = all_training_rows(results.profile)
     effects = estimate_effects(grid, table, study.options, by_row, rows)
     save_effects(effects, results.effects)
-    draw_all(content, table, effects, results.runs, profile, results.figures)
     save_json(health_json(check_health(content, results.runs, profile)), results.health)
-    return [_render(results, language) for language in LANGUAGES]
+    languages = [_sources(results, language) for language in LANGUAGES]
+    draw_all(languages, results.runs, results.figures)
+    return [_render(results, sources) for sources in languages]
 
 
 def _grid_so_far(study: Study, results: Results, devices: int | None) -> dict[str, Any]:
@@ -70,11 +71,14 @@ def _grid_so_far(study: Study, results: Results, devices: int | None) -> dict[st
     return load_json(results.decided_grid if decided else results.planned_grid)
 
 
-def _render(results: Results, language: str) -> Path:
+def _sources(results: Results, language: str) -> Sources:
     nobody = results.analysis / "locks"  # no run is at work any more
     runs = read_progress(results, nobody).runs
     failed = [run for run in runs if run.state in (FAILED, STOPPED)]
-    sources = replace(load_sources(results, language), partial=True, failed=failed)
-    output = results.report(language)
+    return replace(load_sources(results, language), partial=True, failed=failed)
+
+
+def _render(results: Results, sources: Sources) -> Path:
+    output = results.report(sources.messages.language)
     save_text(render_report(sources, results.figures, output), output)
     return output

@@ -39,6 +39,7 @@ from ablation.report.scale import scale_block
 from ablation.report.sections import group_sections, impact_text, undecided_text
 from ablation.report.sources import SIDES, Sources
 from ablation.report.steadiness import steadiness_block
+from ablation.results import figure_file
 from ablation.settings.catalogue import NO_OP, in_arm
 from ablation.study.claim import CONTRASTS
 from ablation.words.catalogue import (
@@ -112,7 +113,7 @@ def figure_block(name: str, figures: str | Path, folder: Path, language: str) ->
     """A figure as the template shows it: section, name, link, alternative text, caption."""
     shown = load_figure(name)
     alt, caption = texts_beside("figure", name, shown.texts, language)
-    link = relative(Path(figures) / f"{name}.svg", folder)
+    link = relative(Path(figures) / figure_file(name, language), folder)
     return {"section": shown.section, "name": name, "link": link, "alt": alt, "caption": caption}
 
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import os
@@ -345,6 +346,7 @@ _MARKS = str.maketrans(
     {mark: f"\\{mark}" for mark in "\\*[]#~$"} | {mark: f"&#{ord(mark)};" for mark in "<>&|`{}"}
 )
 _EMPHASIS = re.compile(r"(?<![^\W_])_|_(?![^\W_])")  # within a word it is only a letter
+_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _BEGINS_BLOCK = re.compile(r"^(?=[-+=])|^(\d+)(?=[.)])")
 _CODE = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
@@ -358,6 +360,11 @@ def prose(text: str) -> str:
     """
     line = _EMPHASIS.sub(r"\\_", " ".join(text.split()).translate(_MARKS))
     return _BEGINS_BLOCK.sub(lambda match: f"{match.group()}\\", line)
+
+
+def plain(line: str) -> str:
+    """What a line made of `prose` and `code` says, without the marks."""
+    return html.unescape(_ESCAPED.sub(r"\1", line.replace("`", "")))
 
 
 def without_html(markdown: str) -> str:

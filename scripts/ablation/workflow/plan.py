@@ -26,7 +26,7 @@ from ablation.machine.gpus import (
     visible_gpus,
 )
 from ablation.report.figures import figures_of
-from ablation.results import Results
+from ablation.results import Results, figure_file
 from ablation.settings.quantities import cut_of
 from ablation.study import adaptive
 from ablation.study.forecast import pack, read_data, tokens_of_run
@@ -37,6 +37,7 @@ from ablation.study.names import study_file
 from ablation.study.outline import outline
 from ablation.study.packing import CPU, GPU, Machine
 from ablation.study.study import Study
+from ablation.words.catalogue import LANGUAGES
 from ablation.words.errors import translate
 from ablation.workflow.folders import check_places, check_space
 from ablation.workflow.options import check_config
@@ -164,8 +165,9 @@ class Plan:
 
     @property
     def figures(self) -> list[str]:
-        """The names of the report's figures."""
-        return figures_of(read_designs(self.study.options))
+        """The names of the files of the report's figures, in each language."""
+        names = figures_of(read_designs(self.study.options))
+        return [figure_file(name, language) for language in LANGUAGES for name in names]
 
     @property
     def study_files(self) -> list[str]:

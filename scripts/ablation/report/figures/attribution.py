@@ -7,53 +7,45 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ablation.evidence.effects import Effect, Effects
-from ablation.report.figures.figure import INK, Drawing, Shown, label_axis, say
+from ablation.report.evidence import effect_label
+from ablation.report.figures.figure import INK, Drawing, Shown, label_axis, lines_of, say
+from ablation.report.sources import capital
+from ablation.words.catalogue import is_score, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-def effect_name(name: str) -> str:
-    """An effect's id as a label: "only:epochs" is "epochs, alone"."""
-    kind, _, rest = name.partition(":")
-    words = {
-        "gap": "backup minus current",
-        "remainder": "remainder",
-        "total": f"{rest} against current",
-        "only": f"{rest}, alone",
-        "without": f"{rest}, on all others",
-        "shapley": f"{rest}, mean over orders",
-        "main": f"{rest}, mean over fraction",
-    }
-    return words.get(kind, rest)
-
-
 def draw(figure: Figure, drawing: Drawing) -> None:
     """Every planned contrast with both intervals, its seeds, and the band of no matter."""
-    effects = drawing.effects
+    effects, t = drawing.effects, drawing.words
     found = [e for e in effects.planned if e.improvement.estimate is not None]
     if not found:
-        say(figure, "No planned contrast has been measured yet.")
+        say(figure, t("figure.no_contrast"))
         return
     figure.set_size_inches(7.2, 1.3 + 0.34 * len(found))
     axes = figure.subplots()
     delta = effects.metric.delta
     limits = _forest_limits(effects, found)
-    axes.axvspan(-delta, delta, facecolor="#f0f0f0", edgecolor="#bdbdbd", hatch="....", lw=0)
+    axes.axvspan(-delta, delta, facecolor="#f0f0f0", edgecolor="#bdbdbd", hatch="..", lw=0)
     axes.axvline(0, color=INK, lw=0.8)
     kinds = [one.id.partition(":")[0] for one in found]
     for place, (kind, one) in enumerate(zip(kinds, found, strict=True)):
         _forest_row(axes, place, one, limits)
         if place and kind != kinds[place - 1] and {kind, kinds[place - 1]} - {"stage", "remainder"}:
             axes.axhline(place - 0.5, color="#d0d0d0", lw=0.6)
-    axes.set_yticks(range(len(found)), [effect_name(one.id) for one in found])
+    axes.set_yticks(
+        range(len(found)),
+        [lines_of(plain(capital(effect_label(drawing.sources, one.id))), 44, 2) for one in found],
+    )
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(found) - 0.5, -0.5)
     axes.set_xlim(*limits)
     metric = effects.metric.name
-    label_axis(axes.xaxis, metric, "improvement of {}, right is better", "points")
-    _forest_legend(figure, axes, effects)
+    unit = "figure.points" if is_score(metric) else "figure.plain"
+    label_axis(axes.xaxis, metric, t("figure.improvement", metric=t(unit, metric=drawing.metric)))
+    _forest_legend(figure, axes, drawing)
 
 
 def _forest_limits(effects: Effects, found: Sequence[Effect]) -> tuple[float, float]:
@@ -96,14 +88,20 @@ def _forest_row(
     axes.plot(mean, place, "D", ms=5, mfc=INK, mec="white", mew=0.8, zorder=6)
 
 
-def _forest_legend(figure: Figure, axes: Axes, effects: Effects) -> None:
-    joint = "repeated" if effects.sequential else "simultaneous"
-    axes.plot([], [], "D", ms=5, mfc=INK, mec="white", label="mean")
-    axes.plot([], [], color="#737373", lw=3.6, label="own 95% interval")
-    axes.plot([], [], "-|", color=INK, lw=1.0, ms=7, label=f"{joint} interval")
-    axes.plot([], [], "o", ms=3.2, mfc="white", mec=INK, mew=0.7, label="one seed")
+def _forest_legend(figure: Figure, axes: Axes, drawing: Drawing) -> None:
+    t, joint = drawing.words, "repeated" if drawing.effects.sequential else "simultaneous"
+    axes.plot([], [], "D", ms=5, mfc=INK, mec="white", label=t("figure.mean"))
+    axes.plot([], [], color="#737373", lw=3.6, label=t("figure.own"))
+    axes.plot([], [], "-|", color=INK, lw=1.0, ms=7, label=t(f"figure.{joint}"))
+    axes.plot([], [], "o", ms=3.2, mfc="white", mec=INK, mew=0.7, label=t("figure.one_seed"))
     axes.fill_between(
-        [], [], facecolor="#f0f0f0", edgecolor="#bdbdbd", hatch="....", lw=0, label="within delta"
+        [],
+        [],
+        facecolor="#f0f0f0",
+        edgecolor="#bdbdbd",
+        hatch="..",
+        lw=0,
+        label=t("figure.within"),
     )
     figure.legend(loc="outside upper center", ncols=5, fontsize=8)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 
 from ablation.designs.design import RUNG_ARM
 from ablation.evidence.metrics import load_history, run_folder
-from ablation.report.figures.figure import Histories
+from ablation.report.figures.figure import Histories, lines_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +23,7 @@ MOST_POINTS = 800
 
 
 def load_histories(grid: Mapping[str, Any], runs: str | Path) -> Histories:
-    """Logged steps by panel title and seed; arms that are one run share a panel."""
+    """Logged steps by arm and seed; arms that are one run are one, "this = that"."""
     titles: dict[str, str] = {}
     for arm in grid["arms"]:
         if arm["kind"] == RUNG_ARM:  # the path again, at other sizes
@@ -62,8 +62,8 @@ def mean_curve(histories: Mapping[int, pd.DataFrame], column: str) -> tuple[np.n
     return table.index.to_numpy(float), smooth(table.mean(axis=1).to_numpy(float))
 
 
-def panels_of(figure: Figure, titles: Sequence[str], height: float) -> dict[str, Axes]:
-    """A panel for each title, three beside each other."""
+def panels_of(figure: Figure, titles: Mapping[str, str], height: float) -> dict[str, Axes]:
+    """A panel for each arm under its title, three beside each other."""
     columns = min(3, len(titles))
     rows = math.ceil(len(titles) / columns)
     figure.set_size_inches(2.7 * columns + 0.6, height * rows + 0.4)
@@ -71,8 +71,8 @@ def panels_of(figure: Figure, titles: Sequence[str], height: float) -> dict[str,
     for spare in grid.flat[len(titles) :]:
         spare.set_visible(False)
     panels = dict(zip(titles, grid.flat, strict=False))
-    for number, (title, axes) in enumerate(panels.items()):
-        axes.set_title(title.replace(" = ", " =\n") if len(title) > 34 else title, loc="left")
+    for number, (name, axes) in enumerate(panels.items()):
+        axes.set_title(lines_of(titles[name], 34, 3), loc="left")
         # Panels above an empty place are the last of their column.
         axes.tick_params(labelbottom=number + columns >= len(titles))
     return panels

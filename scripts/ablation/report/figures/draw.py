@@ -1,48 +1,56 @@
-"""Drawing every figure of a study: the one place that loads matplotlib."""
+"""Drawing every figure of a study in each language: the one place that loads matplotlib."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
-import pandas as pd
 
 matplotlib.use("svg")
 
 from matplotlib.figure import Figure
 
 from ablation.data.counts import train_rows_of
-from ablation.evidence.effects import Effects
 from ablation.report.figures import figures_of
 from ablation.report.figures.curves import load_histories
+from ablation.report.figures.dark import on_dark_pages
 from ablation.report.figures.figure import STYLE, Drawing, load_figure
+from ablation.report.figures.fonts import know_hangul
+from ablation.report.sources import Sources
+from ablation.results import figure_file
 
 
-def draw_all(
-    grid: Mapping[str, Any],
-    runs_table: pd.DataFrame,
-    effects: Effects,
-    runs: str | Path,
-    profile: Mapping[str, Any] | None,
-    output: str | Path,
-) -> list[Path]:
-    """Draw every figure that the study has into the folder `output`."""
-    drawing = Drawing(
-        grid=grid,
-        effects=effects,
-        histories=load_histories(grid, runs),
-        rows=train_rows_of(grid, runs_table, profile),
-    )
-    designs = [design["design"] for design in grid["designs"]]
+def draw_all(languages: Sequence[Sources], runs: str | Path, output: str | Path) -> list[Path]:
+    """Draw every figure that the study has into the folder `output`.
+
+    Args:
+        languages: What the report is made from, once in each language.
+        runs: The folder of all runs.
+        output: Where the figures are to be.
+    """
+    first = languages[0]
+    histories = load_histories(first.grid, runs)
+    rows = train_rows_of(first.grid, first.runs, first.profile)
+    names = figures_of([design["design"] for design in first.grid["designs"]])
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
+    know_hangul()
     paths = []
-    with matplotlib.rc_context(STYLE):
-        for name in figures_of(designs):
-            figure = Figure(layout="constrained")
-            load_figure(name).draw(figure, drawing)
-            paths.append(folder / f"{name}.svg")
-            figure.savefig(paths[-1], metadata={"Date": None, "Creator": None})
+    for sources in languages:
+        drawing = Drawing(sources=sources, histories=histories, rows=rows)
+        for name in names:
+            paths.append(folder / figure_file(name, sources.messages.language))
+            paths[-1].write_text(_draw(name, drawing), encoding="utf-8")
     return paths
+
+
+def _draw(name: str, drawing: Drawing) -> str:
+    """A figure as SVG, the same for the same drawing."""
+    text = io.StringIO()
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(layout="constrained")
+        load_figure(name).draw(figure, drawing)
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    return on_dark_pages(text.getvalue())

@@ -1,32 +1,34 @@
 """What a figure is, what it is drawn from, and what all of them share.
 
-Figures are SVG: text stays text, no dates inside, readable in grey. Labels are English
-and ASCII, so that one file serves both languages on any machine's fonts; the report gives each
-figure its caption and alternative text in the reader's language.
+Figures are SVG, a file for each language: text stays text in the reader's font, no dates inside,
+readable in grey and on a dark page. Names are those of the report: titles of stages, not ids.
 """
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from ablation.evidence.effects import Effects
-from ablation.words.catalogue import MINUS, is_score
+from ablation.report.sources import Sources
+from ablation.words.catalogue import MINUS, Messages, is_score, plain
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 
+HANGUL = "Noto Sans KR"  # whoever looks at it has it or another one; how wide it is, `fonts` knows
 STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "staged-ablation",
-    "font.family": "sans-serif",
+    "font.family": ["DejaVu Sans", HANGUL, "sans-serif"],
+    "text.parse_math": False,
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -37,7 +39,7 @@ STYLE = {
 GAIN, LOSS, WHOLE, INK = "#9ecae1", "#fdae6b", "#636363", "#222222"
 MARKERS = "osD^vP*Xhd"
 
-# Logged steps by panel title and seed.
+# Logged steps by arm and seed.
 Histories = Mapping[str, Mapping[int, pd.DataFrame]]
 
 
@@ -46,16 +48,33 @@ class Drawing:
     """What figures are drawn from.
 
     Attributes:
-        grid: The arms and seeds.
-        effects: What was estimated.
-        histories: Logged steps by panel title and seed; arms that are one run share a panel.
+        sources: What the report is made from, in the reader's language.
+        histories: Logged steps by arm and seed; arms that are one run are one, "this = that".
         rows: Training rows by arm.
     """
 
-    grid: Mapping[str, Any]
-    effects: Effects
+    sources: Sources
     histories: Histories
     rows: Mapping[str, int]
+
+    @property
+    def effects(self) -> Effects:
+        """What was estimated."""
+        return self.sources.effects
+
+    @property
+    def words(self) -> Messages:
+        """The catalogue of the report."""
+        return self.sources.messages
+
+    @property
+    def metric(self) -> str:
+        """The metric's name as people say it."""
+        return self.words(f"metric.{self.effects.metric.name}")
+
+    def arm(self, name: str) -> str:
+        """An arm by its title: "Stage 2 (Epochs)"; of a history, those that are one run."""
+        return plain(" = ".join(map(self.sources.arm_title, name.split(" = "))))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,20 +105,24 @@ def say(figure: Figure, text: str) -> None:
     figure.text(0.5, 0.5, text, ha="center", va="center", color=INK)
 
 
-def arm_label(arm: str, width: int = 16) -> str:
-    """An arm's name on lines of about `width` letters: "stage1" over "epochs"."""
-    head, _, name = arm.partition("-")
-    lines = [head]
-    for part in re.findall(r"[^_-]+[_-]*", name):
-        if len(lines) == 1 or len(lines[-1]) + len(part) > width:
-            lines.append(part)
-        else:
-            lines[-1] += part
+def lines_of(text: str, width: int, most: int = 4) -> str:
+    """A text on lines of about `width` letters, a wide one counted twice; cut after `most`."""
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and _width(lines[-1]) + 1 + _width(word) > width:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    if len(lines) > most:
+        lines = [*lines[: most - 1], f"{lines[most - 1]} …"]
     return "\n".join(lines)
 
 
-def label_axis(axis: Axis, metric: str, text: str, unit: str) -> None:
-    """Label an axis; one that shows a score is numbered in hundredths, which `unit` names."""
-    axis.set_label_text(text.format(f"{metric} ({unit})" if is_score(metric) else metric))
+def _width(text: str) -> int:
+    return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)
+
+
+def label_axis(axis: Axis, metric: str, text: str) -> None:
+    """Label an axis; one that shows a score is numbered in hundredths."""
+    axis.set_label_text(text)
     if is_score(metric):
         axis.set_major_formatter(lambda value, _: f"{100 * value:g}".replace("-", MINUS))

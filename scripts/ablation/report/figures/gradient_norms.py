@@ -15,16 +15,18 @@ if TYPE_CHECKING:
 
 def draw(figure: Figure, drawing: Drawing) -> None:
     """Gradient norm before clipping by arm, with the threshold and the share of steps above."""
-    grid, histories = drawing.grid, drawing.histories
+    grid, histories, t = drawing.sources.grid, drawing.histories, drawing.words
     present = {title: seeds for title, seeds in histories.items() if seeds}
     present = {
-        t: s for t, s in present.items() if any(h["grad_norm"].gt(0).any() for h in s.values())
+        title: seeds
+        for title, seeds in present.items()
+        if any(history["grad_norm"].gt(0).any() for history in seeds.values())
     }
     if not present:
-        say(figure, "No run has logged a gradient norm yet.")
+        say(figure, t("figure.no_norm"))
         return
     limits = {arm["arm"]: float(arm["settings"].get("max_grad_norm") or 0) for arm in grid["arms"]}
-    panels = panels_of(figure, list(present), 2.0)
+    panels = panels_of(figure, {name: drawing.arm(name) for name in present}, 2.0)
     for title, axes in panels.items():
         limit = limits[title.split(" = ")[0]]
         norms = [h["grad_norm"].to_numpy(float) for h in present[title].values()]
@@ -34,9 +36,9 @@ def draw(figure: Figure, drawing: Drawing) -> None:
         if limit > 0:
             above = float(np.mean(np.concatenate(norms) > limit))
             axes.axhline(limit, color=INK, lw=1.2, ls="--")
-            text = f"{above:.0%} of steps clipped"
+            text = t("figure.clipped", share=t.percent(above, 0))
         else:
-            text = "no clipping"
+            text = t("figure.no_clipping")
         axes.text(
             0.98,
             0.97,
@@ -48,12 +50,13 @@ def draw(figure: Figure, drawing: Drawing) -> None:
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85},
         )
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes = next(iter(panels.values()))
-    axes.plot([], [], color="#777777", lw=0.8, label="one seed")
-    axes.plot([], [], color=INK, lw=1.2, ls="--", label="clipping threshold (max_grad_norm)")
+    axes.plot([], [], color="#777777", lw=0.8, label=t("figure.one_seed"))
+    axes.plot([], [], color=INK, lw=1.2, ls="--", label=t("figure.threshold"))
     figure.legend(loc="outside upper center", ncols=2, fontsize=8)
-    figure.supxlabel("optimizer step", fontsize=9)
-    figure.supylabel("gradient norm before clipping", fontsize=9)
+    figure.supxlabel(t("figure.step"), fontsize=9)
+    figure.supylabel(t("figure.norm"), fontsize=9)
 
 
 FIGURE = Shown(

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from ablation.designs.contrast import BETWEEN, INTERACTION, SHAPLEY
 from ablation.evidence.statistics import Estimate
-from ablation.report.figures.figure import INK, Drawing, Shown, arm_label, say
-from ablation.words.catalogue import change_text
+from ablation.report.figures.figure import INK, Drawing, Shown, lines_of, say
+from ablation.report.sources import capital
+from ablation.words.catalogue import change_text, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +26,7 @@ def draw(figure: Figure, drawing: Drawing) -> None:
     }
     known = {pair: e for pair, e in cells.items() if e.estimate is not None}
     if not known:
-        say(figure, "Not every combination of the factorial has been run on a common seed yet.")
+        say(figure, drawing.words("figure.no_cell"))
         return
     side = 1.25 * len(factors)
     figure.set_size_inches(side + 1.8, 0.72 * side + 0.9)
@@ -36,7 +37,7 @@ def draw(figure: Figure, drawing: Drawing) -> None:
         _matrix_cell(axes, (x, y), effect, largest, effects.metric.name)
     axes.set_xlim(-0.5, len(factors) - 0.5)
     axes.set_ylim(len(factors) - 0.5, -0.5)
-    labels = [arm_label(name, 12) for name in factors]
+    labels = [lines_of(plain(capital(drawing.sources.factor_title(name))), 16) for name in factors]
     axes.set_xticks(range(len(factors)), labels)
     axes.set_yticks(range(len(factors)), labels)
     axes.tick_params(length=0)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def draw(figure: Figure, drawing: Drawing) -> None:
     """Planned learning rate of current and backup, over steps and over epochs."""
-    grid, rows = drawing.grid, drawing.rows
+    grid, rows, t = drawing.sources.grid, drawing.rows, drawing.words
     arms = {arm["arm"]: arm["settings"] for arm in grid["arms"]}
     curves = {}
     for name in ("current", "backup"):
@@ -28,21 +28,26 @@ def draw(figure: Figure, drawing: Drawing) -> None:
             except UserError:
                 continue
     if not curves:
-        say(figure, "The number of training rows is not known yet.")
+        say(figure, t("figure.no_rows"))
         return
     figure.set_size_inches(8.0, 3.0)
     by_step, by_epoch = figure.subplots(1, 2, sharey=True)
     for name, curve in curves.items():
         settings = arms[name]
         style = {"color": INK, "lw": 1.8, "ls": "-" if name == "current" else "--"}
-        label = f"{name}: {settings['lr_scheduler_type']}, {len(curve)} steps"
+        label = t(
+            "figure.schedule",
+            side=t(f"side.{name}"),
+            kind=settings["lr_scheduler_type"],
+            steps=f"{len(curve):,}",
+        )
         steps = np.arange(1, len(curve) + 1, dtype=float)
         by_step.plot(*thin(steps, curve), label=label, **style)
         by_epoch.plot(*thin(steps / steps_per_epoch(settings, rows[name]), curve), **style)
     by_step.set_ylim(bottom=0)
-    by_step.set_xlabel("optimizer step")
-    by_step.set_ylabel("learning rate")
-    by_epoch.set_xlabel("epoch")
+    by_step.set_xlabel(t("figure.step"))
+    by_step.set_ylabel(t("figure.rate"))
+    by_epoch.set_xlabel(t("figure.epoch"))
     by_step.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
     figure.legend(loc="outside upper center", ncols=2, fontsize=8)
 

@@ -16,10 +16,11 @@ def draw(figure: Figure, drawing: Drawing) -> None:
     histories = drawing.histories
     present = {title: seeds for title, seeds in histories.items() if seeds}
     if not present:
-        say(figure, "No run has logged a step yet.")
+        say(figure, drawing.words("figure.no_step"))
         return
     first = next(iter(histories))
-    panels = panels_of(figure, list(present), 2.0)
+    panels = panels_of(figure, {name: drawing.arm(name) for name in present}, 2.0)
+    t = drawing.words
     for title, axes in panels.items():
         for history in present[title].values():
             x, y = thin(history["step"].to_numpy(float), history["loss"].to_numpy(float))
@@ -28,12 +29,12 @@ def draw(figure: Figure, drawing: Drawing) -> None:
             axes.plot(*thin(*mean_curve(present[first], "loss")), color=INK, lw=1.2, ls="--")
         axes.plot(*thin(*mean_curve(present[title], "loss")), color=INK, lw=1.8)
     axes = next(iter(panels.values()))
-    axes.plot([], [], color="#a6a6a6", lw=0.8, label="one seed")
-    axes.plot([], [], color=INK, lw=1.8, label="mean over seeds, smoothed")
-    axes.plot([], [], color=INK, lw=1.2, ls="--", label="the same for current")
+    axes.plot([], [], color="#a6a6a6", lw=0.8, label=t("figure.one_seed"))
+    axes.plot([], [], color=INK, lw=1.8, label=t("figure.smoothed"))
+    axes.plot([], [], color=INK, lw=1.2, ls="--", label=t("figure.smoothed_current"))
     figure.legend(loc="outside upper center", ncols=3, fontsize=8)
-    figure.supxlabel("optimizer step", fontsize=9)
-    figure.supylabel("training loss", fontsize=9)
+    figure.supxlabel(t("figure.step"), fontsize=9)
+    figure.supylabel(t("figure.loss"), fontsize=9)
 
 
 FIGURE = Shown(

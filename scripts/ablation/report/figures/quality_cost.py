@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ablation.evidence.effects import ArmSummary
-from ablation.report.figures.figure import INK, MARKERS, Drawing, Shown, label_axis, say
+from ablation.report.figures.figure import (
+    INK,
+    MARKERS,
+    Drawing,
+    Shown,
+    label_axis,
+    lines_of,
+    say,
+)
+from ablation.words.catalogue import is_score
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,24 +24,26 @@ if TYPE_CHECKING:
 
 def draw(figure: Figure, drawing: Drawing) -> None:
     """The metric against the training time of every arm: seeds small, means large."""
-    effects = drawing.effects
+    effects, t = drawing.effects, drawing.words
     metric = effects.metric.name
     found = [(arm, _costs(arm, metric)) for arm in effects.arms]
     others = [_costs(arm, metric) for arm in effects.design_arms]
     found = [(arm, points) for arm, points in found if points]
     others = [points for points in others if points]
     if not found:
-        say(figure, "No run has finished yet.")
+        say(figure, t("figure.no_run"))
         return
     figure.set_size_inches(7.2, 3.6)
     axes = figure.subplots()
     longest = max(time for points in [*(p for _, p in found), *others] for time, _ in points)
     unit, size = next(
-        (u, s) for u, s in (("h", 3600), ("min", 60), ("s", 1)) if longest >= 2 * s or s == 1
+        (u, s)
+        for u, s in (("hours", 3600), ("minutes", 60), ("seconds", 1))
+        if longest >= 2 * s or s == 1
     )
     for number, points in enumerate(others):
         times, values = np.mean(points, axis=0)
-        label = "arms of other designs" if number == 0 else None
+        label = t("figure.others") if number == 0 else None
         axes.plot(times / size, values, "x", ms=5, color="#969696", mew=1.2, label=label)
     shades = np.linspace(0.15, 0.85, len(found))
     for number, (arm, points) in enumerate(found):
@@ -48,14 +59,15 @@ def draw(figure: Figure, drawing: Drawing) -> None:
             mec=INK,
             mew=0.9,
             zorder=4,
-            label=arm.arm,
+            label=lines_of(drawing.arm(arm.arm), 30),
         )
     axes.set_xlim(left=0)
-    axes.set_xlabel(f"training time ({unit})")
+    axes.set_xlabel(t(f"figure.time.{unit}"))
     better = "higher" if effects.metric.higher_is_better else "lower"
-    label_axis(axes.yaxis, metric, f"{{}}, {better} is better", "%")
+    unit = "figure.share" if is_score(metric) else "figure.plain"
+    label_axis(axes.yaxis, metric, t(f"figure.{better}", metric=t(unit, metric=drawing.metric)))
     figure.legend(
-        loc="outside right upper", fontsize=8, title="mean (large), seeds (small)", title_fontsize=8
+        loc="outside right upper", fontsize=8, title=t("figure.mean_and_seeds"), title_fontsize=8
     )
 
 

@@ -19,11 +19,12 @@ from ablation.report.figures.figure import (
     WHOLE,
     Drawing,
     Shown,
-    arm_label,
     label_axis,
+    lines_of,
     say,
 )
-from ablation.words.catalogue import change_text
+from ablation.report.sources import capital
+from ablation.words.catalogue import Messages, change_text, is_score, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,10 +43,10 @@ def path_steps(effects: Effects) -> tuple[list[str], pd.DataFrame]:
 
 def draw(figure: Figure, drawing: Drawing) -> None:
     """Steps from current to backup, each with its seeds, adding up to the gap."""
-    effects = drawing.effects
+    effects, t = drawing.effects, drawing.words
     arms, values = path_steps(effects)
     if len(arms) < 2 or arms[0] != "current" or values.empty:
-        say(figure, "No seed has been run on enough arms yet.")
+        say(figure, t("figure.no_seed"))
         return
     figure.set_size_inches(1.6 + 1.15 * (len(arms) + 1), 3.9)
     axes = figure.subplots()
@@ -64,22 +65,25 @@ def draw(figure: Figure, drawing: Drawing) -> None:
         if place < len(arms) - 1:
             axes.plot([place + 0.32, place + 0.68], [levels[arm]] * 2, color=INK, lw=0.8)
     whole = arms[-1] == "backup"
-    labels = ["current", *(_step_label(effects, arm) for arm in arms[1:])]
+    labels = [t("side.current"), *(_step_label(drawing, arm) for arm in arms[1:])]
     if whole:
         gap = values["backup"] - values["current"]
         bar = Bar(place=len(arms), start=0.0, steps=gap, interval=None)
         _draw_bar(axes, bar, 0, limits, name)
-        labels.append("backup minus\ncurrent")
+        labels.append(lines_of(t("figure.gap"), 16))
     axes.plot([-0.32, 0.68], [0, 0], color=INK, lw=2)
     axes.axhline(0, color=INK, lw=0.6)
     axes.set_xticks(range(len(labels)), labels)
     axes.tick_params(axis="x", length=0)
-    label_axis(axes.yaxis, name, "{} minus current", "points")
+    unit = "figure.points" if is_score(name) else "figure.plain"
+    change = t("figure.minus_current", metric=drawing.metric)
+    label_axis(axes.yaxis, name, t(unit, metric=change))
     base = float(values["current"].mean())
     right = axes.secondary_yaxis("right", functions=(lambda y: y + base, lambda y: y - base))
-    label_axis(right.yaxis, name, "{}", "%")
+    unit = "figure.share" if is_score(name) else "figure.plain"
+    label_axis(right.yaxis, name, t(unit, metric=drawing.metric))
     axes.set_ylim(*limits)
-    _seed_legend(axes, values.index.tolist(), bounded)
+    _seed_legend(axes, t, values.index.tolist(), bounded)
 
 
 def _limits(values: pd.DataFrame) -> tuple[float, float]:
@@ -104,8 +108,15 @@ def _interval(contrast: Effect | None, metric: str, seeds: int) -> tuple[float, 
     return found.low, found.high
 
 
-def _step_label(effects: Effects, arm: str) -> str:
-    return "remainder" if arm == "backup" and len(effects.arms) > 2 else arm_label(arm)
+def _step_label(drawing: Drawing, arm: str) -> str:
+    """A step of the path on short lines: its number over its title."""
+    sources = drawing.sources
+    step = next((s for s in sources.path if s.pair and s.pair.arm == arm), None)
+    if step is None:
+        return lines_of(drawing.arm(arm), 16)
+    name, title = capital(plain(sources.step_name(step))), plain(sources.step_title(step))
+    rest = title.removeprefix(name).strip(" ()")
+    return f"{name}\n{lines_of(rest, 17)}".strip()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,12 +166,14 @@ def _draw_bar(axes: Axes, bar: Bar, better: int, limits: tuple[float, float], me
     )
 
 
-def _seed_legend(axes: Axes, seeds: Sequence[int], bounded: bool) -> None:
+def _seed_legend(axes: Axes, t: Messages, seeds: Sequence[int], bounded: bool) -> None:
     for number, seed in enumerate(seeds[: len(MARKERS)]):
         marker = MARKERS[number]
-        axes.plot([], [], marker, ms=4, mfc="white", mec=INK, mew=0.8, label=f"seed {seed}")
+        axes.plot(
+            [], [], marker, ms=4, mfc="white", mec=INK, mew=0.8, label=t("figure.seed", seed=seed)
+        )
     if bounded:
-        axes.plot([], [], color=INK, lw=1.4, label="95% interval")
+        axes.plot([], [], color=INK, lw=1.4, label=t("figure.interval"))
     columns = min(6, len(seeds) + 1)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, fontsize=8)
 
