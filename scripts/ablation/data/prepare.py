@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -97,7 +98,9 @@ class Rows:
     empty_text: int
 
 
-def prepare(spec: DataSpec, model_json: Path, output: Path, max_lengths: Sequence[int]) -> dict:
+def prepare(
+    spec: DataSpec, model_json: Path, output: Path, max_lengths: Sequence[int]
+) -> dict[str, Any]:
     """Profile of the prepared data; writes train/, validation/, test/, labels.json, profile.json.
 
     Args:
@@ -216,8 +219,8 @@ def tokenise(spec: DataSpec, source: Source, tokens: Tokens, path: Path) -> Rows
             f"{empty_text} without text",
             allowed="rows with a label and with text in at least one text column",
         )
-    labels, lengths, texts = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Rows(labels, lengths, texts, list(codes), without_label, empty_text)
+    labels, lengths, hashed = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Rows(labels, lengths, hashed, list(codes), without_label, empty_text)
 
 
 def _text_batches(spec: DataSpec, source: Source) -> Iterator[tuple[int, pa.Array, list[str]]]:
@@ -326,7 +329,7 @@ def deal_out(
 def _add_content(content: xxhash.xxh3_64, rows: pa.RecordBatch) -> None:
     for column in rows.columns:
         values = column.flatten() if pa.types.is_list(column.type) else column
-        content.update(np.ascontiguousarray(values.to_numpy(zero_copy_only=False)))
+        content.update(np.ascontiguousarray(values.to_numpy(zero_copy_only=False)).data)
 
 
 def describe(
@@ -336,7 +339,7 @@ def describe(
     rows: Rows,
     split: np.ndarray,
     max_lengths: Sequence[int],
-) -> dict:
+) -> dict[str, Any]:
     """What profile.json says: counts, tokens, truncated shares, notes. No paths."""
     counts = count_rows(source, rows, split)
     by_class = [

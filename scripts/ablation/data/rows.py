@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -233,7 +234,7 @@ def serialise(
     return pc.utf8_slice_codeunits(joined, start=len(separator))
 
 
-def token_profile(lengths: np.ndarray) -> dict:
+def token_profile(lengths: np.ndarray) -> dict[str, Any]:
     """Mean, median, 95th and 99th percentile, maximum, and histogram of texts' token counts.
 
     The histogram has `edges` (one more than `counts`); a count is of edge <= tokens < next edge.

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import datasets
 import numpy as np
@@ -80,7 +80,7 @@ class DataSpec:
         key: str,
         *,
         found: object = None,
-        allowed: object = None,
+        allowed: str | Iterable[object] | None = None,
         write: str | None = None,
     ) -> UserError:
         """A `UserError` that points at `key` (e.g. "data.path") in study.yaml."""
@@ -100,7 +100,7 @@ class DataSpec:
         return self.lines.get(key)
 
 
-def read_spec(data: Mapping) -> DataSpec:
+def read_spec(data: Mapping[str, Any]) -> DataSpec:
     """`DataSpec` of the `data` section of study.yaml, as `Study.data_options` gives it.
 
     Raises:
@@ -400,7 +400,7 @@ def _is_plain(kind: pa.DataType) -> bool:
 
 def _load_csv(path: Path, spec: DataSpec, cache_dir: Path, notes: list[str]) -> datasets.Dataset:
     """Rows of a CSV file, each cell as its own text: 0101 stays 0101, NA stays NA."""
-    encoding = "utf-8-sig" if _is_utf8(spec) else spec.encoding
+    encoding = "utf-8-sig" if _is_utf8(spec) else str(spec.encoding)
     delimiter, header = _read_header(path, spec, encoding)
     named = [name for name in header if name.strip()]
     check_columns(spec, named)
@@ -502,12 +502,12 @@ def _read_header(path: Path, spec: DataSpec, encoding: str) -> tuple[str, list[s
 
 
 def _open_text(path: Path, encoding: str) -> TextIO:
-    opener = COMPRESSED.get(path.suffix.lower(), open)
+    opener: Any = COMPRESSED.get(path.suffix.lower(), open)
     return opener(path, "rt", encoding=encoding, newline="")
 
 
 def _load_json(path: Path, spec: DataSpec, cache_dir: Path, _: list[str]) -> datasets.Dataset:
-    encoding = "utf-8" if _is_utf8(spec) else spec.encoding
+    encoding = "utf-8" if _is_utf8(spec) else str(spec.encoding)
     try:
         with _open_text(path, encoding) as file:
             for _line in file:
@@ -650,7 +650,7 @@ def _encoding_error(path: Path, spec: DataSpec, error: BaseException) -> UserErr
 
 def _guess_encoding(path: Path) -> str | None:
     """First encoding that reads the start of the file, None for no text; only a suggestion."""
-    opener = COMPRESSED.get(path.suffix.lower(), open)
+    opener: Any = COMPRESSED.get(path.suffix.lower(), open)
     with opener(path, "rb") as file:
         head = file.read(1 << 20)
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):

@@ -9,6 +9,7 @@ and TRL, which the environment lacks, are those of llamafactory 0.9.5, axolotl 0
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ablation.settings.catalogue import words
 
@@ -423,7 +424,7 @@ class Earlier:
     library: str
     before: str
     setting: str
-    value: object
+    value: Any
     of: str
     change: str
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ablation.dialects.defaults import DEEPSPEED_UNSAID
 from ablation.documents.entries import Entry, load_entries
@@ -47,7 +48,7 @@ class Value:
         overrules: Places that say otherwise and are not obeyed: (key, line).
     """
 
-    value: object
+    value: Any
     origin: str
     file: str | None = None
     line: int | None = None
@@ -135,7 +136,7 @@ class Stranger:
     key: str
     file: str
     line: int
-    value: object
+    value: Any
     nearest: str | None
     trains: bool
     refused: bool

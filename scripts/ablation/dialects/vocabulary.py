@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ablation.settings.catalogue import SETTINGS, words
 
@@ -63,7 +64,7 @@ class Own:
         library: The trainer with its version.
     """
 
-    value: object
+    value: Any
     library: str
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ablation.documents.source import read_text
 from ablation.documents.tree import BOM, MAX_VALUES, Node, merged, parse
@@ -28,7 +29,7 @@ class Entry:
         repeated: Of the whole file, the keys that stand twice in a mapping, with both lines.
     """
 
-    value: object
+    value: Any
     file: str
     line: int
     key_line: int
@@ -53,6 +54,17 @@ class Entry:
             if entry is None or not isinstance(entry.value, dict):
                 return None
             entry = entry.value.get(key)
+        return entry
+
+    def known(self, path: str) -> Entry:
+        """The entry at a dotted path that is known to be there.
+
+        Raises:
+            KeyError: it is not.
+        """
+        entry = self.at(path)
+        if entry is None:
+            raise KeyError(path)
         return entry
 
     def leaves(self, prefix: str | None = None) -> Iterator[tuple[str, Entry]]:

@@ -129,20 +129,20 @@ def write_caches(
         output: Folder of prefix.json; caches that it doesn't name any more are removed.
         budget_gb: Most gigabytes (10^9) that the caches may take; 0 writes none.
     """
-    model_json, data, output = Path(model), Path(data), Path(output)
-    model = json.loads(model_json.read_text())
-    path = model_folder(model, model_json)
+    data, output = Path(data), Path(output)
+    facts: dict[str, Any] = json.loads(Path(model).read_text())
+    path = model_folder(facts, Path(model))
     record: dict[str, Any] = {"schema_version": 1, "caches": {}, "notes": []}
-    reason = why_plain_files(path, model) if budget_gb > 0 else "prefix_cache_gb is 0"
+    reason = why_plain_files(path, facts) if budget_gb > 0 else "prefix_cache_gb is 0"
     # Not before: a model with code of its own has a configuration of its own.
-    config = None if reason else AutoConfig.from_pretrained(path, revision=model["revision"])
+    config: Any = None if reason else AutoConfig.from_pretrained(path, revision=facts["revision"])
     reason = reason or why_plain_model(config.to_dict()) or why_plain_config(config)
     if reason:
         record["notes"].append(reason)
     builds: dict[str, Build] = {}
     for dtype, values in ({} if reason else wanted).items():
         want = Wanted(**values)
-        same = identity(model, path, data, dtype, want.kernels)
+        same = identity(facts, path, data, dtype, want.kernels)
         found = plan_cache(want, dtype, data, config.hidden_size, budget_gb)
         if isinstance(found, str):
             record["notes"].append(found)
@@ -157,7 +157,7 @@ def write_caches(
     (output / RECORD).unlink(missing_ok=True)
     remove_others(output, builds)
     for name, build in builds.items():
-        make_cache(output / name, path, model, data, build)
+        make_cache(output / name, path, facts, data, build)
     save_json(record, output / RECORD)
     return record
 
@@ -199,10 +199,16 @@ def plan_cache(
         )
     if kept < tokens:
         log.info("%s: the cache holds %d of %d tokens", dtype, kept, tokens)
-    limits = {"boundaries": boundaries, "max_length": want.max_length}
+    build = Build(
+        dtype=dtype,
+        boundaries=boundaries,
+        max_length=want.max_length,
+        splits=splits,
+        kernels=want.kernels,
+    )
     size = size * kept // tokens * len(boundaries)
-    entry = {**limits, "hidden_size": hidden_size, "tokens": kept, "bytes": size}
-    return Build(dtype=dtype, splits=splits, kernels=want.kernels, **limits), entry
+    entry = {"boundaries": boundaries, "max_length": want.max_length}
+    return build, entry | {"hidden_size": hidden_size, "tokens": kept, "bytes": size}
 
 
 def make_cache(folder: Path, path: str, model: Mapping[str, Any], data: Path, build: Build) -> None:
@@ -354,7 +360,7 @@ def write_states(
         for boundary, states in hidden_states(network, rows, list(files)).items():
             for i, state in zip(batch, states, strict=True):
                 files[boundary].seek(int(offsets[i]) * state[0].nbytes)
-                files[boundary].write(as_stored(state[: lengths[i]]))
+                files[boundary].write(as_stored(state[: lengths[i]]).data)
         start += len(batch)
         if start == len(lengths) or time.monotonic() - last > NOTE_SECONDS:
             for file in files.values():

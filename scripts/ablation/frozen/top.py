@@ -119,12 +119,12 @@ def weight_files(model_path: str, revision: str | None) -> dict[str, list[str] |
     )
     if found is None:
         return {cached_file(model_path, "model.safetensors", revision=revision): None}
-    files: dict[str, list[str] | None] = {}
+    files: dict[str, list[str]] = {}
     for name, file in json.loads(Path(found).read_text())["weight_map"].items():
         if layer_number(name) is not None or is_above_layers(whole_name(name)):
             path = cached_file(model_path, file, revision=revision)
             files.setdefault(path, []).append(name)
-    return files
+    return dict(files)
 
 
 def whole_size(base: Any) -> int:
@@ -198,7 +198,7 @@ class Ends:
 def forward_top(
     self: Any,
     inputs_embeds: torch.Tensor | None = None,
-    attention_mask: torch.Tensor | None = None,
+    attention_mask: Any = None,
     labels: torch.Tensor | None = None,
     input_ids: torch.Tensor | None = None,
     **kwargs: Any,

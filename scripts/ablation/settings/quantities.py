@@ -310,8 +310,9 @@ class Quantities:
 
     def _setting(self, name: str) -> float | None:
         value = self.settings.get(name)
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return float(value) if number else None
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return None
+        return float(value)
 
 
 def compute(
@@ -469,9 +470,12 @@ def ratio(reference: Quantities, arm: Quantities, name: str) -> Bounds:
     factor = factors[0]
     if name not in reference.at_most and name not in arm.at_most:
         return factor, factor
-    each = arm.values["tokens_per_row"], reference.values["tokens_per_row"]
-    if None in each or not all(each):
+    above, below = arm.values["tokens_per_row"], reference.values["tokens_per_row"]
+    if factor is None or not above or not below:
         return None, None
-    tokens = each[0] / each[1]
-    bounds = token_bounds(reference.settings, arm.settings)
-    return tuple(None if bound is None else factor / tokens * bound for bound in bounds)
+    of_longest = factor / (above / below)
+    low, high = token_bounds(reference.settings, arm.settings)
+    return (
+        None if low is None else of_longest * low,
+        None if high is None else of_longest * high,
+    )

@@ -16,6 +16,7 @@ from ablation.errors import UserError
 
 Settings = Mapping[str, Any]
 Curve = Callable[[int], float]
+Shape = Callable[[float], float]  # of a part of a rise or a fall, from 0 to 1
 
 
 def effective_batch(settings: Settings) -> int:
@@ -190,16 +191,18 @@ def _warmup_stable_decay(settings: Settings, total: int) -> Curve:
     stable = int(kwargs.get("num_stable_steps") or total - warmup - decay)
     floor = float(kwargs.get("min_lr_ratio", 0))
     cycles = float(kwargs.get("num_cycles", 0.5))
-    rise = {
+    rises: dict[str, Shape] = {
         "linear": lambda part: part,
         "cosine": lambda part: 0.5 * (1.0 - math.cos(math.pi * part)),
         "1-sqrt": lambda part: 1.0 - math.sqrt(1.0 - part),
-    }[kwargs.get("warmup_type", "linear")]
-    fall = {
+    }
+    falls: dict[str, Shape] = {
         "linear": lambda part: 1.0 - part,
         "cosine": lambda part: 0.5 * (1.0 + math.cos(math.pi * cycles * 2.0 * part)),
         "1-sqrt": lambda part: 1.0 - math.sqrt(part),
-    }[kwargs.get("decay_type", "cosine")]
+    }
+    rise = rises[kwargs.get("warmup_type", "linear")]
+    fall = falls[kwargs.get("decay_type", "cosine")]
 
     def factor(step: int) -> float:
         if step < warmup:
@@ -233,7 +236,8 @@ def _warmup_lr(settings: Settings, total: int) -> Curve:
     """`WarmupLR`, and `WarmupDecayLR` which falls linearly to 0 after the same rise."""
     kwargs = _kwargs(settings)
     low = float(kwargs.get("warmup_min_lr", 0.0))
-    high = float(kwargs.get("warmup_max_lr", settings["learning_rate"]))
+    base: Any = settings["learning_rate"]
+    high = float(kwargs.get("warmup_max_lr", base))
     warmup, rise = _ds_warmup(settings, total)
     planned = _ds_total(settings, total)
     decays = settings["lr_scheduler_type"] == "WarmupDecayLR"
@@ -274,7 +278,8 @@ def _warmup_cosine_lr(settings: Settings, total: int) -> Curve:
 def _one_cycle(settings: Settings, total: int) -> Curve:
     kwargs = _kwargs(settings)
     low = float(kwargs.get("cycle_min_lr", 0.0))
-    high = float(kwargs.get("cycle_max_lr", settings["learning_rate"]))
+    base: Any = settings["learning_rate"]
+    high = float(kwargs.get("cycle_max_lr", base))
     first = float(kwargs.get("cycle_first_step_size", 2000))
     second = kwargs.get("cycle_second_step_size")
     second = float(second) if second is not None else first

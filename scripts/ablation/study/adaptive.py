@@ -221,7 +221,7 @@ def decided_grid(
         way: sorted((d for d in decisions if d["direction"] == way), key=lambda d: d["step"])
         for way in ways
     }
-    among = candidates(study, devices)
+    among = candidates(study, devices) or expand(study, devices)
     return path_grid(study, among, steps, devices), {"greedy_path": steps}
 
 

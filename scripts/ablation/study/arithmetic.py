@@ -117,12 +117,12 @@ def _bounds(claim: Claim, arm: Quantities, reference: Quantities | None) -> Boun
         low, high = ratio(reference, arm, claim.quantity)
         if claim.unit == FACTOR:
             return low, high
-        return tuple(None if end is None else 1.0 - end for end in (high, low))
-    values = [side.get(claim.quantity) for side in (arm, reference)]
+        return (None if high is None else 1.0 - high), (None if low is None else 1.0 - low)
+    above, below = (side.get(claim.quantity) for side in (arm, reference))
     bounded = {claim.quantity} & (arm.at_most | reference.at_most)
-    if None in values or bounded:
+    if above is None or below is None or bounded:
         return None, None
-    return values[0] - values[1], values[0] - values[1]
+    return above - below, above - below
 
 
 def verdict_of(claim: Claim, low: float | None, high: float | None) -> str:

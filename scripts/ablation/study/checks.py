@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ablation import designs
@@ -48,7 +48,7 @@ def _problem(
     key: str,
     problem: str,
     found: object,
-    allowed: object = None,
+    allowed: str | Iterable[object] | None = None,
     write: str | None = None,
 ) -> UserError:
     """A problem at a dotted key of study.yaml, or at the nearest key above that is there."""

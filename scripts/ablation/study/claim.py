@@ -79,7 +79,7 @@ def read_claim(entry: Mapping[str, Any]) -> Claim:
     if not of_arm and unit not in UNITS:
         raise UserError(f"claim {name} has an unknown unit", found=unit, allowed=UNITS)
     low, high = (None if entry.get(k) is None else float(entry[k]) for k in ("low", "high"))
-    if (low is None and high is None) or (None not in (low, high) and low > high):
+    if (low is None and high is None) or (low is not None and high is not None and low > high):
         raise UserError(
             f"claim {name} has an empty range", found=[low, high], allowed="low <= high"
         )

@@ -173,8 +173,8 @@ def _differences(said: Said, texts: Messages, every: bool) -> list[str]:
         for difference in folded:
             lines += _difference(difference, texts, names)
     elif folded:
-        names = ", ".join(difference["setting"] for difference in folded)
-        text = texts("explain.bookkeeping", count=len(folded), names=names)
+        left = ", ".join(difference["setting"] for difference in folded)
+        text = texts("explain.bookkeeping", count=len(folded), names=left)
         lines += ["", *_indented(text, "  ", "  ")]
     return lines
 

@@ -440,7 +440,8 @@ def _key(settings: Mapping[str, Any]) -> str:
 
 def _sum(hours: Iterable[float | None]) -> float | None:
     found = list(hours)
-    return None if None in found else math.fsum(found)
+    known = [value for value in found if value is not None]
+    return math.fsum(known) if len(known) == len(found) else None
 
 
 # --- Devices -----------------------------------------------------------------------------------
@@ -542,7 +543,8 @@ def plan_study(
 
 def _cautions(study: Study, grid: Grid) -> list[dict[str, Any]]:
     """What arms run with although it is likely to be a mistake, each with all its arms."""
-    model, arms = study.options["model"]["architecture"], {}
+    model = study.options["model"]["architecture"]
+    arms: dict[str, tuple[Any, list[str]]] = {}
     for arm in grid.arms:
         for caution in cautions(arm.settings, model):
             arms.setdefault(caution.text(), (caution, []))[1].append(arm.name)

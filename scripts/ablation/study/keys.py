@@ -11,7 +11,7 @@ from ablation.words.catalogue import cell
 START, END = "<!-- keys: {name} -->", "<!-- end of keys -->"
 _CLOSED = ("model.architecture",)  # its keys are those of config.json
 _KINDS = {"object": "block", "array": "list", "integer": "whole number", "boolean": "true, false"}
-_NOTHING = (None, {}, [])
+_NOTHING: tuple[Any, ...] = (None, {}, [])
 
 
 def key_table(schema: Mapping[str, Any]) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 
@@ -31,7 +31,7 @@ from ablation.study.claim import CONTRASTS
 # JSON Schema counts 1.0 as an integer, but a seed of 1.0 names another folder than one of 1.
 from ablation.study.study import Stage, Study
 
-_VALIDATOR = jsonschema.validators.extend(
+_VALIDATOR = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
     jsonschema.Draft202012Validator,
     type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
         "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
@@ -90,7 +90,7 @@ def _check_sides(root: Entry, path: Path, options: Mapping[str, Any]) -> None:
     """Refuse a dialect that there is not, and a configuration that is not there."""
     for side, name in options.get("dialects", {}).items():
         if name not in DIALECTS:
-            entry = root.at(f"dialects.{side}")
+            entry = root.known(f"dialects.{side}")
             raise UserError(
                 "there is no such dialect",
                 file=path,
@@ -103,7 +103,7 @@ def _check_sides(root: Entry, path: Path, options: Mapping[str, Any]) -> None:
             raise UserError(
                 f"the {side} configuration does not exist",
                 file=path,
-                line=root.at(side).line,
+                line=root.known(side).line,
                 found=options[side],
                 allowed=_yaml_files(path.parent),
             )
@@ -135,9 +135,10 @@ def read_options(path: str | Path) -> dict[str, Any]:
 def _walk(entry: Entry, prefix: str = "") -> list[tuple[str, Entry]]:
     """Every dotted key of the file with its entry, blocks and items of lists included."""
     found = []
-    children = entry.value.items() if isinstance(entry.value, dict) else ()
-    if isinstance(entry.value, list):
-        children = enumerate(entry.value)
+    children: Iterable[tuple[Any, Entry]] = ()
+    if isinstance(entry.value, (dict, list)):
+        pairs = entry.value.items() if isinstance(entry.value, dict) else enumerate(entry.value)
+        children = pairs
     for key, child in children:
         path = f"{prefix}.{key}" if prefix else str(key)
         found += [(path, child), *_walk(child, path)]
@@ -231,12 +232,13 @@ def _filled(value: Any, schema: Mapping[str, Any]) -> Any:
 
 def _explain(error: jsonschema.ValidationError, root: Entry, path: Path) -> UserError:
     """The schema's complaint as a message with the line it is about."""
-    entry = root
+    entry, schema = root, cast(Mapping[str, Any], error.schema)
+    wanted: Any = error.validator_value
     for step in error.absolute_path:
         entry = entry.value[step]
     where = ".".join(str(step) for step in error.absolute_path) or "study.yaml"
     if error.validator == "additionalProperties":
-        allowed = list(error.schema["properties"])
+        allowed = list(schema["properties"])
         unknown = next(key for key in entry.value if key not in allowed)
         line = entry.value[unknown].key_line
         near = difflib.get_close_matches(unknown, allowed, n=1)
@@ -249,7 +251,7 @@ def _explain(error: jsonschema.ValidationError, root: Entry, path: Path) -> User
             write=f"{near[0]}: …" if near else None,
         )
     if error.validator == "required":
-        missing = [key for key in error.validator_value if key not in entry.value]
+        missing = [key for key in wanted if key not in entry.value]
         return UserError(
             f"{where} lacks a key",
             file=path,
@@ -258,16 +260,14 @@ def _explain(error: jsonschema.ValidationError, root: Entry, path: Path) -> User
             allowed=f"{', '.join(missing)} must be there",
             write=f"{missing[0]}: …",
         )
-    allowed = error.validator_value
-    if error.validator == "enum":
-        allowed = [str(item) for item in allowed]
-    description = error.schema.get("description", "")
+    possible = [str(item) for item in wanted] if error.validator == "enum" else wanted
+    description = schema.get("description", "")
     return UserError(
         f"'{where}' cannot be so: {error.message}",
         file=path,
         line=entry.line,
         found=entry.plain(),
-        allowed=f"{error.validator}: {allowed}" + (f" ({description})" if description else ""),
+        allowed=f"{error.validator}: {possible}" + (f" ({description})" if description else ""),
         write=_instead(error),
     )
 
@@ -276,12 +276,13 @@ def _instead(error: jsonschema.ValidationError) -> str | None:
     """A line that could stand there: the nearest of the allowed words, else the default."""
     key = error.absolute_path[-1] if error.absolute_path else ""
     start = f"{key}: " if isinstance(key, str) else "- "
+    schema, wanted = cast(Mapping[str, Any], error.schema), cast(list[Any], error.validator_value)
     if error.validator == "enum":
-        words = [str(item) for item in error.validator_value]
+        words = [str(item) for item in wanted]
         near = difflib.get_close_matches(str(error.instance), words, n=1, cutoff=0.5)
         return start + (near or words)[0]
-    if "default" in error.schema:
-        return start + json.dumps(error.schema["default"])
+    if "default" in schema:
+        return start + json.dumps(schema["default"])
     return None
 
 
@@ -294,17 +295,17 @@ def _stages(
         raise UserError(
             "both configurations train alike: there is nothing to compare",
             file=path,
-            line=root.at("backup").line,
+            line=root.known("backup").line,
             found=f"{options['current']} and {options['backup']}",
             allowed="two files that differ in a setting that reaches training",
         )
-    entries = root.at("stages").value
+    entries = root.known("stages").value
     problems: list[UserError] = []
     stages: list[Stage] = []
     taken: dict[str, str] = {}
     for option, entry in zip(options["stages"], entries, strict=True):
         names = list(option["settings"])
-        lines = [item.line for item in entry.at("settings").value]
+        lines = [item.line for item in entry.known("settings").value]
         for name, line in zip(names, lines, strict=True):
             problem = _wrong_setting(name, line, path, differing, taken)
             problems += [problem] if problem else []

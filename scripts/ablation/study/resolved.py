@@ -39,7 +39,9 @@ def load_resolved(results: Results) -> Study:
     try:
         found: Resolved = from_plain(Resolved, plain)
         if found.schema_version != SCHEMA_VERSION:
-            raise UserError("another version", found=found.schema_version, allowed=SCHEMA_VERSION)
+            raise UserError(
+                "another version", found=found.schema_version, allowed=str(SCHEMA_VERSION)
+            )
     except UserError as error:
         raise UserError(
             f"the resolved study is of another version, or was changed: {error.problem}",
