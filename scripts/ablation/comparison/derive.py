@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from ablation.comparison.versions import Versions
 from ablation.dialects.defaults import (
@@ -19,7 +20,7 @@ from ablation.errors import UserError
 
 Settings = dict[str, Value]
 Refuse = Callable[[str, str, str, str], None]
-Architecture = Mapping[str, object]
+Architecture = Mapping[str, Any]
 
 _ZERO = "deepspeed.zero_optimization"
 _BATCH = "deepspeed.train_batch_size"
@@ -98,7 +99,7 @@ def _derive_targets(settings: Settings, architecture: Architecture) -> None:
             allowed="the names of modules that LoRA adapts",
             write="target_modules: [q_proj, v_proj]",
         )
-    names = PEFT_TARGETS.get(kind, _DEFAULT_TARGETS)
+    names = PEFT_TARGETS.get(str(kind), _DEFAULT_TARGETS)
     note = f"peft's own for a {kind or 'model of this kind'}"
     settings["lora.target_modules"] = Value(list(names), DERIVED, key=PEFT, note=note)
 

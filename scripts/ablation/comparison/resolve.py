@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from ablation.comparison.derive import derive, fill_earlier, fill_unsaid
 from ablation.comparison.kind import kind_of
@@ -55,7 +56,7 @@ class Configuration:
     file: str
     dialect: str
     settings: dict[str, Value]
-    unknown: list[dict]
+    unknown: list[dict[str, Any]]
     files: tuple[str, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     strangers: tuple[Stranger, ...] = ()
@@ -77,7 +78,7 @@ class Configuration:
         """The kind of training: its `method`, and its `objective`."""
         return kind_of(self.settings)
 
-    def as_json(self) -> dict:
+    def as_json(self) -> dict[str, Any]:
         """The configuration as it is written to resolved/*.json."""
         return {
             "file": self.file,
@@ -125,7 +126,7 @@ class Difference:
         """Whether the difference reaches training, so that it can be part of the gap."""
         return in_arm(self.setting) and not self.no_effect
 
-    def as_json(self, stage: str | None) -> dict:
+    def as_json(self, stage: str | None) -> dict[str, Any]:
         """The difference as it is written to resolved/differences.json."""
         return {
             "setting": self.setting,

@@ -155,6 +155,6 @@ class Pair:
         return Finding(name, severity, evidence, tuple(settings), found)
 
 
-def pairwise_evidence(name: str, values: tuple[Any, Any]) -> dict[str, Any]:
+def pairwise_evidence(name: str, values: Sequence[Any]) -> dict[str, Any]:
     """Evidence `current_<name>` and `backup_<name>`."""
     return {f"{side}_{name}": value for side, value in zip(SIDES, values, strict=True)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from ablation.comparison.findings.finding import (
     INFO,
@@ -54,6 +55,7 @@ def of_another_trainer(pair: Pair) -> Iterator[Finding]:
     for side in SIDES:
         strangers = pair.sides[side].strangers
         library = library_of(pair.sides[side].dialect)
+        evidence: dict[str, Any]
         for one in (s for s in strangers if s.trains):
             evidence = {"key": one.key, "library": library, "nearest": one.nearest or "–"}
             name = "key_refused_by_trainer" if one.refused else "key_not_of_trainer"

@@ -77,10 +77,9 @@ def parameters(pair: Pair) -> Iterator[Finding]:
 def layers(pair: Pair) -> Iterator[Finding]:
     """How the two sets of layers lie to each other."""
     name = "lora.layers_to_transform"
-    sets = [_layers_of(pair, side) for side in SIDES]
-    if not pair.differs(name) or None in sets:
+    current, backup = (_layers_of(pair, side) for side in SIDES)
+    if not pair.differs(name) or current is None or backup is None:
         return
-    current, backup = sets
     evidence = {
         **pairwise_evidence("layers", (current, backup)),
         **pairwise_evidence("count", (len(current), len(backup))),

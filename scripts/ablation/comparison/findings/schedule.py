@@ -40,12 +40,13 @@ def absent_scheduler(pair: Pair) -> Iterator[Finding]:
         if found.value == "constant":
             yield pair.find("scheduler_absent_constant", INFO, evidence, names, side)
             continue
-        if rates["learning_rate.peak"] is None or rates["warmup"] > rates["steps"]:
+        peak, warmup, steps = (rates[n] for n in ("learning_rate.peak", "warmup", "steps"))
+        if peak is None or warmup is None or steps is None or warmup > steps:
             continue
         evidence |= {
-            "peak": rates["learning_rate.peak"],
+            "peak": peak,
             "end": rates["learning_rate.last_over_peak"],
-            "warmup": rates["warmup"] / rates["steps"],
+            "warmup": warmup / steps,
         }
         yield pair.find("scheduler_absent", WARNING, evidence, names, side)
 
@@ -57,12 +58,12 @@ def shapes(pair: Pair) -> Iterator[Finding]:
     evidence: dict[str, Any] = pairwise_evidence("type", pair.both(TYPE))
     for side in SIDES:
         rates = pair.quantities[side].planned[-1]
-        peak = rates["learning_rate.peak"]
+        peak, mean = rates["learning_rate.peak"], rates["learning_rate.mean"]
         evidence |= {
             f"{side}_peak": pair.quantities[side].get("learning_rate.peak"),
             f"{side}_last": pair.quantities[side].get("learning_rate.last"),
             f"{side}_end": rates["learning_rate.last_over_peak"],
-            f"{side}_mean": rates["learning_rate.mean"] / peak if peak else None,
+            f"{side}_mean": mean / peak if peak and mean is not None else None,
         }
     yield pair.find("schedules_differ", INFO, evidence, [TYPE, KWARGS, "learning_rate"])
 
@@ -139,8 +140,8 @@ def decayed_weights(pair: Pair) -> Iterator[Finding]:
     if not pair.differs(name) or "deepspeed" not in pair.both(name):
         return
     saved = {m for side in SIDES for m in pair.value(side, "lora.modules_to_save") or ()}
-    known = pair.architecture is not None and pair.architecture.known
-    biased = not known or bool(pair.architecture.biased)
+    model = pair.architecture
+    biased = model is None or not model.known or bool(model.biased)
     trains_bias = biased and any(pair.value(side, "lora.bias") != "none" for side in SIDES)
     apart = trains_bias or any("norm" in module for module in saved)
     evidence = pairwise_evidence("implementation", pair.both(name))
@@ -170,7 +171,7 @@ def warmup_in_steps(pair: Pair) -> Iterator[Finding]:
 
 def warmup_types(pair: Pair) -> Iterator[Finding]:
     """DeepSpeed warms up by the logarithm unless told otherwise; transformers linearly."""
-    kinds = []
+    kinds: list[str | None] = []
     for side in SIDES:
         kind = "linear"
         if pair.value(side, TYPE) in DEEPSPEED_WARMUPS:

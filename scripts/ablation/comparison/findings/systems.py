@@ -82,7 +82,7 @@ def _costs(architecture: Architecture, settings: Settings) -> dict[str, float]:
 def cost(pair: Pair) -> Iterator[Finding]:
     """What a run of each side computes: passes x tokens x layers, with the factor of each."""
     low, high = pair.bounds("flops_per_run")
-    if (low is None and high is None) or (low == high and abs(low - 1) < 0.01):
+    if (low is None and high is None) or (low == high and abs((low or 0) - 1) < 0.01):
         return
     tokens = pair.bounds("tokens_per_row")
     evidence = {
@@ -125,7 +125,7 @@ def offload(pair: Pair) -> Iterator[Finding]:
     total = pair.quantities[side].get("memory.gpu")
     stay = pair.quantities[CURRENT if side != CURRENT else SIDES[1]].get("memory.optimizer")
     trained = pair.quantities[side].get("trainable_parameters")
-    if None in (moved, total, stay, trained):
+    if moved is None or total is None or stay is None or trained is None:
         return
     evidence = {
         "device": pair.value(side, OFFLOAD),

@@ -127,8 +127,9 @@ def earlier_defaults(pair: Pair) -> Iterator[Finding]:
                 configuration.versions.get(one.library),
                 pair.setting(side, one.setting),
             )
-            told = version is not None and version.within(None, one.before)
-            if not told or value is None or value.origin != DEFAULT or value.value != one.value:
+            if version is None or not version.within(None, one.before):
+                continue
+            if value is None or value.origin != DEFAULT or value.value != one.value:
                 continue
             evidence = {
                 "setting": one.setting,
