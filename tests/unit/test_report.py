@@ -255,7 +255,7 @@ def test_without_any_finished_run_the_report_is_the_plan(tmp_path, language):
     runs = [(arm, seed) for arm in ARMS for seed in (1, 2, 3)]
     text = report(tmp_path, language, missing=runs)
     assert "waterfall" not in text
-    assert "learning_rates.svg" in text
+    assert "(figures/learning_rates." in text
     assert "nan" not in text.lower().replace("finance", "")
 
 

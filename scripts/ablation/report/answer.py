@@ -70,8 +70,13 @@ def partial_lines(sources: Sources) -> list[str]:
     return [sources.messages("summary.partial", done=done, planned=len(status))]
 
 
+def has_results(sources: Sources) -> bool:
+    """Whether any run has ended."""
+    return bool(sources.runs["status"].isin(("completed", "diverged")).any())
+
+
 def _sentences(sources: Sources) -> list[str]:
-    if not sources.runs["status"].isin(("completed", "diverged")).any():
+    if not has_results(sources):
         return [sources.messages("summary.no_runs")]
     if sources.recommendation.applied == CURRENT:
         return [*_nothing(sources), gap_line(sources)]
@@ -170,7 +175,7 @@ def _doubts(sources: Sources) -> list[str]:
         parts = [f"{sources.step_title(s)}: {impact_text(sources, s)}" for s in lost]
         lines.append(t("summary.diverges", steps="; ".join(parts)))
     absent = len({(run.variant, run.seed) for run in [*effects.missing, *effects.diverged]})
-    if absent and not sources.partial:
+    if absent and has_results(sources) and not sources.partial:
         lines.append(t("answer.absent", n=absent, part=_link(sources, "absent")))
     return lines
 

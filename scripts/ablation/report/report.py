@@ -24,7 +24,7 @@ from ablation.report.advice import (
     last_total,
     recommended_patch,
 )
-from ablation.report.answer import answer, gap_line
+from ablation.report.answer import answer, gap_line, has_results
 from ablation.report.computed import decided_claims, finding_lines, quantity_rows
 from ablation.report.evidence import (
     confirmation_lines,
@@ -294,7 +294,7 @@ def impact_claim_lines(sources: Sources) -> list[str]:
 def path_lines(sources: Sources) -> list[str]:
     """What the steps of the path did: the gap, all stages, what helps, what hurts, what is open."""
     t, metric = sources.messages, sources.metric
-    if not sources.runs["status"].isin(("completed", "diverged")).any():
+    if not has_results(sources):
         return []
     lines = [gap_line(sources)]
     stages = last_total(sources)
