@@ -140,6 +140,12 @@ def main() -> None:
         "false_effects_beside_large_ones": false_beside_effects(args.studies),
         "power_at_2_sd": powers(args.studies),
         "recommendations": recommendations(5 * args.studies),
+        "following_advice": {
+            noise: {
+                str(n): simulated.following_advice(noise, n, args.studies // 2) for n in (3, 4, 5)
+            }
+            for noise in ("normal", "one arm 5x")
+        },
         "moderated_coverage": {
             str(n): simulated.moderated_coverage(n, 5 * args.studies) for n in SEEDS
         },

@@ -13,6 +13,7 @@ from ablation.cli import run
 from ablation.evidence.by_row import load_by_row
 from ablation.evidence.decisions import decide_seeds
 from ablation.evidence.metrics import collect
+from ablation.evidence.reports import load_reports
 from ablation.files import save_json
 from ablation.results import Results
 from ablation.study.adaptive import read_looks, seeds_grid
@@ -36,7 +37,9 @@ def main(args: argparse.Namespace) -> None:
     runs = collect(grid, results.runs)
     options, metric = study.options["sequential"], study.options["metric"]
     by_row = load_by_row(grid, results.runs, metric["name"])
-    decision = decide_seeds(grid, runs, study.all_seeds(), options, metric, args.look, by_row)
+    reports = load_reports(results.reports)
+    seeds = study.all_seeds()
+    decision = decide_seeds(grid, runs, seeds, options, metric, args.look, by_row, reports)
     save_json(decision, results.look(args.look))
     logger.info("%d seeds: %s", decision["n"], decision["reason"])
 

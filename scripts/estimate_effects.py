@@ -14,6 +14,7 @@ from ablation.evidence.by_row import load_by_row
 from ablation.evidence.effects import save_effects
 from ablation.evidence.estimate import estimate_effects
 from ablation.evidence.metrics import load_table
+from ablation.evidence.reports import load_reports, report_of, save_reports
 from ablation.results import Results
 from ablation.study.grid import load_grid
 from ablation.study.resolved import load_resolved
@@ -31,8 +32,10 @@ def main(args: argparse.Namespace) -> None:
     grid = load_grid(results.grid(study.adaptive))
     by_row = load_by_row(grid, results.runs, study.options["metric"]["name"])
     table, rows = load_table(results.metrics), all_training_rows(results.profile)
-    effects = estimate_effects(grid, table, study.options, by_row, rows)
+    reports = load_reports(results.reports)
+    effects = estimate_effects(grid, table, study.options, by_row, rows, reports)
     save_effects(effects, results.effects)
+    save_reports(reports.adding(report_of(grid, study.options)), results.reports)
 
 
 if __name__ == "__main__":

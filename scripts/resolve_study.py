@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ablation.cli import run
 from ablation.results import Results
+from ablation.study.adaptive import with_kept_spending
 from ablation.study.load import load_study
 from ablation.study.resolved import save_resolved
 
@@ -23,7 +24,9 @@ def parse_args() -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    save_resolved(load_study(args.study), Results(args.results))
+    results = Results(args.results)
+    study = with_kept_spending(load_study(args.study), args.study, results)
+    save_resolved(study, results)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from scipy import special, stats
 from ablation.evidence import family, inference, sequential, twoway
 from ablation.evidence.claims import MULTIPLES, Impact, judge_impact
 from ablation.evidence.family import Evidence, Series
+from ablation.evidence.reports import share_of
 from ablation.evidence.spread import spread_of
 from ablation.evidence.together import most_true
 from ablation.study.power import prior_freedom
@@ -312,6 +313,40 @@ def recommendations(
         "alone": covers(alone),
         "too high": float(off.mean()),
     }
+
+
+def following_advice(
+    noise: str, n: int, studies: int, most: int = 40, reports: int = 6
+) -> dict[str, float]:
+    """Any false effect in any report, of who adds the seeds that each report asks for.
+
+    After a report that leaves contrasts open, seeds are added until there are as many as would
+    decide the one that needs fewest, and it is reported again. "uncorrected" judges every report
+    as if it were the first.
+    """
+    weights, rng = path_weights(5), np.random.default_rng(n)
+    drawn = NOISES[noise](rng, (studies, most, 5))
+    return {
+        name: float(np.mean([_misled(one, n, reports, weights, again) for one in drawn]))
+        for name, again in (("corrected", share_of), ("uncorrected", lambda number: 1.0))
+    }
+
+
+def _misled(
+    values: np.ndarray, n: int, reports: int, weights: np.ndarray, share: Callable[[int], float]
+) -> bool:
+    for number in range(1, reports + 1):
+        one = weighed(values[None, :n], weights)
+        if holm_rejects(one.p, inference.ALPHA * share(number)).any():
+            return True
+        level = inference.ALPHA * share(number + 1) / len(weights)
+        sd = one.errors[0] * math.sqrt(n * one.freedom / special.chdtri(one.freedom, 0.1))
+        asked = special.ndtri(1 - level / 2) + special.ndtri(0.8)  # about `seed_range`'s fewest
+        wanted = np.ceil((asked * sd / np.maximum(np.abs(one.means[0]), 1e-9)) ** 2)
+        n = max(n + 1, int(wanted.min()))
+        if n > len(values):
+            return False
+    return False
 
 
 def moderated_coverage(n: int, studies: int) -> dict[str, float]:

@@ -148,6 +148,11 @@ class Results:
         return self.analysis / "metrics.csv"
 
     @property
+    def reports(self) -> Path:
+        """The reports that the study has had: no output of a rule, so that it is never remade."""
+        return self.folder / "reports.json"
+
+    @property
     def effects(self) -> Path:
         """The estimated effects and the verdicts on claims."""
         return self.analysis / "effects.json"

@@ -108,7 +108,7 @@ def judge_impact(
         return Impact("NONE", possible, helping, direction, True, None)
     if direction == "unclear" and max(-low, high) > delta:
         size = abs(estimate)
-        needed = seed_range(improvement, max(size, delta - size), found.confidence)
+        needed = seed_range(improvement, max(size, delta - size), found.next_confidence)
         return Impact(UNDECIDED, possible, helping, direction, False, needed)
     level = level_of(estimate, delta, multiples)
     return Impact(level, possible, helping, direction, False, None)

@@ -15,6 +15,7 @@ from ablation.evidence.estimate import NOT_BY_ROW, measure, sequential_plan, ser
 from ablation.evidence.family import decisions
 from ablation.evidence.outcomes import long_table, quantities
 from ablation.evidence.recommendation import Recommendation
+from ablation.evidence.reports import NO_REPORTS, Reports
 from ablation.evidence.statistics import paired_arrays, wide_table
 from ablation.records import to_plain
 from ablation.study.adaptive import followers
@@ -47,6 +48,7 @@ def decide_seeds(
     metric: Mapping[str, Any],
     look: int,
     by_row: ByRow = NOT_BY_ROW,
+    reports: Reports = NO_REPORTS,
 ) -> dict[str, Any]:
     """Whether more seeds are run after a look, and for which arms.
 
@@ -58,11 +60,12 @@ def decide_seeds(
         metric: study.yaml's `metric`.
         look: Which look it is, from 1.
         by_row: What the runs answered on each test row.
+        reports: The reports that the study has had.
     """
     family = planned_contrasts(grid)
     study = {"metric": metric, "sequential": options}
-    measured = measure(grid, runs, study, by_row)
-    plan = sequential_plan(study, measured.metric, len(family))
+    measured = measure(grid, runs, study, by_row, reports)
+    plan = sequential_plan(study, measured.metric, len(family), measured.history)
     series = series_of(measured, family)
     decided, judged, needed = decisions(list(series.values()), plan), [], set()
     for planned in family:
@@ -85,6 +88,7 @@ def decide_seeds(
         "seeds": [] if stop else list(seeds[here : plan.looks[look]]),
         "arms": [] if stop else arms,
         "family": len(family),
+        "spending": plan.spending,
         "contrasts": judged,
     }
 

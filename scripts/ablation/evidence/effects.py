@@ -194,6 +194,8 @@ class FamilyFacts:
     Attributes:
         members: Their ids.
         size: How many comparisons the error is shared by.
+        report: Which report of the study it is, from 1: a later one has less of the error left.
+        dropped: Those that an earlier report made and that are no longer asked for.
         method: "holm" or "spending_bonferroni".
         simultaneous_confidence: The confidence of each of the simultaneous intervals.
         n: Fewest seeds of a member.
@@ -203,6 +205,8 @@ class FamilyFacts:
 
     members: tuple[str, ...]
     size: int
+    report: int
+    dropped: tuple[str, ...]
     method: str
     alpha: float
     simultaneous_confidence: float

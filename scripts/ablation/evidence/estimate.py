@@ -62,11 +62,19 @@ from ablation.evidence.effects import (
     Verdicts,
 )
 from ablation.evidence.family import Evidence, Series
-from ablation.evidence.judgements import judge_impacts, judge_statements
+from ablation.evidence.judgements import judge_impacts, judge_statements, levels_of
 from ablation.evidence.metrics import COMPLETED, DIVERGED, MISSING
 from ablation.evidence.moderated import Pool, mixed, pool
 from ablation.evidence.outcomes import diverged_runs, is_bounded, paired_runs, ran_runs, wide_tables
 from ablation.evidence.recommendation import Recommendation
+from ablation.evidence.reports import (
+    FIRST_REPORT,
+    NO_REPORTS,
+    History,
+    Reports,
+    history_of,
+    share_of,
+)
 from ablation.evidence.scale import Scale, read_scale
 from ablation.evidence.spread import Background, spread_of
 from ablation.evidence.statistics import Estimate
@@ -96,6 +104,7 @@ class Measured:
         diverged: Those of the runs that diverged.
         by_row: What the runs answered on each test row.
         looks: Numbers of seeds at which results are looked at.
+        history: The reports that the study had before.
     """
 
     grid: Grid
@@ -105,6 +114,7 @@ class Measured:
     diverged: set[tuple[str, int]]
     by_row: ByRow = NOT_BY_ROW
     looks: tuple[int, ...] = ()
+    history: History = FIRST_REPORT
 
     @property
     def table(self) -> pd.DataFrame:
@@ -115,9 +125,15 @@ class Measured:
 
 
 def measure(
-    grid: Grid, runs: pd.DataFrame, study: Mapping[str, Any], by_row: ByRow = NOT_BY_ROW
+    grid: Grid,
+    runs: pd.DataFrame,
+    study: Mapping[str, Any],
+    by_row: ByRow = NOT_BY_ROW,
+    reports: Reports = NO_REPORTS,
 ) -> Measured:
     """The runs of a study as they are compared; the arguments are those of `estimate_effects`."""
+    history = history_of(grid, study, reports)
+    at = (study.get("sequential") or {}).get("looks", looks.LOOKS)
     paired = paired_runs(grid, runs)
     return Measured(
         grid=grid,
@@ -126,7 +142,8 @@ def measure(
         ran=ran_runs(paired),
         diverged=diverged_runs(paired),
         by_row=by_row,
-        looks=tuple((study.get("sequential") or {}).get("looks", looks.LOOKS)),
+        looks=(*at, *(len(one.seeds) for _, one in history.prefixes)),
+        history=history,
     )
 
 
@@ -136,6 +153,7 @@ def estimate_effects(
     study: Mapping[str, Any],
     by_row: ByRow = NOT_BY_ROW,
     all_rows: int | None = None,
+    reports: Reports = NO_REPORTS,
 ) -> Effects:
     """Everything that the runs of a study say.
 
@@ -145,14 +163,15 @@ def estimate_effects(
         study: The values of study.yaml.
         by_row: What the runs answered on each test row; without it all is about these rows.
         all_rows: All training rows there are: what a ladder of sizes is extrapolated to.
+        reports: The reports that the study has had.
     """
     paired = paired_runs(grid, runs)
-    measured = measure(grid, runs, study, by_row)
+    measured = measure(grid, runs, study, by_row, reports)
     metric = measured.metric
     compared = contrasts_of(grid)
-    plan = sequential_plan(study, metric, len(planned_contrasts(grid)))
+    plan = sequential_plan(study, metric, len(planned_contrasts(grid)), measured.history)
     series = series_of(measured, compared)
-    evidence = _weigh(compared, series, metric.delta, plan)
+    evidence = _weigh(measured, compared, series, plan)
     contrasts = tuple(_effect(measured, one, series, evidence) for one in compared)
     path = {arm.name for arm in path_arms(grid)}
     arms = [_summarize(arm.name, measured, paired) for arm in grid.arms]
@@ -166,7 +185,7 @@ def estimate_effects(
         left_out=_left_out(grid),
         contrasts=contrasts,
         ranking=_ranking(contrasts),
-        family=_family(series, plan),
+        family=_family(measured, series, plan),
         factorial=_table(measured, "factorial"),
         fractional=_table(measured, "fractional"),
         sequential=_looks(series, plan),
@@ -189,10 +208,10 @@ def _claims(
     plan: sequential.Plan | None,
 ) -> Verdicts:
     """The verdicts on what the source report promised."""
-    sure, tables = plan and sequential.confidences_at(plan), measured.tables
+    levels, tables = levels_of(plan, measured.history.level()), measured.tables
     return Verdicts(
         impact=judge_impacts(study, contrasts),
-        statements=judge_statements(study, contrasts, tables, measured.metric, sure),
+        statements=judge_statements(study, contrasts, tables, measured.metric, levels),
     )
 
 
@@ -216,7 +235,10 @@ def read_metric(study: Mapping[str, Any]) -> Metric:
 
 
 def sequential_plan(
-    study: Mapping[str, Any], metric: Metric, families: int
+    study: Mapping[str, Any],
+    metric: Metric,
+    families: int,
+    history: History = FIRST_REPORT,
 ) -> sequential.Plan | None:
     """The looks of study.yaml's `sequential`; None where the number of seeds is fixed."""
     options = study.get("sequential")
@@ -224,10 +246,10 @@ def sequential_plan(
         return None
     return sequential.Plan(
         tuple(int(n) for n in options.get("looks", looks.LOOKS)),
-        float(options.get("alpha", inference.ALPHA)),
-        str(options.get("spending", looks.OBRIEN_FLEMING)),
+        float(options.get("alpha", inference.ALPHA)) * share_of(history.number),
+        str(options.get("spending", looks.SPENDING)),
         metric.delta,
-        families,
+        families + len(history.dropped),
     )
 
 
@@ -343,16 +365,22 @@ def same_results(measured: Measured, contrast: Contrast) -> bool:
 
 
 def _weigh(
+    measured: Measured,
     compared: Sequence[Contrast],
     series: Mapping[str, Series],
-    delta: float,
     plan: sequential.Plan | None,
 ) -> dict[str, Evidence]:
     """Each contrast's evidence; interactions are a family of their own."""
     inner = [series[one.id] for one in compared if one.role in roles.SECONDARY]
     outer = [series[one.id] for one in compared if one.role not in roles.SECONDARY]
-    own = plan and replace(plan, families=max(1, len(inner)))
-    return family.weigh(outer, delta, plan) | family.weigh(inner, delta, own)
+    delta, history = measured.metric.delta, measured.history
+    if plan is not None:
+        own = replace(plan, families=max(1, len(inner)))
+        return family.weigh(outer, delta, plan) | family.weigh(inner, delta, own)
+    level = history.level()
+    earlier = [(r.members, len(r.seeds), history.level(which)) for which, r in history.prefixes]
+    found = family.weigh_reports(outer, delta, earlier, level)
+    return found | family.weigh(inner, delta, level=replace(level, dropped=0))
 
 
 def _members(series: Mapping[str, Series]) -> list[Series]:
@@ -361,14 +389,19 @@ def _members(series: Mapping[str, Series]) -> list[Series]:
     return [one for one in series.values() if one.counts and not one.id.startswith(second)]
 
 
-def _family(series: Mapping[str, Series], plan: sequential.Plan | None) -> FamilyFacts:
-    members = _members(series)
+def _family(
+    measured: Measured, series: Mapping[str, Series], plan: sequential.Plan | None
+) -> FamilyFacts:
+    members, history = _members(series), measured.history
     n = min((one.n for one in members), default=0)
-    alpha = plan.alpha if plan else inference.ALPHA
-    level = alpha / max(1, len(members))
+    alpha = plan.alpha if plan else history.level().alpha
+    size = len(members) + len(history.dropped)
+    level = alpha / max(1, size)
     return FamilyFacts(
         members=tuple(one.id for one in members),
-        size=len(members),
+        size=size,
+        report=history.number,
+        dropped=history.dropped,
         method=family.SPENDING if plan else family.HOLM,
         alpha=alpha,
         simultaneous_confidence=1 - level,

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ablation.evidence import inference, sequential, statistics
+from ablation.evidence.reports import FIRST, Level, share_of
 from ablation.evidence.spread import Background, Spread, spread_of
 from ablation.evidence.statistics import Estimate
 from ablation.evidence.together import Sides
@@ -59,6 +60,10 @@ class Series:
         """How many seeds it has."""
         return len(self.values)
 
+    def first(self, n: int) -> Series:
+        """The same with the first n seeds only."""
+        return replace(self, values=dict(list(self.values.items())[:n]))
+
     def spread(self, n: int | None = None, *, new_rows: bool = True) -> Spread | None:
         """The error of the mean of the first n seeds, of all where None.
 
@@ -98,6 +103,8 @@ class Evidence:
             over the size of the family.
         equivalence_p: Of two one-sided tests against delta, adjusted as `p_adjusted`; uncorrected
             with looks, where the boundary stands for it, and for what is not planned.
+        next_confidence: What it will hold at in the next report, should seeds be added that no
+            look declared; with looks, the same.
         estimate: The mean that direction and size are read from: with looks that of the look that
             decided, else that of all seeds.
     """
@@ -114,6 +121,7 @@ class Evidence:
     low: float | None
     high: float | None
     confidence: float
+    next_confidence: float
     equivalence_p: float | None
     estimate: float | None
 
@@ -133,7 +141,7 @@ def weigh(
     series: Sequence[Series],
     delta: float,
     plan: sequential.Plan | None = None,
-    alpha: float = inference.ALPHA,
+    level: Level = FIRST,
 ) -> dict[str, Evidence]:
     """The evidence of each series, corrected over the planned ones.
 
@@ -144,33 +152,56 @@ def weigh(
         series: Planned and other contrasts; the others are tested alone, and say so.
         delta: The smallest effect that matters.
         plan: The looks of a sequential study (its `families` is the size of the family), or None.
-        alpha: Two-sided family-wise error with a fixed number of seeds.
+        level: What it is judged at with a fixed number of seeds.
     """
     family = [one for one in series if one.counts]
-    weighed = _staged(family, delta, plan) if plan else _fixed(family, delta, alpha)
+    weighed = _staged(family, delta, plan) if plan else _fixed(family, delta, level)
     for one in series:
         if not one.planned:
-            weighed[one.id] = _alone(one, delta, alpha)
+            weighed[one.id] = _alone(one, delta, level.alpha)
         elif one.same_as is not None:
             weighed[one.id] = weighed[one.same_as]
     return {one.id: weighed[one.id] for one in series}
 
 
-def _fixed(family: Sequence[Series], delta: float, alpha: float) -> dict[str, Evidence]:
+def weigh_reports(
+    series: Sequence[Series],
+    delta: float,
+    earlier: Sequence[tuple[Sequence[str], int, Level]],
+    level: Level,
+) -> dict[str, Evidence]:
+    """The evidence of each series where earlier reports have judged some of them already.
+
+    What the first report decided stays decided, by its seeds; what it left open is judged again.
+
+    Args:
+        series: Planned and other contrasts.
+        delta: The smallest effect that matters.
+        earlier: Of each report: its members, how many of the seeds it had, what it was judged at.
+        level: What this one is judged at.
+    """
+    found = weigh(series, delta, level=level)
+    for members, seeds, before in reversed(earlier):
+        own = [one.first(seeds) for one in series if one.id in members and one.counts]
+        decided = weigh(own, delta, level=before)
+        found |= {n: e for n, e in decided.items() if e.significant or e.equivalent}
+    return {one.id: found[one.same_as or one.id] for one in series}
+
+
+def _fixed(family: Sequence[Series], delta: float, level: Level) -> dict[str, Evidence]:
     """Holm's tests and Bonferroni's intervals over the members, with a fixed number of seeds."""
-    size, found = len(family), {}
+    size, found, gone = len(family) + level.dropped, {}, [None] * level.dropped
     equal = [0.0 if one.identical else _equivalence_p(one, delta) for one in family]
     flips = [inference.sign_flip_test(list(one.values.values())) for one in family]
     columns = (
-        inference.holm([_p(one) for one in family], [one.sides for one in family]),
+        inference.holm([*map(_p, family), *gone], [*(one.sides for one in family), *gone]),
         flips,
-        inference.holm(flips),
+        inference.holm([*flips, *gone]),
         _joint(family),
-        inference.holm(equal),
+        inference.holm([*equal, *gone]),
     )
-    for one, adjusted, flip, flip_adjusted, joint, same in zip(family, *columns, strict=True):
-        level = alpha / size
-        verdict = _verdict(one, adjusted, same, alpha, level)
+    for one, adjusted, flip, flip_adjusted, joint, same in zip(family, *columns, strict=False):
+        verdict = _verdict(one, adjusted, same, level.alpha, level.alpha / size)
         found[one.id] = Evidence(
             method=HOLM,
             size=size,
@@ -179,7 +210,8 @@ def _fixed(family: Sequence[Series], delta: float, alpha: float) -> dict[str, Ev
             sign_flip_p=flip,
             sign_flip_p_adjusted=flip_adjusted,
             max_t_p=joint,
-            confidence=1 - level,
+            confidence=1 - level.alpha / size,
+            next_confidence=1 - level.following / size,
             equivalence_p=same,
             **vars(verdict),
         )
@@ -196,6 +228,7 @@ def _staged(family: Sequence[Series], delta: float, plan: sequential.Plan) -> di
             p=_p(one),
             sign_flip_p=inference.sign_flip_test(list(one.values.values())),
             confidence=1 - plan.alpha / max(1, plan.families),
+            next_confidence=1 - plan.alpha / max(1, plan.families),
             equivalence_p=_equivalence_p(one, delta),
             **vars(_looked(one, decided[one.id], plan)),
         )
@@ -246,6 +279,7 @@ def _alone(one: Series, delta: float, alpha: float) -> Evidence:
         size=1,
         p=p,
         confidence=1 - alpha,
+        next_confidence=1 - alpha * share_of(2),
         equivalence_p=same,
         **vars(_verdict(one, p, same, alpha, alpha)),
     )
@@ -301,6 +335,7 @@ def plain_evidence(effect: Estimate, delta: float) -> Evidence:
         low=effect.low,
         high=effect.high,
         confidence=1 - inference.ALPHA,
+        next_confidence=1 - inference.ALPHA * share_of(2),
         equivalence_p=None,
         estimate=effect.estimate,
     )

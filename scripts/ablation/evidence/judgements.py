@@ -8,7 +8,7 @@ sequential looks, by the repeated interval that holds over all of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -17,11 +17,35 @@ from ablation.designs.contrast import REMAINDER, STAGE, TOTAL
 from ablation.designs.staged import STAGED
 from ablation.errors import UserError
 from ablation.evidence import claims as verdicts
-from ablation.evidence import statistics
+from ablation.evidence import sequential, statistics
 from ablation.evidence.effects import Effect, ImpactVerdict, Metric, StatementVerdict
+from ablation.evidence.reports import Level
 from ablation.evidence.statistics import Estimate
 from ablation.study.arithmetic import is_arithmetic
 from ablation.study.claim import SEED_SPREAD, read_claim
+from ablation.study.power import ALPHA
+
+
+@dataclass(frozen=True, kw_only=True)
+class Levels:
+    """The confidences of the intervals that statements are judged by.
+
+    Attributes:
+        at: That for an effect and that for equivalence, by the number of seeds.
+        following: That for an effect in the report that comes next.
+    """
+
+    at: Callable[[int], tuple[float, float]]
+    following: float
+
+
+def levels_of(plan: sequential.Plan | None, level: Level) -> Levels:
+    """The confidences of a study with looks, or with a fixed number of seeds."""
+    if plan is not None:
+        return Levels(at=sequential.confidences_at(plan), following=statistics.CONFIDENCE)
+    share = level.alpha / ALPHA
+    fixed = 1 - level.alpha, 1 - share * (1 - statistics.EQUIVALENCE_CONFIDENCE)
+    return Levels(at=lambda n: fixed, following=1 - level.following)
 
 
 def judge_impacts(
@@ -63,7 +87,7 @@ def judge_statements(
     contrasts: Sequence[Effect],
     table_of: Mapping[str, pd.DataFrame],
     metric: Metric,
-    confidences_of: Callable[[int], tuple[float, float]] | None = None,
+    levels: Levels,
 ) -> tuple[StatementVerdict, ...]:
     """A verdict on each statement in numbers that runs decide (arithmetic decides the others).
 
@@ -72,8 +96,7 @@ def judge_statements(
         contrasts: The estimated contrasts.
         table_of: Each quantity's table.
         metric: The study's metric.
-        confidences_of: With sequential looks, the confidences of the intervals of so many seeds,
-            for an effect and for equivalence.
+        levels: What they are judged at.
     """
     names = _contrast_names(contrasts)
     judged = []
@@ -88,12 +111,13 @@ def judge_statements(
                 allowed=sorted(names),
             )
         effect = claim_effect(claim, names[claim.contrast], table_of, metric.name)
-        confidence = statistics.CONFIDENCE
-        if confidences_of is not None and effect.low is not None:
-            confidence, narrow = confidences_of(effect.n)
+        confidence, narrow = levels.at(effect.n)
+        if effect.low is not None:
             effect = _at(effect, confidence, narrow)
         delta = metric.delta if claim.quantity == metric.name else None
-        judged.append(_judge_statement(claim, effect, delta, confidence))
+        verdict = _judge_statement(claim, effect, delta, confidence)
+        seeds = _claim_seeds(claim, effect, verdict.verdict, levels.following)
+        judged.append(replace(verdict, seeds_to_decide=seeds))
     return tuple(judged)
 
 
@@ -116,7 +140,7 @@ def _judge_statement(
         n=effect.n,
         no_interval=effect.no_interval,
         verdict=verdict,
-        seeds_to_decide=_claim_seeds(claim, effect, verdict),
+        seeds_to_decide=None,
     )
 
 
@@ -177,13 +201,13 @@ def _at(effect: Estimate, confidence: float, narrow: float) -> Estimate:
 
 
 def _claim_seeds(
-    claim: verdicts.Claim, effect: Estimate, verdict: str
+    claim: verdicts.Claim, effect: Estimate, verdict: str, confidence: float
 ) -> statistics.SeedRange | None:
     if verdict != verdicts.UNDECIDED:
         return None
     distance = verdicts.claim_distance(claim, effect)
     if claim.quantity != SEED_SPREAD:
-        return statistics.seed_range(effect, distance)
+        return statistics.seed_range(effect, distance, confidence)
     seeds = statistics.seeds_for_spread(distance)
     if seeds is None:
         return None

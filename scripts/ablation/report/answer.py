@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ablation.designs.design import CURRENT
 from ablation.evidence.claims import DIVERGES
+from ablation.evidence.inference import ALPHA
 from ablation.evidence.recommendation import HURTS, RECOMMENDED
 from ablation.report.advice import (
     arm_text,
@@ -170,6 +171,8 @@ def _doubts(sources: Sources) -> list[str]:
     """What to know before the answer is believed, with where the report tells it."""
     t, effects = sources.messages, sources.effects
     lines = [_ceiling_line(sources)] if effects.at_ceiling else []
+    if effects.family.report > 1:
+        lines.append(_later_line(sources))
     lost = [s for s in sources.path if s.impact.level == DIVERGES]
     if lost:
         parts = [f"{sources.step_title(s)}: {impact_text(sources, s)}" for s in lost]
@@ -183,6 +186,17 @@ def _doubts(sources: Sources) -> list[str]:
 def _link(sources: Sources, heading: str) -> str:
     title = sources.messages(f"heading.{heading}")
     return f"[{title}](#{anchor(title)})"
+
+
+def _later_line(sources: Sources) -> str:
+    """That the same was reported before, and what is left of the error."""
+    family = sources.effects.family
+    return sources.messages(
+        "summary.later_report",
+        number=family.report,
+        alpha=f"{100 * family.alpha:.3g}%",
+        first=f"{100 * ALPHA:.3g}%",
+    )
 
 
 def _ceiling_line(sources: Sources) -> str:

@@ -12,6 +12,7 @@ from ablation.evidence.effects import save_effects
 from ablation.evidence.estimate import estimate_effects
 from ablation.evidence.health import check_health, health_json
 from ablation.evidence.metrics import collect, load_table, save_table
+from ablation.evidence.reports import load_reports
 from ablation.files import load_json, save_json, save_text
 from ablation.machine.progress import FAILED, STOPPED, read_progress
 from ablation.report.figures.draw import draw_all
@@ -50,8 +51,8 @@ def _render_all(study: Study, results: Results, devices: int | None) -> list[Pat
     save_table(collect(grid, results.runs), results.metrics)
     table = load_table(results.metrics)
     by_row = load_by_row(grid, results.runs, study.options["metric"]["name"])
-    rows = all_training_rows(results.profile)
-    effects = estimate_effects(grid, table, study.options, by_row, rows)
+    rows, reports = all_training_rows(results.profile), load_reports(results.reports)
+    effects = estimate_effects(grid, table, study.options, by_row, rows, reports)
     save_effects(effects, results.effects)
     save_json(health_json(check_health(content, results.runs, profile)), results.health)
     languages = [_sources(results, language) for language in LANGUAGES]

@@ -7,6 +7,8 @@ import os
 import pandas as pd
 
 from ablation.designs.contrast import A_A
+from ablation.evidence.inference import ALPHA
+from ablation.evidence.reports import share_of
 from ablation.report.advice import delta_text
 from ablation.report.sources import SIDES, Sources
 from ablation.report.versions import kind_lines, values_of, version_lines
@@ -46,7 +48,10 @@ def method_lines(sources: Sources) -> list[str]:
         t("method.impact", delta=delta_text(sources), **levels),
         t(f"method.equivalence.{_kind(sources)}", delta=delta_text(sources)),
         t("method.share"),
-        t("method.seeds_to_decide"),
+        t(
+            "method.seeds_to_decide",
+            next=f"{100 * ALPHA * share_of(effects.family.report + 1):.3g}%",
+        ),
         t("method.claims"),
     ]
     if effects.sequential:
@@ -67,7 +72,7 @@ def _family_lines(sources: Sources) -> list[str]:
     t, family = sources.messages, sources.effects.family
     if not family.size:
         return []
-    size, alpha = family.size, t.percent(family.alpha, 0)
+    size, alpha = family.size, f"{100 * family.alpha:.3g}%"
     confidence = t.percent(family.simultaneous_confidence, 2)
     method = f"method.family.{family.method}"
     lines = [t(method, size=size, alpha=alpha, confidence=confidence), t("method.unplanned")]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ablation.designs import read_designs
@@ -19,9 +20,11 @@ from ablation.designs.feasibility import cannot_run
 from ablation.designs.greedy_path import FORWARD, GREEDY_PATH
 from ablation.designs.grid import GRID
 from ablation.designs.scale import SCALE
+from ablation.documents.entries import load_entries
 from ablation.files import load_json
 from ablation.results import Results
 from ablation.study.grid import Arm, Grid, expand
+from ablation.study.looks import OBRIEN_FLEMING
 from ablation.study.study import Study
 
 Decision = Mapping[str, Any]
@@ -49,6 +52,19 @@ def seeds_grid(study: Study, decisions: Sequence[Decision], devices: int | None 
         dropped = set(kept) - set(decision["arms"])
         kept |= dict.fromkeys(dropped, looks[place])
     return replace(grid, arms=[_with_seeds(arm, grid, kept[arm.name]) for arm in grid.arms])
+
+
+def with_kept_spending(study: Study, path: str | Path, results: Results) -> Study:
+    """The study; where it names no spending, with that by which its looks were made.
+
+    The default was another one before looks noted theirs, and a study that has begun keeps its own.
+    """
+    options, first = study.options["sequential"], results.look(1)
+    if not options or not first.is_file() or load_entries(path).at("sequential.spending"):
+        return study
+    spending = load_json(first).get("spending", OBRIEN_FLEMING)
+    kept = {**study.options, "sequential": {**options, "spending": spending}}
+    return replace(study, options=kept)
 
 
 def _with_seeds(arm: Arm, grid: Grid, count: int) -> Arm:

@@ -22,6 +22,7 @@ from ablation.study.power import ALPHA
 OBRIEN_FLEMING = "obf"
 POCOCK = "pocock"
 SPENDINGS = (OBRIEN_FLEMING, POCOCK)
+SPENDING = POCOCK  # where a study names none: docs/statistics.md has what either saves
 
 LOOKS = (3, 5, 7, 9, 12)
 CELLS = 400
