@@ -67,9 +67,8 @@ def decide_seeds(
     measured = measure(grid, runs, study, by_row, reports)
     plan = sequential_plan(study, measured.metric, len(family), measured.history)
     series = series_of(measured, family)
-    decided, judged, needed = decisions(list(series.values()), plan), [], set()
-    for planned in family:
-        decision = decided[planned.id]
+    judged, needed = [], set()
+    for planned, decision in zip(family, decisions([*series.values()], plan).values(), strict=True):
         if decision.status == sequential.CONTINUE:
             needed |= set(planned.weights)
         judged.append({"id": planned.id, "design": planned.design, **to_plain(decision)})

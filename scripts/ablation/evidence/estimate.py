@@ -158,8 +158,7 @@ def estimate_effects(
     """Everything that the runs of a study say.
 
     Args:
-        grid: The arms and their seeds.
-        runs: metrics.csv.
+        grid, runs: The arms with their seeds, and metrics.csv.
         study: The values of study.yaml.
         by_row: What the runs answered on each test row; without it all is about these rows.
         all_rows: All training rows there are: what a ladder of sizes is extrapolated to.
@@ -167,9 +166,8 @@ def estimate_effects(
     """
     paired = paired_runs(grid, runs)
     measured = measure(grid, runs, study, by_row, reports)
-    metric = measured.metric
     compared = contrasts_of(grid)
-    plan = sequential_plan(study, metric, len(planned_contrasts(grid)), measured.history)
+    plan = sequential_plan(study, measured.metric, len(planned_contrasts(grid)), measured.history)
     series = series_of(measured, compared)
     evidence = _weigh(measured, compared, series, plan)
     contrasts = tuple(_effect(measured, one, series, evidence) for one in compared)
@@ -178,7 +176,7 @@ def estimate_effects(
     return Effects(
         schema_version=SCHEMA_VERSION,
         study=grid.study,
-        metric=metric,
+        metric=measured.metric,
         seeds=tuple(sorted({int(seed) for seed in paired["seed"]})),
         arms=tuple(arm for arm in arms if arm.arm in path),
         design_arms=tuple(arm for arm in arms if arm.arm not in path),
