@@ -15,6 +15,7 @@ Each room rests on those before it:
     training    one run from inside: the only room, with frozen, that imports torch
     evidence    from metrics to evidence, verdicts and decisions
     report      from evidence to the report, its figures and the patch
+    trackers    a finished study told to MLflow, TensorBoard, Weights & Biases
     workflow    what Snakemake runs for a study
     command     the console command `ablation`
 """

@@ -172,6 +172,11 @@ class Results:
         """The folder of the recommended configuration and its patch."""
         return self.folder / "recommended"
 
+    @property
+    def tracked(self) -> Path:
+        """What experiment trackers were told, and the files that they keep here."""
+        return self.folder / "tracked"
+
     def report(self, language: str) -> Path:
         """The report in a language."""
         return self.analysis / f"{report_name(language)}.md"

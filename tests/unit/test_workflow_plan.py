@@ -35,6 +35,14 @@ def test_a_finished_study_has_its_reports_its_patch_and_every_run(account_tax):
     assert plan.grid_of_run() == plan.grid_file() == "results/account_tax/grid.json"
 
 
+def test_a_tracker_that_is_asked_for_is_told_last_and_none_is_by_itself(account_tax):
+    assert not [f for f in plan_of(account_tax, devices_per_run=1).final_files() if "tracked" in f]
+    asked = plan_of(account_tax, devices_per_run=1, trackers=["mlflow"])
+    assert "results/account_tax/tracked/mlflow.json" in asked.final_files()
+    with pytest.raises(UserError, match="trackers"):
+        plan_of(account_tax, devices_per_run=1, trackers=["aim"])
+
+
 def test_runs_that_are_alike_ask_by_a_value_and_others_by_a_function(account_tax):
     plan = plan_of(account_tax, devices_per_run=2)
     assert plan.per_run(lambda devices: 3 * devices) == 6

@@ -3,6 +3,7 @@
 import subprocess
 
 from ablation.results import report_name
+from ablation.trackers import TRACKERS
 from ablation.words import catalogue as words
 from ablation.workflow.library import code_hashes
 from ablation.workflow.plan import Caller, make_plan

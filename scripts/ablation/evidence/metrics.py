@@ -135,8 +135,11 @@ def collect(grid: Grid, runs: str | Path) -> pd.DataFrame:
 
 
 def save_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Write the table as CSV with full precision."""
-    save_text(table.to_csv(index=False), path)
+    """Write the table as CSV with full precision.
+
+    `step`, the number of the row, is what `trackio.import_csv` wants of a table.
+    """
+    save_text(table.assign(step=range(1, len(table) + 1)).to_csv(index=False), path)
 
 
 def load_table(path: str | Path) -> pd.DataFrame:

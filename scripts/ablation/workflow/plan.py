@@ -153,9 +153,10 @@ class Plan:
         grid = results.planned_grid.with_suffix(".csv")
         patch = [results.recommended / name for name in self.recommended]
         verdict = [results.verdict] if self.study.options["confirm"] else []
+        told = [results.tracked / f"{name}.json" for name in self.config["trackers"]]
         # Each run by itself: Snakemake makes a missing file only for somebody who asks for it, and
         # a report that is there asks no more.
-        return [*map(str, [*reports, grid, *patch, *verdict]), *self.metrics()]
+        return [*map(str, [*reports, grid, *patch, *verdict, *told]), *self.metrics()]
 
     @property
     def recommended(self) -> list[str]:

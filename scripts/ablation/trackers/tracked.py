@@ -1,0 +1,173 @@
+"""What a tracker is told of a study: its runs with settings, series and scores, and its files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ablation.files import load_json
+from ablation.results import Results
+from ablation.study.grid import Arm, Grid, load_grid
+from ablation.study.resolved import load_resolved
+from ablation.words.catalogue import LANGUAGES
+
+SERIES = ("loss", "learning_rate", "grad_norm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackedRun:
+    """A finished run.
+
+    Attributes:
+        id: Of what it measured: the same run measured anew has another.
+        arm: The arm that it belongs to: its group.
+        arms: All arms that share it.
+        variant: The name of the arm's results.
+        seed: Its seed.
+        status: "completed" or "diverged".
+        settings: Its effective settings, as short texts.
+        series: Of each of `SERIES` its values, as (step, value); what is not finite is left out.
+        scores: Numbers of metrics.json, dotted: "quality.eval_accuracy", "cost.train_runtime".
+        ended: When it ended, in seconds since 1970.
+    """
+
+    id: str
+    arm: str
+    arms: tuple[str, ...]
+    variant: str
+    seed: int
+    status: str
+    settings: Mapping[str, str]
+    series: Mapping[str, tuple[tuple[int, float], ...]]
+    scores: Mapping[str, float]
+    ended: float
+
+    @property
+    def name(self) -> str:
+        """What people read: "backup, seed 1"."""
+        return f"{self.arm}, seed {self.seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackedStudy:
+    """A study with its finished runs.
+
+    Attributes:
+        name: The study's name: the experiment.
+        title: What the report is called.
+        runs: Its runs, those of the confirmation last.
+        files: Effects, metrics and reports, where they are there.
+        folder: Where a tracker may keep files of its own.
+    """
+
+    name: str
+    title: str
+    runs: tuple[TrackedRun, ...]
+    files: tuple[Path, ...]
+    folder: Path
+
+
+def read_tracked(results: Results) -> TrackedStudy:
+    """What there is to tell of a study.
+
+    Raises:
+        UserError: the study is not resolved, or a file of it is damaged.
+    """
+    study = load_resolved(results)
+    grids = [load_grid(results.grid(study.adaptive))]
+    if results.confirmation_grid.is_file():
+        grids.append(load_grid(results.confirmation_grid))
+    runs: dict[tuple[str, int], TrackedRun] = {}
+    for grid in grids:
+        for run in _runs_of(grid, results):
+            runs.setdefault((run.variant, run.seed), run)
+    return TrackedStudy(
+        name=study.name,
+        title=study.options["title"][LANGUAGES[0]],
+        runs=tuple(runs.values()),
+        files=tuple(path for path in _files(results) if path.is_file()),
+        folder=results.tracked,
+    )
+
+
+def _files(results: Results) -> Iterator[Path]:
+    yield from (results.effects, results.metrics, results.verdict, results.health)
+    yield from (results.report(language) for language in LANGUAGES)
+    yield results.folder / "report.html"
+    yield from sorted(results.figures.glob("*.svg"))
+    yield from sorted(results.recommended.glob("*"))
+
+
+def _runs_of(grid: Grid, results: Results) -> Iterator[TrackedRun]:
+    """The finished runs of a grid, each once, under the first arm that it belongs to."""
+    arms: dict[tuple[str, int], list[Arm]] = {}
+    for arm, seed, _ in grid.arm_runs():
+        arms.setdefault((arm.variant, seed), []).append(arm)
+    for (variant, seed), own in arms.items():
+        if results.run_metrics(variant, seed).is_file():
+            yield read_run(results.run(variant, seed), own)
+
+
+def read_run(folder: Path, arms: Sequence[Arm]) -> TrackedRun:
+    """A finished run from its folder, as a member of these arms.
+
+    Its settings are those that it read back from what it built; where it kept none, the planned.
+    """
+    metrics = load_json(folder / "metrics.json")
+    effective = folder / "effective.json"
+    settings = load_json(effective) if effective.is_file() else arms[0].settings
+    seal = metrics.get("seal") or json.dumps(metrics, sort_keys=True)
+    told = f"{metrics['variant']}/{metrics['seed']}/{seal}"
+    return TrackedRun(
+        id=hashlib.sha256(told.encode()).hexdigest()[:16],
+        arm=arms[0].name,
+        arms=tuple(arm.name for arm in arms),
+        variant=metrics["variant"],
+        seed=metrics["seed"],
+        status=metrics["status"],
+        settings={name: text_of(value) for name, value in settings.items()},
+        series=read_series(folder / "history.jsonl"),
+        scores=dict(numbers_of(scored(metrics))),
+        ended=(folder / "metrics.json").stat().st_mtime,
+    )
+
+
+def scored(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The blocks of metrics.json with numbers; of the scores those of the selected weights."""
+    quality = metrics["quality"]
+    blocks = {name: metrics[name] for name in ("data", "optimisation", "cost")}
+    return {"quality": quality[quality["selected"]] or {}, **blocks}
+
+
+def numbers_of(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
+    """The finite numbers of nested blocks, each with its dotted name."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from numbers_of(item, f"{name}.{key}" if name else key)
+    elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        yield name, float(value)
+
+
+def text_of(value: Any) -> str:
+    """A setting as a parameter: text as it is, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def read_series(history: Path) -> dict[str, tuple[tuple[int, float], ...]]:
+    """The series of a run, step by step."""
+    lines = [json.loads(line) for line in history.read_text(encoding="utf-8").splitlines()]
+    found = {
+        name: tuple((line["step"], float(line[name])) for line in lines if is_number(line[name]))
+        for name in SERIES
+    }
+    return {name: points for name, points in found.items() if points}
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of the history is there and finite."""
+    return value is not None and math.isfinite(value)
