@@ -189,3 +189,17 @@ def test_kernels_are_refused_for_a_model_that_they_are_not_made_for(account_tax,
     edit("study.yaml", "model_type: qwen3", "model_type: bert")
     with pytest.raises(UserError, match="is made for models of llama, mistral, qwen2, qwen3"):
         grid_of(account_tax)
+
+
+def test_a_grid_that_was_changed_is_told_with_its_place(account_tax, tmp_path):
+    content = grid_of(account_tax).as_json()
+    del content["arms"][1]["settings"]
+    save_json(content, tmp_path / "grid.json")
+    with pytest.raises(UserError, match=r"arms\.1: 'settings' is a required property") as caught:
+        load_grid(tmp_path / "grid.json")
+    assert caught.value.file == str(tmp_path / "grid.json")
+
+
+@pytest.mark.parametrize("study", ["default", "every_design", "confirmed"])
+def test_every_kind_of_grid_keeps_to_its_schema(root, study):
+    assert load_grid(root / "tests/golden" / study / "grid.json").runs()

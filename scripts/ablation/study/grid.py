@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+
 from ablation.comparison.resolve import Configuration
 from ablation.designs import plan_designs
 from ablation.designs.design import APART, CURRENT, ENDPOINT, STAGE, Cell
@@ -18,6 +20,7 @@ from ablation.designs.feasibility import Reason, cannot_run, needs_gpu
 from ablation.designs.staged import STAGED
 from ablation.errors import UserError
 from ablation.files import load_json
+from ablation.project import SCHEMAS
 from ablation.settings.architecture import is_full
 from ablation.study.study import Study
 from ablation.words.catalogue import LANGUAGES
@@ -314,12 +317,29 @@ def refuse_without_gpu(study: Study, grid: Grid) -> None:
 
 
 def load_grid(path: str | Path) -> Grid:
-    """The grid in a grid.json."""
-    return read_grid(load_json(path))
+    """The grid in a grid.json.
+
+    Raises:
+        UserError: the file cannot be read, or is none that this version writes.
+    """
+    return read_grid(load_json(path), path)
 
 
-def read_grid(data: Mapping[str, Any]) -> Grid:
-    """The grid in the content of a grid.json."""
+def read_grid(data: Any, file: str | Path | None = None) -> Grid:
+    """The grid in the content of a grid.json.
+
+    Raises:
+        UserError: it does not keep to the schema.
+    """
+    schema = json.loads((SCHEMAS / "grid.schema.json").read_text(encoding="utf-8"))
+    error = next(jsonschema.Draft202012Validator(schema).iter_errors(data), None)
+    if error is not None:
+        where = ".".join(map(str, error.absolute_path)) or "the whole"
+        raise UserError(
+            f"the grid is of another version, or was changed: {where}: {error.message[:200]}",
+            file=file,
+            write="snakemake --cores all   # writes it anew, and trains nothing again",
+        )
     arms = [
         Arm(
             name=arm["arm"],
