@@ -4,6 +4,7 @@
 # make gpu-check   what a GPU does with this product, in one table; DRY=1 tries the program without
 # make soak-settings   every setting on a tiny model: it trains as it says, or the plan refuses it
 # make soak    every plug pulled: operations that fail, kills, leases, bad inputs; a day or two
+# make slurm-check   the tiny study on a SLURM that is set up for it on this machine (Debian, root)
 # make bench   what the cached path saves, measured against plain Trainer + DeepSpeed
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ VENV := .venv
 # Rules call `python`; it must be the one of the environment.
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
-.PHONY: setup demo test soak soak-settings bench gpu-check
+.PHONY: slurm-check setup demo test soak soak-settings bench gpu-check
 
 setup: $(VENV)/installed
 
@@ -43,3 +44,9 @@ bench: setup
 
 gpu-check: setup
 	$(RUN) python tests/gpu/check.py $(if $(DRY),--dry)
+
+slurm-check: setup
+	$(VENV)/bin/python -m pip install --quiet snakemake-executor-plugin-slurm==2.8.0
+	eval "$$(tests/slurm/start-local-slurm)" && \
+	$(RUN) SLURM_CONF="$$SLURM_CONF" python -m pytest tests/slurm; \
+	status=$$?; tests/slurm/stop-local-slurm --clean; exit $$status

@@ -10,11 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ablation.cli import run
+from ablation.cli import EXIT_LATER, run
 from ablation.files import load_json
+from ablation.machine.attempts import begin_attempt, end_attempt
 from ablation.machine.launcher import launch
 from ablation.machine.process import LaunchError
+from ablation.machine.watch import HungError
 from ablation.results import Results
+from ablation.study.resolved import load_resolved
 from ablation.training.request import make_request, save_request
 
 
@@ -44,12 +47,21 @@ def main(args: argparse.Namespace) -> None:
         args.world_size,
         results.frozen if results.frozen.is_file() else None,
     )
+    request["checkpoint_minutes"] = checkpoint_minutes(results)
+    begin_attempt(output)
     save_request(request, output)
     try:
         launch(output, args.world_size, args.threads, args.warm)
     except LaunchError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(EXIT_LATER if isinstance(error, HungError) else 1)
+    finally:
+        end_attempt(output)
+
+
+def checkpoint_minutes(results: Results) -> float | None:
+    """Minutes between two checkpoints where the study states them."""
+    return load_resolved(results).options["checkpoint_minutes"] if results.study.is_file() else None
 
 
 def grid_of(variant: str, results: Results) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ablation.errors import UserError
 
 Asked = TypeVar("Asked")  # arguments of a command line, or of a request
 EXIT_USER_ERROR = 2
+EXIT_LATER = 75  # EX_TEMPFAIL of sysexits.h: the same again goes on from a checkpoint
 # What a disk or a folder says that the user can mend; any other is a mistake of ours.
 DISK_ERRORS = (
     errno.ENOSPC,

@@ -103,3 +103,7 @@ def raise_all(problems: Iterable[UserError]) -> None:
 
 class RunError(Exception):
     """A run cannot give a result that could be trusted; its message says all."""
+
+
+class Interrupted(Exception):
+    """A run was asked to leave and has saved a checkpoint: its next try goes on from there."""

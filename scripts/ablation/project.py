@@ -10,4 +10,5 @@ PROJECT = _CARRIED if _CARRIED.is_dir() else PACKAGE.parents[1]
 SNAKEFILE = PROJECT / "Snakefile"
 SCHEMAS = PROJECT / "workflow" / "schemas"
 REPORT = PROJECT / "workflow" / "report"
+LOCK = PROJECT / "requirements.lock"  # a wheel has none
 STUDIES = PROJECT / "config" / "studies"

@@ -132,10 +132,8 @@ def wait_until(condition, seconds: float, what: str) -> None:
         time.sleep(0.1)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def write_study(folder: Path) -> Path:
     """A working folder with the tiny study, nothing run yet."""
-    folder = tmp_path_factory.mktemp("work").resolve()
     study = folder / "tiny"
     tiny.write_model(study / "model")
     (study / "model/model.json").unlink()
@@ -153,6 +151,12 @@ def folder(tmp_path_factory) -> Path:
             )
             writer.writerow([" ".join(words), f"account {label}"])
     return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A working folder with the tiny study."""
+    return write_study(tmp_path_factory.mktemp("work").resolve())
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,8 @@ from rows import FAILED, LEFT_OUT, MISSED, OK, Row, Runner, save
 from runs import SHORT, Context
 
 from ablation.machine.gpus import visible_gpus
-from ablation.machine.launcher import extensions_folder, remove_stale_locks
+from ablation.machine.launcher import extensions_folder
+from ablation.machine.locks import remove_stale_locks
 
 # The oldest version of each package that does what runs ask of it.
 NEEDED = {

@@ -29,7 +29,8 @@ os.environ.update(
 )
 # Operators are compiled where runs compile theirs; a killed process's lock must not stop this one.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-from ablation.machine.launcher import extensions_folder, remove_stale_locks
+from ablation.machine.launcher import extensions_folder
+from ablation.machine.locks import remove_stale_locks
 
 os.environ["TORCH_EXTENSIONS_DIR"] = str(extensions_folder())
 remove_stale_locks(extensions_folder())

@@ -208,7 +208,8 @@ def content(results: Path) -> dict[str, str]:
     found = {}
     for path in sorted(_files(results)):
         place = path.relative_to(results)
-        if place.parts[0] not in ("logs", "benchmarks", ".warm"):
+        timed = place.name == "attempts.json"  # when attempts at a run began and ended
+        if place.parts[0] not in ("logs", "benchmarks", ".warm") and not timed:
             text = _timeless(path)
             found[place.as_posix()] = hashlib.sha256(text).hexdigest()
     return found

@@ -29,7 +29,7 @@ with lease(int(sys.argv[1])) as gpus:
 SUPERVISED = """
 import os
 from ablation.machine.leases import lease
-from ablation.machine.process import run_supervised
+from ablation.machine.supervisor import run_supervised
 with lease(1) as gpus:
     job = ["sh", "-c", "echo started; exec sleep 60"]
     run_supervised(job, dict(os.environ), 29500, gpus.files)

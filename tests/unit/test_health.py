@@ -59,6 +59,7 @@ class Runs:
         rates = linear() if rates is None else rates
         metrics = {
             "status": changes.get("status", "completed"),
+            "environment": changes.get("environment", {}),
             "optimisation": {
                 "initial_loss": loss[0],
                 "ln_num_labels": math.log(LABELS),
@@ -276,7 +277,13 @@ def every_warning(runs) -> list:
     runs.add("h", settings={"data.max_classes": 9}).add("i", settings={"lora.lora_dropout": 0.2})
     stage = {"deepspeed.zero_optimization.reduce_bucket_size": 5}
     runs.add("j", loss=falling(wobble=7e-6)).add("k", loss=falling(wobble=7e-6), settings=stage)
-    return runs.add("l", 1).add("l", 2, loss=falling(wobble=1e-6)).check()
+    for arm, seed in (("l", 1), ("m", 3), ("n", 4)):
+        runs.add(arm, seed, environment={"data": "sum", "versions": {"deepspeed": "0.19.8"}})
+    other = {"data": "other", "versions": {"deepspeed": "0.18.0", "torch": "2.12.0"}}
+    offload = "deepspeed.zero_optimization.offload_optimizer.device"
+    runs.add("o", 5, environment=other, settings={"gradient_accumulation_steps": 2, offload: "cpu"})
+    runs.add("p", 6, environment={"device": "cuda"}).add("q", 7, environment={"device": "cpu"})
+    return runs.add("l", 2, loss=falling(wobble=1e-6)).check()
 
 
 def test_every_warning_has_its_texts_in_both_languages(runs):

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from ablation.machine import launcher as launch
+from ablation.machine import locks, warm
 from ablation.machine import process as processes
-from ablation.machine import warm
 
 SCRIPTS = Path(launch.__file__).parents[2]
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
@@ -41,7 +41,7 @@ LAUNCHER = """
 """
 SUPERVISOR = """
     import sys
-    from ablation.machine.process import run_supervised
+    from ablation.machine.supervisor import run_supervised
     import os
     command = [sys.executable, sys.argv[1], "2", sys.argv[2]]
     print(run_supervised(command, dict(os.environ), int(sys.argv[2])), flush=True)
@@ -215,10 +215,10 @@ def test_a_compile_lock_that_nobody_holds_is_removed(tmp_path):
         (tmp_path / operator).mkdir()
     with (tmp_path / "held" / "lock").open("w"):
         (tmp_path / "stale" / "lock").touch()
-        launch.remove_stale_locks(tmp_path)
+        locks.remove_stale_locks(tmp_path)
         assert (tmp_path / "held" / "lock").exists()
     assert not (tmp_path / "stale" / "lock").exists()
-    launch.remove_stale_locks(tmp_path / "absent")
+    locks.remove_stale_locks(tmp_path / "absent")
 
 
 def test_environments_do_not_share_compiled_operators(monkeypatch):

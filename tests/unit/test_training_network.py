@@ -13,9 +13,10 @@ torch = pytest.importorskip("torch")
 
 import tiny
 
-from ablation.training import trainer as trainers
+from ablation.machine.pulse import Pulse
 from ablation.training.effective import compare, planned_adapter, read_adapter
 from ablation.training.intent import Batch, epoch_order, micro_batches, real_token_share
+from ablation.training.interval import Pace
 from ablation.training.network import (
     build_network,
     load_trainable_state,
@@ -215,15 +216,13 @@ def test_a_text_that_is_not_cut_may_be_longer_than_the_padding():
 @pytest.mark.parametrize(
     ("epoch", "step", "saved"), [(0.5, 4, True), (1.0, 8, False), (2.5, 20, False)]
 )
-def test_no_checkpoint_stands_between_an_epoch_and_its_evaluation(
-    epoch, step, saved, tmp_path, monkeypatch
-):
+def test_no_checkpoint_stands_between_an_epoch_and_its_evaluation(epoch, step, saved, tmp_path):
     from transformers import TrainerControl, TrainerState
 
-    monkeypatch.setattr(trainers, "CHECKPOINT_MINUTES", 0)
     control = TrainerControl()
     state = TrainerState(epoch=epoch, global_step=step, max_steps=20)
-    Checkpoints(tmp_path, None, 0).on_step_end(SimpleNamespace(world_size=1), state, control)
+    keeper = Checkpoints(tmp_path, None, Pulse(), Pace(minutes=0.0), 0)
+    keeper.on_step_end(SimpleNamespace(world_size=1), state, control)
     assert control.should_save == saved
 
 

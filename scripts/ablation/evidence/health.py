@@ -19,6 +19,7 @@ import numpy as np
 
 from ablation.comparison.findings.finding import INFO, PROBLEM, SEVERITIES, WARNING
 from ablation.evidence.metrics import DIVERGED, run_folder
+from ablation.evidence.provenance import CODE, MATERIAL, differences, origin_of, usual_facts
 from ablation.settings.catalogue import SYSTEMS, acts_on
 from ablation.settings.schedules import warmup_steps
 from ablation.words.catalogue import LANGUAGES, Messages, load_catalogue
@@ -130,15 +131,18 @@ def check_health(
     """
     found: list[HealthWarning] = []
     curves: dict[str, dict[int, str]] = {}
+    records: list[RunRecord] = []
     arms = {arm["variant"]: arm for arm in reversed(grid["arms"])}
     for variant, seed in dict.fromkeys((r["variant"], int(r["seed"])) for r in grid["runs"]):
         record = read_run(arms[variant], seed, runs_folder)
         if record is None:
             continue
+        records.append(record)
         found += check_run(record, profile)
         if len(record.loss):
             mark = hashlib.sha256(record.loss.tobytes()).hexdigest()
             curves.setdefault(variant, {})[seed] = mark
+    found += _other_origins(records)
     found += _same_seeds(arms, curves)
     found += _dead_knobs(arms, curves)
     order = {variant: place for place, variant in enumerate(a["variant"] for a in grid["arms"])}
@@ -326,6 +330,23 @@ def _warmup(settings: Mapping[str, Any], total: int) -> int:
 
 
 # --- Runs against each other -------------------------------------------------------------------
+
+
+def _other_origins(records: Sequence[RunRecord]) -> Iterator[HealthWarning]:
+    """Runs that were made with other things than most."""
+    origins = [origin_of(r.variant, r.seed, r.settings, r.metrics) for r in records]
+    usual = usual_facts(origins)
+    for record, origin in zip(records, origins, strict=True):
+        for one in differences(origin, usual):
+            numbers = {"other": one.name, "found": one.found, "usual": one.usual}
+            if one.behavior:
+                numbers["change"] = one.behavior.change
+                yield record.warn("other_behavior", PROBLEM, 0.0, **numbers)
+            elif one.name in MATERIAL:
+                yield record.warn("other_material", PROBLEM, 0.0, **numbers)
+            else:
+                severity = INFO if one.name in CODE else WARNING
+                yield record.warn("other_origin", severity, 0.0, **numbers)
 
 
 def _same_seeds(

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ablation.errors import UserError
+from ablation.evidence.provenance import incomparable, origin_of
 from ablation.files import load_json, save_text
 from ablation.study.grid import Grid
 from ablation.sums import damaged, seal_is_broken
@@ -60,6 +61,15 @@ def load_run(path: str | Path) -> dict[str, Any]:
         raise UserError("metrics.json lacks sections", file=path, found=absent, allowed=SECTIONS)
     _check_whole(metrics, Path(path))
     return metrics
+
+
+def is_whole(path: str | Path) -> bool:
+    """Whether a run has finished, and its results are what it wrote."""
+    try:
+        load_run(path)
+    except UserError:
+        return False
+    return True
 
 
 def _check_whole(metrics: Mapping[str, Any], path: Path) -> None:
@@ -114,18 +124,24 @@ def finished_at(metrics: Mapping[str, Any], path: Path) -> str:
 def collect(grid: Grid, runs: str | Path) -> pd.DataFrame:
     """One row for each arm and seed of the grid, in its order; absent runs have status "missing".
 
-    Arms that share a variant share the run, and each has its row.
+    Arms that share a variant share the run, and each has its row. A run that cannot be compared
+    with the others counts as missing; the warnings on runs say why.
     """
-    rows = []
+    rows, origins = [], []
     for arm, seed, _ in grid.arm_runs():
         row = {"arm": arm.name, "variant": arm.variant, "seed": int(seed)}
         path = run_folder(runs, arm.variant, seed) / "metrics.json"
         if path.is_file():
             metrics = load_run(path)
             row |= run_row(metrics, finished_at(metrics, path))
+            origins.append(origin_of(arm.variant, int(seed), arm.settings, metrics))
         else:
             row["status"] = MISSING
         rows.append(row)
+    left_out = incomparable(origins)
+    for row in rows:
+        if (row["variant"], row["seed"]) in left_out:
+            row["status"] = MISSING
     table = pd.DataFrame(rows)
     for name in IDENTITY:
         if name not in table:

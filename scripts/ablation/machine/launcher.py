@@ -9,18 +9,14 @@ import re
 import signal
 import socket
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from ablation.machine.leases import Lease, lease
-from ablation.machine.process import (
-    MASTER,
-    POLL_SECONDS,
-    LaunchError,
-    free_port,
-    run_supervised,
-)
+from ablation.machine.locks import remove_stale_locks
+from ablation.machine.process import LaunchError, free_port
+from ablation.machine.pulse import MASTER
+from ablation.machine.supervisor import run_supervised
 from ablation.machine.warm import NoWorker, run_warm
 
 OUT_OF_MEMORY = re.compile(
@@ -102,33 +98,6 @@ def extensions_folder() -> Path:
     return cache / "staged-ablation" / "torch_extensions" / key
 
 
-def remove_stale_locks(folder: Path) -> None:
-    """Remove compile locks that no process holds: a killed job leaves one, and all others wait.
-
-    torch keeps its lock file open as long as it holds it.
-    """
-    stale = unheld_locks(folder)
-    if stale:
-        time.sleep(POLL_SECONDS)  # one that is just being released is gone by then
-        for path in stale & unheld_locks(folder):
-            Path(path).unlink(missing_ok=True)
-
-
-def unheld_locks(folder: Path) -> set[str]:
-    """Paths of the compile locks that no process has open."""
-    locks = {str(path.resolve()) for path in folder.rglob("lock")}
-    return locks - open_files() if locks else set()
-
-
-def open_files() -> set[str]:
-    """Paths of the files that this user's processes have open."""
-    found = set()
-    for entry in Path("/proc").glob("[0-9]*/fd/*"):
-        with contextlib.suppress(OSError):
-            found.add(str(entry.readlink()))
-    return found
-
-
 def has_gpu() -> bool:
     """Whether this machine shows a GPU, without importing torch."""
     if os.environ.get("DS_ACCELERATOR") == "cpu" or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
@@ -154,29 +123,42 @@ def launch(run_dir: Path, world_size: int, threads: int, warm: Path | None = Non
     use_gpu = has_gpu()
     environment = job_environment(threads, world_size, use_gpu)
     remove_stale_locks(Path(environment["TORCH_EXTENSIONS_DIR"]))
-    if warm is not None and world_size == 1 and not use_gpu:
-        try:
-            code, tail = run_warm({"run": str(run_dir.resolve())}, environment, warm)
-        except NoWorker as reason:
-            print(f"launching anew: {reason}", file=sys.stderr, flush=True)
-        else:
-            if (run_dir / "metrics.json").exists():
-                return
-            if code == USER_ERROR:
-                sys.exit(USER_ERROR)
-            raise LaunchError(failure_message(tail, code))
-    with lease(world_size) if use_gpu else contextlib.nullcontext(Lease()) as gpus:
-        environment |= gpus.environment
-        for attempt in range(3):
-            port = free_port()
-            command = launcher_command(run_dir, world_size, port, gpus.names)
-            code, tail = run_supervised(command, environment, port, gpus.files)
-            if (run_dir / "metrics.json").exists():
-                return
-            if code == USER_ERROR:
-                sys.exit(USER_ERROR)
-            if attempt == 2 or not any(PORT_TAKEN.search(line) for line in tail):
-                raise LaunchError(failure_message(tail))
+    try:
+        if warm is not None and world_size == 1 and not use_gpu:
+            try:
+                return launch_warm(run_dir, environment, warm)
+            except NoWorker as reason:
+                print(f"launching anew: {reason}", file=sys.stderr, flush=True)
+        with lease(world_size) if use_gpu else contextlib.nullcontext(Lease()) as gpus:
+            launch_anew(run_dir, world_size, environment | dict(gpus.environment), gpus)
+    except (LaunchError, SystemExit):
+        # It comes last: what it was told meanwhile, the run is done.
+        if not (run_dir / "metrics.json").exists():
+            raise
+
+
+def launch_warm(run_dir: Path, environment: dict[str, str], warm: Path) -> None:
+    """Run the job in the warm worker; its errors are those of `launch`, and NoWorker."""
+    code, tail = run_warm({"run": str(run_dir.resolve())}, environment, warm)
+    if (run_dir / "metrics.json").exists():
+        return
+    if code == USER_ERROR:
+        sys.exit(USER_ERROR)
+    raise LaunchError(failure_message(tail, code))
+
+
+def launch_anew(run_dir: Path, world_size: int, environment: dict[str, str], gpus: Lease) -> None:
+    """Run the job through DeepSpeed's launcher; its errors are those of `launch`."""
+    for attempt in range(3):
+        port = free_port()
+        command = launcher_command(run_dir, world_size, port, gpus.names)
+        code, tail = run_supervised(command, environment, port, gpus.files)
+        if (run_dir / "metrics.json").exists():
+            return
+        if code == USER_ERROR:
+            sys.exit(USER_ERROR)
+        if attempt == 2 or not any(PORT_TAKEN.search(line) for line in tail):
+            raise LaunchError(failure_message(tail))
 
 
 def failure_message(tail: list[str], code: int = 1) -> str:

@@ -1,8 +1,8 @@
 """Processes of a job; nothing of it outlives its supervisor.
 
 Three watches make that sure, whatever is killed:
-- the supervisor (`run_supervised`) ends the job when it is told to stop, when the workflow that
-  started it is gone, and when the launcher ends;
+- the supervisor (`machine.supervisor`) ends the job when it is told to stop, when the workflow that
+  started it is gone, when no rank gets on, and when the launcher ends;
 - a guard process ends the job when the supervisor itself is gone;
 - each rank ends itself when the supervisor or the launcher is gone (`watch_supervisor`).
 Processes of a job are found by an environment variable that they all inherit. Whoever ends a job
@@ -13,26 +13,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+
+from ablation.machine.pulse import MASTER, SHARED_MEMORY, names_of_files
 
 JOB = "ABLATION_JOB"  # in the environment of every process of a job: the job's own mark
 SUPERVISOR = "ABLATION_SUPERVISOR"  # "pid:start time" of the process that supervises the job
 STARTED = "ABLATION_STARTED"
-SHARED_MEMORY = Path("/dev/shm")
-MASTER = "127.0.0.1"  # address of each job's first rank
 POLL_SECONDS = 0.3
-TAIL_LINES = 20
 
 
 class LaunchError(Exception):
@@ -143,15 +140,12 @@ def kill_job(mark: str, patience: float = 2.0) -> None:
 def remove_shared_memory(port: int) -> None:
     """Remove what a job's ranks shared; call it when they are gone.
 
-    DeepSpeed's operator for communication on the CPU (ops/csrc/cpu/comm/shm.cpp) makes a file of
-    66 MB for each rank, named after the user, the address and the port, and leaves it in memory.
-
     Args:
         port: The job's MASTER_PORT.
     """
-    name = f"deepspeed_allreduce_buffer_{os.getuid()}_{MASTER}_{port}_[0-9]*"
-    for path in SHARED_MEMORY.glob(name):
-        path.unlink(missing_ok=True)
+    for name in names_of_files(port):
+        for path in SHARED_MEMORY.glob(name):
+            path.unlink(missing_ok=True)
 
 
 def watch_supervisor() -> None:
@@ -171,108 +165,6 @@ def watch_supervisor() -> None:
     if not all(process.alive() for process in above):
         os._exit(1)
     threading.Thread(target=watch, daemon=True, name="supervisor-watch").start()
-
-
-@dataclass
-class Job:
-    """A running job: its launcher, its mark, and the last lines that it printed."""
-
-    launcher: subprocess.Popen[bytes]
-    mark: str
-    tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
-    started: bool = False  # whether the launcher has had a child
-
-    def running(self) -> bool:
-        """Whether the launcher runs and isn't merely shutting down, which takes it seconds."""
-        if self.launcher.poll() is not None:
-            return False
-        states = child_states(self.launcher.pid)
-        self.started = self.started or bool(states)
-        return not self.started or any(state not in "ZX" for state in states)
-
-
-class Stop(threading.Event):
-    """Set when the job shall end; `number` is the signal that asked for it, 0 before."""
-
-    number = 0
-
-    def by(self, number: int) -> None:
-        """Ask for the end on behalf of a signal."""
-        self.number = number
-        self.set()
-
-
-@contextlib.contextmanager
-def stop_signals() -> Iterator[Stop]:
-    """What SIGINT and SIGTERM set while the context lasts."""
-    stop = Stop()
-
-    def note(number: int, frame: object) -> None:
-        stop.by(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def run_supervised(
-    command: list[str], environment: dict[str, str], port: int, locks: Sequence[int] = ()
-) -> tuple[int, list[str]]:
-    """Exit code of a command and its last lines, once nothing of it is left.
-
-    Its output is passed on to ours as it comes. SIGINT and SIGTERM, and the end of the workflow
-    that started us, end the job within a moment; then we exit ourselves, with 128 + the signal.
-
-    Args:
-        command: What starts the job.
-        environment: Its environment.
-        port: The job's MASTER_PORT, which its shared memory is named after.
-        locks: Descriptors of a lease: the guard keeps it until the job is gone.
-    """
-    workflow = workflow_process()
-    mark = secrets.token_hex(16)
-    marked = environment | {
-        JOB: mark,
-        SUPERVISOR: str(Process.current()),
-        STARTED: str(time.time()),
-    }
-    with stop_signals() as stop:
-        guard = start_guard(mark, port, locks)
-        try:
-            job = start_job(command, marked, mark)
-            reader = threading.Thread(target=pass_on, args=(job,), daemon=True)
-            reader.start()
-            while job.running() and not stop.is_set():
-                if workflow is not None and not workflow.alive():
-                    print("snakemake is gone: the job stops", file=sys.stderr, flush=True)
-                    stop.by(signal.SIGTERM)
-                stop.wait(POLL_SECONDS)
-        finally:
-            kill_job(mark)
-            remove_shared_memory(port)
-            guard.kill()
-            guard.wait()
-        job.launcher.wait()
-        if stop.is_set():
-            sys.exit(128 + stop.number)
-        reader.join(timeout=2)
-        return job.launcher.returncode, list(job.tail)
-
-
-def start_job(command: list[str], environment: dict[str, str], mark: str) -> Job:
-    """The command in a session of its own, so that Ctrl-C reaches the supervisor alone."""
-    launcher = subprocess.Popen(
-        command,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    return Job(launcher, mark)
 
 
 def start_guard(mark: str, port: int, locks: Sequence[int] = ()) -> subprocess.Popen[bytes]:
@@ -296,14 +188,6 @@ def guard(supervisor_text: str, mark: str, port_text: str) -> None:
         time.sleep(POLL_SECONDS)
     kill_job(mark)
     remove_shared_memory(int(port_text))
-
-
-def pass_on(job: Job) -> None:
-    """Copy the job's output to ours, and keep its end."""
-    for raw in job.launcher.stdout or ():
-        line = raw.decode(errors="replace").rstrip("\n")
-        job.tail.append(line)
-        print(line, flush=True)
 
 
 def free_port() -> int:

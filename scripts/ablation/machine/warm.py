@@ -20,23 +20,23 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ablation.machine.process import (
     JOB,
-    MASTER,
     POLL_SECONDS,
     STARTED,
     SUPERVISOR,
-    TAIL_LINES,
     Process,
-    Stop,
     free_port,
     remove_shared_memory,
-    stop_signals,
     workflow_process,
 )
+from ablation.machine.pulse import MASTER, PULSE, new_pulse
+from ablation.machine.supervisor import TAIL_LINES
+from ablation.machine.watch import HungError, Watch, stop_signals
 
 # Longer than a pause between runs of a slow machine; it leaves at once with its snakemake.
 IDLE_SECONDS = float(os.environ.get("ABLATION_WARM_IDLE_SECONDS", "120"))
@@ -128,7 +128,7 @@ def start_worker(
 ) -> subprocess.Popen[bytes]:
     """The server in a session of its own, bound to the workflow that we belong to."""
     workflow = workflow_process()
-    own = {k: v for k, v in environment.items() if k not in (JOB, SUPERVISOR, STARTED)}
+    own = {k: v for k, v in environment.items() if k not in (JOB, SUPERVISOR, STARTED, PULSE)}
     # No thread of a library may exist when the server forks.
     own |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     own["JE_ARROW_MALLOC_CONF"] = "background_thread:false"  # pyarrow's allocator
@@ -185,7 +185,7 @@ def run_warm(
     """Exit code of a task and its last lines, once its process is gone.
 
     SIGINT and SIGTERM, and the end of the workflow that started us, end the task; then we exit
-    ourselves, with 128 + the signal.
+    ourselves, with 128 + the signal. See `run_supervised` for what a run may do before.
 
     Args:
         task: What to do, as `ablation.training.server.perform` takes it; paths are absolute.
@@ -194,13 +194,14 @@ def run_warm(
 
     Raises:
         NoWorker: The task hasn't begun.
+        HungError: The run doesn't get on.
     """
-    workflow = workflow_process()
     marked = environment | {SUPERVISOR: str(Process.current()), STARTED: str(time.time())}
     with stop_signals() as stop:
         channel = find_worker(folder, environment, folder / "worker.log")
         port = free_port()
-        marked |= {"MASTER_ADDR": MASTER, "MASTER_PORT": str(port)}
+        pulse = new_pulse(port)
+        marked |= {"MASTER_ADDR": MASTER, "MASTER_PORT": str(port), PULSE: str(pulse)}
         reading, writing = os.pipe()
         request = {"task": task, "environment": marked}
         try:
@@ -212,58 +213,80 @@ def run_warm(
         tail: deque[str] = deque(maxlen=TAIL_LINES)
         reader = threading.Thread(target=copy_lines, args=(reading, tail), daemon=True)
         reader.start()
-        child, code = follow(channel, stop, workflow)
+        # What computes caches does not say how it gets on.
+        worker = Worker(channel)
+        watch = Watch(stop, workflow_process(), pulse if "run" in task else None, worker.processes)
+        watch.extensions = environment.get("TORCH_EXTENSIONS_DIR")
+        child, code = follow(worker, watch)
         remove_shared_memory(port)
         if stop.is_set():
             sys.exit(128 + stop.number)
+        if watch.hung:
+            raise HungError(watch.hung)
         if child is None:
             raise NoWorker("the warm worker refused the task")
         reader.join(timeout=2)
         return code, list(tail)
 
 
-def follow(
-    channel: socket.socket, stop: Stop, workflow: Process | None
-) -> tuple[Process | None, int]:
-    """The run's process and its exit code, when it has ended or we have ended it."""
-    channel.settimeout(POLL_SECONDS)
+@dataclass
+class Worker:
+    """The connection to the worker, and the run's process once it is known."""
+
+    channel: socket.socket
     child: Process | None = None
+
+    def processes(self) -> list[int]:
+        """The run's process, and all that it started."""
+        return [] if self.child is None else processes_of_session(self.child.pid)
+
+
+def follow(worker: Worker, watch: Watch) -> tuple[Process | None, int]:
+    """The run's process and its exit code, when it has ended or we have ended it."""
+    worker.channel.settimeout(POLL_SECONDS)
     buffer = b""
     while True:
-        if workflow is not None and not workflow.alive():
-            stop.by(signal.SIGTERM)
-        if stop.is_set():
-            channel.close()
-            kill_session(child)
-            return child, 128
+        if watch.must_end():
+            worker.channel.close()
+            kill_session(worker.child)
+            return worker.child, 128
         try:
-            received = channel.recv(4096)
+            received = worker.channel.recv(4096)
         except TimeoutError:
             continue
         except OSError:
             received = b""
         if not received:  # the server is gone, and the run must not outlive our knowledge of it
-            kill_session(child)
-            return child, -signal.SIGKILL
+            kill_session(worker.child)
+            return worker.child, -signal.SIGKILL
         *lines, buffer = (buffer + received).split(b"\n")
         for answer in map(json.loads, lines):
             if "pid" in answer:
-                child = Process.parse(answer["pid"])
+                worker.child = Process.parse(answer["pid"])
             if "code" in answer:
-                return child, answer["code"]
+                return worker.child, answer["code"]
 
 
 def kill_session(child: Process | None) -> None:
     """Kill a run's process and all that it started, in whatever process groups they are."""
     if child is None:
         return
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError, IndexError):
-            if entry.name.isdigit() and session_of(entry) == child.pid:
-                os.kill(int(entry.name), signal.SIGKILL)
+    for pid in processes_of_session(child.pid):
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
     if child.alive():  # before it has a session of its own
         with contextlib.suppress(OSError):
             os.kill(child.pid, signal.SIGKILL)
+
+
+def processes_of_session(session: int) -> list[int]:
+    """Numbers of the processes of a session."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, IndexError):
+            if entry.name.isdigit() and session_of(entry) == session:
+                found.append(int(entry.name))
+    return found
 
 
 def session_of(entry: Path) -> int:

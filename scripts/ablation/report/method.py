@@ -205,7 +205,32 @@ def _environment_lines(sources: Sources) -> list[str]:
     commits = values_of(runs, "environment.code_commit")
     if commits:
         lines.append(t("method.commit", commit=t.listing([code(c[:12]) for c in commits])))
-    return lines
+    return [*lines, *useful_lines(sources)]
+
+
+def useful_lines(sources: Sources) -> list[str]:
+    """What share of the devices' time went into steps that count; nothing where it is not known.
+
+    A run that was interrupted has lost what it did after its last checkpoint.
+    """
+    names = ["cost.train_runtime", "cost.wall_seconds", "cost.spent_seconds"]
+    devices, runs = "environment.world_size", sources.runs
+    if not {*names, devices} <= set(runs):
+        return []
+    told = runs.drop_duplicates(["variant", "seed"])[[*names, devices]].dropna()
+    seconds = told[names].mul(told[devices], axis=0).sum()
+    trained, lived, spent = (float(seconds[name]) for name in names)
+    if not spent > 0:
+        return []
+    t = sources.messages
+    return [
+        t(
+            "method.useful",
+            hours=t.number(spent / 3600),
+            share=t.percent(trained / spent, 0),
+            lost=t.percent(max(0.0, spent - lived) / spent, 0),
+        )
+    ]
 
 
 def location_rows(sources: Sources) -> list[dict[str, str]]:

@@ -7,11 +7,15 @@ import os
 import sys
 from pathlib import Path
 
-from ablation.cli import run
-from ablation.errors import RunError
+from ablation.cli import EXIT_LATER, run
+from ablation.errors import Interrupted, RunError
 from ablation.machine.process import watch_supervisor
+from ablation.machine.pulse import START, Pulse, show_stacks_on_demand
 
-watch_supervisor()  # before the slow imports: an orphan must not live on
+# Before the slow imports: an orphan must not live on, and what hangs here is to be seen.
+watch_supervisor()
+show_stacks_on_demand()
+Pulse().beat(START)
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,6 +37,9 @@ def main(args: argparse.Namespace) -> None:
     except RunError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         os._exit(1)
+    except Interrupted as error:
+        print(error, file=sys.stderr, flush=True)
+        os._exit(EXIT_LATER)
 
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

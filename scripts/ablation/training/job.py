@@ -30,6 +30,8 @@ from ablation.frozen.top import (
     prune_last_layer,
     whole_size,
 )
+from ablation.machine.attempts import all_attempts, read_attempts
+from ablation.machine.pulse import END, Pulse
 from ablation.project import SCHEMAS
 from ablation.settings.architecture import is_full
 from ablation.settings.catalogue import KERNELS
@@ -37,6 +39,7 @@ from ablation.settings.quantities import engine_dtype
 from ablation.sums import files_below, sealed, sums_of
 from ablation.training import intent as plan
 from ablation.training.effective import compare, planned_effective, read_effective
+from ablation.training.interval import Pace, seconds_between_failures
 from ablation.training.network import (
     base_of,
     build_network,
@@ -44,11 +47,13 @@ from ablation.training.network import (
     trainable_state,
     whole_parameters,
 )
+from ablation.training.request import PACKAGES
 from ablation.training.rows import Collator, Tables, load_tables
 from ablation.training.summary import load_history, summarise_history
 from ablation.training.trainer import (
     HISTORY,
     Checkpoints,
+    Heart,
     Recorder,
     RunTrainer,
     WeightedLoss,
@@ -57,7 +62,6 @@ from ablation.training.trainer import (
 
 log = logging.getLogger(__name__)
 LAST_TOKEN_FROM = 24  # mean tokens of a training text; below, the gain is within noise
-PACKAGES = ("torch", "transformers", "peft", "deepspeed", "accelerate", "datasets", "numpy")
 
 
 class EffectiveCheck(TrainerCallback):
@@ -233,20 +237,33 @@ def make_training(job: Job, arguments: TrainingArguments, network: Any, pad_id: 
     if settings["loss.use_class_weights"]:
         weights = plan.class_weights(tables.train.labels, job.num_labels, settings)
     recorder = Recorder(job.folder, *plan.selection_metric(settings))
-    keeper = Checkpoints(job.folder / "checkpoints", recorder, seconds_since_start())
+    pulse = Pulse()
+    keeper = Checkpoints(
+        job.folder / "checkpoints", recorder, pulse, pace_of(job), seconds_since_start()
+    )
     check = EffectiveCheck(job.config, job.batch)
     trainer = RunTrainer(
         loss=WeightedLoss(weights, settings["label_smoothing_factor"]),
         train_counts=tables.train_counts,
+        pulse=pulse,
         model=network,
         args=arguments,
         train_dataset=tables.train,
         eval_dataset=tables.validation,
         data_collator=Collator(pad_id, pad_to(settings)),
-        callbacks=[check, recorder, keeper],
+        callbacks=[check, recorder, keeper, Heart(pulse)],
     )
     check.trainer = trainer
     return Training(trainer=trainer, recorder=recorder, keeper=keeper)
+
+
+def pace_of(job: Job) -> Pace:
+    """How often the run saves: as the study states it, or by what its attempts have told."""
+    past = all_attempts(job.folder.parents[1])
+    return Pace(
+        minutes=job.config.get("checkpoint_minutes"),
+        between_failures=seconds_between_failures(past.seconds, past.failed),
+    )
 
 
 def pad_to(settings: dict[str, Any]) -> int | None:
@@ -281,6 +298,7 @@ def finish(job: Job, training: Training, path: dict[str, Any]) -> None:
     if not recorder.diverged:
         scores, outcomes = test_scores(trainer, recorder, job.tables, selected)
         quality |= scores
+    trainer.pulse.beat(END, trainer.state.global_step)
     memory, state = peak_memory_bytes(trainer), trainable_state(trainer.model)
     if not trainer.is_world_process_zero():
         return
@@ -361,6 +379,7 @@ def environment(job: Job, trainer: RunTrainer) -> dict[str, Any]:
         "gradient_accumulation_steps": batch.accumulation,
         "per_device_train_batch_size": batch.micro,
         "code_commit": job.config["code_commit"],
+        **job.config.get("provenance", {}),
     }
 
 
@@ -390,6 +409,7 @@ def cost_block(job: Job, training: Training, memory: int, steps: int) -> dict[st
     return {
         "train_runtime": seconds,
         "wall_seconds": training.keeper.wall_seconds,
+        "spent_seconds": read_attempts(job.folder).seconds + seconds_since_start(),
         "train_samples_per_second": samples / seconds,
         "train_tokens_per_second": samples * float(tables.train.lengths.mean()) / seconds,
         "peak_memory_bytes": memory,

@@ -6,6 +6,8 @@ import json
 import logging
 import shutil
 import subprocess
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,17 @@ from ablation.data.model import model_folder, require_unchanged
 from ablation.data.outcomes import OUTCOMES
 from ablation.data.prepared import data_fingerprint, digest, require_whole
 from ablation.errors import UserError
+from ablation.files import save_json
+from ablation.machine.launcher import has_gpu
+from ablation.project import LOCK
 from ablation.settings.quantities import POOL_ROWS
+from ablation.sums import file_sum
 from ablation.training.intent import batch_of, deepspeed_config
 from ablation.training.marks import checkpoints_in, remove_damaged
 
+# Libraries whose version decides the numbers.
+PACKAGES = ("torch", "transformers", "peft", "deepspeed", "accelerate", "datasets", "numpy")
+TOLD = 5  # differences that are named
 log = logging.getLogger(__name__)
 IDENTITY = "identity.json"  # beside the checkpoints: what they were made for
 
@@ -57,6 +66,17 @@ def make_request(
         "data_fingerprint": data_fingerprint(data),
         "output": str(output),
         "code_commit": code_commit(),
+        "provenance": provenance_of(model, data),
+    }
+
+
+def provenance_of(model: Mapping[str, Any], data: Path) -> dict[str, str | None]:
+    """Sums of what a run is made from: `lock`, `model` and `data`; None where nothing is known."""
+    sums = {name: stamp["xxh3"] for name, stamp in (model.get("sums") or {}).items()}
+    return {
+        "lock": file_sum(LOCK)[:16] if LOCK.is_file() else None,
+        "model": digest(sums) if sums else None,
+        "data": data_fingerprint(data),
     }
 
 
@@ -104,6 +124,40 @@ def git(folder: Path, *arguments: str) -> str:
     return result.stdout.strip()
 
 
+def identity_of(request: Mapping[str, Any]) -> dict[str, str]:
+    """What checkpoints must have been made with for a run to go on from them, by dotted name.
+
+    The libraries' versions and the kind of device are part of it: a run is of one kind.
+    """
+    names = ("settings", "seed", "batch", "deepspeed", "data_fingerprint")
+    found: dict[str, Any] = {name: request[name] for name in names}
+    found["model"] = digest(request["model"])
+    found["versions"] = {name: version(name) for name in PACKAGES}
+    found["device"] = "GPU" if has_gpu() else "CPU"
+    return {name: json.dumps(value, ensure_ascii=False) for name, value in flatten(found)}
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested mappings under dotted names."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def other_identity(file: Path, identity: Mapping[str, str]) -> str:
+    """What differs from the identity in a file, in words; empty where nothing does."""
+    try:
+        before = json.loads(file.read_bytes())
+        before.keys()
+    except (OSError, ValueError, AttributeError):
+        return f"{file.name} is absent, damaged or of an earlier version"
+    names = [n for n in {**before, **identity} if before.get(n) != identity.get(n)]
+    told = [f"{n}: {before.get(n, 'none')}, now {identity.get(n, 'none')}" for n in names[:TOLD]]
+    return "; ".join([*told, *[f"{len(names) - TOLD} more"] * (len(names) > TOLD)])
+
+
 def save_request(request: dict[str, Any], output: Path) -> None:
     """Write the run's files, and drop results and checkpoints of another request.
 
@@ -114,16 +168,14 @@ def save_request(request: dict[str, Any], output: Path) -> None:
         (output / name).unlink(missing_ok=True)
     shutil.rmtree(output / "adapter", ignore_errors=True)
     checkpoints = output / "checkpoints"
-    names = ("settings", "seed", "batch", "deepspeed", "model", "data_fingerprint")
-    identity = digest({name: request[name] for name in names})
-    file = checkpoints / IDENTITY
-    text = json.dumps(identity)
-    if not file.is_file() or file.read_bytes() != text.encode():  # empty where the disk was full
+    identity = identity_of(request)
+    other = other_identity(checkpoints / IDENTITY, identity)
+    if other:
         if checkpoints_in(checkpoints):
-            log.warning("the checkpoints are of another request or damaged: the run begins anew")
+            log.warning("the checkpoints are not this run's (%s): the run begins anew", other)
         shutil.rmtree(checkpoints, ignore_errors=True)
         checkpoints.mkdir()
-        file.write_text(text)
+        save_json(identity, checkpoints / IDENTITY)
     remove_damaged(checkpoints)
     for name, value in (("config", request), ("ds_config", request["deepspeed"])):
         text = json.dumps(value, indent=2, ensure_ascii=False)

@@ -23,9 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablation.cli import run
-from ablation.errors import RunError
+from ablation.cli import EXIT_LATER, run
+from ablation.errors import Interrupted, RunError
 from ablation.machine.process import Process, remove_shared_memory, watch_supervisor
+from ablation.machine.pulse import START, Pulse, show_stacks_on_demand
 from ablation.machine.warm import IDLE_SECONDS, bind, kill_session, receive_request, remove
 
 PRELOADED = (
@@ -173,6 +174,8 @@ def become_rank(request: dict[str, Any], output: int) -> None:
         os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", LOCAL_SIZE="1")
         os.environ["CROSS_RANK"], os.environ["CROSS_SIZE"] = "0", "1"
         watch_supervisor()
+        show_stacks_on_demand()
+        Pulse().beat(START)
         threads = int(environment["OMP_NUM_THREADS"])
         run(lambda task: perform(task, threads), lambda: request["task"])
         code = 0
@@ -180,6 +183,9 @@ def become_rank(request: dict[str, Any], output: int) -> None:
         code = leaving.code
     except RunError as error:
         print(f"error: {error}", file=sys.stderr)
+    except Interrupted as error:
+        print(error, file=sys.stderr)
+        code = EXIT_LATER
     except BaseException:
         traceback.print_exc()
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import shutil
 import time
 from dataclasses import replace
@@ -16,9 +15,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
-from transformers import PrinterCallback, Trainer, TrainerCallback
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from ablation.errors import Interrupted
 from ablation.machine.progress import step_line
+from ablation.machine.pulse import EVALUATION, FIRST_STEP, SAVE, STEP, Pulse
+from ablation.training.interval import Pace
 from ablation.training.marks import read_mark, remove_older, write_mark
 from ablation.training.network import skip_frozen_layers, trainable_state
 from ablation.training.quality import quality_scores
@@ -26,7 +28,6 @@ from ablation.training.rows import EpochSampler
 
 BEST_WEIGHTS = "best.safetensors"
 HISTORY = "history.jsonl"
-CHECKPOINT_MINUTES = float(os.environ.get("ABLATION_CHECKPOINT_MINUTES", "10"))
 TELL_SECONDS = 10.0
 log = logging.getLogger(__name__)
 
@@ -65,9 +66,11 @@ class WeightedLoss:
 class RunTrainer(Trainer):
     """Trainer with an order of rows that depends on the seed only, and scores of our own."""
 
-    def __init__(self, *, loss: WeightedLoss, train_counts: np.ndarray, **kwargs: Any) -> None:
+    def __init__(
+        self, *, loss: WeightedLoss, train_counts: np.ndarray, pulse: Pulse, **kwargs: Any
+    ) -> None:
         super().__init__(compute_loss_func=loss, **kwargs)
-        self.loss = loss
+        self.loss, self.pulse = loss, pulse
         self.train_counts = train_counts
         self.model_accepts_loss_kwargs = False  # the weight of the batch is for `loss` alone
         # Numbers in the DeepSpeed block win over transformers' own step counts.
@@ -119,15 +122,50 @@ class RunTrainer(Trainer):
 
         `logits` keeps what they were computed from, in the order of the rows.
         """
+        self.pulse.beat(EVALUATION, self.state.global_step)
         rows = self.eval_dataset if eval_dataset is None else eval_dataset
         output = self.predict(rows, ignore_keys)
         logits = np.asarray(output.predictions, dtype=np.float32)
         self.logits = logits
         metrics = quality_scores(logits, np.asarray(output.label_ids), self.train_counts)
         metrics["epoch"] = self.state.epoch
+        self.pulse.beat(STEP, self.state.global_step)
         if eval_dataset is None:
             self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _save_checkpoint(self, model, trial) -> None:
+        self.pulse.beat(SAVE, self.state.global_step)
+        super()._save_checkpoint(model, trial)
+
+
+class Heart(TrainerCallback):
+    """Tells the supervisor that the run gets on; the last of the callbacks."""
+
+    def __init__(self, pulse: Pulse) -> None:
+        self.pulse = pulse
+        self.stepping = FIRST_STEP
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        """What comes until the first step ends may take long."""
+        self.pulse.beat(FIRST_STEP, state.global_step)
+
+    def on_substep_end(self, args, state, control, **kwargs):
+        """A micro-batch is done."""
+        self.pulse.beat(self.stepping, state.global_step)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        """A step is done."""
+        self.stepping = STEP
+        self.pulse.beat(STEP, state.global_step)
+
+    def on_prediction_step(self, args, state, control, **kwargs):
+        """A batch of an evaluation is done."""
+        self.pulse.beat(EVALUATION, state.global_step)
+
+    def on_save(self, args, state, control, **kwargs):
+        """A checkpoint is written."""
+        self.pulse.beat(STEP, state.global_step)
 
 
 class Recorder(TrainerCallback):
@@ -220,8 +258,11 @@ class Recorder(TrainerCallback):
 class Checkpoints(TrainerCallback):
     """Checkpoints that can be trusted: marked when whole, with one before it to fall back on."""
 
-    def __init__(self, folder: Path, recorder: Recorder, seconds_before: float) -> None:
-        self.folder, self.recorder = folder, recorder
+    def __init__(
+        self, folder: Path, recorder: Recorder, pulse: Pulse, pace: Pace, seconds_before: float
+    ) -> None:
+        self.folder, self.recorder, self.pulse, self.pace = folder, recorder, pulse, pace
+        self.save_seconds: float | None = None
         self.started = time.monotonic() - seconds_before
         self.last_save = time.monotonic()
 
@@ -231,26 +272,34 @@ class Checkpoints(TrainerCallback):
         return time.monotonic() - self.started
 
     def on_step_end(self, args, state, control, **kwargs):
-        """Save within long epochs too, when rank 0's clock says so.
+        """Save within long epochs too, when rank 0's clock says so or the run is to leave.
 
         Not after an epoch's last step: a run that resumes there would never evaluate the epoch.
         """
         if state.epoch % 1 == 0 or state.global_step >= state.max_steps:
             return
-        due = torch.tensor(int(time.monotonic() - self.last_save > 60 * CHECKPOINT_MINUTES))
-        if args.world_size > 1:
-            due = due.to(args.device)
-            torch.distributed.broadcast(due, 0)
-        if due.item():
+        due = time.monotonic() - self.last_save > self.pace.interval(self.save_seconds)
+        if as_rank_0_says(due or self.pulse.asked_to_stop(), args):
             control.should_save = True
 
     def on_save(self, args, state, control, **kwargs):
-        """Add our own state and the mark, then remove those before the last one."""
+        """Add our own state and the mark, then remove those before the last one.
+
+        Raises:
+            Interrupted: The run is to leave.
+        """
         if args.world_size > 1:
             torch.distributed.barrier()
+        if state.is_world_process_zero:
+            self.complete(state)
         self.last_save = time.monotonic()
-        if not state.is_world_process_zero:
-            return
+        self.save_seconds = self.last_save - self.pulse.began
+        # Rank 0 says so when the checkpoint is whole; the others must not leave before.
+        if as_rank_0_says(self.pulse.asked_to_stop(), args):
+            raise Interrupted(f"the run leaves: it goes on from step {state.global_step}")
+
+    def complete(self, state) -> None:
+        """Add our own state and the mark to a checkpoint, and remove older ones."""
         here = self.folder / f"checkpoint-{state.global_step}"
         if self.recorder.best_state:
             save_file(self.recorder.best_state, here / BEST_WEIGHTS)
@@ -263,6 +312,15 @@ class Checkpoints(TrainerCallback):
         }
         write_mark(here, record)
         remove_older(self.folder)
+
+
+def as_rank_0_says(answer: bool, args: TrainingArguments) -> bool:
+    """What rank 0 answers, on all ranks."""
+    if args.world_size == 1:
+        return answer
+    told = torch.tensor(int(answer), device=args.device)
+    torch.distributed.broadcast(told, 0)
+    return bool(told.item())
 
 
 def restore(recorder: Recorder, checkpoint: Path) -> float:

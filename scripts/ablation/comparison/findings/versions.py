@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Any, Protocol
 
 from ablation.comparison.findings.finding import (
     INFO,
@@ -21,6 +22,13 @@ from ablation.dialects.reader import DEFAULT
 
 _ZERO = "deepspeed.zero_optimization"
 _HALF = ("bfloat16", "float16")
+
+
+class Valued(Protocol):
+    """What has settings: two configurations, or one arm."""
+
+    def value(self, side: str, name: str) -> Any:
+        """The value of a setting of one side."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,23 +51,23 @@ class Behavior:
     before: str
     change: str
     settings: tuple[str, ...]
-    concerns: Callable[[Pair, str], bool]
+    concerns: Callable[[Valued, str], bool]
 
     def holds(self, version: Version) -> bool | None:
         """Whether the release does it; None where that depends on which of several it was."""
         return version.within(self.since, self.before)
 
 
-def _accumulates(pair: Pair, side: str) -> bool:
+def _accumulates(pair: Valued, side: str) -> bool:
     return (pair.value(side, "gradient_accumulation_steps") or 1) > 1
 
 
-def _loses_micro_batches(pair: Pair, side: str) -> bool:
+def _loses_micro_batches(pair: Valued, side: str) -> bool:
     offloaded = pair.value(side, f"{_ZERO}.offload_optimizer.device") not in (None, "none")
     return _accumulates(pair, side) and offloaded and pair.value(side, f"{_ZERO}.stage") in (1, 2)
 
 
-def _half_adapters(pair: Pair, side: str) -> bool:
+def _half_adapters(pair: Valued, side: str) -> bool:
     adapts = pair.value(side, "lora.r") is not None
     return adapts and pair.value(side, "model.dtype") in _HALF
 

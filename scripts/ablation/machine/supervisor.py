@@ -1,0 +1,117 @@
+"""The supervisor of a launched job: passes its output on, and leaves nothing of it at the end."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ablation.machine.process import (
+    JOB,
+    STARTED,
+    SUPERVISOR,
+    Process,
+    child_states,
+    job_processes,
+    kill_job,
+    remove_shared_memory,
+    start_guard,
+    workflow_process,
+)
+from ablation.machine.pulse import PULSE, new_pulse
+from ablation.machine.watch import HungError, Watch, stop_signals
+
+TAIL_LINES = 20
+
+
+@dataclass
+class Job:
+    """A running job: its launcher, its mark, and the last lines that it printed."""
+
+    launcher: subprocess.Popen[bytes]
+    mark: str
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+    started: bool = False  # whether the launcher has had a child
+
+    def running(self) -> bool:
+        """Whether the launcher runs and isn't merely shutting down, which takes it seconds."""
+        if self.launcher.poll() is not None:
+            return False
+        states = child_states(self.launcher.pid)
+        self.started = self.started or bool(states)
+        return not self.started or any(state not in "ZX" for state in states)
+
+
+def run_supervised(
+    command: list[str], environment: dict[str, str], port: int, locks: Sequence[int] = ()
+) -> tuple[int, list[str]]:
+    """Exit code of a command and its last lines, once nothing of it is left.
+
+    Its output is passed on to ours as it comes. SIGINT and SIGTERM, and the end of the workflow
+    that started us, end the job; then we exit ourselves, with 128 + the signal. After SIGTERM, and
+    signals ahead of a time limit, a job that trains may save a checkpoint first.
+
+    Args:
+        command: What starts the job.
+        environment: Its environment.
+        port: The job's MASTER_PORT, which its shared memory is named after.
+        locks: Descriptors of a lease: the guard keeps it until the job is gone.
+
+    Raises:
+        HungError: No rank got on.
+    """
+    mark, pulse = secrets.token_hex(16), new_pulse(port)
+    marked = environment | {
+        JOB: mark,
+        SUPERVISOR: str(Process.current()),
+        STARTED: str(time.time()),
+        PULSE: str(pulse),
+    }
+    with stop_signals() as stop:
+        watch = Watch(stop, workflow_process(), pulse, lambda: job_processes(mark))
+        watch.extensions = environment.get("TORCH_EXTENSIONS_DIR")
+        guard = start_guard(mark, port, locks)
+        try:
+            job = start_job(command, marked, mark)
+            reader = threading.Thread(target=pass_on, args=(job,), daemon=True)
+            reader.start()
+            while job.running() and not watch.must_end():
+                stop.pause()
+        finally:
+            kill_job(mark)
+            remove_shared_memory(port)
+            guard.kill()
+            guard.wait()
+        job.launcher.wait()
+        reader.join(timeout=2)
+        if stop.is_set():
+            sys.exit(128 + stop.number)
+        if watch.hung:
+            raise HungError(watch.hung)
+        return job.launcher.returncode, list(job.tail)
+
+
+def start_job(command: list[str], environment: dict[str, str], mark: str) -> Job:
+    """The command in a session of its own, so that Ctrl-C reaches the supervisor alone."""
+    launcher = subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    return Job(launcher, mark)
+
+
+def pass_on(job: Job) -> None:
+    """Copy the job's output to ours, and keep its end."""
+    for raw in job.launcher.stdout or ():
+        line = raw.decode(errors="replace").rstrip("\n")
+        job.tail.append(line)
+        print(line, flush=True)

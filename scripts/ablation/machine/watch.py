@@ -1,0 +1,224 @@
+"""What a supervisor watches while a job runs: whether it gets on, and whether it shall end.
+
+A job hangs when none of its ranks gets on: each waits for the others, so that one rank which is
+stopped, or waits for what never comes, stops all of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablation.machine.locks import remove_stale_locks
+from ablation.machine.process import POLL_SECONDS, LaunchError, Process, read_stat
+from ablation.machine.pulse import (
+    FIRST_SECONDS,
+    FLOOR_SECONDS,
+    STACKS,
+    START,
+    STEP,
+    Beat,
+    read_beats,
+    stop_file,
+)
+
+# What a job may still take to save a checkpoint, in seconds. Clusters kill half a minute after
+# SIGTERM; the others are asked for ahead of a time limit, see profiles/slurm.
+GRACE: dict[int, float] = {signal.SIGTERM: 25.0, signal.SIGUSR1: 110.0, signal.SIGURG: 110.0}
+CLEAN_SECONDS = 5.0  # between looks for compile locks
+STACKS_SECONDS = 0.5  # for a process to write its stacks
+
+
+class HungError(LaunchError):
+    """No rank of the job got on: it was ended. The next try goes on from its checkpoint."""
+
+
+class Stop(threading.Event):
+    """Set when the job shall end; `number` is the signal that asked for it, 0 before."""
+
+    number = 0
+
+    def by(self, number: int) -> None:
+        """Ask for the end on behalf of a signal."""
+        self.number = number
+        self.set()
+
+    def pause(self) -> None:
+        """Wait until it is time to look again: at once where the end is asked for just now."""
+        if self.is_set():
+            time.sleep(POLL_SECONDS)
+        else:
+            self.wait(POLL_SECONDS)
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[Stop]:
+    """What SIGINT, SIGTERM, and the signals ahead of a time limit set while the context lasts."""
+    stop = Stop()
+
+    def note(number: int, frame: object) -> None:
+        stop.by(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, *GRACE)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@dataclass(kw_only=True)
+class Silence:
+    """Seconds since a rank's last beat, of those during which the supervisor looked on."""
+
+    number: int
+    seconds: float = 0.0
+
+
+class Watch:
+    """Looks at a job now and then, and decides whether it is to be ended."""
+
+    def __init__(
+        self,
+        stop: Stop,
+        workflow: Process | None,
+        pulse: Path | None,
+        processes: Callable[[], Iterable[int]],
+    ) -> None:
+        """Begin to watch.
+
+        Args:
+            stop: Set when the job shall end.
+            workflow: The snakemake that the job works for; None where there is none.
+            pulse: Where its ranks say how they get on; None where they don't.
+            processes: The job's processes.
+        """
+        self.stop, self.workflow, self.pulse, self.processes = stop, workflow, pulse, processes
+        self.silence: dict[int, Silence] = {}
+        self.looked = time.monotonic()
+        self.deadline: float | None = None
+        self.hung: str | None = None
+        self.extensions: str | None = None  # where its ranks compile operators
+        self.cleaned = self.looked
+
+    def must_end(self) -> bool:
+        """Whether the job is to be killed now."""
+        if self.workflow is not None and not self.workflow.alive():
+            print("snakemake is gone: the job stops", file=sys.stderr, flush=True)
+            self.stop.by(signal.SIGKILL)
+        if self.stop.is_set():
+            return not self.may_save()
+        if self.pulse is None:
+            return False
+        beats = read_beats(self.pulse)
+        self.free_compilers(beats)
+        if self.none_gets_on(beats):
+            self.hung = tell_hung(beats)  # before what is stopped is let go on
+            dump_stacks(self.processes(), beats)
+        return self.hung is not None
+
+    def free_compilers(self, beats: dict[int, Beat]) -> None:
+        """Remove what a killed process of any job left while this one waits to compile."""
+        starting = any(beat.doing == START for beat in beats.values())
+        if self.extensions and starting and time.monotonic() - self.cleaned > CLEAN_SECONDS:
+            self.cleaned = time.monotonic()
+            remove_stale_locks(Path(self.extensions))
+
+    def may_save(self) -> bool:
+        """Whether a job that shall end still has time to save; it is asked to."""
+        grace = GRACE.get(self.stop.number)
+        if self.pulse is None or grace is None:
+            return False
+        if self.deadline is None:
+            if all(beat.doing == START for beat in read_beats(self.pulse).values()):
+                return False  # there is nothing to save yet
+            stop_file(self.pulse).touch()
+            self.deadline = time.monotonic() + grace
+            name = signal.Signals(self.stop.number).name
+            print(f"{name}: the run saves a checkpoint and stops", file=sys.stderr, flush=True)
+        return time.monotonic() < self.deadline
+
+    def none_gets_on(self, beats: dict[int, Beat]) -> bool:
+        """Whether each rank has been at the same thing for longer than it may.
+
+        Only time is counted during which we looked on: a machine that sleeps, or a scheduler that
+        halts a job with its supervisor, takes none of it.
+        """
+        now = time.monotonic()
+        passed, self.looked = min(now - self.looked, 5 * POLL_SECONDS), now
+        # A job of which no rank has said a word is like one rank at its start.
+        seen = {rank: (beat.number, beat.limit) for rank, beat in beats.items()}
+        seen = seen or {-1: (0, FIRST_SECONDS)}
+        for rank, (number, _) in seen.items():
+            silence = self.silence.get(rank)
+            if silence is None or silence.number != number:
+                self.silence[rank] = Silence(number=number)
+            else:
+                silence.seconds += passed
+        left = {r for r in seen if r not in beats or Process.of(beats[r].pid).alive()}
+        return bool(left) and all(self.silence[r].seconds > seen[r][1] for r in left)
+
+
+def dump_stacks(pids: Iterable[int], beats: dict[int, Beat]) -> None:
+    """Let a job's processes write the stacks of all their threads to its output.
+
+    Those that were stopped by a signal come last, for they have to be let go on.
+    """
+    ranks = {beat.pid: f"rank {rank}, " for rank, beat in beats.items()}
+    catching = [pid for pid in pids if catches(pid, STACKS)]
+    for pid in sorted(catching, key=lambda pid: (state_of(pid) == "T", pid not in ranks, pid)):
+        whose = f"{ranks.get(pid, '')}process {pid}, {STATES.get(state_of(pid), 'at work')}"
+        print(f"stacks of {whose}:", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):
+            os.kill(pid, STACKS)
+            os.kill(pid, signal.SIGCONT)
+        time.sleep(STACKS_SECONDS)
+
+
+STATES = {"T": "stopped by a signal", "D": "waiting for a device or a disk", "S": "waiting"}
+
+
+def state_of(pid: int) -> str:
+    """State of a process as in /proc; "X" where there is none."""
+    found = read_stat(pid)
+    return found[2] if found else "X"
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return False
+    masks = [int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:")]
+    return any(mask >> (number - 1) & 1 for mask in masks)
+
+
+def tell_hung(beats: dict[int, Beat]) -> str:
+    """Which rank was at what, and why that counts as hung."""
+    told = "no rank has said a word"
+    if beats:
+        told = ", ".join(_describe(rank, beat) for rank, beat in sorted(beats.items()))
+    first = next(iter(beats.values()), None)
+    limit = first.limit if first else FIRST_SECONDS
+    known = "it was the first time"
+    if first and first.slowest is not None:
+        known = f"so far it took {first.slowest:.3g} s at most"
+    return (
+        f"the run hung and was ended: {told}. Nothing changed for {limit:.0f} s ({known}). What "
+        "its threads were at is above. The next try goes on from the last checkpoint. If it is "
+        f"slow and does not hang, set ABLATION_PATIENCE_MINUTES={FLOOR_SECONDS / 30:.3g}."
+    )
+
+
+def _describe(rank: int, beat: Beat) -> str:
+    doing = f"{STEP} {beat.step + 1}" if beat.doing == STEP else beat.doing
+    state = STATES.get(state_of(beat.pid), "")
+    return f"rank {rank} at {doing}" + (f" ({state})" if state_of(beat.pid) in "TD" else "")

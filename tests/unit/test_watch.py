@@ -1,0 +1,205 @@
+"""Slow is not hung: what a run may last comes from what it has lasted so far."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from ablation.machine import pulse as pulses
+from ablation.machine import watch as watches
+from ablation.machine.locks import remove_stale_locks
+from ablation.machine.pulse import END, EVALUATION, FIRST_STEP, SAVE, STEP, Pulse, read_beats
+from ablation.machine.watch import Stop, Watch
+
+SCRIPTS = Path(watches.__file__).parents[2]
+pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def monotonic_ns(self) -> int:
+        return int(self.now * 1e9)
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(pulses, "time", found)
+    monkeypatch.setattr(watches, "time", found)
+    monkeypatch.setattr(pulses, "FLOOR_SECONDS", 10.0)
+    for module in (pulses, watches):
+        monkeypatch.setattr(module, "FIRST_SECONDS", 120.0)
+    return found
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch) -> Path:
+    """Where the ranks of a job say how they get on."""
+    monkeypatch.setenv(pulses.PULSE, str(tmp_path / "pulse"))
+    return tmp_path / "pulse"
+
+
+def rank(number: int, monkeypatch) -> Pulse:
+    monkeypatch.setenv("RANK", str(number))
+    return Pulse()
+
+
+def watch_of(path: Path | None) -> Watch:
+    return Watch(Stop(), None, path, list)
+
+
+def passes(watch: Watch, clock: Clock, seconds: float) -> bool:
+    """Whether the job counts as hung when so much time has passed, looked at now and then."""
+    for _ in range(int(seconds)):
+        clock.now += 1
+        if watch.none_gets_on(read_beats(watch.pulse)):
+            return True
+    return False
+
+
+def test_an_evaluation_of_twenty_times_a_step_is_not_hung_and_one_that_never_ends_is(
+    path, clock, monkeypatch
+):
+    heart = rank(0, monkeypatch)
+    watch = watch_of(path)
+    heart.beat(FIRST_STEP)
+    for _ in range(5):
+        clock.now += 2
+        heart.beat(STEP)
+    heart.beat(EVALUATION)
+    assert not passes(watch, clock, 20 * 2)  # the first one: nobody knows what it takes
+    heart.beat(STEP)
+    heart.beat(EVALUATION)
+    assert not passes(watch, clock, 10 * 20 * 2)  # as long as ten of the first
+    assert passes(watch, clock, 11 * 20 * 2)
+
+
+def test_a_step_is_hung_after_twenty_of_the_slowest_or_some_minutes(path, clock, monkeypatch):
+    heart = rank(0, monkeypatch)
+    watch = watch_of(path)
+    heart.beat(FIRST_STEP)
+    clock.now += 100  # it compiles: no measure of a step
+    heart.beat(STEP)
+    clock.now += 1
+    heart.beat(STEP)
+    assert not passes(watch, clock, 20)
+    assert passes(watch, clock, 3)
+
+
+def test_a_rank_that_waits_for_one_that_saves_is_not_hung(path, clock, monkeypatch):
+    first, second = rank(0, monkeypatch), rank(1, monkeypatch)
+    watch = watch_of(path)
+    for heart in (first, second):
+        heart.beat(STEP)
+        clock.now += 1
+        heart.beat(STEP)
+    first.beat(SAVE)
+    assert not passes(watch, clock, 2 * pulses.FLOOR_SECONDS)
+
+
+def test_a_rank_that_is_done_keeps_no_hung_one_alive(path, clock, monkeypatch):
+    first, second = rank(0, monkeypatch), rank(1, monkeypatch)
+    first.beat(END)
+    second.beat(END)
+    file = Path(f"{path}_1")
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"pid": ended.pid}))
+    assert passes(watch_of(path), clock, pulses.FIRST_SECONDS + 2)
+
+
+def test_a_job_without_a_word_is_hung_after_the_time_of_a_first_step(path, clock):
+    watch = watch_of(path)
+    assert not passes(watch, clock, pulses.FIRST_SECONDS - 2)
+    assert passes(watch, clock, 4)
+    assert "no rank has said a word" in watches.tell_hung({})
+
+
+def test_a_machine_that_sleeps_makes_no_run_hang(path, clock, monkeypatch):
+    heart = rank(0, monkeypatch)
+    watch = watch_of(path)
+    heart.beat(STEP)
+    passes(watch, clock, 1)
+    clock.now += 100_000
+    assert not watch.none_gets_on(read_beats(path))
+
+
+def test_a_rank_without_a_supervisor_tells_nobody(monkeypatch):
+    monkeypatch.delenv(pulses.PULSE, raising=False)
+    heart = Pulse()
+    heart.beat(STEP)
+    assert heart.descriptor is None and not heart.asked_to_stop()
+
+
+def test_stacks_are_asked_of_those_only_who_answer(path, capfd):
+    code = "from ablation.machine.pulse import *; show_stacks_on_demand(); print(1, flush=True); "
+    code += "time.sleep(60)"
+    environment = dict(os.environ, PYTHONPATH=str(SCRIPTS))
+    answers = subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    deaf = subprocess.Popen(["sleep", "60"])
+    try:
+        assert answers.stdout.readline() == "1\n"
+        answers.send_signal(signal.SIGSTOP)
+        while watches.state_of(answers.pid) != "T":
+            time.sleep(0.01)
+        watches.dump_stacks([deaf.pid, answers.pid], {})
+        told = capfd.readouterr().err
+        assert f"process {answers.pid}, stopped by a signal" in told
+        assert '"<string>", line 1 in <module>' in told
+        assert deaf.poll() is None and str(deaf.pid) not in told
+    finally:
+        for process in (answers, deaf):
+            process.kill()
+            process.wait()
+
+
+def test_a_job_that_has_not_begun_to_train_is_not_asked_to_save(path, monkeypatch):
+    watch = watch_of(path)
+    watch.stop.by(signal.SIGTERM)
+    assert watch.must_end() and not pulses.stop_file(path).exists()
+    rank(0, monkeypatch).beat(STEP)
+    assert not watch.must_end() and pulses.stop_file(path).exists()
+    assert Pulse().asked_to_stop()
+    watch.stop.by(signal.SIGINT)
+    assert watch.must_end()
+
+
+def test_a_compile_lock_whose_holder_dies_while_others_wait_is_removed(tmp_path, monkeypatch):
+    held = tmp_path / "operator" / "lock"
+    held.parent.mkdir()
+    holder = subprocess.Popen(
+        [sys.executable, "-c", f"f = open({str(held)!r}, 'w'); print(1, flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    holder.stdout.readline()
+    monkeypatch.setattr(watches, "CLEAN_SECONDS", 0.0)
+    watch = watch_of(tmp_path / "pulse")
+    watch.extensions = str(tmp_path)
+    starting = {0: SimpleNamespace(doing=pulses.START)}
+    watch.free_compilers(starting)
+    assert held.exists()
+    holder.kill()
+    holder.wait()
+    watch.free_compilers({0: SimpleNamespace(doing=STEP)})
+    assert held.exists()  # nobody waits
+    watch.free_compilers(starting)
+    assert not held.exists()
+    remove_stale_locks(tmp_path)
