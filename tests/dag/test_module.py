@@ -24,13 +24,21 @@ rule read_it:
 """
 
 
-def outer(faked: FakedStudy, snakefile: str, names: str, target: str, *arguments: str):
+def outer(
+    faked: FakedStudy,
+    snakefile: str,
+    names: str,
+    target: str,
+    *arguments: str,
+    failing: str = "",
+    before: str = "",
+):
     """Run a Snakefile that uses ours, in a folder of its own."""
     options = {"root": ROOT, "snakefile": snakefile, "folder": faked.folder}
     text = OUTER.format(names=names, target=target, **options)
-    (faked.folder / "Snakefile").write_text(text)
+    (faked.folder / "Snakefile").write_text(before + text)
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-    environment = faked.environment({"noise": 0.01})
+    environment = faked.environment({"noise": 0.01}, [failing])
     return subprocess.run(
         command, cwd=faked.folder, env=environment, capture_output=True, text=True, check=False
     )
@@ -52,3 +60,15 @@ def test_they_run_from_there_and_write_what_they_say(faked):
     assert done.returncode == 0, done.stderr
     assert '"lora.r"' in (faked.folder / "own.txt").read_text()
     assert (faked.results / "grid.csv").is_file()
+
+
+def test_a_failed_run_has_its_partial_report_there_too(faked):
+    faked.write(seeds="[1]")
+    own = "onerror: shell('touch told.txt')\n"
+    target = '"results/account_tax/report.md"'
+    failed = outer(
+        faked, "Snakefile", " as ablation_*", target, "--keep-going", failing="backup/1", before=own
+    )
+    assert failed.returncode != 0
+    assert "seed 1: failed." in (faked.results / "partial/report.md").read_text(), failed.stderr
+    assert (faked.folder / "told.txt").is_file()  # its own handler stays

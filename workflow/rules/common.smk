@@ -2,6 +2,7 @@
 
 import subprocess
 
+from ablation.evidence.metrics import is_whole
 from ablation.results import report_name
 from ablation.trackers import TRACKERS
 from ablation.words import catalogue as words
@@ -98,6 +99,31 @@ def get_decisions(wildcards):
 
 def get_confirmation(wildcards):
     return [str(PLAN.results.verdict)] * bool(STUDY.options["confirm"])
+
+
+def end_incomplete():
+    """What is done when not all is: keep what has finished, and report it."""
+    keep_finished()
+    render_partial()
+
+
+def end_incomplete_also(outer):
+    """Let a workflow that uses this one as a module do so, too, beside what it does itself."""
+    own = outer._onerror
+
+    def handler(log):
+        own(log)
+        end_incomplete()
+
+    outer._onerror = handler
+
+
+def keep_finished():
+    """Let runs count as done that ended after an interrupt: Snakemake no longer listened."""
+    for job in list(workflow.dag.jobs):
+        if job.rule.name.endswith("train_run") and is_whole(job.output[0]):
+            if workflow.async_run(workflow.persistence.incomplete(job)):
+                workflow.async_run(workflow.persistence.finished(job))
 
 
 def render_partial():
