@@ -191,7 +191,7 @@ def test_labels_that_differ_are_left_alone():
     ("old", "new", "part"),
     [
         ("  path: null", "  path: ../../secret.csv", "write:   allow_outside: true"),
-        ("  path: null", "  path: a/../../secret.csv", "leaves the study's folder"),
+        ("  path: null", "  path: a/../../secret.csv", r"leads out of the study's folder"),
         ("  path: null", '  path: "rows-{study}.csv"', "has braces"),
         ("seeds: [1, 2, 3]", f"seeds: {list(range(2000))}", "seeds"),
         ("  - name: epochs", '  - name: "epochs\\n"', "name"),
@@ -208,6 +208,70 @@ def test_a_hub_name_that_is_a_folder_is_told(account_tax, edit):
     edit("study.yaml", "  path: null", "  path: /etc/rows")
     edit("study.yaml", "  format: auto", "  format: hub")
     with pytest.raises(UserError, match="format: hub wants a name"):
+        load_study(account_tax / "study.yaml")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "write"),
+    [
+        ("study.yaml", "current: training.yml", "current: ../training.yml", "allow_outside: true"),
+        ("study.yaml", "backup: deepspeed.yml", "backup: linked.yml", "allow_outside: true"),
+        (
+            "study.yaml",
+            'path: "Qwen/Qwen3-4B"',
+            "path: ../../models/tiny",
+            r"allow_outside: true   # under model:",
+        ),
+        (
+            "study.yaml",
+            "  path: null",
+            "  path: linked.csv",
+            r"allow_outside: true   # under data:",
+        ),
+    ],
+)
+def test_what_climbs_or_links_out_of_the_study_must_say_so(
+    account_tax, edit, tmp_path, file, old, new, write
+):
+    outside = tmp_path / "elsewhere"
+    outside.mkdir()
+    for name, link in (("deepspeed.yml", "linked.yml"), ("rows.csv", "linked.csv")):
+        text = (account_tax / name).read_text() if name.endswith("yml") else ROWS
+        (outside / name).write_text(text)
+        (account_tax / link).symlink_to(outside / name)
+    edit(file, old, new)
+    with pytest.raises(UserError, match=write) as caught:
+        load_study(account_tax / "study.yaml")
+    assert "leads out of the study's folder" in str(caught.value)
+    block = write.partition("under ")[2]
+    said = f"{block}\n  allow_outside: true" if block else "allow_outside: true\ncurrent:"
+    edit(file, block or "current:", said)
+    if "../training.yml" not in new:
+        load_study(account_tax / "study.yaml")
+
+
+def test_a_path_that_says_where_it_leads_is_followed(account_tax, edit, tmp_path, monkeypatch):
+    outside = tmp_path / "home"
+    outside.mkdir()
+    (account_tax / "training.yml").rename(outside / "training.yml")
+    (account_tax / "deepspeed.yml").rename(outside / "deepspeed.yml")
+    (outside / "model").mkdir()
+    monkeypatch.setenv("HOME", str(outside))
+    edit("study.yaml", "current: training.yml", f"current: {outside / 'training.yml'}")
+    edit("study.yaml", "backup: deepspeed.yml", "backup: ~/deepspeed.yml")
+    edit("study.yaml", 'path: "Qwen/Qwen3-4B"', "path: ~/model")
+    study = load_study(account_tax / "study.yaml")
+    assert study.backup.file == str(outside / "deepspeed.yml")
+    assert study.model_options()["path"] == str(outside / "model")
+
+
+def test_a_path_below_the_working_folder_leads_nowhere_else(account_tax, edit, monkeypatch):
+    (account_tax / "training.yml").rename(account_tax.parent / "training.yml")
+    edit("study.yaml", "current: training.yml", "current: ../training.yml")
+    monkeypatch.chdir(account_tax.parent)
+    load_study(account_tax / "study.yaml")
+    monkeypatch.setenv("HOME", str(account_tax.parent))
+    with pytest.raises(UserError, match="leads out of the study's folder"):
         load_study(account_tax / "study.yaml")
 
 

@@ -12,6 +12,7 @@ from ablation.documents.secrets import mask_document
 from ablation.errors import UserError
 from ablation.study.adaptive import candidates
 from ablation.study.grid import expand
+from ablation.study.paths import locate
 from ablation.study.study import Study
 
 CONTEXT = 3  # lines around a change
@@ -41,11 +42,11 @@ def recommended_rewrite(study: Study, arm_name: str) -> Rewrite:
 def current_target(study: Study) -> Target:
     """The study's current configuration as a file to change."""
     return Target(
-        path=study.folder / study.options["current"],
+        path=locate(study.folder, study.options["current"]),
         architecture=study.options["model"]["architecture"],
         dialect=study.options.get("dialects", {}).get("current"),
         world_size=study.options.get("world_size"),
-        other=study.folder / study.options["backup"],
+        other=locate(study.folder, study.options["backup"]),
         other_dialect=study.options.get("dialects", {}).get("backup"),
         versions=(study.current.versions, study.backup.versions),
     )

@@ -22,6 +22,7 @@ from ablation.study.claim import (
     measured_quantities,
     read_claim,
 )
+from ablation.study.paths import OUTSIDE_ALLOWED, leads_outside, outside_problem
 from ablation.study.study import Study
 
 LOWER_IS_BETTER = ("eval_loss",)
@@ -100,26 +101,15 @@ def _files(study: Study) -> Iterator[UserError]:
             text = f"{key} has braces or a line break, which the workflow would take for its own"
             yield _problem(study, key, text, name, "a name without braces and line breaks")
     path, hub = options["data"]["path"], options["data"]["format"] == "hub"
-    if not isinstance(path, str) or options["data"].get("allow_outside"):
-        return
-    if Path(path).is_absolute() and hub:
+    if isinstance(path, str) and Path(path).is_absolute() and hub:
         text, allowed = "data.path is a folder, and format: hub wants a name", "owner/name"
         yield _problem(study, "data.path", text, path, allowed, "format: auto")
-    elif not hub and _leaves(path):
-        text = "data.path leaves the study's folder: whoever wrote the study could read any file"
-        allowed = "a path below the study's folder or the working folder"
-        write = "allow_outside: true   # under data:"
-        yield _problem(study, "data.path", text, path, allowed, write)
-
-
-def _leaves(path: str) -> bool:
-    """Whether a relative path leads above its start. An absolute one says where it leads."""
-    depth = 0
-    for part in Path(path).parts:
-        depth += -1 if part == ".." else 1
-        if depth < 0:
-            return True
-    return False
+    for block, found in (("data", None if hub else path), ("model", options["model"].get("path"))):
+        if not isinstance(found, str) or options[block].get("allow_outside"):
+            continue
+        if leads_outside(study.folder, found):
+            key, write = f"{block}.path", f"allow_outside: true   # under {block}:"
+            yield _problem(study, key, outside_problem(key), found, OUTSIDE_ALLOWED, write)
 
 
 def _data(study: Study) -> Iterator[UserError]:

@@ -27,6 +27,7 @@ from ablation.project import SCHEMAS
 from ablation.settings.catalogue import MOVES_TOGETHER, SETTINGS, in_arm
 from ablation.study.checks import LOWER_IS_BETTER, find_problems
 from ablation.study.claim import CONTRASTS
+from ablation.study.paths import OUTSIDE_ALLOWED, leads_outside, locate, outside_problem
 
 # JSON Schema counts 1.0 as an integer, but a seed of 1.0 names another folder than one of 1.
 from ablation.study.study import Stage, Study
@@ -58,8 +59,8 @@ def load_study(path: str | Path, *, to_run: bool = True) -> Study:
     dialects = options.get("dialects", {})
     _check_sides(root, path, options)
     current, backup = resolve_pair(
-        folder / options["current"],
-        folder / options["backup"],
+        locate(folder, options["current"]),
+        locate(folder, options["backup"]),
         options["model"]["architecture"],
         (dialects.get("current"), dialects.get("backup")),
         options.get("world_size"),
@@ -99,7 +100,16 @@ def _check_sides(root: Entry, path: Path, options: Mapping[str, Any]) -> None:
                 allowed=list(DIALECTS),
             )
     for side in ("current", "backup"):
-        if not (path.parent / options[side]).is_file():
+        if not options.get("allow_outside") and leads_outside(path.parent, options[side]):
+            raise UserError(
+                outside_problem(side),
+                file=path,
+                line=root.at(side).line,
+                found=options[side],
+                allowed=OUTSIDE_ALLOWED,
+                write="allow_outside: true",
+            )
+        if not locate(path.parent, options[side]).is_file():
             raise UserError(
                 f"the {side} configuration does not exist",
                 file=path,
@@ -118,7 +128,7 @@ def _versions(
     for side in ("current", "backup"):
         entry = root.at(f"versions.{side}")
         line = entry.line if entry else 1
-        file = path.parent / options[side]
+        file = locate(path.parent, options[side])
         found.append(find_versions(file, told.get(side), str(path), line))
     return found[0], found[1]
 

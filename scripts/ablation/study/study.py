@@ -15,6 +15,7 @@ from ablation.designs.design import REMAINDER, Factor, Space
 from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.errors import UserError
 from ablation.settings.catalogue import KERNELS, SETTINGS, in_arm
+from ablation.study.paths import locate
 
 SEED = "seed"  # of data.split_per: each seed draws a split of its own
 
@@ -225,8 +226,8 @@ class Study:
         """A path of study.yaml: relative to its folder where that exists, else as it stands."""
         if path is None:
             return None
-        local = self.folder / path
-        looks_local = path.startswith((".", "/")) or Path(path).suffix != ""
+        local = locate(self.folder, path)
+        looks_local = path.startswith((".", "/", "~")) or Path(path).suffix != ""
         return str(local) if local.exists() or (block == "data" and looks_local) else path
 
 
