@@ -167,6 +167,91 @@ def test_a_mistake_is_a_message_with_what_to_write(arguments, told, capsys):
     assert not Path("config").exists()
 
 
+LLAMA_FACTORY = """\
+model_name_or_path: models/tiny
+stage: sft
+finetuning_type: lora
+lora_target: all
+dataset: mine
+cutoff_len: 32
+learning_rate: 1.0e-4
+"""
+AXOLOTL = """\
+base_model: models/tiny
+adapter: lora
+lora_r: 8
+lora_alpha: 16
+lora_target_linear: true
+datasets: [{path: rows, type: alpaca}]
+sequence_len: 32
+micro_batch_size: 2
+num_epochs: 1
+val_set_size: 0.0
+learning_rate: 0.0001
+"""
+
+
+@pytest.mark.parametrize("text", [LLAMA_FACTORY, AXOLOTL])
+def test_trainers_that_hold_nothing_out_are_planned_at_once(text):
+    Path("current.yml").write_text(text)
+    Path("backup.yml").write_text(text.replace("1.0e-4", "2.0e-4").replace("0.0001", "0.0002"))
+    assert init(*ALL) == DONE
+    assert load_study(STUDY).data_options()["split"]["val_size"] == 0.1
+    assert main(["plan", "news"]) == DONE
+
+
+def test_a_share_that_a_configuration_writes_and_cannot_be_is_told_with_its_place(capsys):
+    Path("current.yml").write_text(AXOLOTL)
+    Path("backup.yml").write_text(AXOLOTL.replace("0.0001", "0.0002"))
+    assert init(*ALL) == DONE
+    text = STUDY.read_text()
+    STUDY.write_text("".join(x for x in text.splitlines(True) if not x.startswith("  split:")))
+    assert main(["plan", "news"]) == MISTAKE
+    assert "current.yml:10: data.split.val_size is not a share" in capsys.readouterr().err
+
+
+def test_rows_in_parquet_tell_their_columns_and_classes():
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    numbers = list(range(40))
+    table = {
+        "row": numbers,
+        "headline": [f"text {n}" for n in numbers],
+        "group": [n % 4 for n in numbers],
+    }
+    pq.write_table(pa.table(table), "news.parquet")
+    Path("news.csv").unlink()
+    assert init("--model", "models/tiny") == DONE
+    data = load_study(STUDY).options["data"]
+    assert (data["label_column"], data["rows"]) == ("group", 40)
+    assert data["serialization"]["text_columns"] == ["headline"]
+    Path("news.parquet").write_bytes(b"PAR1 cut")
+    assert init("--model", "models/tiny", "--force") == MISTAKE
+
+
+def test_korean_headers_are_a_label_a_number_and_a_text(capsys):
+    Path("news.csv").write_text(
+        "번호,제목,분류\n1,주가 급락,경제\n2,결승골,스포츠\n", encoding="utf-8"
+    )
+    assert init("--model", "models/tiny") == DONE
+    data = load_study(STUDY).options["data"]
+    assert (data["label_column"], data["serialization"]["text_columns"]) == ("분류", ["제목"])
+    assert "found: the column to predict is 분류" in capsys.readouterr().out
+
+
+def test_what_lies_elsewhere_is_named_by_its_whole_path(desk, monkeypatch):
+    work = desk / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    arguments = ["../current.yml", "../backup.yml", "--data", "../news.csv", "--label", "topic"]
+    assert main(["init", *arguments, "--model", "../models/tiny"]) == DONE
+    study = load_study(STUDY)
+    assert study.options["current"] == str(desk / "current.yml")
+    assert study.model_options()["path"] == str(desk / "models/tiny")
+    assert main(["plan", "news"]) == DONE
+
+
 def test_two_files_that_do_the_same_make_no_study(capsys):
     Path("backup.yml").write_text(CURRENT)
     assert init(*ALL) == MISTAKE

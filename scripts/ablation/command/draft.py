@@ -38,6 +38,7 @@ class Draft:
         label: The column to predict; None where nobody says.
         rows: What the file holds.
         text_columns: The columns that become text; empty where the configurations say.
+        split: Shares to hold out, where those of the configurations cannot be; else empty.
         stages: The stages.
     """
 
@@ -53,6 +54,7 @@ class Draft:
     label: str | None
     rows: Rows | None
     text_columns: Sequence[str]
+    split: Mapping[str, float]
     stages: Sequence[ProposedStage]
 
     @property
@@ -141,8 +143,6 @@ def _data(draft: Draft, t: Messages) -> list[str]:
     if draft.data is None:
         lines += _comment(t("init.yaml.no_data"), "  ")
     lines += [f"  path: {scalar(draft.data)}"]
-    if draft.data and draft.data.startswith(".."):
-        lines += [f"  allow_outside: true  # {t('init.yaml.outside')}"]
     if draft.rows and draft.rows.encoding != "utf-8":
         lines += [f"  encoding: {draft.rows.encoding}"]
     if draft.label is None:
@@ -158,6 +158,9 @@ def _data(draft: Draft, t: Messages) -> list[str]:
         lines += [f"    text_columns: [{columns}]"]
     if draft.rows and draft.rows.rows and draft.rows.rows < SPLIT_PER_SEED_BELOW:
         lines += [*_comment(t("init.yaml.split_per"), "  "), "  split_per: seed"]
+    if draft.split:
+        shares = ", ".join(f"{name}: {share:g}" for name, share in draft.split.items())
+        lines += [*_comment(t("init.yaml.no_split"), "  "), f"  split: {{{shares}}}"]
     return [*lines, *_comment(t("init.yaml.split"), "  "), "  # max_rows: 10000"]
 
 

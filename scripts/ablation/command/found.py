@@ -18,7 +18,13 @@ from ablation.project import SCHEMAS
 from ablation.words.catalogue import Messages
 
 DATA_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
-LABELS = ("label", "labels", "class", "category", "target", "topic", "y")
+LABELS = (
+    *("label", "labels", "class", "category", "target", "topic", "y", "section", "sentiment"),
+    *("intent", "tag", "classification", "label_name", "class_name", "label_text", "gold"),
+    *("레이블", "라벨", "분류", "범주", "카테고리", "주제", "클래스", "정답"),
+)
+_LONGEST_ID = 20  # digits
+FEWEST_ROWS_A_CLASS = 5  # a column with fewer rows for each of its values is no label by itself
 MOST_CLASSES = 1000  # a column with more values is no label
 ENCODINGS = ("utf-8-sig", "cp949")
 _FURTHER_FACTS = ("tie_word_embeddings", "attention_bias", "mlp_bias")
@@ -33,12 +39,14 @@ class Rows:
         rows: Its number of rows; None where only the data libraries could tell.
         encoding: Of a text file, as study.yaml names it.
         classes: Number of different values of each column with few of them.
+        numbered: Columns of whole numbers that are all different, as those of ids.
     """
 
     columns: tuple[str, ...]
     rows: int | None = None
     encoding: str = "utf-8"
     classes: Mapping[str, int]
+    numbered: frozenset[str] = frozenset()
 
 
 # --- The model -----------------------------------------------------------------------------------
@@ -73,7 +81,7 @@ def model_facts(path: str | None) -> dict[str, Any]:
 
 
 def _config_file(path: str) -> Path | None:
-    local = Path(path) / "config.json"
+    local = Path(path).expanduser() / "config.json"
     if local.is_file():
         return local
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
@@ -105,8 +113,10 @@ def read_rows(path: Path, t: Messages) -> Rows:
         raise UserError(t("init.no_data_file"), found=str(path), allowed=", ".join(DATA_SUFFIXES))
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
     kind = suffixes[-1] if suffixes else ""
-    if path.is_dir() or kind == ".parquet":
+    if path.is_dir():
         return Rows(columns=(), classes={})
+    if kind == ".parquet":
+        return _read_parquet(path, t)
     if kind not in DATA_SUFFIXES:
         raise UserError(
             t("init.other_data_file"), found=path.name, allowed=", ".join(DATA_SUFFIXES)
@@ -121,6 +131,30 @@ def read_rows(path: Path, t: Messages) -> Rows:
         except (ValueError, csv.Error, StopIteration) as error:
             raise UserError(t("init.unreadable_data"), file=path, found=str(error)) from error
     raise UserError(t("init.unknown_encoding"), file=path, allowed=", ".join(ENCODINGS))
+
+
+def _read_parquet(path: Path, t: Messages) -> Rows:
+    """The columns and classes of a Parquet file; nothing where its library is not installed."""
+    try:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+    except ImportError:  # only training brings it
+        return Rows(columns=(), classes={})
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(t("init.unreadable_data"), file=path, found=str(error)) from error
+    plain = [name for name in table.column_names if not pa.types.is_nested(table[name].type)]
+    classes = {name: pc.count_distinct(table[name]).as_py() for name in plain}
+    few = {name: count for name, count in classes.items() if count <= MOST_CLASSES}
+    numbered = (n for n in plain if pa.types.is_integer(table[n].type))
+    return Rows(
+        columns=tuple(table.column_names),
+        rows=table.num_rows,
+        classes=few,
+        numbered=frozenset(name for name in numbered if classes[name] == table.num_rows),
+    )
 
 
 def _open(path: Path, encoding: str) -> IO[str]:
@@ -145,12 +179,14 @@ def _records(stream: IO[str], kind: str) -> Iterator[Mapping[str, Any]]:
 
 def _look(records: Iterator[Mapping[str, Any]], encoding: str) -> Rows:
     columns: dict[str, set[str] | None] = {}
+    ids: dict[str, int | None] = {}  # the highest number so far; None once it is no ascending one
     count = 0
     for record in records:
         count += 1
         if not isinstance(record, Mapping) or None in record:
             raise ValueError(f"row {count}: {record}")
         for name, value in record.items():
+            ids[name] = _next_number(value, ids.get(name, -1))
             seen = columns.setdefault(name, set())
             if seen is not None:
                 seen.add(str(value))
@@ -159,11 +195,33 @@ def _look(records: Iterator[Mapping[str, Any]], encoding: str) -> Rows:
     if not count:
         raise ValueError("no rows")
     classes = {name: len(seen) for name, seen in columns.items() if seen is not None}
-    return Rows(columns=tuple(columns), rows=count, encoding=encoding, classes=classes)
+    return Rows(
+        columns=tuple(columns),
+        rows=count,
+        encoding=encoding,
+        classes=classes,
+        numbered=frozenset(name for name, highest in ids.items() if highest is not None),
+    )
+
+
+def _next_number(value: object, highest: int | None) -> int | None:
+    """The value as a whole number where it is above the highest so far; else None."""
+    text = str(value)
+    if highest is None or not text.isdecimal() or len(text) > _LONGEST_ID:
+        return None
+    return int(text) if int(text) > highest else None
 
 
 def likely_label(rows: Rows, said: str | None) -> str | None:
-    """The column to predict: what a configuration says, else one with a name that says it."""
+    """The column to predict: what a configuration says, else one with a name that says it.
+
+    Else the only one whose values come again and again.
+    """
     if said in rows.columns:
         return said
-    return next((name for name in rows.columns if name.lower() in LABELS), None)
+    for name in rows.columns:
+        if name.strip().lower() in LABELS:
+            return name
+    most = (rows.rows or 0) // FEWEST_ROWS_A_CLASS
+    few = [name for name in rows.columns if 2 <= rows.classes.get(name, 0) <= most]
+    return few[0] if len(few) == 1 else None

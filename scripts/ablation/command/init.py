@@ -21,10 +21,13 @@ from ablation.files import save_text
 from ablation.study.grid import expand
 from ablation.study.load import load_study
 from ablation.study.names import NAME
+from ablation.study.paths import leads_outside
 from ablation.study.proposal import propose_stages
 from ablation.words.catalogue import Messages
 
-_ID = re.compile(r"(^|_)(id|idx|index|uuid)$", re.IGNORECASE)
+_ID = re.compile(
+    r"(^|[_ .-])(id|idx|index|uuid|no|nr|url|date|time)$|^(번호|순번|아이디|날짜|일자|일시)$", re.I
+)
 
 
 def add_arguments(parser: Parser) -> None:
@@ -81,7 +84,7 @@ def make_draft(args: argparse.Namespace, folder: Path, t: Messages) -> Draft:
     named: dict[str, str] = args.dialect
     dialects = named.get("current"), named.get("backup")
     bare = resolve_pair(args.current, args.backup, {}, dialects)
-    model = args.model or _value(bare, "model.name_or_path")
+    model = args.model = args.model or _value(bare, "model.name_or_path")
     facts = model_facts(model)
     sides = resolve_pair(args.current, args.backup, facts, dialects)
     stages = propose_stages(*sides)
@@ -89,6 +92,7 @@ def make_draft(args: argparse.Namespace, folder: Path, t: Messages) -> Draft:
         raise UserError(t("init.no_differences"), found=f"{args.current}, {args.backup}")
     rows = read_rows(Path(args.data), t) if args.data else None
     label = _label(args, sides, rows, t)
+    is_folder = bool(model) and Path(model).expanduser().is_dir()
     silent = all(side.settings["world_size"].line is None for side in sides)
     return Draft(
         name=folder.name,
@@ -97,19 +101,35 @@ def make_draft(args: argparse.Namespace, folder: Path, t: Messages) -> Draft:
         dialects=(sides[0].dialect, sides[1].dialect),
         named=named,
         devices=int(str(sides[0].settings["world_size"].value)) if silent else None,
-        model=_from(folder, model) if model and Path(model).is_dir() else model,
+        model=_from(folder, Path(model).expanduser()) if is_folder else model,
         facts=facts,
         data=_from(folder, args.data) if args.data else None,
         label=label,
         rows=rows,
         text_columns=_text_columns(sides, rows, label),
+        split=_split(sides),
         stages=stages,
     )
 
 
+def _split(sides: Sequence[Configuration]) -> dict[str, float]:
+    """Shares of the rows to hold out, where a configuration holds out none, or nearly all."""
+    own = {"test_size": 0.2, "val_size": 0.1}
+    written = [
+        {name: side.settings.get(f"split.{name}") for name in own} for side in reversed(sides)
+    ]
+    shares = dict(own)
+    for side in written:
+        shares |= {n: v.value for n, v in side.items() if v and v.value is not None and v.line}
+    fits = all(0 < share < 1 for share in shares.values()) and sum(shares.values()) < 1
+    return {} if fits else own
+
+
 def _from(folder: Path, path: str | Path) -> str:
-    """A path as a study in the folder names it."""
-    return Path(os.path.relpath(path, folder)).as_posix()
+    """A path as a study in the folder names it: relative, but absolute where that leads outside."""
+    relative = Path(os.path.relpath(path, folder)).as_posix()
+    whole = Path(os.path.abspath(path)).as_posix()  # noqa: PTH100 -- without the dots
+    return whole if leads_outside(folder, relative) else relative
 
 
 def _value(sides: Sequence[Configuration], name: str) -> Any:
@@ -142,7 +162,11 @@ def _text_columns(
     """The columns that are text: all but the label and ids, unless a configuration names them."""
     if rows is None or label is None or _value(sides, "serialization.text_columns"):
         return ()
-    return tuple(name for name in rows.columns if name != label and not _ID.search(name))
+    return tuple(
+        name
+        for name in rows.columns
+        if name != label and name not in rows.numbered and not _ID.search(name)
+    )
 
 
 def _as_json(draft: Draft, file: Path) -> dict[str, Any]:
@@ -164,7 +188,7 @@ def _tell(
     for number, stage in enumerate(draft.stages, 1):
         lines.append(f"  {number}. {t(f'init.stage.{stage.name}')}")
         lines.append(f"     {', '.join(stage.settings)}")
-    found = {"data": args.data, "label": draft.label, "model": draft.model}
+    found = {"data": args.data, "label": draft.label, "model": args.model}
     guessed = [t(f"init.found_{k}", value=v) for k, v in found.items() if v and k not in given]
     missing = [t(f"init.missing_{option.lstrip('-')}") for option in draft.missing]
     if guessed or missing:

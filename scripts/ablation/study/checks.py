@@ -119,7 +119,13 @@ def _data(study: Study) -> Iterator[UserError]:
     for key in wrong:
         text, allowed = f"data.split.{key} is not a share of the rows", "above 0 and below 1"
         write = f"{key}: {0.2 if key == 'test_size' else 0.1}"
-        yield _problem(study, f"data.split.{key}", text, sizes[key], allowed, write)
+        told = study.told_by(f"split.{key}")
+        if key in study.options["data"]["split"] or told is None or told.line is None:
+            yield _problem(study, f"data.split.{key}", text, sizes[key], allowed, write)
+            continue
+        write = f"split: {{{write}}}   # in study.yaml, under data:"
+        place = {"file": told.file, "line": told.line}
+        yield UserError(text, found=sizes[key], allowed=allowed, write=write, **place)
     if not wrong and sum(sizes.values()) >= 1:
         text = "data.split leaves no rows for training: test_size + val_size must be below 1"
         found = f"{' + '.join(f'{key} {size:g}' for key, size in sizes.items())} "

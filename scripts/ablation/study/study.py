@@ -13,6 +13,7 @@ from ablation.comparison.resolve import (
 from ablation.designs import read_designs, settle
 from ablation.designs.design import REMAINDER, Factor, Space
 from ablation.designs.greedy_path import GREEDY_PATH
+from ablation.dialects.reader import Value
 from ablation.errors import UserError
 from ablation.settings.catalogue import KERNELS, SETTINGS, in_arm
 from ablation.study.paths import locate
@@ -205,10 +206,20 @@ class Study:
             )
 
     def _said(self, name: str) -> Any:
-        """What the current configuration says of a held setting, else the backup."""
+        found = self.told_by(name)
+        return None if found is None else found.value
+
+    def told_by(self, name: str) -> Value | None:
+        """What the current configuration says of a held setting, else the backup.
+
+        A trainer that holds no rows out where its file does not ask for it says nothing.
+        """
         for side in (self.current, self.backup):
-            if name in side.settings and side.settings[name].value is not None:
-                return side.settings[name].value
+            found = side.settings.get(name)
+            silent = found is None or found.value is None
+            if silent or (name in SIZES and found.line is None and not found.value):
+                continue
+            return found
         return None
 
     def model_options(self) -> dict[str, Any]:
@@ -231,6 +242,7 @@ class Study:
         return str(local) if local.exists() or (block == "data" and looks_local) else path
 
 
+SIZES = ("split.test_size", "split.val_size")
 _SPLIT = {
     "seed": 42,
     "test_size": 0.2,
