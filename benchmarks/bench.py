@@ -144,7 +144,7 @@ def interval(values: list[float]) -> dict[str, float]:
 
 
 class Contender:
-    """A network with its optimiser, timed step by step on given batches."""
+    """A network with its optimizer, timed step by step on given batches."""
 
     def __init__(self, name: str, config: dict, boundary: int, checkpointing: bool) -> None:
         import torch

@@ -1,6 +1,6 @@
 """Simulated studies whose truth is known: a staged path of arms with Gaussian noise.
 
-The unit is the standard deviation of a paired difference. Arms share their seeds, and neighbours on
+The unit is the standard deviation of a paired difference. Arms share their seeds, and neighbors on
 the path share an arm, as in a true study; what the seeds have in common cancels in the differences.
 """
 

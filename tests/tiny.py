@@ -111,7 +111,7 @@ def write_model(folder: Path, hidden_size: int = 16) -> Path:
 
 
 def write_data(folder: Path, num_labels: int = 4, rows: int = 120) -> Path:
-    """Folder with train, validation and test: each class favours words of its own."""
+    """Folder with train, validation and test: each class favors words of its own."""
     from datasets import Dataset
 
     generator = np.random.default_rng(0)

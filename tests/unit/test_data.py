@@ -150,24 +150,24 @@ def test_rows_with_one_text_and_two_labels_are_counted():
 # Text ----------------------------------------------------------------------------------------
 
 
-def serialise(columns, **options):
+def serialize(columns, **options):
     options = {
         "separator": "| ",
         "key_value_separator": ":",
         "include_column_names": True,
     } | options
     columns = {name: data.column_text(pa.array(values)) for name, values in columns.items()}
-    return data.serialise(columns, **options).to_pylist()
+    return data.serialize(columns, **options).to_pylist()
 
 
 def test_a_row_is_its_named_values_in_column_order_without_the_empty_ones():
     columns = {"적요": ["식대", None, "  ", None], "금액": [1200, 5, None, None]}
-    assert serialise(columns) == ["적요:식대| 금액:1200", "금액:5", "", ""]
+    assert serialize(columns) == ["적요:식대| 금액:1200", "금액:5", "", ""]
 
 
 def test_a_row_may_be_its_values_alone():
     columns = {"a": ["x", ""], "b": ["y", "z"]}
-    assert serialise(columns, include_column_names=False, separator=" ") == ["x y", "z"]
+    assert serialize(columns, include_column_names=False, separator=" ") == ["x y", "z"]
 
 
 def test_numbers_are_written_as_python_writes_them():
@@ -345,9 +345,9 @@ def test_the_same_rows_are_the_same_data_in_every_format(tmp_path, model):
     (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     (tmp_path / "rows.json").write_text(json.dumps(rows))
     pq.write_table(table, tmp_path / "rows.parquet")
-    labelled = datasets.Dataset(table).class_encode_column("label")
-    labelled.save_to_disk(str(tmp_path / "saved"))
-    labelled.to_parquet(str(tmp_path / "classes.parquet"))
+    labeled = datasets.Dataset(table).class_encode_column("label")
+    labeled.save_to_disk(str(tmp_path / "saved"))
+    labeled.to_parquet(str(tmp_path / "classes.parquet"))
     names = ["rows.csv", "rows.tsv", "semicolon.csv", "rows.csv.gz", "rows.jsonl", "rows.json"]
     names += ["rows.parquet", "saved", "classes.parquet"]
     found = {n: all_rows(prepare(tmp_path, model, path=str(tmp_path / n))) for n in names}

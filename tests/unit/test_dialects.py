@@ -1,4 +1,4 @@
-"""Each dialect is recognised, has its own defaults, and says what runs here do not do."""
+"""Each dialect is recognized, has its own defaults, and says what runs here do not do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ablation.comparison.resolve import (
     resolve_file,
     resolve_pair,
 )
-from ablation.dialects import DIALECTS, recognise
+from ablation.dialects import DIALECTS, recognize
 from ablation.documents.entries import load_entries
 from ablation.errors import UserError
 from ablation.settings.schedules import effective_batch, learning_rates
@@ -119,7 +119,7 @@ def notes(side: Configuration) -> dict[str, str | None]:
 
 
 @pytest.mark.parametrize("name", SMALLEST)
-def test_a_dialect_is_recognised_by_its_keys(resolve, name):
+def test_a_dialect_is_recognized_by_its_keys(resolve, name):
     assert resolve(SMALLEST[name]).dialect == name
 
 
@@ -152,7 +152,7 @@ def test_a_file_of_two_dialects_asks_which(tmp_path):
     path = tmp_path / "file.yml"
     path.write_text("base_model: x\ncutoff_len: 5\n")
     with pytest.raises(UserError, match="llama_factory or axolotl") as error:
-        recognise(load_entries(path), str(path))
+        recognize(load_entries(path), str(path))
     assert "--dialect current=llama_factory" in error.value.allowed
     assert error.value.write == "dialects: {current: llama_factory}"
 
@@ -624,7 +624,7 @@ def test_axolotl_without_an_adapter_trains_the_models_own_weights(resolve):
     assert not any(name.startswith("lora.") for name in side.settings if name != "lora.enable")
 
 
-def test_axolotls_packing_and_quantised_weights_are_listed(resolve):
+def test_axolotls_packing_and_quantized_weights_are_listed(resolve):
     text = AXOLOTL.replace("adapter: lora", "adapter: qlora\nload_in_4bit: true")
     found = notes(resolve(text + "sample_packing: true\ngradient_checkpointing: offload\n"))
     assert {"load_in_4bit", "sample_packing", "gradient_checkpointing"} <= set(found)

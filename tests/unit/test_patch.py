@@ -384,7 +384,7 @@ def test_scalars_take_the_manner_of_what_they_replace(value, old, expected):
 # Adding and taking out
 
 
-def test_a_new_key_stands_behind_its_neighbours_in_their_quotes(tmp_path):
+def test_a_new_key_stands_behind_its_neighbors_in_their_quotes(tmp_path):
     old = KEDRO.replace("2.0e-5", '2.0e-5\n    report_to: "none"')
     new = patch(tmp_path, old, lr_scheduler_type="cosine", lora__lora_alpha=32.0)
     lines = new.split("\n")

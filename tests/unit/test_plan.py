@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import resource
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import yaml
+from counted import count_calls
 from scipy import stats
 
 from ablation.designs.shapley import shapley_weights
@@ -345,24 +342,13 @@ def test_the_whole_plan_can_be_read_in_both_languages(study, tmp_path, language)
     assert "matched-epochs" in written and "{" not in written
 
 
-def test_the_command_takes_less_than_two_seconds_and_imports_no_torch(root):
+def test_the_command_imports_no_torch_and_does_little(root):
     code = (
         "import runpy, sys; sys.argv = ['plan.py', 'account_tax', '--json', '--budget', '24h', "
         "'--device', 'gpu', '--devices', '4', '--device-gb', '24']; "
         "runpy.run_path('scripts/plan.py', run_name='__main__'); "
         "assert not {'torch', 'pandas', 'transformers'} & set(sys.modules)"
     )
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    environment = {**os.environ, "PYTHONPATH": str(root / "scripts")}
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=root,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert result.returncode == 0, result.stderr
-    assert len(json.loads(result.stdout)["arms"]) == 5
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
+    calls, told = count_calls(code, root)
+    assert len(json.loads(told)["arms"]) == 5
+    assert calls < 5_000_000  # 3.5 million when this was written, two seconds of a core

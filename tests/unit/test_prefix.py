@@ -275,7 +275,7 @@ def test_a_model_that_brings_code_stops_no_study(study, tmp_path):
     assert cache(other)["notes"] == ["the model brings code of its own"]
 
 
-@pytest.mark.parametrize("kind", ["pickled", "quantised"])
+@pytest.mark.parametrize("kind", ["pickled", "quantized"])
 def test_weights_that_only_transformers_reads_rule_the_cache_out(study, tmp_path, kind):
     other = Path(shutil.copytree(study, tmp_path / "other"))
     file = other / "model/model.json"
@@ -288,7 +288,7 @@ def test_weights_that_only_transformers_reads_rule_the_cache_out(study, tmp_path
         config["quantization_config"] = {"quant_method": "fp8"}
         (own / "config.json").write_text(json.dumps(config))
     (note,) = cache(other)["notes"]
-    assert ("safetensors" if kind == "pickled" else "quantised") in note
+    assert ("safetensors" if kind == "pickled" else "quantized") in note
     assert open_prefix(request(other, "current")) == note
 
 

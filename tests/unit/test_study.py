@@ -60,7 +60,7 @@ def test_an_unknown_key_is_named_with_its_line_and_the_nearest_one(account_tax, 
 def test_an_unknown_stage_setting_is_named_with_its_line_and_the_nearest_one(account_tax, edit):
     edit("study.yaml", "settings: [num_train_epochs]", "settings: [num_train_epoch]")
     text = message(account_tax)
-    assert "study.yaml:57: a stage names an unknown setting" in text
+    assert "study.yaml:64: a stage names an unknown setting" in text
     assert "write:   - num_train_epochs" in text
 
 
@@ -131,7 +131,7 @@ def test_texts_fall_back_to_english(account_tax):
     assert study.text("title", "fr") == study.text("title", "en")
 
 
-def test_rows_are_split_and_serialised_as_the_current_side_says(account_tax):
+def test_rows_are_split_and_serialized_as_the_current_side_says(account_tax):
     options = load_study(account_tax / "study.yaml").data_options()
     assert options["label_column"] == "acct_code"
     assert options["split"]["val_size"] == 0.1
@@ -186,7 +186,7 @@ SPLIT = "data:\n  split: {{test_size: {}, val_size: {}}}\n"
         ),
         ("study.yaml", "data:\n", "data:\n  encoding: utf-88\n", ["study.yaml:45: ", "cp949"]),
         ("study.yaml", "seeds: [1, 2, 3]", "seeds: [1.0, 2.0]", ["study.yaml:20: ", "2.0"]),
-        ("study.yaml", "name: epochs", "name: gap", ["study.yaml:55: ", "cannot have this name"]),
+        ("study.yaml", "name: epochs", "name: gap", ["study.yaml:62: ", "cannot have this name"]),
         ("study.yaml", "name: epochs", "name: current", ["cannot have this name"]),
         ("study.yaml", "backup: deepspeed.yml", "backup: training.yml", ["nothing to compare"]),
     ],
@@ -222,7 +222,7 @@ def test_a_claim_that_no_result_could_decide_is_refused_before_it_starts(
     assert old in CLAIM
     edit("study.yaml", "  statements:\n", f"  statements:\n    {CLAIM.replace(old, new)}\n")
     text = message(account_tax)
-    assert "study.yaml:89: " in text or "study.yaml:90: " in text
+    assert "study.yaml:96: " in text or "study.yaml:97: " in text
     for part in parts:
         assert part in text
 

@@ -166,7 +166,7 @@ def test_the_loss_of_a_batch_does_not_depend_on_how_it_is_cut():
 
 
 def rows_of_steps(cut: Batch, rows: int, epoch: int) -> list[list[int]]:
-    """Rows of each optimiser step as accelerate hands them to all devices."""
+    """Rows of each optimizer step as accelerate hands them to all devices."""
     from accelerate.data_loader import prepare_data_loader
 
     parts = []

@@ -9,7 +9,7 @@ import pytest
 
 from ablation.comparison.findings.texts import load_texts
 from ablation.errors import UserError
-from ablation.words.catalogue import LANGUAGES, SECTIONS, load_catalogue, localized
+from ablation.words.catalogue import LANGUAGES, SECTIONS, Messages, load_catalogue, localized
 
 
 def fields(text: str) -> set[str]:
@@ -48,3 +48,21 @@ def test_a_text_falls_back_to_english():
     assert localized({"en": "a", "ko": "b"}, "ko") == "b"
     assert localized({"en": "a"}, "ko") == "a"
     assert localized("plain", "ko") == "plain"
+
+
+@pytest.mark.parametrize(
+    ("share", "digits", "told"),
+    [
+        (0.9964, 0, ">99%"),
+        (0.99964, 1, ">99.9%"),
+        (0.0004, 1, "<0.1%"),
+        (0.004, 0, "<1%"),
+        (1.0, 0, "100%"),
+        (0.0, 1, "0.0%"),
+        (0.994, 0, "99%"),
+        (1.004, 0, "100%"),
+        (None, 0, "–"),
+    ],
+)
+def test_a_share_that_is_not_all_or_nothing_is_not_rounded_to_it(share, digits, told):
+    assert Messages("en", {"none": "–"}).percent(share, digits) == told

@@ -115,12 +115,12 @@ def make_draft(args: argparse.Namespace, folder: Path, t: Messages) -> Draft:
 def _split(sides: Sequence[Configuration]) -> dict[str, float]:
     """Shares of the rows to hold out, where a configuration holds out none, or nearly all."""
     own = {"test_size": 0.2, "val_size": 0.1}
-    written = [
-        {name: side.settings.get(f"split.{name}") for name in own} for side in reversed(sides)
-    ]
     shares = dict(own)
-    for side in written:
-        shares |= {n: v.value for n, v in side.items() if v and v.value is not None and v.line}
+    for name in own:
+        for side in reversed(sides):
+            told = side.settings.get(f"split.{name}")
+            if told and told.line and isinstance(told.value, (int, float)):
+                shares[name] = float(told.value)
     fits = all(0 < share < 1 for share in shares.values()) and sum(shares.values()) < 1
     return {} if fits else own
 

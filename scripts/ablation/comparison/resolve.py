@@ -12,7 +12,7 @@ from ablation.comparison.derive import derive, fill_earlier, fill_unsaid
 from ablation.comparison.kind import kind_of
 from ablation.comparison.versions import Versions, find_versions
 from ablation.comparison.without_effect import has_no_effect
-from ablation.dialects import recognise
+from ablation.dialects import recognize
 from ablation.dialects.reader import (
     DEFAULT,
     DERIVED,
@@ -151,7 +151,7 @@ def resolve_file(
         path: The file; its name is used as it is in messages and provenance.
         architecture: Facts of the model (`num_hidden_layers`, `dtype`, ...), as in its
             config.json.
-        dialect: The name of its dialect; recognised by its keys when None.
+        dialect: The name of its dialect; recognized by its keys when None.
         world_size: How many devices it trains on where the file does not say.
         versions: The releases of libraries it ran with; those that files beside it tell where None.
 
@@ -159,7 +159,7 @@ def resolve_file(
         UserError: the file cannot be read, or no dialect accounts for its keys.
     """
     root = load_entries(path)
-    found = recognise(root, str(path), dialect)
+    found = recognize(root, str(path), dialect)
     reader, module = found.reader, found.module
     reader.other(found.vocabulary)
     written = reader.merged()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ablation.comparison.resolve import Configuration, resolve_file, resolve_pair
 from ablation.comparison.versions import Versions
-from ablation.dialects import DIALECTS, recognise
+from ablation.dialects import DIALECTS, recognize
 from ablation.dialects.keys import ORDER
 from ablation.dialects.writer import BESIDE, Change, Writer
 from ablation.documents.entries import load_entries
@@ -27,7 +27,7 @@ class Target:
     Attributes:
         path: The user's configuration.
         architecture: Facts of the model, as `resolve_file` wants them.
-        dialect: The dialect's name; recognised by its keys when None.
+        dialect: The dialect's name; recognized by its keys when None.
         world_size: Devices where no file says.
         other: The other side, which says what this one leaves open.
         other_dialect: Its dialect.
@@ -105,7 +105,7 @@ def _opened(target: Target, texts: Mapping[Path, str], dialect: str) -> Files:
     """The files as one tree that knows which keys the dialect reads."""
     with read_instead(texts):
         root = load_entries(target.path)
-        reader = recognise(root, str(target.path), dialect).reader
+        reader = recognize(root, str(target.path), dialect).reader
     return Files(texts, reader.root, reader.read_keys, ORDER)
 
 

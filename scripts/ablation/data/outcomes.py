@@ -84,5 +84,5 @@ def _unreadable(path: Path, found: str) -> UserError:
         file=path,
         found=found,
         allowed=str(SCHEMA.descr),
-        write=f"delete {path}: the run is then analysed for its own test rows only",
+        write=f"delete {path}: the run is then analyzed for its own test rows only",
     )

@@ -1,7 +1,7 @@
-"""Data of a study as token ids on disk: read, serialise, tokenise, split, rank, and say so.
+"""Data of a study as token ids on disk: read, serialize, tokenize, split, rank, and say so.
 
 Two passes, both in batches, so that memory does not grow with the rows except for a few numbers a
-row: the first tokenises every row into one Arrow file, the second deals its rows out to train,
+row: the first tokenizes every row into one Arrow file, the second deals its rows out to train,
 validation and test. profile.json is written last: a folder without it is not complete.
 """
 
@@ -118,7 +118,7 @@ def prepare(
     work.mkdir(parents=True)
     try:
         source = open_source(spec, work / "cache")
-        rows = tokenise(spec, source, tokens, work / "rows.arrow")
+        rows = tokenize(spec, source, tokens, work / "rows.arrow")
         rows = name_labels(spec, rows)
         split = data.split_rows(rows.labels, spec.test_size, spec.val_size, spec.seed)
         check_split(spec, split, len(rows.names))
@@ -181,7 +181,7 @@ def load_tokens(model_json: Path, longest: int) -> Tokens:
     return Tokens(tokenizer, tuple(probe.ids[len(special) - tail :]), longest, rows)
 
 
-def tokenise(spec: DataSpec, source: Source, tokens: Tokens, path: Path) -> Rows:
+def tokenize(spec: DataSpec, source: Source, tokens: Tokens, path: Path) -> Rows:
     """First pass: token ids of every usable row into one Arrow file.
 
     Rows without a label, and rows whose text is empty or gives no token, are left out and counted.
@@ -192,12 +192,12 @@ def tokenise(spec: DataSpec, source: Source, tokens: Tokens, path: Path) -> Rows
     without_label = empty_text = 0
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, SCHEMA) as writer:
         for start, labels, texts in _text_batches(spec, source):
-            labelled = labels.is_valid().to_numpy(zero_copy_only=False)
-            without_label += int(np.count_nonzero(~labelled))
-            keep = [i for i in np.flatnonzero(labelled) if texts[i]]
+            labeled = labels.is_valid().to_numpy(zero_copy_only=False)
+            without_label += int(np.count_nonzero(~labeled))
+            keep = [i for i in np.flatnonzero(labeled) if texts[i]]
             ids, lengths = tokens.encode([texts[i] for i in keep])
             has_tokens = np.flatnonzero(lengths)
-            empty_text += int(np.count_nonzero(labelled)) - len(has_tokens)
+            empty_text += int(np.count_nonzero(labeled)) - len(has_tokens)
             if len(has_tokens) == 0:
                 continue
             kept = np.asarray(keep)[has_tokens]
@@ -234,7 +234,7 @@ def _text_batches(spec: DataSpec, source: Source) -> Iterator[tuple[int, pa.Arra
             name: data.column_text(table[name], class_names(features[name]))
             for name in source.text_columns
         }
-        texts = data.serialise(
+        texts = data.serialize(
             columns,
             separator=spec.separator,
             key_value_separator=spec.key_value_separator,

@@ -208,7 +208,7 @@ def label_text(column: pa.Array | pa.ChunkedArray, names: Sequence[str] | None =
     return column_text(column, names)
 
 
-def serialise(
+def serialize(
     columns: Mapping[str, pa.Array],
     *,
     separator: str,
@@ -293,7 +293,7 @@ def _allocate(
     """Rows to take from each class: `share` of it, rounded by largest remainder, at most `most`.
 
     Classes with one row count neither for the total nor for its parts. Equal remainders are
-    ordered at random, so that no class is favoured for its frequency.
+    ordered at random, so that no class is favored for its frequency.
     """
     wanted = np.where(counts > 1, counts * share, 0.0)
     total = min(round(float(wanted.sum())), int(most.sum()))

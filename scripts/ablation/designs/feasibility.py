@@ -32,7 +32,7 @@ from ablation.words.catalogue import load_catalogue
 Settings = Mapping[str, Any]
 
 _ZERO = "deepspeed.zero_optimization"
-_QUANTISED = tuple(
+_QUANTIZED = tuple(
     f"{_ZERO}.zero_quantized_{what}" for what in ("weights", "nontrainable_weights", "gradients")
 )
 # Metrics that every evaluation measures, each with the prefix eval_.
@@ -94,9 +94,9 @@ def needs_gpu(settings: Settings) -> Reason | None:
         return Reason("fp16_on_cpu", {}, ("fp16",))
     if settings.get("model.dtype") == "float16" and not settings.get("bf16"):
         return Reason("float16_on_cpu", {}, ("model.dtype",))
-    quantised = [name for name in _QUANTISED if settings.get(name)]
-    if quantised:
-        return Reason("quantised_on_cpu", {"found": ", ".join(quantised)}, tuple(quantised))
+    quantized = [name for name in _QUANTIZED if settings.get(name)]
+    if quantized:
+        return Reason("quantised_on_cpu", {"found": ", ".join(quantized)}, tuple(quantized))
     return None
 
 

@@ -1,4 +1,4 @@
-"""The dialects a configuration may be written in, and how one is recognised.
+"""The dialects a configuration may be written in, and how one is recognized.
 
 A dialect is a module with `NAME`, `DEFAULTS` (what an absent key means there, by the library that
 decides), `read`, which takes what it knows and leaves the rest, and `KEYS`: the way back into a
@@ -47,7 +47,7 @@ DIALECTS: dict[str, ModuleType] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recognised:
+class Recognized:
     """A file as its dialect reads it.
 
     Attributes:
@@ -96,13 +96,13 @@ class Recognised:
             )
 
 
-def recognise(root: Entry, file: str, dialect: str | None = None) -> Recognised:
+def recognize(root: Entry, file: str, dialect: str | None = None) -> Recognized:
     """The file as the dialect reads it that accounts for the most of its keys.
 
     Args:
         root: The file.
         file: Its name.
-        dialect: The dialect that the user names; recognised where None.
+        dialect: The dialect that the user names; recognized where None.
 
     Raises:
         UserError: no dialect accounts for its keys, or two do so equally well.
@@ -126,7 +126,7 @@ def recognise(root: Entry, file: str, dialect: str | None = None) -> Recognised:
         )
     if not best.accounted:
         raise UserError(
-            "no dialect recognises this configuration",
+            "no dialect recognizes this configuration",
             file=file,
             line=1,
             found=_top(root),
@@ -137,7 +137,7 @@ def recognise(root: Entry, file: str, dialect: str | None = None) -> Recognised:
             raise _tie(best, other, root, file)
     speaks = best.accounted - others[0].accounted
     own = tuple(key for key, _ in root.leaves() if key in speaks)
-    return Recognised(
+    return Recognized(
         module=best.module, reader=best.reader, accounted=best.accounted, speaks_for=own
     )
 
@@ -149,7 +149,7 @@ def _copy(entry: Entry) -> Entry:
     return replace(entry, value={key: _copy(below) for key, below in entry.value.items()})
 
 
-def _read(module: ModuleType, root: Entry, file: str) -> Recognised:
+def _read(module: ModuleType, root: Entry, file: str) -> Recognized:
     keys = [key for key, _ in root.leaves()]
     reader = Reader(root, file)
     try:
@@ -164,16 +164,16 @@ def _read(module: ModuleType, root: Entry, file: str) -> Recognised:
         if (key in reader.read_keys or key.split(".")[0] in known) and key not in reader.doubted
     )
     own = sum(1 for key in root.value if key in known and key not in reader.doubted)
-    return Recognised(module=module, reader=reader, accounted=accounted, own=own)
+    return Recognized(module=module, reader=reader, accounted=accounted, own=own)
 
 
-def _near(best: Recognised, other: Recognised) -> bool:
+def _near(best: Recognized, other: Recognized) -> bool:
     """Whether about as many keys speak for another dialect: each has some the other lacks."""
     ahead, behind = best.accounted - other.accounted, other.accounted - best.accounted
     return bool(behind) and len(ahead) < 2 * len(behind)
 
 
-def _tie(best: Recognised, other: Recognised, root: Entry, file: str) -> UserError:
+def _tie(best: Recognized, other: Recognized, root: Entry, file: str) -> UserError:
     pairs: Mapping[str, frozenset[str]] = {
         best.module.NAME: best.accounted - other.accounted,
         other.module.NAME: other.accounted - best.accounted,

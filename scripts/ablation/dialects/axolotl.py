@@ -190,7 +190,7 @@ def _refuse(reader: Reader) -> None:
     if not asked["adapter"] and (asked["load_in_4bit"] or asked["load_in_8bit"]):
         key = "load_in_4bit" if asked["load_in_4bit"] else "load_in_8bit"
         reason = "load_in_8bit and load_in_4bit are not supported without an adapter"
-        reader.refuse(key, key, LIBRARY, reason, "adapter: lora, or no quantised weights")
+        reader.refuse(key, key, LIBRARY, reason, "adapter: lora, or no quantized weights")
     if asked["adapter"] == "qlora":
         if asked["load_in_8bit"] or asked["gptq"]:
             reader.refuse("adapter", None, LIBRARY, "qlora cannot be loaded in 8 bit or GPTQ")

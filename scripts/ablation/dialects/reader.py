@@ -121,7 +121,7 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True)
 class Stranger:
-    """A key that the recognised trainer does not have.
+    """A key that the recognized trainer does not have.
 
     Attributes:
         key: The key.

@@ -391,7 +391,7 @@ class Document:
 
     def _insert(self, mapping: Node, key: str, value: object) -> None:
         """Write a new key into a mapping, behind the last key that comes before it in order."""
-        before = self._neighbour(mapping, key)
+        before = self._neighbor(mapping, key)
         if mapping.flow:
             self._insert_in_flow(mapping, key, value, before)
             return
@@ -421,7 +421,7 @@ class Document:
         lead = re.search(r"\n[ \t]*$", self.body[collection.start + 1 : start])
         return f",{self.newline}{lead.group()[1:]}" if lead else ", "
 
-    def _neighbour(self, mapping: Node, key: str) -> Use | None:
+    def _neighbor(self, mapping: Node, key: str) -> Use | None:
         if not mapping.children:
             return None
         place = self.order.get(key)

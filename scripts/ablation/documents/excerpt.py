@@ -57,7 +57,7 @@ def excerpt(text: str, file: str, numbers: Iterable[int]) -> Excerpt | None:
 
 
 def ranges(numbers: Iterable[int]) -> str:
-    """Line numbers with neighbours collapsed: 40, 41, 44 is "40-41, 44"."""
+    """Line numbers with neighbors collapsed: 40, 41, 44 is "40-41, 44"."""
     runs: list[list[int]] = []
     for number in sorted(set(numbers)):
         if runs and number == runs[-1][1] + 1:

@@ -89,7 +89,7 @@ def identity(
 def why_plain_config(config: Any) -> str | None:
     """Why a model's own config.json rules the cache out; None where it doesn't."""
     if getattr(config, "quantization_config", None):
-        return "its weights are quantised"
+        return "its weights are quantized"
     rope = getattr(config, "rope_parameters", None) or {}
     if rope.get("rope_type", "default") not in ROPE_TYPES:
         return f"the positions of rope_type {rope['rope_type']} depend on the text's length"

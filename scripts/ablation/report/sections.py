@@ -260,7 +260,7 @@ def _weight_decay(sources: Sources) -> list[str]:
 
 
 def planned_steps(sources: Sources) -> dict[str, int]:
-    """Optimiser steps of both sides, where the number of training rows is known."""
+    """Optimizer steps of both sides, where the number of training rows is known."""
     rows = train_rows_of(sources.grid, sources.runs, sources.profile)
     return {side: total_steps(sources.settings(side), rows[side]) for side in SIDES if side in rows}
 

@@ -237,7 +237,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("per_device_train_batch_size", "int", BOTH, "batch", minimum=1, maximum=_MANY),
         Setting("gradient_accumulation_steps", "int", BOTH, "batch", minimum=1, maximum=_MANY),
         Setting("world_size", "int", BOTH, "batch", minimum=1, maximum=_MANY),
-        # Optimiser
+        # Optimizer
         Setting("weight_decay", "float", LEARNING, "weight_decay", minimum=0),
         Setting("optim", "text", LEARNING, "optimizer"),
         Setting(
@@ -357,7 +357,7 @@ def _untrained(acts: str, note: str, names: str, *harmless: object) -> dict[str,
 UNTRAINED: dict[str, Untrained] = {
     **_untrained(
         BOTH,
-        "not run here: the base weights are loaded in model.dtype, not quantised",
+        "not run here: the base weights are loaded in model.dtype, not quantized",
         "load_in_4bit load_in_8bit quantization_bit quantization_config gptq qlora fp8",
     ),
     **_untrained(
@@ -427,7 +427,7 @@ UNTRAINED: dict[str, Untrained] = {
     ),
     **_untrained(
         BOTH,
-        "not run here: the base weights are loaded in model.dtype, not quantised",
+        "not run here: the base weights are loaded in model.dtype, not quantized",
         "quantization_method quantization_type double_quantization bnb_4bit_quant_type "
         "use_bnb_nested_quant bnb_4bit_quant_storage bnb_config_kwargs qat quantization "
         "model_quantization_config model_quantization_config_kwargs quantize_moe_experts "
@@ -493,7 +493,7 @@ UNTRAINED: dict[str, Untrained] = {
     ),
     **_untrained(
         LEARNING,
-        "belongs to language modelling; runs here classify",
+        "belongs to language modeling; runs here classify",
         "template chat_template chat_template_path completion_only_loss assistant_only_loss "
         "loss_type train_on_prompt train_on_inputs mask_history task_type lora.task_type",
         *(None, False, "SEQ_CLS"),

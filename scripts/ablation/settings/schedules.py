@@ -20,7 +20,7 @@ Shape = Callable[[float], float]  # of a part of a rise or a fall, from 0 to 1
 
 
 def effective_batch(settings: Settings) -> int:
-    """Rows per optimiser step: micro-batch x accumulation x devices."""
+    """Rows per optimizer step: micro-batch x accumulation x devices."""
     return (
         int(settings["per_device_train_batch_size"])
         * int(settings["gradient_accumulation_steps"])
@@ -29,7 +29,7 @@ def effective_batch(settings: Settings) -> int:
 
 
 def steps_per_epoch(settings: Settings, train_rows: int) -> int:
-    """Optimiser steps in one epoch as `Trainer` counts them; at least 1.
+    """Optimizer steps in one epoch as `Trainer` counts them; at least 1.
 
     The micro-batches are dealt out to the devices and the last round is filled up
     (`accelerate` with `even_batches`), so each division rounds up, unless
@@ -45,7 +45,7 @@ def steps_per_epoch(settings: Settings, train_rows: int) -> int:
 
 
 def total_steps(settings: Settings, train_rows: int) -> int:
-    """Optimiser steps of the whole run as `Trainer` plans them; `max_steps` wins over epochs."""
+    """Optimizer steps of the whole run as `Trainer` plans them; `max_steps` wins over epochs."""
     max_steps = int(settings.get("max_steps", -1))
     if max_steps > 0:
         return max_steps
@@ -71,7 +71,7 @@ def is_known(settings: Settings) -> bool:
 
 
 def learning_rates(settings: Settings, total: int) -> np.ndarray:
-    """The learning rate used at each of `total` optimiser steps, first step first.
+    """The learning rate used at each of `total` optimizer steps, first step first.
 
     Raises:
         UserError: the scheduler is none that can be computed ahead of training.
@@ -81,7 +81,7 @@ def learning_rates(settings: Settings, total: int) -> np.ndarray:
 
 
 def rate_of(settings: Settings, total: int) -> Curve:
-    """The learning rate of a run of `total` optimiser steps by step, counted from 0.
+    """The learning rate of a run of `total` optimizer steps by step, counted from 0.
 
     Raises:
         UserError: the scheduler is none that can be computed ahead of training.
@@ -92,7 +92,7 @@ def rate_of(settings: Settings, total: int) -> Curve:
         base = float(settings["learning_rate"])
         return lambda step: base * factor(step)
     if name in _DEEPSPEED:
-        # DeepSpeed steps its scheduler after the optimiser: step k runs at index k - 1, and the
+        # DeepSpeed steps its scheduler after the optimizer: step k runs at index k - 1, and the
         # first step at index -1, where each schedule has a value of its own.
         curve = _DEEPSPEED[name](settings, total)
         return lambda step: curve(step - 1)

@@ -124,8 +124,8 @@ def _data(study: Study) -> Iterator[UserError]:
             yield _problem(study, f"data.split.{key}", text, sizes[key], allowed, write)
             continue
         write = f"split: {{{write}}}   # in study.yaml, under data:"
-        place = {"file": told.file, "line": told.line}
-        yield UserError(text, found=sizes[key], allowed=allowed, write=write, **place)
+        problem = UserError(text, found=sizes[key], allowed=allowed, write=write)
+        yield problem.at(str(told.file), told.line)
     if not wrong and sum(sizes.values()) >= 1:
         text = "data.split leaves no rows for training: test_size + val_size must be below 1"
         found = f"{' + '.join(f'{key} {size:g}' for key, size in sizes.items())} "

@@ -130,7 +130,7 @@ def explain_files(
         facts: What is known of the model's config.json; may be empty.
         rows: Rows of the whole data set, for planning; of each side's where they name two.
         world_size: Devices, where no file says how many.
-        dialects: The dialect of each, where it is not to be recognised.
+        dialects: The dialect of each, where it is not to be recognized.
 
     Raises:
         UserError: a file cannot be read.

@@ -8,7 +8,7 @@ from typing import Any
 from ablation.designs import DESIGNS
 from ablation.designs.scale import SCALE
 from ablation.study.forecast import ROWS_DIFFER
-from ablation.words.catalogue import Messages, is_score, load_catalogue, texts_beside
+from ablation.words.catalogue import Messages, in_percent, is_score, load_catalogue, texts_beside
 from ablation.words.terminal import cut, table, wrap
 
 COLUMNS = 100
@@ -228,7 +228,7 @@ def _budget(said: Said, t: Messages) -> list[str]:
             "budget.found_delta" if chosen["detectable"] <= metric["delta"] else "budget.found",
             value=_size(chosen["detectable"], metric["name"], t),
             delta=_size(metric["delta"], metric["name"], t),
-            share=t.number(100 * chosen["power_at_delta"], 2),
+            share=in_percent(chosen["power_at_delta"], 0),
         ),
         *texts_beside("design", chosen["design"], DESIGNS[chosen["design"]].answers, t.language),
     ]

@@ -104,7 +104,7 @@ def _check_sides(root: Entry, path: Path, options: Mapping[str, Any]) -> None:
             raise UserError(
                 outside_problem(side),
                 file=path,
-                line=root.at(side).line,
+                line=root.known(side).line,
                 found=options[side],
                 allowed=OUTSIDE_ALLOWED,
                 write="allow_outside: true",

@@ -216,10 +216,10 @@ class Study:
         """
         for side in (self.current, self.backup):
             found = side.settings.get(name)
-            silent = found is None or found.value is None
-            if silent or (name in SIZES and found.line is None and not found.value):
+            if found is None or found.value is None:
                 continue
-            return found
+            if not (name in SIZES and found.line is None and not found.value):
+                return found
         return None
 
     def model_options(self) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class Batch:
 
     @property
     def rows(self) -> int:
-        """Rows of one optimiser step."""
+        """Rows of one optimizer step."""
         return self.micro * self.accumulation * self.world_size
 
     def as_dict(self) -> dict[str, int]:
@@ -87,7 +87,7 @@ def epoch_order(
 ) -> np.ndarray:
     """Row numbers of one epoch in training order, filled up to whole effective batches.
 
-    It depends on nothing but its arguments, so the rows of each optimiser step are the same for
+    It depends on nothing but its arguments, so the rows of each optimizer step are the same for
     every number of devices, micro-batch and adapter. The last batch is filled with the first rows
     of the same order, as accelerate does between devices.
 

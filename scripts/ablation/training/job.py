@@ -49,7 +49,7 @@ from ablation.training.network import (
 )
 from ablation.training.request import PACKAGES
 from ablation.training.rows import Collator, Tables, load_tables
-from ablation.training.summary import load_history, summarise_history
+from ablation.training.summary import load_history, summarize_history
 from ablation.training.trainer import (
     HISTORY,
     Checkpoints,
@@ -328,7 +328,7 @@ def make_metrics(
         "environment": environment(job, training.trainer) | path,
         "data": data_block(job),
         "quality": quality,
-        "optimisation": summarise_history(history, limit, job.num_labels),
+        "optimisation": summarize_history(history, limit, job.num_labels),
         "cost": cost_block(job, training, memory, len(history)),
     }
     return sealed(metrics | {"sums": sums_of(job.folder, result_files(job.folder))})

@@ -46,13 +46,13 @@ def build_network(config: dict[str, Any], num_labels: int, boundary: int = 0) ->
     if PADDING_FREE in settings.get(KERNELS, ()):
         (use_padding_free if boundary else classify_padding_free)(base)
     if is_full(settings):
-        initialise(base, config["seed"], missing, False)
+        initialize(base, config["seed"], missing, False)
         return base
     # Beside half weights peft keeps adapters in float32, which only mixed precision can carry.
     mixed = bool(settings["bf16"] or settings["fp16"])
     adapter = LoraConfig(**lora_arguments(settings))
     network = get_peft_model(base, adapter, autocast_adapter_dtype=mixed)
-    initialise(network, config["seed"], missing, settings["lora.init_lora_weights"])
+    initialize(network, config["seed"], missing, settings["lora.init_lora_weights"])
     return network
 
 
@@ -66,7 +66,7 @@ def whole_parameters(arguments: Any) -> Iterator[None]:
     """Context in which models are built whole, though ZeRO-3 will share them out.
 
     transformers would load them in parts, of which neither initial values nor the special
-    initialisations of peft could be computed as without ZeRO. DeepSpeed cuts them when it starts.
+    initializations of peft could be computed as without ZeRO. DeepSpeed cuts them when it starts.
     """
     unset_hf_deepspeed_config()
     try:
@@ -95,14 +95,14 @@ def build_whole(config: dict[str, Any], num_labels: int) -> tuple[Any, set[str]]
     return base, new
 
 
-def initialise(
+def initialize(
     network: torch.nn.Module, seed: int, missing: set[str], init_lora_weights: bool | str
 ) -> None:
     """Draw the values of the new parameters again, each from its own generator.
 
     Arms that differ in rank or layers then share the head, `lora_A` of the layers they share, and
     the first rows of a larger `lora_A`. The distributions are the libraries' own. Parameters that
-    came with the model (biases) keep their values, and so do the special initialisations of peft,
+    came with the model (biases) keep their values, and so do the special initializations of peft,
     which depend on the weights. A head that stays frozen is drawn too.
 
     Args:

@@ -20,7 +20,7 @@ from ablation.training.intent import epoch_order
 
 
 class Rows(torch.utils.data.Dataset):
-    """Tokenised rows, cut on the right to `max_length` (None keeps them whole) before the `tail`.
+    """Tokenized rows, cut on the right to `max_length` (None keeps them whole) before the `tail`.
 
     With `states`, a row gives the states of its frozen layers in place of its tokens, where they
     are kept.

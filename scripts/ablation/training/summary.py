@@ -13,11 +13,11 @@ QUANTILES = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "
 
 
 def load_history(path: Path) -> list[dict[str, Any]]:
-    """Lines of history.jsonl, one for each optimiser step."""
+    """Lines of history.jsonl, one for each optimizer step."""
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def summarise_history(
+def summarize_history(
     history: list[dict[str, Any]], max_grad_norm: float, num_labels: int
 ) -> dict[str, Any]:
     """The `optimisation` block of metrics.json; steps whose value isn't finite are left out.

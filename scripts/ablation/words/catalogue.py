@@ -154,10 +154,10 @@ class Messages:
         return text.replace("-", MINUS, 1) if value < 0 else text
 
     def percent(self, share: float | None, digits: int = 1) -> str:
-        """A share as a percentage: 0.123 is "12.3%"."""
+        """A share as a percentage: 0.123 is "12.3%"; 0.9996 is ">99.9%", as it is not all."""
         if share is None or not math.isfinite(share):
             return self("none")
-        return f"{100 * share:.{digits}f}%".replace("-", MINUS)
+        return f"{in_percent(share, digits)}%"
 
     def change(self, share: float | None) -> str:
         """A relative change with its sign: -0.456 is "−45.6%"."""
@@ -243,7 +243,7 @@ class Messages:
         if value is None:
             return self("none")
         small = 0 < abs(value) < 0.01
-        return f"{100 * value:.2g}%" if small else self.percent(value)
+        return f"{100 * value:.2g}%".replace("-", MINUS) if small else self.percent(value)
 
     def as_memory(self, value: float | None) -> str:
         """Bytes as GiB or MiB."""
@@ -285,6 +285,19 @@ class Messages:
 def is_score(metric: str) -> bool:
     """Whether a metric lies between 0 and 1 and reads as a percentage."""
     return "accuracy" in metric or "_f1" in metric
+
+
+def in_percent(share: float, digits: int = 1) -> str:
+    """A share in percent without the sign: "12.3".
+
+    What is neither nothing nor all is not rounded to it: "<0.1", ">99.9".
+    """
+    text, step = f"{100 * share:.{digits}f}", 10.0**-digits
+    if 0 < share < 1 and float(text) == 0:
+        return f"<{step:.{digits}f}"
+    if 0 < share < 1 and float(text) == 100:
+        return f">{100 - step:.{digits}f}"
+    return text.replace("-", MINUS)
 
 
 def signed(value: float, digits: int = 1) -> str:

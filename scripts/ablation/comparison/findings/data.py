@@ -477,7 +477,7 @@ TEXTS: Texts = {
         "en": (
             "Only {side:side} chooses its best checkpoint",
             "{side:side} keeps the checkpoint with the best {metric}, {other:side} its last "
-            "weights. The choice favours {side:side}; compare final with final and best with "
+            "weights. The choice favors {side:side}; compare final with final and best with "
             "best.",
         ),
         "ko": (

@@ -317,7 +317,7 @@ TEXTS: Texts = {
             "Over the whole run it shrinks a weight by {current_shrinkage:percent} (current, "
             "{current_coefficient:value}) and {backup_shrinkage:percent} (backup, "
             "{backup_coefficient:value}). The coefficient is {coefficient_factor:times}, the "
-            "total {sum_factor:times}; both are below {small:percent}, so neither regularises.",
+            "total {sum_factor:times}; both are below {small:percent}, so neither regularizes.",
         ),
         "ko": (
             "weight decay는 양쪽 모두 의미가 없을 만큼 작다",

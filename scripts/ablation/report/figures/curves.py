@@ -40,7 +40,7 @@ def load_histories(grid: Mapping[str, Any], runs: str | Path) -> Histories:
 
 
 def smooth(values: np.ndarray, share: float = 0.05) -> np.ndarray:
-    """A centred running mean over `share` of the steps, narrower at both ends."""
+    """A centered running mean over `share` of the steps, narrower at both ends."""
     half = max(1, round(len(values) * share / 2))
     sums = np.concatenate([[0.0], np.cumsum(values)])
     at = np.arange(len(values))

@@ -10,7 +10,7 @@ import re
 
 from ablation.report.figures.figure import GAIN, LOSS
 
-PAPER, TEXT = 0x16, 0xE8  # of 255: the darkest and the lightest grey of a dark page
+PAPER, TEXT = 0x16, 0xE8  # of 255: the darkest and the lightest gray of a dark page
 _COLORED = {GAIN: "#2f6f9f", LOSS: "#a85a1f"}
 _COLOR = re.compile(r"#[0-9a-f]{6}")
 _ROOT = re.compile(r"<svg [^>]*>")
@@ -35,8 +35,8 @@ def dark_rules(svg: str) -> list[str]:
 
 
 def _dark(color: str) -> str:
-    """A color on a dark page: a grey turned round, a color deeper."""
+    """A color on a dark page: a gray turned round, a color deeper."""
     if color in _COLORED:
         return _COLORED[color]
-    grey = round(TEXT - (TEXT - PAPER) * int(color[1:3], 16) / 255)
-    return f"#{grey:02x}{grey:02x}{grey:02x}"
+    gray = round(TEXT - (TEXT - PAPER) * int(color[1:3], 16) / 255)
+    return f"#{gray:02x}{gray:02x}{gray:02x}"

@@ -1,7 +1,7 @@
 """What a figure is, what it is drawn from, and what all of them share.
 
 Figures are SVG, a file for each language: text stays text in the reader's font, no dates inside,
-readable in grey and on a dark page. Names are those of the report: titles of stages, not ids.
+readable in gray and on a dark page. Names are those of the report: titles of stages, not ids.
 """
 
 from __future__ import annotations

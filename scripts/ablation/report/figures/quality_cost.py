@@ -85,7 +85,7 @@ FIGURE = Shown(
             "Quality against training time of every arm, seeds as small points, means as "
             "large ones",
             "Quality against training time. Large marks are means of an arm, small ones its "
-            "seeds; grey crosses, where there are any, are the arms of other designs.",
+            "seeds; gray crosses, where there are any, are the arms of other designs.",
         ),
         "ko": (
             "구성별 학습 시간과 성능. 작은 점은 시드, 큰 점은 평균",

@@ -74,7 +74,7 @@ FIGURE = Shown(
     texts={
         "en": (
             "Each effect against the rows to train on, and where a line reaches at all rows",
-            "Each effect at each size with its own 95% interval; zero and delta are the grey line "
+            "Each effect at each size with its own 95% interval; zero and delta are the gray line "
             "and band. Dashed: a line through the sizes, drawn to all rows (diamond) where they "
             "lie on one.",
         ),
