@@ -259,7 +259,7 @@ def make_training(job: Job, arguments: TrainingArguments, network: Any, pad_id: 
 
 def pace_of(job: Job) -> Pace:
     """How often the run saves: as the study states it, or by what its attempts have told."""
-    past = all_attempts(job.folder.parents[1])
+    past = all_attempts(job.folder.resolve().parents[1])
     return Pace(
         minutes=job.config.get("checkpoint_minutes"),
         between_failures=seconds_between_failures(past.seconds, past.failed),
