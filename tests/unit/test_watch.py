@@ -130,6 +130,16 @@ def test_a_job_without_a_word_is_hung_after_the_time_of_a_first_step(path, clock
     assert "no rank has said a word" in watches.tell_hung({})
 
 
+def test_a_job_that_has_no_room_to_say_how_it_gets_on_is_not_watched(path, clock, monkeypatch):
+    rank(0, monkeypatch).beat(STEP)
+    Path(f"{path}_0").write_bytes(b"")
+    watch = watch_of(path)
+    clock.now += 10 * pulses.FIRST_SECONDS
+    assert not watch.must_end()
+    monkeypatch.setattr(pulses, "SHARED_MEMORY", path.parent / "absent")
+    assert pulses.new_pulse(1) is None
+
+
 def test_a_machine_that_sleeps_makes_no_run_hang(path, clock, monkeypatch):
     heart = rank(0, monkeypatch)
     watch = watch_of(path)

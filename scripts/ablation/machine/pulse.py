@@ -42,10 +42,18 @@ def names_of_files(port: int) -> list[str]:
     return [f"deepspeed_allreduce_buffer_{job}_[0-9]*", f"ablation_pulse_{job}_*"]
 
 
-def new_pulse(port: int) -> Path:
-    """Where a job's files of the pulse will be; removed with its shared memory."""
+def new_pulse(port: int) -> Path | None:
+    """Where a job's files of the pulse will be; removed with its shared memory.
+
+    None where there is no room for them: then the job is not watched.
+    """
     name = f"ablation_pulse_{os.getuid()}_{MASTER}_{port}_{secrets.token_hex(8)}"
-    return SHARED_MEMORY / name
+    path = SHARED_MEMORY / name
+    try:
+        Path(f"{path}_room").write_bytes(bytes(_SIZE))
+    except OSError:
+        return None
+    return path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,10 +138,15 @@ def stop_file(pulse: Path) -> Path:
     return Path(f"{pulse}_stop")
 
 
-def read_beats(pulse: Path) -> dict[int, Beat]:
-    """What the ranks of a job said last; without those that have said nothing yet."""
+def read_beats(pulse: Path) -> dict[int, Beat] | None:
+    """What the ranks of a job said last, without those that have said nothing yet.
+
+    None where one cannot be understood: it had no room to write, and nothing is known of it.
+    """
     found = {}
     for path in pulse.parent.glob(f"{pulse.name}_[0-9]*"):
-        with contextlib.suppress(OSError, ValueError, TypeError):
+        try:
             found[int(path.name.rpartition("_")[2])] = Beat(**json.loads(path.read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return None
     return found

@@ -70,7 +70,7 @@ def run_supervised(
         JOB: mark,
         SUPERVISOR: str(Process.current()),
         STARTED: str(time.time()),
-        PULSE: str(pulse),
+        PULSE: str(pulse or ""),
     }
     with stop_signals() as stop:
         watch = Watch(stop, workflow_process(), pulse, lambda: job_processes(mark))

@@ -201,7 +201,7 @@ def run_warm(
         channel = find_worker(folder, environment, folder / "worker.log")
         port = free_port()
         pulse = new_pulse(port)
-        marked |= {"MASTER_ADDR": MASTER, "MASTER_PORT": str(port), PULSE: str(pulse)}
+        marked |= {"MASTER_ADDR": MASTER, "MASTER_PORT": str(port), PULSE: str(pulse or "")}
         reading, writing = os.pipe()
         request = {"task": task, "environment": marked}
         try:

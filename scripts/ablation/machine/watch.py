@@ -118,6 +118,8 @@ class Watch:
         if self.pulse is None:
             return False
         beats = read_beats(self.pulse)
+        if beats is None:
+            return False
         self.free_compilers(beats)
         if self.none_gets_on(beats):
             self.hung = tell_hung(beats)  # before what is stopped is let go on
@@ -137,9 +139,13 @@ class Watch:
         if self.pulse is None or grace is None:
             return False
         if self.deadline is None:
-            if all(beat.doing == START for beat in read_beats(self.pulse).values()):
+            beats = read_beats(self.pulse) or {}
+            if all(beat.doing == START for beat in beats.values()):
                 return False  # there is nothing to save yet
-            stop_file(self.pulse).touch()
+            try:
+                stop_file(self.pulse).touch()
+            except OSError:  # no room in memory: the ranks cannot be asked
+                return False
             self.deadline = time.monotonic() + grace
             name = signal.Signals(self.stop.number).name
             print(f"{name}: the run saves a checkpoint and stops", file=sys.stderr, flush=True)
