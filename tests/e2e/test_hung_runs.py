@@ -38,15 +38,15 @@ def run_of(study: Path, name: str) -> Path:
     return study / name / "runs" / "long" / "seed-1"
 
 
-def start(study: Path, name: str, ranks: int = 1) -> subprocess.Popen:
-    """A run: in the warm worker where it has one rank; of two, 15 s may be found to hang."""
+def start(study: Path, name: str, ranks: int = 1, minutes: str = "5") -> subprocess.Popen:
+    """A run, in the warm worker where it has one rank; so many minutes may be found to hang."""
     model, data = study / "model/model.json", study / "data"
     results = tiny.as_results(study / name, grid=study / "grid.json", model=model, data=data)
     command = [sys.executable, ROOT / "scripts/train_run.py", "--results", results]
     command += ["--variant", "long", "--seed", "1", "--warm", study / ".warm"]
     return subprocess.Popen(
         [*map(str, command), "--world-size", str(ranks), "--threads", str(ranks)],
-        env={**os.environ, "ABLATION_PATIENCE_MINUTES": "5" if ranks == 1 else "0.25"},
+        env={**os.environ, "ABLATION_PATIENCE_MINUTES": minutes},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -99,7 +99,7 @@ def test_a_run_that_is_told_to_end_saves_within_its_epoch_and_ends_as_if_it_had_
 
 
 def test_one_stopped_rank_of_two_ends_the_run_with_the_stacks_of_both(study):
-    process = start(study, "two", ranks=2)
+    process = start(study, "two", ranks=2, minutes="0.25")
     wait_for_steps(study, "two", process, 3)
     rank_of(study, "two", 1).send_signal(signal.SIGSTOP)
     told = process.communicate()[0]
@@ -109,3 +109,16 @@ def test_one_stopped_rank_of_two_ends_the_run_with_the_stacks_of_both(study):
         assert "in run_job" in stacks
     assert "(stopped by a signal)" in told.splitlines()[-1]
     assert "error: the run hung and was ended: rank 0 at step" in told
+
+
+def test_a_stopped_run_of_the_warm_worker_is_ended_too(study):
+    process = start(study, "stopped", minutes="0.25")
+    wait_for_steps(study, "stopped", process, 3)
+    folder = str((study / ".warm").resolve())
+    workers = [p for p in psutil.process_iter() if folder in " ".join(p.cmdline())]
+    (child,) = [p for p in workers if p.parent() in workers]
+    child.send_signal(signal.SIGSTOP)
+    told = process.communicate()[0]
+    assert process.returncode == EXIT_LATER, told
+    assert "stacks of rank 0" in told and "in run_job" in told
+    assert "(stopped by a signal)" in told.splitlines()[-1]

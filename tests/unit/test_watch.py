@@ -19,6 +19,7 @@ from ablation.machine.locks import remove_stale_locks
 from ablation.machine.pulse import END, EVALUATION, FIRST_STEP, SAVE, STEP, Pulse, read_beats
 from ablation.machine.watch import Stop, Watch
 
+FLOOR = 10.0
 SCRIPTS = Path(watches.__file__).parents[2]
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
 
@@ -41,9 +42,8 @@ def clock(monkeypatch) -> Clock:
     found = Clock()
     monkeypatch.setattr(pulses, "time", found)
     monkeypatch.setattr(watches, "time", found)
-    monkeypatch.setattr(pulses, "FLOOR_SECONDS", 10.0)
-    for module in (pulses, watches):
-        monkeypatch.setattr(module, "FIRST_SECONDS", 120.0)
+    monkeypatch.setenv(pulses.PATIENCE, str(FLOOR / 60))
+    monkeypatch.setattr(pulses, "FIRST_SECONDS", 120.0)
     return found
 
 
@@ -109,7 +109,7 @@ def test_a_rank_that_waits_for_one_that_saves_is_not_hung(path, clock, monkeypat
         clock.now += 1
         heart.beat(STEP)
     first.beat(SAVE)
-    assert not passes(watch, clock, 2 * pulses.FLOOR_SECONDS)
+    assert not passes(watch, clock, 2 * FLOOR)
 
 
 def test_a_rank_that_is_done_keeps_no_hung_one_alive(path, clock, monkeypatch):

@@ -20,9 +20,8 @@ SHARED_MEMORY = Path("/dev/shm")
 MASTER = "127.0.0.1"  # address of each job's first rank
 PULSE = "ABLATION_PULSE"  # what the names of a job's files of the pulse begin with
 FACTOR = 20.0
-FLOOR_SECONDS = 60 * float(os.environ.get("ABLATION_PATIENCE_MINUTES", "5"))
-# A first step loads, compiles, and skips rows when it resumes.
-FIRST_SECONDS = max(3600.0, 12 * FLOOR_SECONDS)
+PATIENCE = "ABLATION_PATIENCE_MINUTES"  # of what may last no less
+FIRST_SECONDS = 3600.0  # a first step loads, compiles, and skips rows when it resumes
 START, FIRST_STEP, STEP = "its start", "its first step", "step"
 EVALUATION, SAVE, END = "an evaluation", "a checkpoint", "its end"
 STACKS = signal.SIGUSR2  # makes a rank write the stacks of all its threads
@@ -78,12 +77,18 @@ class Beat:
 
 
 def limit_of(slowest: float | None) -> float:
-    """Seconds that something may last.
+    """Seconds that something may last; more where the environment asks for patience.
 
     Args:
         slowest: Seconds that it has lasted at most so far; None where it is the first time.
     """
-    return FIRST_SECONDS if slowest is None else max(FLOOR_SECONDS, FACTOR * slowest)
+    floor = patience()
+    return max(FIRST_SECONDS, 12 * floor) if slowest is None else max(floor, FACTOR * slowest)
+
+
+def patience() -> float:
+    """Seconds that anything may last. A warm worker serves runs of several environments."""
+    return 60 * float(os.environ.get(PATIENCE, "5"))
 
 
 class Pulse:

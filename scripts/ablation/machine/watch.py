@@ -19,12 +19,13 @@ from pathlib import Path
 from ablation.machine.locks import remove_stale_locks
 from ablation.machine.process import POLL_SECONDS, LaunchError, Process, read_stat
 from ablation.machine.pulse import (
-    FIRST_SECONDS,
-    FLOOR_SECONDS,
+    PATIENCE,
     STACKS,
     START,
     STEP,
     Beat,
+    limit_of,
+    patience,
     read_beats,
     stop_file,
 )
@@ -161,7 +162,7 @@ class Watch:
         passed, self.looked = min(now - self.looked, 5 * POLL_SECONDS), now
         # A job of which no rank has said a word is like one rank at its start.
         seen = {rank: (beat.number, beat.limit) for rank, beat in beats.items()}
-        seen = seen or {-1: (0, FIRST_SECONDS)}
+        seen = seen or {-1: (0, limit_of(None))}
         for rank, (number, _) in seen.items():
             silence = self.silence.get(rank)
             if silence is None or silence.number != number:
@@ -213,14 +214,14 @@ def tell_hung(beats: dict[int, Beat]) -> str:
     if beats:
         told = ", ".join(_describe(rank, beat) for rank, beat in sorted(beats.items()))
     first = next(iter(beats.values()), None)
-    limit = first.limit if first else FIRST_SECONDS
+    limit = first.limit if first else limit_of(None)
     known = "it was the first time"
     if first and first.slowest is not None:
         known = f"so far it took {first.slowest:.3g} s at most"
     return (
         f"the run hung and was ended: {told}. Nothing changed for {limit:.0f} s ({known}). What "
         "its threads were at is above. The next try goes on from the last checkpoint. If it is "
-        f"slow and does not hang, set ABLATION_PATIENCE_MINUTES={FLOOR_SECONDS / 30:.3g}."
+        f"slow and does not hang, set {PATIENCE}={patience() / 30:.3g}."
     )
 
 
