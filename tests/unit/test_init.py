@@ -258,6 +258,24 @@ def test_two_files_that_do_the_same_make_no_study(capsys):
     assert "nothing to find out" in capsys.readouterr().err
 
 
+def test_differences_that_train_nothing_are_named(capsys):
+    Path("current.yml").write_text(f"{CURRENT}lr: 1\nlogging_steps: 5\n")
+    Path("backup.yml").write_text(f"{CURRENT}lr: 2\nlogging_steps: 9\n")
+    assert init(*ALL) == MISTAKE
+    told = capsys.readouterr().err
+    assert "found:   logging_steps, lr" in told and "ablation explain current.yml" in told
+
+
+def test_what_is_missing_is_asked_for_with_all_that_was_said(capsys):
+    arguments = ["--dialect", "current=hf_trainer,backup=hf_trainer"]
+    assert init("--data", "news.csv", "--label", "topic", *arguments) == DONE
+    again = capsys.readouterr().out.splitlines()[-1].split()
+    assert again[:2] == ["ablation", "init"]
+    there = [word.replace("FOLDER", "models/tiny") for word in again[1:]]
+    assert main(there) == DONE
+    assert main(["plan", "news"]) == DONE
+
+
 def test_rows_from_korean_windows_and_json_lines_are_read():
     Path("news.csv").write_bytes("제목,topic\n주가 급락,경제\n".encode("cp949"))
     assert init(*ALL) == DONE

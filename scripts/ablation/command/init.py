@@ -7,6 +7,7 @@ import difflib
 import json
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from ablation.command.draft import Draft, write_draft
 from ablation.command.found import Rows, data_files, likely_label, model_facts, read_rows
 from ablation.command.studies import OWN
 from ablation.command.words import Parser
-from ablation.comparison.resolve import Configuration, resolve_pair
+from ablation.comparison.resolve import Configuration, find_differences, resolve_pair
 from ablation.errors import UserError
 from ablation.files import save_text
+from ablation.settings.catalogue import OTHER
 from ablation.study.grid import expand
 from ablation.study.load import load_study
 from ablation.study.names import NAME
@@ -49,9 +51,9 @@ def main(args: argparse.Namespace, t: Messages) -> int:
     args.data = args.data or _only_data_file(args)
     folder = OWN / study_name(args, t)
     file = folder / "study.yaml"
+    draft = make_draft(args, folder, t)
     if file.exists() and not args.force:
         raise UserError(t("init.exists"), file=file, allowed=t("init.exists_allowed"))
-    draft = make_draft(args, folder, t)
     save_text(write_draft(draft, t), file)
     if not draft.missing:
         expand(load_study(file))  # what cannot be planned is told now, with its line
@@ -89,7 +91,7 @@ def make_draft(args: argparse.Namespace, folder: Path, t: Messages) -> Draft:
     sides = resolve_pair(args.current, args.backup, facts, dialects)
     stages = propose_stages(*sides)
     if not stages:
-        raise UserError(t("init.no_differences"), found=f"{args.current}, {args.backup}")
+        raise _nothing_to_train(sides, args, t)
     rows = read_rows(Path(args.data), t) if args.data else None
     label = _label(args, sides, rows, t)
     is_folder = bool(model) and Path(model).expanduser().is_dir()
@@ -110,6 +112,17 @@ def make_draft(args: argparse.Namespace, folder: Path, t: Messages) -> Draft:
         split=_split(sides),
         stages=stages,
     )
+
+
+def _nothing_to_train(
+    sides: Sequence[Configuration], args: argparse.Namespace, t: Messages
+) -> UserError:
+    """That no difference reaches training, with those that there are."""
+    names = [d.setting.removeprefix(OTHER) for d in find_differences(*sides)]
+    if not names:
+        return UserError(t("init.no_differences"), found=f"{args.current}, {args.backup}")
+    explain = f"ablation explain {args.current} {args.backup}"
+    return UserError(t("init.nothing_to_train"), found=", ".join(names), write=explain)
 
 
 def _split(sides: Sequence[Configuration]) -> dict[str, float]:
@@ -211,4 +224,6 @@ def _again(args: argparse.Namespace, draft: Draft) -> str:
         option = f"--{name}"
         if value or option in draft.missing:
             words += [option, blanks[option] if option in draft.missing else value]
-    return " ".join([*words, "--force"])
+    if draft.named:
+        words += ["--dialect", ",".join(f"{side}={name}" for side, name in draft.named.items())]
+    return shlex.join([*words, "--force"])
