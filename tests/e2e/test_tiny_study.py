@@ -17,8 +17,9 @@ import jsonschema
 import psutil
 import pytest
 import tiny
+from huggingface_hub import ModelCard
 
-from ablation.data.outcomes import load_outcomes
+from ablation.data.outcomes import answers, load_outcomes
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]
@@ -240,6 +241,42 @@ def test_checkpoints_are_gone_and_the_adapter_stays(results):
     for path in results.glob("runs/*/seed-*"):
         assert not (path / "checkpoints").exists()
         assert (path / "adapter/adapter_config.json").exists()
+
+
+def test_every_adapter_predicts_the_same_on_the_whole_base_model(results):
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForSequenceClassification
+
+    from ablation.training.rows import load_tables
+
+    found = sorted(results.glob("runs/*/seed-*"))
+    assert len(found) == RUNS
+    for path in found:
+        config, metrics = load(path / "config.json"), load(path / "metrics.json")
+        assert metrics["environment"]["path"] == "cached"  # trained above frozen states
+        labels = metrics["data"]["num_labels"]
+        model = results.parents[1] / config["model_path"]
+        base = AutoModelForSequenceClassification.from_pretrained(model, num_labels=labels)
+        network = PeftModel.from_pretrained(base, path / "adapter").eval()
+        rows = load_tables(results / "data", config["settings"], labels, config["seed"]).test
+        with torch.no_grad():
+            ids = [torch.as_tensor(rows[place]["input_ids"])[None] for place in range(len(rows))]
+            logits = torch.cat([network(input_ids=row).logits for row in ids]).numpy()
+        told, outcomes = answers(logits, rows.labels, rows.numbers), load_outcomes(path)
+        assert (told["predicted"] == outcomes["predicted"]).all()
+        assert told["loss"] == pytest.approx(outcomes["loss"], rel=1e-4, abs=1e-5)
+
+
+def test_every_adapter_has_a_card_with_its_scores(results):
+    for path in results.glob("runs/*/seed-*"):
+        card = ModelCard.load(path / "adapter/README.md")
+        quality = load(path / "metrics.json")["quality"]
+        scores = {one.metric_name: one.metric_value for one in card.data.eval_results}
+        assert (card.data.library_name, card.data.base_model) == ("peft", "model")
+        expected = quality[quality["selected"]]["eval_accuracy"]
+        assert scores["Accuracy"] == pytest.approx(expected, abs=1e-6)
+        assert str(results.parents[1]) not in card.content
 
 
 def test_both_reports_are_there_and_their_figures_too(results):

@@ -38,6 +38,7 @@ from ablation.settings.catalogue import KERNELS
 from ablation.settings.quantities import engine_dtype
 from ablation.sums import files_below, sealed, sums_of
 from ablation.training import intent as plan
+from ablation.training.card import CARD, model_card
 from ablation.training.effective import compare, planned_effective, read_effective
 from ablation.training.interval import Pace, seconds_between_failures
 from ablation.training.network import (
@@ -61,7 +62,7 @@ from ablation.training.trainer import (
 )
 
 log = logging.getLogger(__name__)
-LAST_TOKEN_FROM = 24  # mean tokens of a training text; below, the gain is within noise
+LAST_TOKEN_FROM = 16  # mean tokens of a training text: a step is 1.2x as fast at 22, above 3 layers
 
 
 class EffectiveCheck(TrainerCallback):
@@ -309,6 +310,10 @@ def finish(job: Job, training: Training, path: dict[str, Any]) -> None:
     if outcomes is not None:
         save_outcomes(outcomes, job.folder)
     metrics = make_metrics(job, training, path, quality, memory)
+    if not is_full(job.settings):
+        card = job.folder / "adapter" / CARD
+        card.write_text(model_card(job.config, metrics), encoding="utf-8")
+    metrics = sealed(metrics | {"sums": sums_of(job.folder, result_files(job.folder))})
     validate_metrics(metrics)
     write_json(job.folder / "metrics.json", metrics)
     shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
@@ -318,10 +323,10 @@ def finish(job: Job, training: Training, path: dict[str, Any]) -> None:
 def make_metrics(
     job: Job, training: Training, path: dict[str, Any], quality: dict[str, Any], memory: int
 ) -> dict[str, Any]:
-    """Contents of metrics.json, sealed, with the sums of the files beside it."""
+    """Contents of metrics.json, but for its seal and the sums of the files beside it."""
     history = load_history(job.folder / HISTORY)
     limit = job.settings["max_grad_norm"]
-    metrics = {
+    return {
         "schema_version": 1,
         **{name: job.config[name] for name in ("study", "variant", "seed", "settings_hash")},
         "status": "diverged" if training.recorder.diverged else "completed",
@@ -331,7 +336,6 @@ def make_metrics(
         "optimisation": summarize_history(history, limit, job.num_labels),
         "cost": cost_block(job, training, memory, len(history)),
     }
-    return sealed(metrics | {"sums": sums_of(job.folder, result_files(job.folder))})
 
 
 def result_files(run_dir: Path) -> list[Path]:
