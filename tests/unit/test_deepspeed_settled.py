@@ -54,14 +54,16 @@ def test_a_deepspeed_block_beside_flat_arguments_is_read_with_them():
     assert {"learning_rate", "num_train_epochs"} <= found
 
 
-def test_arguments_below_a_block_of_a_script_of_its_own_are_not_compared():
-    with pytest.raises(UserError, match="script of its own"):
-        resolve("02-keys-nobody-reads/nested-a.yaml")
+def test_arguments_below_a_block_of_any_name_are_compared():
+    side = resolve("02-keys-nobody-reads/nested-a.yaml")
+    assert side.dialect == "nested"
+    found = differing(*(f"02-keys-nobody-reads/nested-{side}.yaml" for side in "ab"))
+    assert "learning_rate" in found
 
 
-def test_keys_of_a_block_that_nobody_reads_are_differences():
+def test_a_block_with_names_of_a_scripts_own_is_compared():
     found = differing(*(f"02-keys-nobody-reads/training-block-{side}.yaml" for side in "ab"))
-    assert {"other.training.learning_rate", "other.training.batch_size"} <= found
+    assert {"learning_rate", "per_device_train_batch_size"} <= found
 
 
 @pytest.mark.parametrize("kind", ["model-card", "train-batch-size"])

@@ -81,7 +81,13 @@ ADAPTER = """\
   "task_type": "SEQ_CLS"
 }
 """
+NESTED = """\
+model: {name: org/some-8b}
+lora: {rank: 16, alpha: 32, target_modules: [q_proj]}
+training: {num_train_epochs: 2, learning_rate: 1e-4, gradient_accumulation_steps: 4}
+"""
 SMALLEST = {
+    "nested": NESTED,
     "peft_adapter": ADAPTER,
     "kedro": KEDRO,
     "deepspeed_native": NATIVE,

@@ -152,6 +152,21 @@ CONFIGURATIONS = {
     "deepspeed_json": st.builds(
         lambda a: {"zero_optimization": {"stage": 2}, **a}, block(deepspeed)
     ),
+    "nested": st.builds(
+        lambda a, b: {"training": {"num_train_epochs": 1, "save_total_limit": 1, **a}, **b},
+        block(trainer),
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "lora": block({**lora, "rank": counts, "alpha": counts, "dropout": shares}),
+                "data": block({"max_length": counts}),
+                "evaluation": block(
+                    {"eval_steps": counts, "load_best_model_at_end": st.just(True)}
+                ),
+                "deepspeed": block(deepspeed),
+            },
+        ),
+    ),
     "peft_adapter": st.builds(
         lambda a: {"peft_type": "LORA", "base_model_name_or_path": "m", **a}, block(lora)
     ),

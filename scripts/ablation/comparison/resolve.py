@@ -24,11 +24,26 @@ from ablation.dialects.reader import (
 )
 from ablation.dialects.settle import settle
 from ablation.dialects.vocabulary import default_of
-from ablation.documents.entries import load_entries
+from ablation.documents.entries import Entry, load_entries
 from ablation.errors import UserError, raise_all
 from ablation.settings.catalogue import NO_OP, OTHER, SETTINGS, UNTRAINED, acts_on, in_arm
 
 NOT_SET = "not set"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """What shows that a script of people's own stands between a file and the libraries.
+
+    Attributes:
+        block: The block that is taken for Trainer's arguments; None at the top level.
+        names: Keys that are read as a setting although no library calls it so.
+        joined: Keys that name other files which are put together with this one.
+    """
+
+    block: str | None
+    names: tuple[str, ...]
+    joined: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,7 @@ class Configuration:
         assumed: What is computed with in place of each value that cannot be read.
         steps_told: Numbers of steps that transformers compares with the run's.
         versions: The releases of libraries that it ran with, as far as files tell.
+        script: What shows that a script of people's own reads the file; None where nothing does.
     """
 
     file: str
@@ -67,6 +83,7 @@ class Configuration:
     assumed: Mapping[str, Value] = field(default_factory=dict)
     steps_told: tuple[StepsTold, ...] = ()
     versions: Versions = field(default_factory=dict)
+    script: Script | None = None
 
     @property
     def readable(self) -> dict[str, Value]:
@@ -168,9 +185,7 @@ def resolve_file(
     versions = find_versions(path) if versions is None else versions
     fill_earlier(settings, versions)
     settings, unread = _derived(reader, module, settings, architecture, world_size)
-    full = settings.get("lora.enable")
-    if full is not None and full.value is False:
-        settings = {n: v for n, v in settings.items() if not _of_adapter(n)}
+    settings = _without_idle_adapter(settings)
     unread |= _unreadable(written, architecture)
     return Configuration(
         file=str(path),
@@ -187,7 +202,23 @@ def resolve_file(
         assumed={name: settings[name] for name in unread if name in settings},
         steps_told=tuple(reader.engine.told) if reader.engine else (),
         versions=versions,
+        script=_script(reader),
     )
+
+
+# Keys under which Hydra, mmengine and scripts name the files that a file is put together with.
+_JOINED = ("defaults", "_base_", "base_config", "extends", "inherits", "inherit_from")
+
+
+def _script(reader: Reader) -> Script | None:
+    joined = tuple(key for key in _JOINED if _names_files(reader.root.at(key)))
+    if reader.arguments is None and not reader.own_names and not joined:
+        return None
+    return Script(block=reader.arguments, names=tuple(reader.own_names), joined=joined)
+
+
+def _names_files(entry: Entry | None) -> bool:
+    return entry is not None and bool(entry.value) and isinstance(entry.value, (str, list))
 
 
 _MOST_MISTAKES = 5
@@ -271,6 +302,14 @@ def require_runnable(*sides: Configuration) -> None:
         UserError: a library refuses a file, a value cannot be read, or no run here can do it.
     """
     raise_all(refusal.error() for side in sides for refusal in side.refusals)
+
+
+def _without_idle_adapter(settings: dict[str, Value]) -> dict[str, Value]:
+    """The settings without those of an adapter that is not trained."""
+    full = settings.get("lora.enable")
+    if full is None or full.value is not False:
+        return settings
+    return {name: value for name, value in settings.items() if not _of_adapter(name)}
 
 
 def _of_adapter(name: str) -> bool:

@@ -20,6 +20,7 @@ from ablation.dialects import (
     hf_trainer,
     kedro,
     llama_factory,
+    nested,
     peft_adapter,
     trl,
     vocabulary,
@@ -42,6 +43,7 @@ DIALECTS: dict[str, ModuleType] = {
         llama_factory,
         axolotl,
         peft_adapter,
+        nested,
     )
 }
 
@@ -76,6 +78,8 @@ class Recognized:
 
     def _strangers(self) -> Iterator[Stranger]:
         name = self.module.NAME
+        dump = vocabulary.is_dump(self.reader.root.value)
+        refuses = getattr(self.module, "REFUSES_STRANGERS", False) and not dump
         plugins = self.reader.root.at("plugins") is not None  # they bring keys of their own
         for found in self.reader.settings:
             if not found.startswith(OTHER):
@@ -92,7 +96,7 @@ class Recognized:
                 value=value.value,
                 nearest=vocabulary.nearest(key, name),
                 trains=vocabulary.trains(key) and (others or not plugins),
-                refused=getattr(self.module, "REFUSES_STRANGERS", False),
+                refused=refuses,
             )
 
 
@@ -116,7 +120,7 @@ def recognize(root: Entry, file: str, dialect: str | None = None) -> Recognized:
     places = {(entry.line, entry.column) for _, entry in root.leaves()}
     read = {(entry.line, entry.column) for key, entry in root.leaves() if key in best.accounted}
     few = 2 * len(read) < len(places) or 4 * best.own < len(root.value)
-    if few and (foreign := name_of(root, best.module.NAME)):
+    if foreign := name_of(root, best.module.NAME, few=few):
         raise UserError(
             f"{foreign}: it cannot be explained",
             file=file,

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 
 from ablation.dialects.deepspeed import embed_deepspeed, join
 from ablation.dialects.reader import DERIVED, Reader, Value
+from ablation.dialects.vocabulary import keys_of
+from ablation.documents.entries import Entry
 from ablation.errors import shorten
 from ablation.settings.catalogue import SETTINGS, UNTRAINED, words
 
@@ -37,6 +39,9 @@ TRAINER_BOOKKEEPING = frozenset(
     ddp_find_unused_parameters skip_memory_metrics use_cpu use_mps_device use_cache
     dataloader_persistent_workers dataloader_prefetch_factor dataloader_in_order
     remove_unused_columns label_names length_column_name debug past_index ray_scope
+    jit_mode_eval use_ipex fp16_opt_level half_precision_backend fp16_backend tpu_num_cores
+    tpu_metrics_debug fsdp_min_num_params tp_size fsdp_transformer_layer_cls_to_wrap mp_parameters
+    use_legacy_prediction_loop torchdynamo dispatch_batches split_batches xpu_backend sharded_ddp
     """)
 )
 
@@ -119,6 +124,9 @@ def read_trainer(reader: Reader, prefix: str, skip: tuple[str, ...] = ()) -> Non
     for name in names:
         key = join(prefix, name)
         current = OLD_TRAINER_NAMES.get(name, name)
+        if current != name and block.value[name].value is None:
+            reader.ignore(key)
+            continue
         if current == "lr_scheduler_kwargs":
             reader.take(key, current, _scheduler_kwargs)
         elif current in TRAINER_SETTINGS or current in TRAINER_BOOKKEEPING:
@@ -133,10 +141,15 @@ def read_trainer(reader: Reader, prefix: str, skip: tuple[str, ...] = ()) -> Non
         elif name == "adafactor" and reader.raw(key) is True:
             reader.take(key, "optim", lambda value: "adafactor")
             reader.take(key, "optim_implementation", lambda value: "torch")
-        elif current in UNTRAINED and "." not in current:
+        elif current in UNTRAINED and "." not in current and _may_be_a_block(block, name):
             reader.untrained(key, current)
     if "warmup_steps" not in skip:
         read_warmup(reader, prefix)
+
+
+def _may_be_a_block(block: Entry, name: str) -> bool:
+    """Whether a mapping is one of Trainer's own: others may hold a whole configuration."""
+    return not isinstance(block.value[name].value, dict) or name in keys_of("hf_trainer")
 
 
 def check_best_model(reader: Reader) -> None:

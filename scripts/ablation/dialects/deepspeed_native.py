@@ -50,7 +50,9 @@ _KEYS = (
 
 
 def read(reader: Reader) -> None:
-    """Read the whole file into the reader's settings."""
+    """Read the whole file into the reader's settings; without DeepSpeed no loop drives it."""
+    if reader.root.at("deepspeed") is None:
+        return
     for block in ("training", "data", "model", "hardware"):
         reader.block(block)
     read_lora(reader, "lora")

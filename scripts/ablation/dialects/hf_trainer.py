@@ -30,6 +30,7 @@ from ablation.dialects.keys import (
     trainer_keys,
     under,
 )
+from ablation.dialects.own_names import SWITCHES, read_own_lora, read_own_names
 from ablation.dialects.reader import Reader
 
 NAME = "hf_trainer"
@@ -91,14 +92,20 @@ def read(reader: Reader) -> None:
         for switch in (f"{block}.enable", f"{block}.enabled", block):
             read_switch(reader, switch)
         read_lora(reader, block)
-    read_switch(reader, "use_peft")
-    read_switch(reader, "use_lora")
+    for switch in SWITCHES:
+        read_switch(reader, switch)
     read_lora_keys(reader, FLAT_LORA)
     read_absent_lora(reader)
     read_model(reader)
     take_keys(reader, _KEYS)
     for key in ("dataset", "dataset_name", "dataset_config", "packing", "max_samples"):
         reader.untrained(key)
+    read_own_names(reader, "")
+    read_own_lora(reader, "", whole=False)
+    for block in _BLOCKS:
+        if reader.root.at(f"{block}.r") is None:
+            read_own_lora(reader, block, whole=True)
+    reader.doubted.update(reader.own_names)
 
 
 KEYS = Keys(

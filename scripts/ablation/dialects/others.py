@@ -4,7 +4,35 @@ from __future__ import annotations
 
 from ablation.documents.entries import Entry
 
-# What it is, and keys of which all are there. The first that fits names the file.
+# What it is, and keys of which all are there. The first that fits names the file. These keys no
+# dialect has, whatever else the file holds.
+_CERTAIN: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("ms-swift", ("tuner_type",)),
+    ("ms-swift", ("train_type", "model")),
+    ("ms-swift", ("sft_type", "dataset")),
+    ("ms-swift", ("args.tuner_type",)),
+    ("ms-swift", ("args.train_type",)),
+    ("mlx-lm", ("lora_parameters", "iters")),
+    ("mlx-lm", ("fine_tune_type", "iters")),
+    ("torchtune", ("tokenizer._component_",)),
+    ("torchtune", ("model._component_",)),
+    ("torchtune", ("optimizer._component_",)),
+    ("AutoTrain", ("task", "base_model", "params")),
+    ("open-instruct", ("dataset_mixer_list",)),
+    ("open-instruct", ("with_tracking", "use_slow_tokenizer")),
+    ("open-instruct", ("with_tracking", "use_flash_attn")),
+    ("NeMo", ("trainer.num_nodes", "exp_manager")),
+    ("NeMo RL", ("policy.train_global_batch_size",)),
+    ("PyTorch Lightning", ("trainer.accelerator", "trainer.max_epochs")),
+    ("verl", ("actor_rollout_ref",)),
+    ("OpenRLHF", ("actor_num_nodes",)),
+    ("LitGPT", ("checkpoint_dir", "train.global_batch_size")),
+    ("Oumi", ("model.model_name", "training.trainer_type")),
+    ("LLM Foundry", ("train_loader", "max_duration")),
+    ("Ludwig", ("input_features", "output_features")),
+    ("kohya's sd-scripts", ("network_module",)),
+    ("ai-toolkit", ("job", "config.process")),
+)
 _FORMATS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("a launch file of accelerate, which says where a training runs", ("distributed_type",)),
     ("a launch file of accelerate, which says where a training runs", ("compute_environment",)),
@@ -20,14 +48,9 @@ _FORMATS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("a configuration of LLaMA-Factory's v1 format", ("dist_config",)),
     ("a configuration of H2O LLM Studio", ("architecture", "tokenizer", "prediction")),
     ("a configuration of H2O LLM Studio", ("llm_backbone",)),
-    ("a configuration of torchtune", ("tokenizer._component_",)),
-    ("a configuration of torchtune", ("model._component_",)),
-    ("a configuration of NeMo", ("trainer.num_nodes", "exp_manager")),
-    ("a configuration of verl", ("actor_rollout_ref",)),
-    ("a configuration of OpenRLHF", ("actor_num_nodes",)),
-    ("a configuration of LitGPT", ("checkpoint_dir", "train.global_batch_size")),
-    ("a configuration of Oumi", ("model.model_name", "training.trainer_type")),
     ("a dataset list of LLaMA-Factory (dataset_info.json)", ("alpaca_en_demo",)),
+    ("a launch file for a cloud, which says where a training runs", ("provider", "gpu_count")),
+    ("a launch file for a cloud, which says where a training runs", ("dockerfile_commands",)),
     ("a workflow of GitHub Actions", ("jobs", "on")),
     ("a compose file of Docker", ("services",)),
     ("a conda environment", ("dependencies", "channels")),
@@ -37,11 +60,22 @@ _FORMATS: tuple[tuple[str, tuple[str, ...]], ...] = (
 _NESTED = ("training", "train", "trainer", "training_args", "training_arguments", "hyperparameters")
 
 
-_NESTING = ("kedro", "deepspeed_native")  # dialects that have such blocks themselves
+_NESTING = ("kedro", "deepspeed_native", "nested")  # dialects that have such blocks themselves
 
 
-def name_of(root: Entry, dialect: str) -> str | None:
-    """What a file is instead of a configuration of the dialect; None where it may be one."""
+def name_of(root: Entry, dialect: str, *, few: bool) -> str | None:
+    """What a file is instead of a configuration of the dialect; None where it may be one.
+
+    Args:
+        root: The file.
+        dialect: The dialect that accounts for the most of its keys.
+        few: Whether those are few.
+    """
+    for name, keys in _CERTAIN:
+        if all(root.at(key) is not None for key in keys):
+            return f"a configuration of {name}"
+    if not few:
+        return None
     for name, keys in _FORMATS:
         if all(root.at(key) is not None for key in keys):
             return name

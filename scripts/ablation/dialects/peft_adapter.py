@@ -14,13 +14,14 @@ DEFAULTS = (
     (defaults.DEEPSPEED, defaults.DEEPSPEED_DEFAULTS),
     (defaults.NO_SUCH_STEP, defaults.PIPELINE_DEFAULTS),
 )
+_TELLING = frozenset(("r", "lora_alpha"))  # of a bare LoraConfig, which names no type
 _MODEL = Key("base_model_name_or_path", "model.name_or_path")
 _UNTOLD = "an adapter does not tell how it was trained"
 
 
 def read(reader: Reader) -> None:
     """Read the whole file into the reader's settings."""
-    if reader.root.at("peft_type") is None:
+    if not _TELLING.issubset(reader.root.value) and reader.root.at("peft_type") is None:
         return
     read_adapter(reader, "")
     reader.take(_MODEL.key, _MODEL.setting)

@@ -198,6 +198,8 @@ class Reader:
         doubted: Keys that do nothing beside the others of the file: they speak against the dialect.
         without_effect: Keys that change nothing that is trained, with the reason.
         engine: The DeepSpeed configuration that must agree with Trainer's arguments, if any.
+        arguments: The block of a script of its own that holds Trainer's arguments.
+        own_names: Keys that are read as a setting although no library calls it so.
     """
 
     root: Entry
@@ -216,6 +218,8 @@ class Reader:
     presets: list[Value] = field(default_factory=list)
     without_effect: dict[str, str] = field(default_factory=dict)
     engine: Engine | None = None
+    arguments: str | None = None
+    own_names: list[str] = field(default_factory=list)
 
     def raw(self, key: str) -> object:
         """The plain value at a key, None where it is absent; marks the key as read."""
@@ -360,6 +364,8 @@ class Reader:
             value = self.check(key, entry, SETTINGS.get(setting) or _OTHERS.get(setting), value)
         except UserError as error:
             unreadable, value = True, entry.plain()
+            if isinstance(entry.value, dict):  # where the trainer has no block, another one has
+                self.doubted.update(f"{key}.{below}" for below, _ in entry.leaves())
             self._refuse_value(key, entry, setting, error.allowed)
         if entry.read_as_number and note is None and not entry.file.endswith(".json"):
             note = f"YAML 1.1 reads {entry.text} as text; it is read as the number it is"
@@ -541,6 +547,10 @@ class Reader:
             )
         )
 
+    def expand(self) -> None:
+        """Put the values that `${a.b}` names, where they stand in this file, as OmegaConf does."""
+        _expand(self.root, self.root)
+
     def first(self, setting: str) -> Value | None:
         """The leading value of a setting, if the file has one."""
         values = self.settings.get(setting)
@@ -625,6 +635,23 @@ class Reader:
 
 _SUFFIXES = (".json", ".yml", ".yaml")
 _TEMPLATE = re.compile(r"\$\{|\{\{|\$\(|<[A-Z_]+>")
+
+
+_REFERENCE = re.compile(r"\$\{([\w.]+)\}")
+
+
+def _expand(block: Entry, root: Entry) -> None:
+    if not isinstance(block.value, dict):
+        return
+    for key, entry in block.value.items():
+        named = _REFERENCE.fullmatch(entry.value) if isinstance(entry.value, str) else None
+        target = root.at(named[1]) if named else None
+        if target is None:
+            _expand(entry, root)
+        elif not (isinstance(target.value, str) and "${" in target.value):
+            block.value[key] = replace(
+                entry, value=target.value, read_as_number=target.read_as_number
+            )
 
 
 def _listed(allowed: object) -> str | None:

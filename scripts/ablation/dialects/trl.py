@@ -138,7 +138,7 @@ def read(reader: Reader) -> None:
     if reader.raw("load_in_4bit") and reader.raw("load_in_8bit"):
         reason = "8 bit and 4 bit precision cannot be used at the same time"
         reader.refuse("load_in_8bit", "load_in_8bit", LIBRARY, reason)
-    for key, name in _OLD.items():
+    for key, name in () if vocabulary.is_dump(reader.root.value) else _OLD.items():
         if reader.root.at(key) is not None and key not in vocabulary.keys_of(NAME):
             now = f"it is {name} now" if name else "it is gone"
             reason = f"it has no such key any more: {now}; an older release reads it"
@@ -149,7 +149,10 @@ def _read_kind(reader: Reader) -> None:
     """What is trained, and to what end."""
     if reader.raw("use_peft") is not True:
         key = "use_peft" if reader.root.at("use_peft") else LIBRARY
-        reader.derive("lora.enable", False, key, "TRL trains the model's own weights")
+        note = "TRL trains the model's own weights"
+        if vocabulary.is_dump(reader.root.value):
+            note = "saved arguments do not say whether an adapter was trained"
+        reader.derive("lora.enable", False, key, note)
     said = {
         name: [key for key in keys if reader.root.at(key) is not None]
         for name, keys in _OBJECTIVES.items()

@@ -14,6 +14,7 @@ from typing import Any
 from ablation.settings.catalogue import SETTINGS, words
 
 _LONGEST = 80  # characters of a key that could be meant for another one
+_DUMPED = 70  # arguments; people write a dozen or three by hand
 _KEPT = Path(__file__).with_name("vocabulary.json")
 # Words of keys that say how something is trained, beside those of the settings' own names.
 _TRAINING = frozenset(
@@ -77,6 +78,14 @@ def keys_of(dialect: str) -> Collection[str]:
     """The top-level keys that the dialect's trainer knows; none where no such list is kept."""
     known = _load().get(dialect, {}).get("keys", {}).keys()
     return known | set(_SCRIPTS) if dialect == "hf_trainer" else known
+
+
+def is_dump(keys: Collection[str]) -> bool:
+    """Whether a file is what `TrainingArguments.to_json_string` writes: nearly every argument.
+
+    It has the arguments of the release that wrote it, and was read by none.
+    """
+    return sum(key in keys_of("hf_trainer") for key in keys) >= _DUMPED
 
 
 def library_of(dialect: str) -> str:

@@ -95,9 +95,60 @@ def written_again(pair: Pair) -> Iterator[Finding]:
             yield pair.find("key_twice", WARNING, evidence, [], side, places)
 
 
-CHECKS = (refused, of_another_trainer, unknown_differences, written_again)
+def script_of_its_own(pair: Pair) -> Iterator[Finding]:
+    """A script of people's own reads the file: defaults and names are its, not the libraries'."""
+    for side in SIDES:
+        script = pair.sides[side].script
+        if script is None:
+            continue
+        if script.block is not None:
+            evidence: dict[str, object] = {"block": script.block}
+            yield pair.find("arguments_of_a_script", INFO, evidence, [], side)
+        if script.names:
+            yield pair.find("names_of_a_script", WARNING, {"keys": list(script.names)}, [], side)
+        if script.joined:
+            yield pair.find("joined_files", WARNING, {"keys": list(script.joined)}, [], side)
+
+
+CHECKS = (script_of_its_own, refused, of_another_trainer, unknown_differences, written_again)
 
 TEXTS: Texts = {
+    "arguments_of_a_script": {
+        "en": (
+            "{side:side}: Trainer's arguments are taken to stand below `{block}`",
+            "A script of its own reads this file. What is not written there is taken for "
+            "Trainer's default, which the script may set otherwise.",
+        ),
+        "ko": (
+            "{side:side}: `{block}` 아래를 Trainer 인자로 읽는다",
+            "이 파일은 자체 스크립트가 읽는다. 적혀 있지 않은 값은 Trainer의 기본값으로 보지만 "
+            "스크립트가 다르게 정할 수 있다.",
+        ),
+    },
+    "names_of_a_script": {
+        "en": (
+            "{side:side}: the script's own names are read as settings: {keys:names}",
+            "No library has these keys. They are taken for what they are called, and the script "
+            "may mean something else by them.",
+        ),
+        "ko": (
+            "{side:side}: 스크립트가 직접 정한 이름을 설정으로 읽는다: {keys:names}",
+            "라이브러리에는 없는 키다. 이름 그대로의 뜻으로 읽었지만 스크립트에서는 다른 뜻일 수 "
+            "있다.",
+        ),
+    },
+    "joined_files": {
+        "en": (
+            "{side:side}: other files are put together with this one ({keys:names})",
+            "What they say is not read. Compare the files that come out, where a value may "
+            "stand in one of them.",
+        ),
+        "ko": (
+            "{side:side}: 다른 파일과 합쳐서 쓰는 파일이다 ({keys:names})",
+            "그 파일들의 값은 읽지 않는다. 값이 다른 파일에 있을 수 있으면 합쳐진 결과를 비교해야 "
+            "한다.",
+        ),
+    },
     "refused_by_library": {
         "en": (
             "{library} refuses {side:side}: {key}",

@@ -1,0 +1,254 @@
+"""A script of people's own: Trainer's arguments in a block of any name, LoRA and model beside it.
+
+The block that holds the most names of `TrainingArguments` is taken for the arguments; what it does
+not write has Trainer's default, which the script may have changed. Names that scripts use in place
+of Trainer's (`epochs`, `lr`, `rank`) are read as what they say, each with a note.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from ablation.dialects import deepspeed_native, defaults, kedro
+from ablation.dialects.blocks import (
+    TRAINER_BOOKKEEPING,
+    TRAINER_SETTINGS,
+    read_absent_lora,
+    read_dtype,
+    read_padding,
+    read_switch,
+    read_trainer,
+)
+from ablation.dialects.deepspeed import embed_deepspeed, join
+from ablation.dialects.keys import (
+    Key,
+    Keys,
+    Warmup,
+    by_setting,
+    deepspeed_keys,
+    lora_keys,
+    trainer_keys,
+)
+from ablation.dialects.own_names import (
+    LORA_NAMES,
+    OWN_NAMES,
+    SWITCHES,
+    read_own_lora,
+    read_own_names,
+)
+from ablation.dialects.reader import Reader
+from ablation.documents.entries import Entry
+from ablation.settings.catalogue import words
+
+NAME = "nested"
+DEFAULTS = (
+    (defaults.TRAINER, defaults.TRAINER_DEFAULTS),
+    (defaults.PEFT, defaults.LORA_DEFAULTS),
+    (defaults.DEEPSPEED, defaults.DEEPSPEED_DEFAULTS),
+    (defaults.NO_SUCH_STEP, defaults.PIPELINE_DEFAULTS),
+)
+
+# Names that only Trainer has among the libraries: they tell its arguments from those of others.
+_TELLING = frozenset(
+    words(
+        "per_device_train_batch_size per_device_eval_batch_size num_train_epochs "
+        "gradient_accumulation_steps lr_scheduler_type gradient_checkpointing logging_steps "
+        "save_total_limit save_strategy eval_strategy evaluation_strategy warmup_ratio optim "
+        "report_to per_gpu_train_batch_size adam_beta1 max_grad_norm load_best_model_at_end"
+    )
+)
+_ARGUMENTS = TRAINER_SETTINGS | TRAINER_BOOKKEEPING | {"optim", "warmup_steps", *_TELLING}
+# Names of a DeepSpeed configuration, which is no block of Trainer's arguments.
+_DEEPSPEEDS = frozenset(words("zero_optimization train_micro_batch_size_per_gpu train_batch_size"))
+# Keys of which all are there in files of a dialect that has blocks of its own.
+_OTHERS = (kedro.SIGNATURE[:1], deepspeed_native.SIGNATURE)
+_DEEPEST = 3  # blocks within blocks
+# Blocks beside the arguments whose names of Trainer's are read too.
+_BESIDE = frozenset(
+    words(
+        "training train trainer training_args training_arguments train_args trainer_args arguments "
+        "args hyperparameters hyperparams hp params optimizer optimization optim scheduler "
+        "lr_scheduler schedule evaluation eval validation output outputs checkpoint checkpointing "
+        "checkpoints logging save saving precision mixed_precision hardware system memory sft "
+        "run reproducibility experiment early_stopping batch"
+    )
+)
+_MODELS = words(
+    "model.model_name_or_path model.name_or_path model.pretrained_model_name_or_path model.name "
+    "model.model_name model.base_model model.base_model_name model.base model.model_id "
+    "model.model_path model.pretrained_model model.id model.path model model_name_or_path "
+    "model_name base_model model_id pretrained_model_name_or_path pretrained_model"
+)
+_LENGTHS = words("max_seq_length max_length max_seq_len max_len cutoff_len sequence_length seq_len")
+_OF_LENGTHS = words("model data dataset tokenizer tokenization preprocessing")
+_OF_WEIGHTS = words("model quantization quantization_config bnb bitsandbytes qlora quant")
+NO_EFFECT = {
+    "says what is logged and watched": words(
+        "wandb mlflow tensorboard monitoring tracking comet trackio"
+    ),
+    "only for generating and exporting": words(
+        "inference generation serving deployment export gguf"
+    ),
+}
+
+
+def read(reader: Reader) -> None:
+    """Read the whole file into the reader's settings, where it has a block of arguments."""
+    main = arguments_of(reader.root)
+    if main is None:
+        return
+    reader.arguments = main
+    reader.null_is_absent = True
+    lora = _lora_block(reader.root)
+    reader.expand()
+    read_trainer(reader, main)
+    read_own_names(reader, main)
+    for block in _beside(reader.root, main, lora):
+        _read_beside(reader, block)
+    _read_lora(reader, main, lora)
+    _read_model(reader, main)
+    _read_lengths(reader, main)
+    _read_deepspeed(reader, main)
+    read_absent_lora(reader)
+
+
+def arguments_of(root: Entry) -> str | None:
+    """The block of Trainer's arguments; None where none is one, or they stand at the top level."""
+    if any(all(root.at(key) is not None for key in keys) for keys in _OTHERS):
+        return None
+    best, most = None, 0
+    has_lora = _lora_block(root) is not None
+    for path, block in _blocks(root):
+        names = set(block)
+        telling = len(names & _TELLING)
+        count = len(names & _ARGUMENTS) + len(names & OWN_NAMES.keys())
+        lora = has_lora or names & {"lora_r", "lora_rank", "lora_alpha"}
+        if names & _DEEPSPEEDS:
+            continue
+        enough = telling >= 2 or (telling >= 1 and lora) or (lora and count >= 3)
+        if enough and count > most:
+            best, most = path, count
+    flat = set(root.value) & _TELLING
+    return None if best is None or len(flat) >= most else best
+
+
+def _blocks(root: Entry, prefix: str = "", depth: int = 1) -> Iterator[tuple[str, Mapping]]:
+    """The mappings of a file with their dotted keys, the outer ones first."""
+    for key, entry in root.value.items():
+        if not isinstance(entry.value, dict) or "." in key:
+            continue
+        path = join(prefix, key)
+        yield path, entry.value
+        if depth < _DEEPEST:
+            yield from _blocks(entry, path, depth + 1)
+
+
+def _lora_block(root: Entry) -> str | None:
+    """The block of LoRA's own keys: one called after it first."""
+    found = []
+    for path, block in _blocks(root):
+        names = set(block) & LORA_NAMES
+        called = any(word in path.rsplit(".", 1)[-1].lower() for word in ("lora", "peft"))
+        if len(names) >= 2 and names & {"r", "rank", "lora_r", "lora_rank", "target_modules"}:
+            found.append((not called, path))
+    return min(found, key=lambda one: one[0])[1] if found else None
+
+
+def _beside(root: Entry, main: str, lora: str | None) -> Iterator[str]:
+    """Blocks besides the arguments that hold some of them, and none that they hold too."""
+    at_main = root.at(main)
+    taken = set(at_main.value) if at_main is not None else set()
+    yield ""
+    for path, block in _blocks(root):
+        if path in (main, lora) or path.startswith("deepspeed"):
+            continue
+        below = path.startswith(f"{main}.")
+        called = path.rsplit(".", 1)[-1].lower()
+        if (called in _BESIDE or below) and not set(block) & taken & TRAINER_SETTINGS:
+            yield path
+
+
+def _read_beside(reader: Reader, block: str) -> None:
+    """What a block says that no earlier one has said."""
+    entry = reader.root if not block else reader.root.at(block)
+    assert entry is not None
+    said = tuple(name for name in (*entry.value, "warmup_steps") if name in reader.settings)
+    read_trainer(reader, block, skip=(*said, *(_NOT_AT_THE_TOP if not block else ())))
+    read_own_names(reader, block)
+
+
+_NOT_AT_THE_TOP = words("model train deepspeed")
+
+
+def _read_lora(reader: Reader, main: str, lora: str | None) -> None:
+    for block in (*([lora] if lora else []), main, "", "model", "peft", "lora"):
+        for name in (*SWITCHES, *(("enable", "enabled") if block in (lora, "lora") else ())):
+            read_switch(reader, join(block, name))
+    if reader.says("lora.enable", False):
+        return
+    for block in (lora, main, "", "model"):
+        if block is not None:
+            read_own_lora(reader, block, whole=block == lora)
+
+
+def _read_model(reader: Reader, main: str) -> None:
+    for key in (*_MODELS, *(join(main, name) for name in _MODELS)):
+        entry = reader.root.at(key)
+        if entry is not None and isinstance(entry.value, str):
+            reader.take(key, "model.name_or_path")
+            break
+    for block in ("model", main, ""):
+        for name in ("torch_dtype", "dtype"):
+            if reader.first("model.dtype") is None and reader.raw(join(block, name)) is not None:
+                reader.take(join(block, name), "model.dtype", read_dtype)
+        if reader.first("model.trust_remote_code") is None:
+            reader.take(join(block, "trust_remote_code"), "model.trust_remote_code")
+        if reader.first("attn_implementation") is None:
+            reader.untrained(join(block, "attn_implementation"))
+    for block in (*_OF_WEIGHTS, "model.quantization", "model.quantization_config", main, ""):
+        for name in ("load_in_4bit", "load_in_8bit"):
+            if reader.first(name) is None:
+                reader.untrained(join(block, name))
+
+
+def _read_lengths(reader: Reader, main: str) -> None:
+    places = (main, "", *_OF_LENGTHS)
+    keys = [join(block, name) for block in places for name in _LENGTHS]
+    first = next((key for key in keys if _is_number(reader.root.at(key))), None)
+    if first is not None:
+        reader.take(first, "max_length")
+    for block in places:
+        if reader.first("padding") is None:
+            entry = reader.root.at(join(block, "padding"))
+            if entry is not None and not isinstance(entry.value, dict):
+                reader.take(join(block, "padding"), "padding", read_padding)
+
+
+def _is_number(entry: Entry | None) -> bool:
+    return entry is not None and isinstance(entry.value, int) and entry.value is not True
+
+
+def _read_deepspeed(reader: Reader, main: str) -> None:
+    """A DeepSpeed configuration, or its path, beside the arguments."""
+    if reader.engine is not None or reader.root.at(join(main, "deepspeed")) is not None:
+        return
+    for key in ("deepspeed", "deepspeed_config", "deepspeed.config"):
+        entry = reader.root.at(key)
+        path = isinstance(entry.value, str) if entry is not None else False
+        inside = isinstance(entry.value, dict) if entry is not None else False
+        if path or (inside and reader.root.at(f"{key}.zero_optimization") is not None):
+            reader.include(key)
+            embed_deepspeed(reader, key)
+            return
+
+
+KEYS = Keys(
+    by_setting(
+        *(trainer_keys(block) for block in ("training", "training_args", "train", "trainer")),
+        *(lora_keys(block) for block in ("lora", "peft", "lora_config")),
+        deepspeed_keys("deepspeed", follows=True),
+        [Key("data.max_length", "max_length"), Key("model.torch_dtype", "model.dtype")],
+    ),
+    deepspeed="deepspeed",
+    warmup=Warmup("training.warmup_ratio", "training.warmup_steps"),
+)

@@ -1,0 +1,179 @@
+"""Names that people's scripts use in place of those of `TrainingArguments` and `LoraConfig`.
+
+No library reads them: a script hands them on. They are read as what they say where the library's
+own name is not there, with a note, and never speak for a dialect.
+"""
+
+from __future__ import annotations
+
+from ablation.dialects.blocks import (
+    COMPRESSED_OPTIMIZERS,
+    OPTIMIZERS,
+    OTHER_OPTIMIZERS,
+    read_lora_keys,
+    read_optim,
+)
+from ablation.dialects.deepspeed import join
+from ablation.dialects.reader import Reader
+from ablation.documents.entries import Entry
+from ablation.settings.catalogue import SETTINGS, UNTRAINED, words
+
+NOTE = "a name of the script's own, taken for {setting}"
+# Name of a script's own to the setting; the first of those that say the same is read.
+OWN_NAMES = {
+    "lr": "learning_rate",
+    **dict.fromkeys(
+        words("epochs num_epochs n_epochs epoch max_epochs train_epochs"), "num_train_epochs"
+    ),
+    **dict.fromkeys(
+        words(
+            "per_device_batch_size micro_batch_size train_batch_size batch_size "
+            "batch_size_per_device per_device_train_batchsize"
+        ),
+        "per_device_train_batch_size",
+    ),
+    **dict.fromkeys(
+        words(
+            "gradient_accumulation grad_accum grad_accumulation grad_accum_steps "
+            "grad_accumulation_steps gradient_accumulation_step accumulation_steps "
+            "accumulate_grad_batches"
+        ),
+        "gradient_accumulation_steps",
+    ),
+    **dict.fromkeys(
+        words("grad_clip gradient_clipping gradient_clip_val clip_grad_norm max_norm"),
+        "max_grad_norm",
+    ),
+    **dict.fromkeys(
+        words("lr_scheduler scheduler lr_schedule scheduler_type lr_scheduler_name schedule"),
+        "lr_scheduler_type",
+    ),
+    **dict.fromkeys(words("optimizer optimizer_name optim_name"), "optim"),
+    **dict.fromkeys(
+        words("grad_checkpointing gradient_checkpoint use_gradient_checkpointing grad_checkpoint"),
+        "gradient_checkpointing",
+    ),
+    "wd": "weight_decay",
+    "random_state": "seed",
+    "random_seed": "seed",
+    "use_bf16": "bf16",
+    "use_fp16": "fp16",
+    "is_bf16": "bf16",
+    "warmup": "warmup_steps",
+    "num_warmup_steps": "warmup_steps",
+    "total_steps": "max_steps",
+    "max_train_steps": "max_steps",
+}
+# Switches of LoRA as scripts call them.
+SWITCHES = words("use_peft use_lora is_peft lora_enabled enable_lora")
+_SCHEDULES = frozenset(
+    words(
+        "linear cosine cosine_with_restarts polynomial constant constant_with_warmup inverse_sqrt "
+        "reduce_lr_on_plateau cosine_with_min_lr warmup_stable_decay"
+    )
+)
+_OPTIMIZERS = {"adamw": "adamw_torch", "adamw_fused": "adamw_torch_fused", "AdamW": "adamw_torch"}
+_DEEPSPEEDS = ("train_batch_size", "gradient_clipping")  # at the top level they are DeepSpeed's
+_KNOWN_OPTIMIZERS = {*OPTIMIZERS, *_OPTIMIZERS, *COMPRESSED_OPTIMIZERS, *OTHER_OPTIMIZERS}
+_LORA_OWN = {
+    **dict.fromkeys(words("r rank lora_r lora_rank"), "lora.r"),
+    **dict.fromkeys(words("lora_alpha alpha"), "lora.lora_alpha"),
+    **dict.fromkeys(words("lora_dropout dropout"), "lora.lora_dropout"),
+    **dict.fromkeys(
+        words("target_modules lora_target_modules targets lora_target modules"),
+        "lora.target_modules",
+    ),
+    **dict.fromkeys(words("modules_to_save lora_modules_to_save"), "lora.modules_to_save"),
+    **dict.fromkeys(words("bias lora_bias"), "lora.bias"),
+    "task_type": "lora.task_type",
+    "layers_to_transform": "lora.layers_to_transform",
+}
+LORA_NAMES = frozenset(
+    (
+        *_LORA_OWN,
+        *(n.removeprefix("lora.") for n in (*SETTINGS, *UNTRAINED) if n.startswith("lora.")),
+    )
+)
+# Names that say LoRA's settings also outside of a block of its own.
+_LORA_FLAT = tuple(name for name in _LORA_OWN if name.startswith("lora_")) + words(
+    "use_rslora use_dora target_modules"
+)
+
+
+def read_own_names(reader: Reader, block: str) -> None:
+    """Read what a block says under names of the script's own, where nothing has said it yet."""
+    for name, setting in OWN_NAMES.items():
+        key = join(block, name)
+        entry = reader.root.at(key)
+        if not block and name in _DEEPSPEEDS:
+            continue
+        if entry is None or setting in reader.settings or not _may_say(entry, setting):
+            continue
+        note = NOTE.format(setting=setting)
+        reader.own_names.append(key)
+        if setting == "optim":
+            _read_optimizer(reader, key, entry, note)
+        elif setting == "warmup_steps":
+            reader.take(key, setting, note=note)
+        else:
+            reader.take(key, setting, note=note)
+    _read_precision(reader, block)
+
+
+def _may_say(entry: Entry, setting: str) -> bool:
+    """Whether a value is of the kind that the setting has; others are left as unknown keys."""
+    plain = entry.plain()
+    if setting in ("bf16", "fp16", "gradient_checkpointing"):
+        return isinstance(plain, bool)
+    if setting == "optim":
+        return isinstance(plain, str) and plain in _KNOWN_OPTIMIZERS
+    if setting == "lr_scheduler_type":
+        return isinstance(plain, str) and plain in _SCHEDULES
+    return isinstance(plain, (int, float)) and not isinstance(plain, bool) and plain >= 0
+
+
+def _read_optimizer(reader: Reader, key: str, entry: Entry, note: str) -> None:
+    if entry.value not in _OPTIMIZERS:
+        read_optim(reader, key)
+        return
+    name = _OPTIMIZERS[str(entry.value)]
+    algorithm, implementation = OPTIMIZERS[name]
+    reader.ignore(key)
+    reader.add(key, entry, "optim", algorithm, note)
+    reader.add(key, entry, "optim_implementation", implementation, note)
+
+
+def _read_precision(reader: Reader, block: str) -> None:
+    """`mixed_precision: bf16` as accelerate calls it."""
+    key = join(block, "mixed_precision")
+    plain = reader.root.at(key)
+    value = str(plain.value) if plain is not None else ""
+    if value in ("bf16", "fp16") and value not in reader.settings:
+        reader.own_names.append(key)
+        reader.take(key, value, lambda _: True, NOTE.format(setting=value))
+
+
+def read_own_lora(reader: Reader, block: str, *, whole: bool) -> None:
+    """Read LoRA's settings of a block, a `whole` one of its own or other keys among them.
+
+    The library's own name of a setting comes before names of a script's own.
+    """
+    if whole:
+        own = {n.removeprefix("lora."): n for n in (*SETTINGS, *UNTRAINED) if n.startswith("lora.")}
+        read_lora_keys(reader, {join(block, key): name for key, name in own.items()})
+        reader.ignore(join(block, "inference_mode"), join(block, "peft_type"))
+    names = _LORA_OWN if whole else {n: _LORA_OWN.get(n, f"lora.{n}") for n in _LORA_FLAT}
+    for name, setting in names.items():
+        key = join(block, name)
+        entry = reader.root.at(key)
+        if entry is None or entry.value is None or setting in reader.settings:
+            continue
+        if whole and setting == f"lora.{name}":
+            continue
+        if setting in UNTRAINED:
+            reader.untrained(key, setting)
+        elif setting == "lora.target_modules":
+            read_lora_keys(reader, {key: setting})
+        else:
+            reader.own_names.append(key)
+            reader.take(key, setting, note=NOTE.format(setting=setting))

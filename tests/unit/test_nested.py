@@ -1,0 +1,180 @@
+"""Files of people's own scripts: arguments in blocks of any name, and names that no library has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ablation.comparison.resolve import Configuration, find_differences, resolve_file, resolve_pair
+from ablation.dialects.vocabulary import keys_of
+from ablation.errors import UserError
+from ablation.study.explain import explain_files
+
+OWN = """\
+model: {name: org/some-8b, torch_dtype: bfloat16}
+lora: {rank: 16, alpha: 32, dropout: 0.1, target_modules: [q_proj, v_proj]}
+training:
+  epochs: 2
+  batch_size: 4
+  grad_accum: 8
+  learning_rate: 2e-4
+  lr_scheduler: cosine
+  warmup_ratio: 0.03
+  optimizer: paged_adamw_8bit
+  logging_steps: 10
+  save_total_limit: 2
+data: {max_seq_length: 1024}
+evaluation: {eval_steps: 50, eval_strategy: steps}
+"""
+FLAT = """\
+output_dir: out
+max_seq_length: 512
+per_device_eval_batch_size: 1
+num_epochs: 2
+batch_size: 4
+lr: 1e-4
+lora_r: 8
+target_modules: all-linear
+gradient_accumulation_steps: 2
+"""
+
+
+@pytest.fixture
+def resolve(tmp_path: Path):
+    def read(text: str, name: str = "a.yaml") -> Configuration:
+        path = tmp_path / name
+        path.write_text(text)
+        return resolve_file(path, {})
+
+    return read
+
+
+def values(side: Configuration, *names: str) -> tuple:
+    return tuple(side.settings[name].value for name in names)
+
+
+def findings(folder: Path, first: str, second: str) -> dict[str, dict]:
+    for name, text in (("a.yaml", first), ("b.yaml", second)):
+        (folder / name).write_text(text)
+    said = explain_files(folder / "a.yaml", folder / "b.yaml", {})
+    return {found["id"]: found for found in said["findings"]}
+
+
+@pytest.mark.parametrize(
+    "block", ["training", "training_args", "trainer", "hyperparameters", "stage_two.run"]
+)
+def test_arguments_are_read_below_a_block_of_any_name(resolve, block):
+    outer, _, inner = block.partition(".")
+    arguments = "{learning_rate: 3e-5, num_train_epochs: 2, gradient_accumulation_steps: 4}"
+    text = f"{outer}: {{{inner}: {arguments}}}" if inner else f"{outer}: {arguments}"
+    side = resolve(text + "\n")
+    assert side.dialect == "nested"
+    names = ("learning_rate", "num_train_epochs", "gradient_accumulation_steps")
+    assert values(side, *names) == (3e-5, 2.0, 4)
+    assert side.settings["learning_rate"].key == f"{block}.learning_rate"
+
+
+def test_names_of_a_scripts_own_are_read_as_what_they_say_with_a_note(resolve):
+    side = resolve(OWN)
+    assert values(side, "lora.r", "lora.lora_alpha", "lora.lora_dropout") == (16, 32.0, 0.1)
+    names = ("num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps")
+    assert values(side, *names) == (2.0, 4, 8)
+    assert values(side, "lr_scheduler_type", "max_length", "model.dtype") == (
+        "cosine",
+        1024,
+        "bfloat16",
+    )
+    assert values(side, "optim", "optim_state") == ("adamw", "8bit, paged (bitsandbytes)")
+    assert side.settings["lora.r"].note == "a name of the script's own, taken for lora.r"
+    assert values(side, "eval_steps") == (50,)
+
+
+def test_what_is_assumed_of_a_script_is_told(tmp_path):
+    found = findings(tmp_path, OWN, OWN.replace("epochs: 2", "epochs: 3"))
+    assert found["arguments_of_a_script"]["evidence"]["block"] == "training"
+    assert "training.epochs" in found["names_of_a_script"]["evidence"]["keys"]
+
+
+def test_a_librarys_own_name_comes_before_one_of_a_scripts_own(resolve):
+    side = resolve(
+        "training: {num_train_epochs: 3, epochs: 9, save_total_limit: 1}\nlora: {r: 4, rank: 64}\n"
+    )
+    assert values(side, "num_train_epochs", "lora.r") == (3.0, 4)
+    assert side.settings["other.training.epochs"].value == 9
+
+
+def test_flat_files_of_scripts_have_names_of_their_own_too(resolve):
+    side = resolve(FLAT)
+    assert side.dialect == "hf_trainer"
+    names = ("num_train_epochs", "per_device_train_batch_size", "learning_rate")
+    assert values(side, *names) == (2.0, 4, 1e-4)
+    assert values(side, "lora.target_modules") == ("all-linear",)
+
+
+def test_a_switch_of_lora_in_a_scripts_words_is_obeyed(resolve):
+    side = resolve("is_peft: false\npeft_config: {r: 8, lora_alpha: 16}\nlearning_rate: 1e-5\n")
+    assert side.kind["method"] == "full"
+
+
+def test_values_are_found_where_the_file_itself_refers_to_them(resolve):
+    text = "base_lr: 3e-4\ntraining: {learning_rate: '${base_lr}', num_train_epochs: 1, optim: sgd}"
+    assert values(resolve(text + "\n"), "learning_rate") == (3e-4,)
+    text = text.replace("${base_lr}", "${oc.env:RATE}")
+    assert resolve(text + "\n").refusals[0].kind == "template"
+
+
+@pytest.mark.parametrize("key", ["defaults: [model, trainer]", "_base_: ../base.yaml"])
+def test_files_that_are_put_together_with_others_say_so(tmp_path, key):
+    found = findings(tmp_path, f"{key}\n{OWN}", OWN)
+    assert found["joined_files"]["severity"] == "warning"
+
+
+def test_an_anchored_deepspeed_block_is_no_block_of_arguments(resolve):
+    text = "ds: &ds {train_micro_batch_size_per_gpu: 2, gradient_accumulation_steps: 4, fp16: {}}\n"
+    text += "training: {epochs: 2, warmup_ratio: 0.1}\ndeepspeed:\n  <<: *ds\n"
+    assert resolve(text).dialect == "deepspeed_native"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("args: {tuner_type: lora, learning_rate: 1e-4, num_train_epochs: 1}", "ms-swift"),
+        ("model: m\nfine_tune_type: lora\niters: 600\nlearning_rate: 1e-5", "mlx-lm"),
+        ("optimizer: {_component_: torch.optim.AdamW, lr: 1e-5}\nepochs: 1", "torchtune"),
+        ("task: llm-sft\nbase_model: m\nparams: {lr: 1e-5, epochs: 1}", "AutoTrain"),
+        ("dataset_mixer_list: a 1.0\nlearning_rate: 1e-5\nmax_seq_length: 4", "open-instruct"),
+        ("trainer: {accelerator: gpu, max_epochs: 3}\nmodel: {lr: 0.1}", "PyTorch Lightning"),
+        ("training: {epochs: 9, batch_size: 64, lr: 0.1}\nmodel: {name: resnet50}", "script"),
+    ],
+)
+def test_files_of_other_trainers_are_refused_by_name(resolve, text, name):
+    with pytest.raises(UserError, match=name):
+        resolve(text + "\n")
+
+
+def test_a_bare_block_of_lora_fields_is_an_adapters(resolve):
+    side = resolve("r: 32\nlora_alpha: 64\ntarget_modules: [q_proj]\ntask_type: CAUSAL_LM\n")
+    assert side.dialect == "peft_adapter"
+    assert values(side, "lora.r", "lora.target_modules") == (32, ["q_proj"])
+
+
+def test_saved_arguments_are_not_refused_by_a_trainer_that_never_read_them(resolve):
+    known = sorted(keys_of("hf_trainer"))[:80]
+    dump = {**dict.fromkeys(known), "output_dir": "o", "num_generations": 6, "use_vllm": False}
+    dump |= {"warmup_ratio": 0.1, "evaluation_strategy": None, "log_completions": False}
+    lines = [f"{key}: {'null' if value is None else value}" for key, value in dump.items()]
+    side = resolve("\n".join(lines) + "\n")
+    assert [r for r in side.refusals if r.library == "trl 1.16.0"] == []
+
+
+def test_a_null_under_an_old_name_says_nothing(resolve):
+    side = resolve("learning_rate: 1e-4\nper_gpu_train_batch_size: null\nnum_train_epochs: 1\n")
+    assert side.refusals == ()
+
+
+def test_two_nested_files_differ_where_their_blocks_do(tmp_path):
+    paths = [tmp_path / name for name in ("a.yaml", "b.yaml")]
+    paths[0].write_text(OWN)
+    paths[1].write_text(OWN.replace("rank: 16", "rank: 8").replace("training:", "hp:"))
+    assert {d.setting for d in find_differences(*resolve_pair(*paths, {}))} == {"lora.r"}
