@@ -33,7 +33,7 @@ from ablation.study.adaptive import (
 from ablation.study.grid import Grid, expand
 from ablation.study.load import load_study
 from ablation.study.resolved import save_resolved
-from ablation.training.summary import roughness_around_trend
+from ablation.training.summary import noise_around_trend, roughness_around_trend
 
 MEASURED = 1_760_000_000  # 2025-10-09 08:53:20 UTC
 
@@ -461,6 +461,7 @@ def _write_run(
             },
             "steps": stop,
             "loss_roughness": roughness_around_trend(loss),
+            "loss_noise": noise_around_trend(loss),
         },
         "cost": {
             "train_runtime": float(stop * 0.8 * rng.uniform(0.95, 1.05)),

@@ -78,7 +78,52 @@ def test_claims_in_numbers_carry_estimate_interval_and_n(complete):
     assert accuracy.verdict == "confirmed"
     assert accuracy.interval_low < accuracy.estimate < accuracy.interval_high
     assert accuracy.n == 4
-    assert claims["time"].estimate == pytest.approx(3.0, rel=0.1)
+
+
+def test_a_time_has_no_interval_over_seeds_and_a_claim_on_it_is_judged_by_all_of_them(tmp_path):
+    """Seen: the same steps took 32, 40, 19 and 18 s, and "about 241 seeds more would decide"."""
+    made = build_study(tmp_path, seeds=(1, 2, 3, 4))
+    grid = load_grid(made.grid)
+    runs = collect(grid, made.runs)
+
+    def told(*times: float):
+        for arm, values in (("current", (10.0,) * 4), ("stage3-regularisation", times)):
+            runs.loc[runs["arm"] == arm, "cost.train_runtime"] = values
+        found = estimate_effects(grid, runs, STUDY).claims.statements
+        return next(claim for claim in found if claim.id == "time")
+
+    busy = told(32.0, 40.0, 19.0, 18.0)
+    assert busy.estimate == pytest.approx((3.2 * 1.9) ** 0.5)  # the median
+    assert (busy.interval_low, busy.interval_high) == pytest.approx((1.8, 4.0))
+    assert (busy.verdict, busy.no_interval, busy.seeds_to_decide) == (
+        "undecided",
+        "of_machine",
+        None,
+    )
+    assert told(28.0, 29.0, 31.0, 32.0).verdict == "confirmed"
+    assert told(17.6, 20.8, 18.0, 19.0).verdict == "refuted"
+
+
+def test_a_claim_on_roughness_needs_both_scales_to_agree(complete, tmp_path):
+    claim = next(c for c in complete.claims.statements if c.quantity == "loss_roughness")
+    made = build_study(tmp_path, seeds=(1, 2, 3, 4))
+    grid = load_grid(made.grid)
+    runs = collect(grid, made.runs)
+    of_stages = runs["arm"] == "stage3-regularisation"
+    for column, factor in (("loss_roughness", 0.4), ("loss_noise", 1.3)):
+        name = f"optimisation.{column}"
+        current = runs.loc[runs["arm"] == "current", name].to_numpy()
+        runs.loc[of_stages, name] = current * [0.999 * factor, factor, 1.001 * factor, factor]
+    found = estimate_effects(grid, runs, STUDY).claims.statements
+    other = next(c for c in found if c.id == claim.id)
+    assert (other.verdict, other.no_interval, other.seeds_to_decide) == (
+        "undecided",
+        "scales",
+        None,
+    )
+    runs["optimisation.loss_noise"] = runs["optimisation.loss_roughness"]
+    found = estimate_effects(grid, runs, STUDY).claims.statements
+    assert next(c for c in found if c.id == claim.id).verdict == "confirmed"
 
 
 def test_a_contrast_uses_the_seeds_both_arms_have(tmp_path):

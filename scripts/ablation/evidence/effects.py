@@ -86,7 +86,6 @@ class Pair:
         missing: Planned seeds on which one of both has no run.
         if_missing: The mean improvement, were these runs as bad and as good as can be; None where
             none is missing, or the metric has no bounds.
-        runtime_ratio: The logarithm of the ratio of training times.
         correlation: Of both arms over seeds; what pairing pays.
         stability: Whether the arm trains more steadily.
     """
@@ -97,7 +96,6 @@ class Pair:
     quantities: dict[str, Estimate]
     missing: int
     if_missing: tuple[float, float] | None
-    runtime_ratio: Estimate
     correlation: float | None
     stability: Stability
 

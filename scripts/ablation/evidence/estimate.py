@@ -65,7 +65,14 @@ from ablation.evidence.family import Evidence, Series
 from ablation.evidence.judgements import judge_impacts, judge_statements, levels_of
 from ablation.evidence.metrics import COMPLETED, DIVERGED, MISSING
 from ablation.evidence.moderated import Pool, mixed, pool
-from ablation.evidence.outcomes import diverged_runs, is_bounded, paired_runs, ran_runs, wide_tables
+from ablation.evidence.outcomes import (
+    OF_MACHINE,
+    diverged_runs,
+    is_bounded,
+    paired_runs,
+    ran_runs,
+    wide_tables,
+)
 from ablation.evidence.recommendation import Recommendation
 from ablation.evidence.reports import (
     FIRST_REPORT,
@@ -569,6 +576,9 @@ def _pair(measured: Measured, arms: tuple[str, str], own: Series, one_run: bool)
         for key, table in tables.items()
     }
     better = measured.metric.higher_is_better
+    for key in OF_MACHINE:
+        above, below, _ = statistics.paired_arrays(tables[key], *arms)
+        quantities[key] = statistics.of_machine(quantities[key], above - below)
     quantities[metric] = own.estimate if better else statistics.flipped(own.estimate)
     arm, reference = arms
     missing, if_missing = _missing(measured, arms)
@@ -580,9 +590,6 @@ def _pair(measured: Measured, arms: tuple[str, str], own: Series, one_run: bool)
         quantities=quantities,
         missing=missing,
         if_missing=if_missing,
-        runtime_ratio=statistics.paired_log_ratio(
-            tables["train_runtime"], *arms, identical=one_run
-        ),
         correlation=inference.pairing(*statistics.paired_arrays(tables[metric], *arms)[:2]),
         stability=stability.compare(tables, metric, arms, own.identical, divergences),
     )

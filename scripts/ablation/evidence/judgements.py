@@ -19,11 +19,14 @@ from ablation.errors import UserError
 from ablation.evidence import claims as verdicts
 from ablation.evidence import sequential, statistics
 from ablation.evidence.effects import Effect, ImpactVerdict, Metric, StatementVerdict
+from ablation.evidence.outcomes import OF_MACHINE, ROUGHNESS
 from ablation.evidence.reports import Level
 from ablation.evidence.statistics import Estimate
 from ablation.study.arithmetic import is_arithmetic
 from ablation.study.claim import SEED_SPREAD, read_claim
 from ablation.study.power import ALPHA
+
+SCALES = "scales"  # why a claim is undecided: its verdict depends on the scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,12 +115,16 @@ def judge_statements(
             )
         effect = claim_effect(claim, names[claim.contrast], table_of, metric.name)
         confidence, narrow = levels.at(effect.n)
-        if effect.low is not None:
+        if effect.low is not None and claim.quantity not in OF_MACHINE:
             effect = _at(effect, confidence, narrow)
         delta = metric.delta if claim.quantity == metric.name else None
         verdict = _judge_statement(claim, effect, delta, confidence)
-        seeds = _claim_seeds(claim, effect, verdict.verdict, levels.following)
-        judged.append(replace(verdict, seeds_to_decide=seeds))
+        if claim.quantity == ROUGHNESS:
+            verdict = _on_both_scales(claim, verdict, names[claim.contrast], levels)
+        if verdict.no_interval is None:
+            seeds = _claim_seeds(claim, effect, verdict.verdict, levels.following)
+            verdict = replace(verdict, seeds_to_decide=seeds)
+        judged.append(verdict)
     return tuple(judged)
 
 
@@ -142,6 +149,18 @@ def _judge_statement(
         verdict=verdict,
         seeds_to_decide=None,
     )
+
+
+def _on_both_scales(
+    claim: verdicts.Claim, verdict: StatementVerdict, contrast: Effect, levels: Levels
+) -> StatementVerdict:
+    """The verdict on roughness, where the noise of the loss by itself says the same of it."""
+    noise = contrast.pair.stability.loss_noise if contrast.pair else None
+    if noise is not None and noise.low is not None:
+        noise = _at(noise, *levels.at(noise.n))
+        if verdicts.judge_claim(claim, noise, None) == verdict.verdict:
+            return verdict
+    return replace(verdict, verdict=verdicts.UNDECIDED, no_interval=verdict.no_interval or SCALES)
 
 
 def _contrast_names(contrasts: Sequence[Effect]) -> dict[str, Effect]:
@@ -178,6 +197,10 @@ def claim_effect(
             allowed=[*table_of, SEED_SPREAD],
         )
     table = table_of[claim.quantity]
+    if claim.quantity in OF_MACHINE and claim.unit == verdicts.ABSOLUTE:
+        return pair.quantities[claim.quantity]
+    if claim.quantity in OF_MACHINE:
+        return statistics.machine_ratio(table, arm, reference)
     if claim.unit == verdicts.ABSOLUTE and claim.quantity == metric:
         return pair.quantities[metric]
     if claim.unit == verdicts.ABSOLUTE:

@@ -15,7 +15,9 @@ from ablation.study.grid import Grid
 
 FINAL_SUFFIX = ".final"
 WORST_SCORE = 0.0
-ROUGHNESS = "loss_roughness"
+ROUGHNESS, NOISE = "loss_roughness", "loss_noise"
+# Not sampled over seeds: the same steps take longer on a busy machine.
+OF_MACHINE = ("train_runtime", "peak_memory_bytes")
 BATCH = (
     "environment.world_size",
     "environment.per_device_train_batch_size",
@@ -63,9 +65,11 @@ def quantities(metric: Mapping[str, Any]) -> dict[str, Quantity]:
         ("final_loss", False),
         ("clipped_share", False),
         (ROUGHNESS, False),
+        (NOISE, False),
     ):
-        found[key] = Quantity(key, f"optimisation.{key}", better, None, key == ROUGHNESS)
-    for key in ("train_runtime", "peak_memory_bytes"):
+        rough = key in (ROUGHNESS, NOISE)
+        found[key] = Quantity(key, f"optimisation.{key}", better, None, rough)
+    for key in OF_MACHINE:
         found[key] = Quantity(key, f"cost.{key}", False, None)
     return found
 

@@ -2,9 +2,10 @@
 
 Four measures, because "steady" is said of four things:
 
-- loss roughness: the relative noise of the training loss around its trend (see
-  `training.summary.roughness_around_trend`). It is there for every run, so that a few paired seeds
-  decide; it is the measure the verdict rests on.
+- loss roughness: the noise of the training loss around its trend (see
+  `training.summary.roughness_around_trend`), in relation to its level and by itself. An arm that
+  reaches a lower loss is rougher in relation to it and not by itself, so the verdict rests on both:
+  where they disagree there is none. A few paired seeds decide.
 - seed-to-seed spread: the ratio of the standard deviations of the metric over seeds. It is what a
   user who trains once cares for, but a standard deviation of few values is itself hardly known:
   halving it takes some 18 seeds to show. Reported with its F interval.
@@ -26,7 +27,7 @@ import pandas as pd
 from scipy import stats
 
 from ablation.evidence import statistics
-from ablation.evidence.outcomes import ROUGHNESS
+from ablation.evidence.outcomes import NOISE, ROUGHNESS
 from ablation.evidence.statistics import Estimate
 
 STEADIER = "steadier"
@@ -59,13 +60,16 @@ class Stability:
 
     Attributes:
         verdict: "steadier", "less_steady", "same" or "undecided".
-        loss_roughness, seed_spread: Logarithms of ratios (negative is steadier).
+        loss_roughness, loss_noise, seed_spread: Logarithms of ratios (negative is steadier): of
+            the noise of the loss in relation to its level, of that noise by itself, and of the
+            metric's spread. Runs of earlier versions have no `loss_noise`.
         clipped_share: A difference.
         divergences: Counted over the seeds that both have run.
     """
 
     verdict: str
     loss_roughness: Estimate
+    loss_noise: Estimate
     seed_spread: Estimate
     clipped_share: Estimate
     divergences: Divergences
@@ -93,12 +97,18 @@ def count_divergences(
     return Divergences(len(here), len(there), len(seeds), p)
 
 
-def judge(roughness: Estimate, divergences: Divergences) -> str:
+def judge(roughness: Estimate, noise: Estimate, divergences: Divergences) -> str:
     """Whether an arm is steadier than its reference.
 
-    Decided by the interval of the log ratio of roughness; more divergences forbid "steadier", and
-    surely more of them (sign test at 5 %) mean "less steady".
+    Decided by the intervals of the log ratios of roughness, in relation to the loss and by itself,
+    where both say the same; more divergences forbid "steadier", and surely more of them (sign test
+    at 5 %) mean "less steady".
     """
+    found = {_judge_scale(one, divergences) for one in (roughness, noise)}
+    return found.pop() if len(found) == 1 else UNDECIDED
+
+
+def _judge_scale(roughness: Estimate, divergences: Divergences) -> str:
     if divergences.p is not None and divergences.p <= ALPHA:
         return LESS_STEADY if divergences.arm > divergences.reference else STEADIER
     if roughness.low is None or roughness.high is None:
@@ -132,13 +142,15 @@ def compare(
     roughness = statistics.paired_log_ratio(
         table_of[ROUGHNESS], arm, reference, identical=identical
     )
+    noise = statistics.paired_log_ratio(table_of[NOISE], arm, reference, identical=identical)
     clipped = statistics.paired_difference(
         table_of["clipped_share"], arm, reference, identical=identical
     )
     spread = statistics.spread_ratio(table_of[metric], arm, reference, identical=identical)
     return Stability(
-        verdict=judge(roughness, divergences),
+        verdict=judge(roughness, noise, divergences),
         loss_roughness=roughness,
+        loss_noise=noise,
         seed_spread=spread,
         clipped_share=clipped,
         divergences=divergences,

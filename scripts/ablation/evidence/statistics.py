@@ -27,6 +27,7 @@ LARGE_SHIFT = 30.0
 ONE_SEED = "one_seed"
 NO_SEEDS = "no_seeds"
 NO_SPREAD = "no_spread"
+OF_MACHINE = "of_machine"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Estimate:
         seeds: The seeds.
         low, high: The 95 % t interval; None when it does not exist.
         low90, high90: The 90 % t interval, for equivalence.
-        no_interval: Why there is none: "one_seed", "no_seeds" or "no_spread".
+        no_interval: Why there is none: "one_seed", "no_seeds", "no_spread", or "of_machine" where
+            seeds are no sample: then `low` and `high` are the smallest and the largest value.
         error, df: The standard error of the mean and its degrees of freedom, where it has one.
     """
 
@@ -183,6 +185,25 @@ def paired_log_ratio(
     return mean_estimate(
         logs, [s for s, k in zip(seeds, kept, strict=True) if k], identical=identical
     )
+
+
+def machine_ratio(wide: pd.DataFrame, arm: str, reference: str) -> Estimate:
+    """Logarithm of arm over reference in a quantity of the machine: the median over seeds.
+
+    Times are no sample over seeds, so there is no interval; its ends are the extremes.
+    """
+    found = paired_log_ratio(wide, arm, reference)
+    above, below, _ = paired_arrays(wide, arm, reference)
+    kept = (above > 0) & (below > 0)
+    return of_machine(found, np.log(above[kept] / below[kept]))
+
+
+def of_machine(effect: Estimate, values: np.ndarray) -> Estimate:
+    """An estimate of what seeds do not sample: the median, from the smallest to the largest."""
+    if not values.size:
+        return effect
+    low, middle, high = (float(np.quantile(values, q)) for q in (0.0, 0.5, 1.0))
+    return Estimate(middle, effect.sd, effect.n, effect.seeds, low, high, no_interval=OF_MACHINE)
 
 
 def spread_ratio(

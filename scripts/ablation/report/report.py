@@ -13,7 +13,7 @@ from ablation.evidence.effects import StatementVerdict
 from ablation.evidence.health import health_rows, read_health
 from ablation.evidence.outcomes import FINAL_SUFFIX
 from ablation.evidence.stability import divergence_bound
-from ablation.evidence.statistics import Estimate
+from ablation.evidence.statistics import OF_MACHINE, Estimate
 from ablation.machine.progress import Run
 from ablation.project import REPORT
 from ablation.report.advice import (
@@ -203,6 +203,9 @@ def claim_rows(sources: Sources) -> list[dict[str, str]]:
         if claim.estimate is not None:
             low, high = claim.interval_low, claim.interval_high
             interval = t("no_interval") if low is None else _interval(sources, claim, low, high)
+            if claim.no_interval == OF_MACHINE:
+                least, most = interval.strip("[]").split(", ")
+                interval = t("claims.extremes", low=least, high=most)
             measured = f"{in_words(sources, claim, claim.estimate)} {interval}"
         contrast = claim.contrast
         rows.append(
@@ -224,7 +227,8 @@ def claim_notes(sources: Sources) -> list[str]:
     runs, claims = sources.runs, sources.effects.claims.statements
     timed = any(claim.quantity == "train_runtime" for claim in claims)
     cached = "environment.path" in runs and runs["environment.path"].eq("cached").any()
-    return [sources.messages("claims.cached_time")] if timed and cached else []
+    notes = [sources.messages("claims.of_machine")] if timed else []
+    return [*notes, sources.messages("claims.cached_time")] if timed and cached else notes
 
 
 def _compared(sources: Sources, name: str) -> str:

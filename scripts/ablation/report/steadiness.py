@@ -27,6 +27,7 @@ def steadiness_block(sources: Sources) -> Block | None:
     columns = [
         t("column.contrast"),
         t("metric.loss_roughness"),
+        t("metric.loss_noise"),
         t("metric.seed_spread"),
         t("metric.clipped_share"),
         t("stability.column.divergences"),
@@ -48,6 +49,7 @@ def _row(sources: Sources, contrast: Effect) -> list[str]:
     return [
         cell(_label(sources, contrast)),
         change_text(sources, found.loss_roughness),
+        change_text(sources, found.loss_noise),
         change_text(sources, found.seed_spread),
         _clipped_text(sources, found.clipped_share),
         _lost_text(sources, found.divergences),

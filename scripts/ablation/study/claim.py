@@ -26,6 +26,7 @@ _OF_RUNS = (
     "final_loss",
     "clipped_share",
     "loss_roughness",
+    "loss_noise",
     "train_runtime",
     "peak_memory_bytes",
 )

@@ -23,7 +23,8 @@ def summarize_history(
     """The `optimisation` block of metrics.json; steps whose value isn't finite are left out.
 
     `final_loss` is the mean of the last tenth of the steps. `loss_roughness` is that of
-    `roughness_around_trend`, with the noise that this batch has.
+    `roughness_around_trend`, with the noise that this batch has; `loss_noise` is the same of the
+    loss itself, in nats.
     """
     loss = finite_values(history, "loss")
     norms = finite_values(history, "grad_norm")
@@ -46,6 +47,7 @@ def summarize_history(
         },
         "steps": len(history),
         "loss_roughness": roughness_around_trend(loss),
+        "loss_noise": noise_around_trend(loss),
     }
 
 
@@ -58,10 +60,16 @@ def roughness_around_trend(loss: Sequence[float]) -> float | None:
     reaches a lower loss is not rougher for it.
     """
     values = np.asarray(loss, dtype=float)
-    values = values[np.isfinite(values) & (values > 0)]
-    if values.size < 3:
+    return noise_around_trend(np.log(values[np.isfinite(values) & (values > 0)]))
+
+
+def noise_around_trend(values: Sequence[float] | np.ndarray) -> float | None:
+    """The noise of a curve around its trend, in its own unit; None below three steps."""
+    known = np.asarray(values, dtype=float)
+    known = known[np.isfinite(known)]
+    if known.size < 3:
         return None
-    return float(np.sqrt((np.diff(np.log(values), 2) ** 2).mean() / 6))
+    return float(np.sqrt((np.diff(known, 2) ** 2).mean() / 6))
 
 
 def finite_values(history: list[dict[str, Any]], key: str) -> np.ndarray:
