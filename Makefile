@@ -34,6 +34,8 @@ soak: setup
 	$(RUN) python tests/soak/operations.py study
 	$(RUN) python tests/soak/operations.py run
 	$(RUN) python tests/soak/operations.py ranks
+	$(RUN) python tests/soak/kills.py 1000
+	$(RUN) python tests/soak/invariance.py
 
 soak-settings: setup
 	$(RUN) python tests/soak/settings_matrix.py

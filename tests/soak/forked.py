@@ -17,6 +17,7 @@ import json
 import os
 import runpy
 import select
+import signal
 import socket
 import sys
 import traceback
@@ -56,7 +57,10 @@ def serve(path: str) -> None:
     listener.listen(64)
     children: dict[int, socket.socket] = {}
     while True:
-        if select.select([listener], [], [], 0.005 if children else None)[0]:
+        ready = select.select([listener, *children.values()], [], [], 0.005 if children else None)[
+            0
+        ]
+        if listener in ready:
             channel = listener.accept()[0]
             layer.layer_pause(1)
             pid = os.fork()
@@ -66,13 +70,21 @@ def serve(path: str) -> None:
                 become(channel, layer.layer_name)
             children[pid] = channel
         for pid, channel in list(children.items()):
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
+            if channel in ready:  # who asked is gone: it was killed, and is this process
                 with contextlib.suppress(OSError):
-                    code = os.waitstatus_to_exitcode(status)
-                    channel.sendall(code.to_bytes(8, "big", signed=True))
-                channel.close()
-                del children[pid]
+                    os.kill(pid, signal.SIGKILL)
+            reap(pid, channel, children)
+
+
+def reap(pid: int, channel: socket.socket, children: dict[int, socket.socket]) -> None:
+    """Tell how a program ended, where it has."""
+    done, status = os.waitpid(pid, os.WNOHANG)
+    if done:
+        code = os.waitstatus_to_exitcode(status)
+        with contextlib.suppress(OSError):
+            channel.sendall(code.to_bytes(8, "big", signed=True))
+        channel.close()
+        del children[pid]
 
 
 def become(channel: socket.socket, tell: Callable[[bytes], object]) -> None:
@@ -89,6 +101,8 @@ def become(channel: socket.socket, tell: Callable[[bytes], object]) -> None:
         text += channel.recv(wanted - len(text))
     words, folder, environment = json.loads(text)
     tell(" ".join(words).encode())
+    script = next((Path(word).stem for word in words if word.endswith(".py")), words[1])
+    Path("/proc/self/comm").write_text("ablation" if words[0] == "-c" else script)
     channel.sendall(os.getpid().to_bytes(8, "big"))
     channel.close()
     for number, file in enumerate(files):

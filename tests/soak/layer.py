@@ -19,9 +19,9 @@ KINDS = ("write", "rename", "fsync", "unlink", "open", "read", "mkdir", "spawn")
 # What an operation may fail with. "full": it and every later one that needs room.
 ERRORS = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO, "SIGKILL": 0, "full": errno.ENOSPC}
 _COUNTS = struct.Struct(f"={len(KINDS)}Q")
-_CHOICE = struct.Struct("=IiQIII")
+_CHOICE = struct.Struct("=IiQIII4xq")
 _FOLDER, _RECORD, _WHAT = 512, 512, 1024
-_SIZE = _COUNTS.size + _CHOICE.size + _FOLDER + _RECORD + _WHAT + 4
+_SIZE = _COUNTS.size + _CHOICE.size + _FOLDER + _RECORD + _WHAT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,10 +84,14 @@ class Layer:
         kind = KINDS.index(fault.kind) if fault else 0
         content = bytes(_COUNTS.size)
         # Without a number first: processes that are still there fail no more.
-        content += _CHOICE.pack(kind, ERRORS[fault.error] if fault else 0, number, last, 0, 0)
+        content += _CHOICE.pack(kind, ERRORS[fault.error] if fault else 0, number, last, 0, 0, 0)
         content += bytes(self.folder).ljust(_FOLDER, b"\0")
         content += os.fsencode(record or "").ljust(_RECORD, b"\0")
         self.memory[:] = content.ljust(_SIZE, b"\0")
+
+    def jump(self, seconds: int) -> None:
+        """Let the time of day be off by so many seconds from now on; files keep the machine's."""
+        struct.pack_into("=q", self.memory, _COUNTS.size + _CHOICE.size - 8, seconds)
 
     def counts(self) -> dict[str, int]:
         """How many operations of each kind there were."""

@@ -37,7 +37,7 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
 from ablation.files import load_json, save_json
 from soak.layer import ERRORS, KINDS, Fault, Layer, can_fail
-from soak.plugged import SmallStudy, TinyRun, content, differences, still_there
+from soak.plugged import SmallStudy, TinyRun, call, content, differences, still_there
 from soak.record import keep
 
 FAILING = tuple(kind for kind in KINDS if kind != "read")  # and of reads, EIO alone
@@ -75,7 +75,9 @@ class Plugs:
         record.unlink(missing_ok=True)
         study = anew()
         layer.choose(None, record)
-        code, told = study.run(layer.environment)
+        started = time.monotonic()
+        code, told = call(study, layer.environment)
+        self.seconds = time.monotonic() - started
         assert code == 0, told[-3000:]
         self.counts = layer.counts()
         problems = study.left()
@@ -93,23 +95,31 @@ class Plugs:
         """Let an operation fail, and run the study again."""
         started, study = time.monotonic(), self.anew()
         self.layer.choose(fault)
-        code, told = study.run(self.layer.environment)
+        code, told = call(study, self.layer.environment)
         problems = ["the disturbed call did not end"] if code == 124 else []
         what = self.layer.what() if self.layer.fired() else ""
-        if "scripts/" in what and fault.error != "SIGKILL" and "Traceback" in told:
+        ours = "scripts/" in what and "fake_python" not in what
+        if ours and fault.error != "SIGKILL" and "Traceback" in told:
             problems.append(f"the disturbed call told a traceback: {told[-1500:]}")
         problems += still_there(self.layer.folder)
         self.layer.choose(None)
-        code, told = study.run(self.layer.environment)
-        if code != 0:
-            problems.append(f"the next call ended with {code}: {told[-1500:]}")
-        problems += study.left()
-        if "snakemake" in what and fault.error == "SIGKILL":
-            # A Snakemake that is killed leaves its own empty folder among the temporary ones.
-            problems = [one for one in problems if not one.startswith("temporary snakemake")]
-        problems += differences(content(study.results), self.expected)
+        killed = "snakemake" in what and fault.error == "SIGKILL"
+        problems += self.finish(study, killed)
         seconds = time.monotonic() - started
         return Outcome(fault=fault, what=what, problems=tuple(problems), seconds=seconds)
+
+    def finish(self, study: SmallStudy | TinyRun, killed: bool) -> list[str]:
+        """What is wrong once the study is called again.
+
+        Args:
+            study: It.
+            killed: Whether a Snakemake was: it leaves its own empty folder in the temporary one.
+        """
+        code, told = call(study, self.layer.environment)
+        problems = [f"the next call ended with {code}: {told[-1500:]}"] if code else []
+        left = study.left()
+        problems += [one for one in left if not (killed and one.startswith("temporary snakemake"))]
+        return problems + differences(content(study.results), self.expected)
 
     def faults(self) -> list[Fault]:
         """Every operation with every way to fail."""

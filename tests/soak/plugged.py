@@ -58,6 +58,7 @@ class SmallStudy(FakedStudy):
             server: The socket of soak/forked.py, for programs that shall start at once.
         """
         super().__init__(folder)
+        self.at = folder
         if server:
             python = self.shims / "python"
             last = f"*) exec {sys.executable}"
@@ -79,11 +80,11 @@ class SmallStudy(FakedStudy):
         """What is there that an ended study must not leave."""
         return [*still_there(self.folder), *left_over(self.folder)]
 
-    def run(self, further: dict[str, str] | None = None) -> tuple[int, str]:
-        """Exit code and output of `ablation run`; 124 where it did not end."""
+    def start(self, further: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """`ablation run`, begun."""
         environment = self.environment(PLANTED) | {"PYTHONPATH": str(ROOT / "scripts")}
         environment |= {"TMPDIR": str(self.folder / "tmp"), **(further or {})}
-        return call(self.ablation(), environment, self.folder)
+        return begin(self.ablation(), environment, self.at)
 
 
 class TinyRun:
@@ -101,6 +102,7 @@ class TinyRun:
             ranks: Processes of the run.
         """
         self.folder, self.warm, self.ranks = folder, warm, ranks
+        self.at = folder.parent
         self.results = folder / "results"
         shutil.rmtree(self.results, ignore_errors=True)
         if not (folder / "grid.json").exists():
@@ -111,14 +113,14 @@ class TinyRun:
         named = {"grid": folder / "grid.json", "data": folder / "data"}
         tiny.as_results(self.results, model=folder / "model/model.json", **named)
 
-    def run(self, further: dict[str, str] | None = None) -> tuple[int, str]:
-        """Exit code and output of train_run.py; 124 where it did not end."""
+    def start(self, further: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """train_run.py, begun."""
         command = [sys.executable, ROOT / "scripts/train_run.py", "--results", self.results]
         command += ["--variant", "current", "--seed", "1", "--world-size", self.ranks]
         command += ["--warm", self.warm] if self.warm else []
         environment = {**os.environ, "TMPDIR": str(self.folder / "tmp"), **(further or {})}
         # Not from the folder: the worker would be taken for a part of it.
-        return call([str(word) for word in command], environment, self.folder.parent)
+        return begin([str(word) for word in command], environment, self.at)
 
     def left(self) -> list[str]:
         """What is there that an ended run must not leave."""
@@ -140,11 +142,10 @@ def _forked(warm: Path) -> list[int]:
     return [pid for pid, parent in parents.items() if parent in pids]
 
 
-def call(command: list[str], environment: dict[str, str], folder: Path) -> tuple[int, str]:
-    """Exit code and output of a command; 124 where it did not end in `CALL_SECONDS`."""
-    log = folder.parent / f"{folder.name}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
+def begin(command: list[str], environment: dict[str, str], folder: Path) -> subprocess.Popen[bytes]:
+    """A command in a session of its own; what it prints goes into a file beside the folder."""
+    with _log(folder).open("wb") as output:
+        return subprocess.Popen(
             command,
             cwd=folder,
             env=environment,
@@ -153,14 +154,47 @@ def call(command: list[str], environment: dict[str, str], folder: Path) -> tuple
             stderr=output,
             start_new_session=True,
         )
-        try:
-            code = process.wait(CALL_SECONDS)
-        except subprocess.TimeoutExpired:
-            code = 124
-            with contextlib.suppress(OSError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    return code, log.read_text(errors="replace")
+
+
+def _log(folder: Path) -> Path:
+    return folder.parent / f"{folder.name}.log"
+
+
+def call(study: SmallStudy | TinyRun, further: dict[str, str] | None = None) -> tuple[int, str]:
+    """Exit code and output of a call that is waited for; 124 where it did not end."""
+    process = study.start(further)
+    return end(process), _log(study.at).read_text(errors="replace")
+
+
+def end(process: subprocess.Popen[bytes], seconds: float = CALL_SECONDS) -> int:
+    """Exit code of a process; 124 where it does not end in so many seconds, and is killed."""
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return 124
+
+
+def begin_second(study: SmallStudy | TinyRun, further: dict[str, str]) -> subprocess.Popen[bytes]:
+    """The same call once more beside the first, whose output stays."""
+    log = _log(study.at)
+    first = log.rename(log.with_suffix(".first"))
+    try:
+        return study.start(further)
+    finally:
+        log.rename(log.with_suffix(".second"))
+        first.rename(log)
+
+
+def command_of(pid: int) -> str:
+    """The command line of a process; empty where it is gone."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return ""
+    return words.replace(b"\0", b" ").decode(errors="replace")
 
 
 def processes_in(folder: Path) -> list[int]:
@@ -181,9 +215,8 @@ def still_there(folder: Path, seconds: float = LEFT_SECONDS) -> list[str]:
         time.sleep(0.1)
     told = []
     for pid in pids:
+        told.append(f"process {command_of(pid)[:200]}")
         with contextlib.suppress(OSError):
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
-            told.append(f"process {words.decode(errors='replace')[:200]}")
             os.kill(pid, signal.SIGKILL)
     return told
 

@@ -1,0 +1,161 @@
+"""Processes of a study are killed or stopped at random moments; the next call must finish it.
+
+    python tests/soak/kills.py 1000           so many, of all kinds
+    python tests/soak/kills.py 20 --seed 7    others
+
+Each time something small is begun (the faked study under Snakemake, one run that is trained with
+the warm worker, one with two ranks), something happens to it at a random moment, and it is called
+again: a signal to one of its processes, a second call beside it, a jump of the clock by a day. What
+is stopped is never continued: after a while its call is killed, as a user would.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import re
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
+
+from soak.operations import SUBJECTS, Plugs
+from soak.plugged import begin_second, command_of, end, processes_in, still_there
+from soak.record import keep
+
+SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGSEGV", "SIGSTOP")
+SECOND, CLOCK = "a second call", "the clock jumps"
+NOBODY = "nobody"
+DAY = 86400
+PATIENCE_SECONDS = 10.0  # with a call of which a process is stopped
+# What a process is, by its command line; the first that fits.
+PROCESSES = {
+    "guard": "import guard",
+    "rank": "-m ablation.training|--module ablation.training --run|-u -m ablation",
+    "launcher": "deepspeed.launcher",
+    "worker": "ablation.training.server",
+    "train_run": "train_run.py",
+    "snakemake": "-m snakemake",
+    "ablation": "ablation.command",
+    "program": r"scripts/\w+\.py",
+    "shell": "bash|/bin/sh|tee",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kill:
+    """What happened to a study, and what became of it.
+
+    Attributes:
+        subject: What was run.
+        event: A signal, a second call, or the clock.
+        victim: The kind of process that had the signal.
+        problems: What was not as it must be.
+    """
+
+    subject: str
+    event: str
+    victim: str
+    problems: tuple[str, ...]
+
+
+def kind_of(pid: int) -> str:
+    """What a process is."""
+    words = command_of(pid)
+    if "soak/asked.py" in words:  # it only stands for the next one
+        return NOBODY
+    if "soak/forked.py" in words:  # itself, or the program that it has become
+        with contextlib.suppress(OSError):
+            name = Path(f"/proc/{pid}/comm").read_text().strip()
+            if name.startswith("python"):
+                return NOBODY
+            return name if name in PROCESSES else "program"
+    found = (kind for kind, pattern in PROCESSES.items() if re.search(pattern, words))
+    return next(found, NOBODY)
+
+
+def choose_victim(study: Plugs, chance: random.Random) -> tuple[int, str] | None:
+    """One of the processes that are there, each kind as likely as another."""
+    kinds: dict[str, list[int]] = {}
+    for pid in processes_in(study.layer.folder.parent):
+        kinds.setdefault(kind_of(pid), []).append(pid)
+    kinds.pop(NOBODY, None)
+    if not kinds:
+        return None
+    kind = chance.choice(sorted(kinds))
+    return chance.choice(sorted(kinds[kind])), kind
+
+
+def disturb(name: str, study: Plugs, chance: random.Random) -> Kill:
+    """Begin, let something happen, and run again."""
+    subject, event = study.anew(), chance.choice([*SIGNALS, SECOND, CLOCK])
+    study.layer.choose(None)
+    process = subject.start(study.layer.environment)
+    time.sleep(chance.uniform(0, study.seconds))
+    victim, problems = "", []
+    if event == CLOCK:
+        study.layer.jump(chance.choice([-DAY, DAY]))
+    elif event == SECOND:
+        second = begin_second(subject, study.layer.environment)
+        end(second)
+    elif found := choose_victim(study, chance):
+        victim = found[1]
+        with contextlib.suppress(OSError):
+            os.kill(found[0], getattr(signal, event))
+    code = end(process, PATIENCE_SECONDS) if event == "SIGSTOP" else end(process)
+    if code == 124 and event != "SIGSTOP":
+        problems.append("the disturbed call did not end")
+    problems += still_there(study.layer.folder)
+    study.layer.jump(0)
+    problems += study.finish(subject, killed=event != CLOCK)
+    return Kill(subject=name, event=event, victim=victim, problems=tuple(problems))
+
+
+def rows_of(kills: list[Kill]) -> list[tuple[str, ...]]:
+    """The table: by what was run and what happened."""
+    tried = Counter((one.subject, one.event) for one in kills)
+    well = Counter((one.subject, one.event) for one in kills if not one.problems)
+    victims: dict[tuple[str, str], set[str]] = {}
+    for one in kills:
+        victims.setdefault((one.subject, one.event), set()).add(one.victim)
+    return [
+        (*key, ", ".join(sorted(victims[key] - {""})) or "-", str(count), str(well[key]))
+        for key, count in sorted(tried.items())
+    ]
+
+
+def main() -> int:
+    """Kill, and keep what was seen in docs/reliability.md."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("count", type=int)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--subjects", nargs="+", choices=SUBJECTS, default=list(SUBJECTS))
+    args = parser.parse_args()
+    chance, kills = random.Random(args.seed), []
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        work = Path(folder).resolve()
+        studies = {n: stack.enter_context(SUBJECTS[n](work / n)) for n in args.subjects}
+        for _ in range(args.count):
+            name = chance.choice(args.subjects)
+            found = disturb(name, studies[name], chance)
+            kills.append(found)
+            mark = "FAILED" if found.problems else "well  "
+            print(f"{mark} {found.subject}: {found.event} {found.victim}", flush=True)
+            for problem in found.problems:
+                print(f"    {problem}", flush=True)
+    header = ("what", "what happened", "to", "tried", "finished as if nothing had been")
+    keep("kills", header, rows_of(kills))
+    return int(any(found.problems for found in kills))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
