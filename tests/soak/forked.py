@@ -10,6 +10,7 @@ output, so what it does and leaves behind is its own. Only what it would import 
 from __future__ import annotations
 
 import array
+import atexit
 import contextlib
 import ctypes
 import importlib
@@ -70,10 +71,20 @@ def serve(path: str) -> None:
                 become(channel, layer.layer_name)
             children[pid] = channel
         for pid, channel in list(children.items()):
-            if channel in ready:  # who asked is gone: it was killed, and is this process
+            if channel in ready and is_closed(channel):  # who asked was killed: it is this process
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
             reap(pid, channel, children)
+
+
+def is_closed(channel: socket.socket) -> bool:
+    """Whether nobody is at the other end; what is there to read is left for the child."""
+    try:
+        return not channel.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def reap(pid: int, channel: socket.socket, children: dict[int, socket.socket]) -> None:
@@ -122,6 +133,7 @@ def become(channel: socket.socket, tell: Callable[[bytes], object]) -> None:
     except BaseException:
         traceback.print_exc()
     finally:
+        atexit._run_exitfuncs()  # of what it has imported: temporary folders
         try:
             sys.stdout.flush()
             sys.stderr.flush()

@@ -40,6 +40,7 @@ from soak.layer import ERRORS, KINDS, Fault, Layer, can_fail
 from soak.plugged import SmallStudy, TinyRun, call, content, differences, still_there
 from soak.record import keep
 
+OF_THE_KILLED = ("temporary snakemake", "temporary hangul-")
 FAILING = tuple(kind for kind in KINDS if kind != "read")  # and of reads, EIO alone
 
 
@@ -103,8 +104,7 @@ class Plugs:
             problems.append(f"the disturbed call told a traceback: {told[-1500:]}")
         problems += still_there(self.layer.folder)
         self.layer.choose(None)
-        killed = "snakemake" in what and fault.error == "SIGKILL"
-        problems += self.finish(study, killed)
+        problems += self.finish(study, killed=fault.error == "SIGKILL")
         seconds = time.monotonic() - started
         return Outcome(fault=fault, what=what, problems=tuple(problems), seconds=seconds)
 
@@ -113,12 +113,13 @@ class Plugs:
 
         Args:
             study: It.
-            killed: Whether a Snakemake was: it leaves its own empty folder in the temporary one.
+            killed: Whether a process was: its own temporary folder stays then, with nobody left
+                to remove it. Snakemake's is empty, that of the figures holds two small fonts.
         """
         code, told = call(study, self.layer.environment)
         problems = [f"the next call ended with {code}: {told[-1500:]}"] if code else []
         left = study.left()
-        problems += [one for one in left if not (killed and one.startswith("temporary snakemake"))]
+        problems += [one for one in left if not (killed and one.startswith(OF_THE_KILLED))]
         return problems + differences(content(study.results), self.expected)
 
     def faults(self) -> list[Fault]:
