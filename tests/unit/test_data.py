@@ -25,6 +25,7 @@ from ablation.data.prepared import data_fingerprint, deal_of
 from ablation.data.rows import SPLITS
 from ablation.data.source import read_spec
 from ablation.errors import UserError
+from ablation.settings.quantities import TUNING_SHARE
 from ablation.training.rows import load_tables
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "prepare_data.py"
@@ -322,6 +323,24 @@ def test_each_seed_may_deal_the_rows_out_anew_and_nothing_else_changes(tmp_path,
     for part in (whole.train, whole.test):
         told = {n: names[label] for n, label in zip(part.numbers, part.labels, strict=True)}
         assert all(all_rows(seeds)[n][0] == name for n, name in told.items())
+
+
+@pytest.mark.parametrize("split_per", [None, "seed"])
+def test_rows_set_aside_to_choose_a_rate_are_validation_rows_that_nothing_else_uses(
+    tmp_path, model, split_per
+):
+    write_csv(tmp_path / "rows.csv", sample_rows())
+    folder = prepare(tmp_path, model, split={"val_size": 0.3}, split_per=split_per)
+    settings = {"data.extract_ratio": 1.0, "data.max_classes": None, "truncation": False}
+    plain = load_tables(folder, settings, 3, 1)
+    tuned = load_tables(folder, settings | {TUNING_SHARE: 0.5}, 3, 1)
+    assert plain.tuning is None and len(plain.parts) == 3
+    aside, rest = (set(rows.numbers) for rows in (tuned.tuning, tuned.validation))
+    assert len(aside) == len(rest) == 9 and not aside & rest
+    assert aside | rest == set(plain.validation.numbers)
+    for name in ("train", "test"):
+        there, here = getattr(plain, name), getattr(tuned, name)
+        assert there.numbers.tolist() == here.numbers.tolist()
 
 
 def test_korean_names_and_values_survive_in_each_encoding(tmp_path, model):

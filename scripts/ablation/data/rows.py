@@ -19,7 +19,7 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 SPLITS = ("train", "validation", "test")
 HISTOGRAM_BINS = 30
 # One seed may serve both the split and the extraction; these keep their random streams apart.
-_SPLIT_STREAM, _EXTRACT_STREAM = 0, 1
+_SPLIT_STREAM, _EXTRACT_STREAM, _ASIDE_STREAM = 0, 1, 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,22 @@ class Deal:
     test_size: float
     val_size: float
     stratify_extract: bool
+
+
+def set_aside(numbers: np.ndarray, share: float) -> np.ndarray:
+    """Which of some rows are set aside: a share of them, at least one and not all.
+
+    Drawn by the rows' numbers, so that they are the same for all arms of a seed.
+
+    Args:
+        numbers: Number of each row in the source's data.
+        share: In (0, 1).
+    """
+    drawn = np.random.default_rng([len(numbers), _ASIDE_STREAM]).permutation(len(numbers))
+    count = min(max(1, round(len(numbers) * share)), len(numbers) - 1)
+    found = np.zeros(len(numbers), dtype=bool)
+    found[np.argsort(numbers, kind="stable")[drawn[:count]]] = True
+    return found
 
 
 def order_labels(names: Sequence[str], counts: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from ablation.designs import (
     grid,
     leave_one_out,
     one_at_a_time,
+    retune,
     scale,
     staged,
 )
@@ -37,6 +38,7 @@ DESIGNS: dict[str, Design] = {
         factorial,
         fractional,
         scale,
+        retune,
     )
 }
 

@@ -15,14 +15,14 @@ ONLY, WITHOUT, SHAPLEY, MAIN = "only", "without", "shapley", "main"
 INTERACTION, CHAIN = "interaction", "chain"
 GREEDY, GREEDY_DIFFERENCE, TUNING, A_A = "greedy", "greedy_difference", "tuning", "a_a"
 EQUAL_COMPUTE, COMPUTE_ALONE = "equal_compute", "compute_alone"
-RUNG, TREND, BEND = "rung", "trend", "bend"
+RUNG, TREND, BEND, RETUNED = "rung", "trend", "bend", "retuned"
 
 # Planned before any result and read as evidence: they share the error of the study. Totals are the
-# arms that may be recommended, against current. Interactions, and what the number of rows does to
-# effects, are second questions, and a family of their own. The others check (controls) or explore
-# (greedy path, tuning).
+# arms that may be recommended, against current. Interactions, what the number of rows does to
+# effects, and steps between tuned sides are second questions, and a family of their own. The others
+# check (controls) or explore (greedy path, tuning).
 PLANNED = (STAGE, REMAINDER, GAP, TOTAL, ONLY, WITHOUT, SHAPLEY, MAIN)
-SECONDARY = (INTERACTION, CHAIN, TREND, BEND)
+SECONDARY = (INTERACTION, CHAIN, TREND, BEND, RETUNED)
 BETWEEN = "×"
 
 

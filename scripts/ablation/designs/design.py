@@ -21,9 +21,9 @@ REMAINDER = "remainder"
 
 # The kinds of arms in grid.json.
 ENDPOINT, STAGE, ONLY, WITHOUT, CELL = "endpoint", "stage", "only", "without", "cell"
-TUNING, CONTROL, RUNG_ARM = "grid", "control", "rung"
+TUNING, CONTROL, RUNG_ARM, TUNED_ARM = "grid", "control", "rung", "tuned"
 # Those that are no set of factors by itself: no arm of another design is the same.
-APART = (TUNING, CONTROL, RUNG_ARM)
+APART = (TUNING, CONTROL, RUNG_ARM, TUNED_ARM)
 
 Options = Mapping[str, Any]
 

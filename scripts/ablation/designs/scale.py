@@ -9,15 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ablation.designs.contrast import (
     BEND,
-    GAP,
-    REMAINDER,
     RUNG,
     TREND,
     Contrast,
@@ -35,7 +32,7 @@ from ablation.designs.design import (
     Problem,
     Space,
 )
-from ablation.designs.staged import staged_plan
+from ablation.designs.staged import staged_plan, steps_of
 from ablation.settings.quantities import POOL_ROWS
 
 SCALE = "scale"
@@ -51,12 +48,6 @@ def _settle(space: Space, options: Options) -> Space:
 
 def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
     path, rows = staged_plan(space, {}, seeds).cells, sorted(options["rows"])
-    steps = [
-        {"step": arm.stage or REMAINDER, "arm": arm.name, "before": before.name}
-        for before, arm in pairwise(path)
-        if arm.settings != before.settings
-    ]
-    steps.append({"step": GAP, "arm": path[-1].name, "before": path[0].name})
     cells = [
         Cell(
             name=on_rung(cell.name, rung),
@@ -68,7 +59,7 @@ def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
         for rung in rows[:-1]
         for cell in path
     ]
-    return Plan(cells, {"rows": rows, "hold": options["hold"], "steps": steps})
+    return Plan(cells, {"rows": rows, "hold": options["hold"], "steps": steps_of(path)})
 
 
 def on_rung(arm: str, rows: int) -> str:

@@ -34,6 +34,16 @@ def staged_plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
     return Plan(cells, {"factors": every})
 
 
+def steps_of(path: Sequence[Cell]) -> list[dict[str, str]]:
+    """The steps of the path that change something, and the gap: `step`, `arm` and `before`."""
+    steps = [
+        {"step": arm.stage or REMAINDER, "arm": arm.name, "before": before.name}
+        for before, arm in pairwise(path)
+        if arm.settings != before.settings
+    ]
+    return [*steps, {"step": GAP, "arm": path[-1].name, "before": path[0].name}]
+
+
 def _contrasts(made: Made) -> list[Contrast]:
     """Stages against the arm before, remainder, whole gap, and each stage arm against current."""
     (first, _), (last, _) = made.path[0], made.path[-1]

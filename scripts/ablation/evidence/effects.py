@@ -14,6 +14,7 @@ from ablation.evidence.confirmation import load_confirmation
 from ablation.evidence.family import Evidence
 from ablation.evidence.inference import Odds
 from ablation.evidence.recommendation import Recommendation
+from ablation.evidence.retune import Side
 from ablation.evidence.scale import Scale
 from ablation.evidence.sequential import Decision
 from ablation.evidence.stability import Stability
@@ -368,6 +369,7 @@ class Effects:
         headroom: How much the best arm of the path could still gain; None for a metric without
             bounds.
         recommendation: The arm to take over.
+        retuned: How the learning rate of each side was chosen, where the study tunes both.
         scale: How effects change with the rows to train on, where the study has several sizes.
     """
 
@@ -393,6 +395,7 @@ class Effects:
     headroom: float | None
     recommendation: Recommendation
     scale: Scale | None = None
+    retuned: tuple[Side, ...] = ()
 
     def of_role(self, *roles: str) -> list[Effect]:
         """The contrasts of these roles, in their order."""

@@ -82,11 +82,12 @@ from ablation.evidence.reports import (
     history_of,
     share_of,
 )
+from ablation.evidence.retune import choose_rates
 from ablation.evidence.scale import Scale, read_scale
 from ablation.evidence.spread import Background, spread_of
 from ablation.evidence.statistics import Estimate
 from ablation.evidence.twoway import error_of
-from ablation.settings.quantities import POOL_ROWS
+from ablation.settings.quantities import POOL_ROWS, TUNING_SHARE
 from ablation.study import looks
 from ablation.study.grid import Arm, Grid
 from ablation.study.power import Error
@@ -171,6 +172,7 @@ def estimate_effects(
         all_rows: All training rows there are: what a ladder of sizes is extrapolated to.
         reports: The reports that the study has had.
     """
+    grid, retuned = choose_rates(grid, runs, study["metric"])
     paired = paired_runs(grid, runs)
     measured = measure(grid, runs, study, by_row, reports)
     compared = contrasts_of(grid)
@@ -203,6 +205,7 @@ def estimate_effects(
         headroom=_headroom(measured),
         recommendation=_recommendation(measured, contrasts),
         scale=_scale(measured, series, evidence, all_rows),
+        retuned=retuned,
     )
 
 
@@ -267,7 +270,7 @@ def series_of(measured: Measured, compared: Sequence[Contrast]) -> dict[str, Ser
     values = values_of(compared, sign * measured.table)
     planned = [c for c in compared if c.role in roles.PLANNED]
     first = distinct(planned, measured.grid)
-    pools = pools_by_size(measured)
+    pools = pools_by_kind(measured)
     found = {}
     for one in compared:
         same = first.get(one.id)
@@ -285,17 +288,22 @@ def series_of(measured: Measured, compared: Sequence[Contrast]) -> dict[str, Ser
 
 
 Pools = Mapping[int, Pool | None]
+NoiseKind = tuple[int | None, float | None]  # rows that are drawn from, and rows set aside
 
 
-def pools_by_size(measured: Measured) -> dict[int | None, Pools]:
-    """The noise common to the arms of each size of the training data: with few rows it is larger.
+def _noise_kind(arm: Arm) -> NoiseKind:
+    return arm.settings.get(POOL_ROWS), arm.settings.get(TUNING_SHARE)
+
+
+def pools_by_kind(measured: Measured) -> dict[NoiseKind, Pools]:
+    """The noise common to arms that are alike: with few rows it is larger, as at a high rate.
 
     By the rows that they draw from; None: all.
     """
-    sizes: dict[int | None, list[Arm]] = {}
+    kinds: dict[NoiseKind, list[Arm]] = {}
     for arm in measured.grid.arms:
-        sizes.setdefault(arm.settings.get(POOL_ROWS), []).append(arm)
-    return {size: _pools_of(measured, arms) for size, arms in sizes.items()}
+        kinds.setdefault(_noise_kind(arm), []).append(arm)
+    return {kind: _pools_of(measured, arms) for kind, arms in kinds.items()}
 
 
 def _pools_of(measured: Measured, arms: Sequence[Arm]) -> Pools:
@@ -314,19 +322,19 @@ def _pools_of(measured: Measured, arms: Sequence[Arm]) -> Pools:
     return {int(seed): pool(values[: place + 1]) for seed, place in places.items()}
 
 
-def _common(measured: Measured, one: Contrast, pools: Mapping[int | None, Pools]) -> Pools:
-    """The noise of a contrast's arms; of several sizes, each counts as it is weighted."""
-    squares: dict[int | None, float] = {}
+def _common(measured: Measured, one: Contrast, pools: Mapping[NoiseKind, Pools]) -> Pools:
+    """The noise of a contrast's arms; of several kinds, each counts as it is weighted."""
+    squares: dict[NoiseKind, float] = {}
     for arm in measured.grid.arms:
         weight = one.weights.get(arm.name, 0.0)
         if weight:
-            size = arm.settings.get(POOL_ROWS)
-            squares[size] = squares.get(size, 0.0) + weight**2
+            kind = _noise_kind(arm)
+            squares[kind] = squares.get(kind, 0.0) + weight**2
     if len(squares) == 1:
         return pools[next(iter(squares))]
-    seeds = set.intersection(*(set(pools[size]) for size in squares)) if squares else set()
+    seeds = set.intersection(*(set(pools[kind]) for kind in squares)) if squares else set()
     return {
-        seed: mixed([(pools[size][seed], weight) for size, weight in squares.items()])
+        seed: mixed([(pools[kind][seed], weight) for kind, weight in squares.items()])
         for seed in seeds
     }
 
@@ -334,7 +342,7 @@ def _common(measured: Measured, one: Contrast, pools: Mapping[int | None, Pools]
 def _background(
     measured: Measured,
     one: Contrast,
-    pools: Mapping[int | None, Pools],
+    pools: Mapping[NoiseKind, Pools],
     values: Mapping[int, float],
 ) -> Background:
     """What a contrast's noise is judged by beside its own values."""
@@ -423,8 +431,7 @@ def noise_floor(measured: Measured, series: Mapping[str, Series]) -> NoiseFloor:
     variances = [float(np.var(list(one.values.values()), ddof=1)) for one in planned]
     sd = float(np.sqrt(np.mean(variances))) if variances else None
     n = min((one.n for one in planned), default=0)
-    size = path_arms(measured.grid)[0].settings.get(POOL_ROWS)
-    common = pools_by_size(measured)[size]
+    common = pools_by_kind(measured)[_noise_kind(path_arms(measured.grid)[0])]
     prior = max((one.prior for one in common.values() if one), default=0.0)
     left = [_left_by_rows(one) for one in planned]
 

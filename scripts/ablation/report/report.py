@@ -27,6 +27,7 @@ from ablation.report.advice import (
 from ablation.report.answer import answer, gap_line, has_results
 from ablation.report.computed import decided_claims, finding_lines, quantity_rows
 from ablation.report.evidence import (
+    Block,
     confirmation_lines,
     effect_label,
     evidence_blocks,
@@ -35,6 +36,7 @@ from ablation.report.evidence import (
 from ablation.report.figures import FIGURES
 from ablation.report.figures.figure import load_figure
 from ablation.report.method import location_rows, method_lines
+from ablation.report.retune import retune_block
 from ablation.report.scale import scale_block
 from ablation.report.sections import group_sections, impact_text, undecided_text
 from ablation.report.sources import SIDES, Sources
@@ -99,7 +101,7 @@ def report_context(sources: Sources, figures: str | Path, output: str | Path) ->
         "steadiness": steadiness_block(sources),
         "path_lines": path_lines(sources),
         "path": path_rows(sources),
-        "evidence": [*evidence_blocks(sources), *filter(None, [scale_block(sources)])],
+        "evidence": [*evidence_blocks(sources), *_second_blocks(sources)],
         "absent": [*absent_lines(sources), *left_out_lines(sources)],
         "health": health_lines(sources),
         "method": method_lines(sources),
@@ -107,6 +109,11 @@ def report_context(sources: Sources, figures: str | Path, output: str | Path) ->
         "figures": [figure_block(name, figures, folder, language) for name in FIGURES],
         "has_runs": bool(sources.runs["status"].eq("completed").any()),
     }
+
+
+def _second_blocks(sources: Sources) -> list[Block]:
+    """What further designs say of the steps of the path: between tuned sides, and by rows."""
+    return [block for block in (retune_block(sources), scale_block(sources)) if block is not None]
 
 
 def figure_block(name: str, figures: str | Path, folder: Path, language: str) -> dict[str, str]:

@@ -63,6 +63,9 @@ def engine_dtype(settings: Settings) -> str:
 
 # Training rows that an arm draws its extract from; absent: all of them. No file sets it.
 POOL_ROWS = "data.pool_rows"
+# Share of the validation rows on which nothing but a learning rate is chosen; absent: none. The
+# same.
+TUNING_SHARE = "data.tuning_share"
 
 
 def cut_of(settings: Settings) -> int | None:

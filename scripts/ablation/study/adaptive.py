@@ -19,6 +19,7 @@ from ablation.designs.design import BACKUP, CELL, CURRENT, ENDPOINT, cell_of, su
 from ablation.designs.feasibility import cannot_run
 from ablation.designs.greedy_path import FORWARD, GREEDY_PATH
 from ablation.designs.grid import GRID
+from ablation.designs.retune import RETUNE
 from ablation.designs.scale import SCALE
 from ablation.documents.entries import load_entries
 from ablation.files import load_json
@@ -84,6 +85,8 @@ def followers(grid: Grid) -> dict[str, str]:
             found |= dict.fromkeys(design["arms"], design["base"])
         if design["design"] == SCALE:
             found |= {arm: arm.partition("@")[0] for arm in design["arms"]}
+        if design["design"] == RETUNE:
+            found |= {arm: arm.partition("~")[0] for arm in design["arms"]}
         if design["design"] == COMPUTE_MATCHED:
             found |= {control["control"]: control["arm"] for control in design["controls"]}
     return found

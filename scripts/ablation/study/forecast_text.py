@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ablation.designs import DESIGNS
+from ablation.designs.retune import RETUNE
 from ablation.designs.scale import SCALE
 from ablation.study.forecast import ROWS_DIFFER
 from ablation.words.catalogue import Messages, in_percent, is_score, load_catalogue, texts_beside
@@ -112,11 +113,20 @@ def _costs(said: Said, t: Messages) -> list[str]:
     facts = {"speed": speed, "measured": prices["measured"], "card": card}
     origin = t(f"cost_from.{prices['origin']}", **facts)
     lines += _wrapped(origin)
-    lines += _ladder(said, t)
+    lines += [*_ladder(said, t), *_retune(said, t)]
     if said["sequential"]:
         looks = ", ".join(map(str, said["sequential"]["looks"]))
         lines += _wrapped(t("sequential", looks=looks, most=said["most_seeds"]))
     return lines
+
+
+def _retune(said: Said, t: Messages) -> list[str]:
+    """What tuning both sides of each step costs, where the study asks for it."""
+    found = said.get("retune")
+    if found is None or found["hours"] is None:
+        return []
+    unit = t(f"unit.{said['prices']['device']}")
+    return _wrapped(t("retune", runs=found["runs"], hours=t.number(found["hours"], 2), unit=unit))
 
 
 def _ladder(said: Said, t: Messages) -> list[str]:
@@ -192,8 +202,8 @@ def _designs(said: Said, t: Messages) -> list[str]:
 def _detectable(design: Said, metric: str, t: Messages) -> str:
     if design["design"] == "greedy_path":
         return t("exploratory")
-    if design["design"] == SCALE:
-        return t("by_rows")
+    if design["design"] in (SCALE, RETUNE):
+        return t("by_rows" if design["design"] == SCALE else "tuned")
     if design["variance"] is None:
         return t("control")
     if design["detectable"] is None:

@@ -32,11 +32,13 @@ class Arm:
 
     Attributes:
         name: `current`, `stage1-<stage>`, ..., `backup`; `only-<stage>`, `without-<stage>`,
-            `cell-<a>+<b>`, `grid-<setting>=<value>`, `a_a`, `matched-<stage>`, `<arm>@<rows>`.
+            `cell-<a>+<b>`, `grid-<setting>=<value>`, `a_a`, `matched-<stage>`, `<arm>@<rows>`,
+            `<arm>~<multiple>x`.
         stage: The stage that it adds to the arm before it on the staged path; None for the others.
         changed: The settings whose values are no longer the current ones.
         settings: Every setting that reaches training.
-        kind: "endpoint", "stage", "only", "without", "cell", "grid", "control" or "rung".
+        kind: "endpoint", "stage", "only", "without", "cell", "grid", "control", "rung" or
+            "tuned".
         designs: The designs that it belongs to.
         stages: The factors that are switched on (stages, "remainder", or a design's own).
         seeds: Its own seeds where they are not the grid's. Those of an A/A control stand beside

@@ -1,4 +1,4 @@
-"""What a ladder of sizes costs, and one to propose where all rows are out of reach."""
+"""What a ladder of sizes and tuned sides cost, and a ladder to propose where rows are too many."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ablation.designs import DESIGNS, read_designs
+from ablation.designs.retune import RETUNE
 from ablation.designs.scale import SCALE
 from ablation.study.cards import assumed_speed
 from ablation.study.forecast import (
@@ -45,10 +46,7 @@ def plan_ladder(
         `write` (the lines of study.yaml that ask for it).
     """
     grid = expand(study)
-    pilot = read_pilot(grid, Path(results) / "runs", study.options["metric"]["name"])
-    data = read_data(study, Path(results) / "data" / "profile.json", rows)
-    speed = assumed_speed(machine.kind, machine.card)
-    prices = set_prices(study, grid, pilot, data, speed)
+    prices = _prices(study, grid, results, machine, rows)
     if SCALE in read_designs(study.options):
         return _asked(study, grid, prices)
     if prices.speed is None or not prices.data.counted:
@@ -60,19 +58,49 @@ def plan_ladder(
     return next((offer for offer in offers if offer and offer["hours"] <= MANY_HOURS), None)
 
 
+def plan_retune(
+    study: Study, results: str | Path, machine: Machine, rows: int | None = None
+) -> dict[str, Any] | None:
+    """What tuning both sides of each step costs: `runs` and `hours`; None if nobody asks for it.
+
+    Args:
+        study: The study.
+        results: Its folder of results.
+        machine: Whose speed is assumed, where no run was measured.
+        rows: Rows of the whole data set, where the data is not prepared.
+    """
+    if RETUNE not in read_designs(study.options):
+        return None
+    grid = expand(study)
+    return _cost(grid, _prices(study, grid, results, machine, rows), RETUNE)
+
+
+def _prices(
+    study: Study, grid: Grid, results: str | Path, machine: Machine, rows: int | None
+) -> Prices:
+    pilot = read_pilot(grid, Path(results) / "runs", study.options["metric"]["name"])
+    data = read_data(study, Path(results) / "data" / "profile.json", rows)
+    return set_prices(study, grid, pilot, data, assumed_speed(machine.kind, machine.card))
+
+
 def _asked(study: Study, grid: Grid, prices: Prices) -> dict[str, Any]:
     rows = sorted(read_designs(study.options)[SCALE]["rows"])
-    arms = {arm.variant: arm.settings for arm in grid.arms if SCALE in arm.designs}
-    costs = [prices.of(settings, variant).hours for variant, settings in arms.items()]
-    known = [hours for hours in costs if hours is not None]
     return {
         "asked": True,
         "rows": rows[:-1],
-        "runs": len(arms) * len(grid.seeds),
-        "hours": math.fsum(known) * len(grid.seeds) if len(known) == len(costs) else None,
+        **_cost(grid, prices, SCALE),
         "all_rows": prices.data.pool if prices.data.counted else None,
         "write": [],
     }
+
+
+def _cost(grid: Grid, prices: Prices, design: str) -> dict[str, Any]:
+    """The runs that a design adds to the path, and their hours; None where these are not known."""
+    arms = {arm.variant: arm.settings for arm in grid.arms if set(arm.designs) == {design}}
+    costs = [prices.of(settings, variant).hours for variant, settings in arms.items()]
+    known = [hours for hours in costs if hours is not None]
+    whole = math.fsum(known) * len(grid.seeds) if len(known) == len(costs) else None
+    return {"runs": len(arms) * len(grid.seeds), "hours": whole}
 
 
 def _proposed(study: Study, grid: Grid, prices: Prices, top: int) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ablation.comparison.resolve import Configuration
 from ablation.designs import read_designs
 from ablation.designs.a_a import A_A
-from ablation.designs.design import CONTROL, RUNG_ARM, TUNING
+from ablation.designs.design import CONTROL, RUNG_ARM, TUNED_ARM, TUNING
 from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.designs.grid import GRID
 from ablation.designs.staged import STAGED
@@ -112,6 +112,8 @@ def _told(study: Study, grid: Grid, arm: Arm, same: str | None, t: Messages) -> 
     if STAGED in arm.designs:
         changes = [_change(study, name, t) for name in _own_changes(study, arm)]
         return ", ".join(changes) or t("outline.as_it_is")
+    if arm.kind == TUNED_ARM:
+        return f"learning_rate {_show(arm.settings['learning_rate'], t)}"
     if arm.kind == RUNG_ARM:
         return t("outline.rung", rows=f"{arm.settings[POOL_ROWS]:,}")
     if arm.kind == TUNING:

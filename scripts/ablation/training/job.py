@@ -225,7 +225,7 @@ def set_padding(network: Any, tables: Tables) -> int:
     model_config = network.config.get_text_config()
     ends = model_config.eos_token_id
     candidates = [model_config.pad_token_id, *(ends if isinstance(ends, list) else [ends])]
-    last = tables.train.last_tokens() | tables.validation.last_tokens() | tables.test.last_tokens()
+    last = set[int]().union(*(rows.last_tokens() for rows in tables.parts))
     pad_id = plan.choose_pad_id(candidates, last, model_config.vocab_size)
     network.config.pad_token_id = model_config.pad_token_id = pad_id
     return pad_id
@@ -299,6 +299,8 @@ def finish(job: Job, training: Training, path: dict[str, Any]) -> None:
     if not recorder.diverged:
         scores, outcomes = test_scores(trainer, recorder, job.tables, selected)
         quality |= scores
+        if job.tables.tuning is not None:  # with the selected weights, which are in place
+            quality["tuning"] = trainer.evaluate(job.tables.tuning)
     trainer.pulse.beat(END, trainer.state.global_step)
     memory, state = peak_memory_bytes(trainer), trainable_state(trainer.model)
     if not trainer.is_world_process_zero():

@@ -13,9 +13,9 @@ from datasets import Dataset, concatenate_datasets, load_from_disk
 from torch.utils.data import Sampler
 
 from ablation.data.prepared import deal_of, special_tail
-from ablation.data.rows import SPLITS, deal_again, training_rows, truncate_ids
+from ablation.data.rows import SPLITS, deal_again, set_aside, training_rows, truncate_ids
 from ablation.frozen.cache import JoinedStates, Prefix, States
-from ablation.settings.quantities import cut_of, extract_of
+from ablation.settings.quantities import TUNING_SHARE, cut_of, extract_of
 from ablation.training.intent import epoch_order
 
 
@@ -91,6 +91,7 @@ class Tables:
     """The three splits of one arm.
 
     Attributes:
+        tuning: Validation rows that only a learning rate is chosen on; none in most arms.
         train_counts: The rows of each class in the whole training split.
         starts: Where the prepared splits begin in the one table that a seed dealt out anew; None
             where the splits are the prepared ones.
@@ -101,6 +102,13 @@ class Tables:
     test: Rows
     train_counts: np.ndarray
     starts: tuple[int, ...] | None = None
+    tuning: Rows | None = None
+
+    @property
+    def parts(self) -> list[Rows]:
+        """All of them."""
+        parts = (self.train, self.validation, self.test, self.tuning)
+        return [rows for rows in parts if rows is not None]
 
     def read_states(self, prefix: Prefix) -> Tables:
         """These tables, whose rows give the states of a cache from now on."""
@@ -109,13 +117,15 @@ class Tables:
             joined = JoinedStates([prefix.splits[name] for name in SPLITS], self.starts)
         for split, states in prefix.splits.items():
             getattr(self, split).states = states if joined is None else joined
+        if self.tuning is not None:
+            self.tuning.states = self.validation.states
         return self
 
     def cached_share(self) -> float:
         """Share of the rows whose states the cache has."""
-        splits = (self.train, self.validation, self.test)
-        cached = sum(rows.states.count(rows.ids) for rows in splits if rows.states is not None)
-        return cached / sum(map(len, splits))
+        parts = self.parts
+        cached = sum(rows.states.count(rows.ids) for rows in parts if rows.states is not None)
+        return cached / sum(map(len, parts))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +186,12 @@ def load_tables(data: Path, settings: dict[str, Any], num_labels: int, seed: int
         order = np.argsort(dealt.column(name, "length"), kind="stable")
         places[name] = dealt.places[name][order]
     rows = {name: Rows(dealt.tables[name], own, cut, tail) for name, own in places.items()}
+    aside = settings.get(TUNING_SHARE)
+    if aside:
+        table, own = dealt.tables["validation"], places["validation"]
+        chosen = set_aside(rows["validation"].numbers, aside)
+        rows["validation"] = Rows(table, own[~chosen], cut, tail)
+        rows["tuning"] = Rows(table, own[chosen], cut, tail)
     counts = np.bincount(labels, minlength=num_labels)
     return Tables(**rows, train_counts=counts, starts=dealt.starts)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ablation.designs.design import RUNG_ARM
+from ablation.designs.design import RUNG_ARM, TUNED_ARM
 from ablation.evidence.metrics import load_history, run_folder
 from ablation.report.figures.figure import Histories, lines_of
 
@@ -26,7 +26,7 @@ def load_histories(grid: Mapping[str, Any], runs: str | Path) -> Histories:
     """Logged steps by arm and seed; arms that are one run are one, "this = that"."""
     titles: dict[str, str] = {}
     for arm in grid["arms"]:
-        if arm["kind"] == RUNG_ARM:  # the path again, at other sizes
+        if arm["kind"] in (RUNG_ARM, TUNED_ARM):  # the path again
             continue
         known = titles.get(arm["variant"])
         titles[arm["variant"]] = f"{known} = {arm['arm']}" if known else arm["arm"]
