@@ -263,19 +263,30 @@ def test_the_report_tells_each_effect_at_each_size_and_at_all_rows(tmp_path, lan
     save_json({"warnings": []}, made.results.health)
     sources = load_sources(made.results, language)
     text = render_report(sources, made.results.figures, made.results.report(language))
-    for one in [*told, "100", "300", "figures/scale.svg"]:
+    for one in [*told, "100", "300", "figures/scale."]:
         assert one in text
     block = scale_block(sources)
     assert len(block.rows) == 5 and {len(row) for row in block.rows} == {len(block.columns)}
 
 
 def test_the_figure_has_a_panel_for_each_effect(tmp_path):
-    drawing = Drawing(grid={}, effects=effects_of(tmp_path), histories={}, rows={})
+    made = build_study(tmp_path, seeds=(1, 2, 3, 4), noise=0.002, study=LADDER)
+    grid = load_grid(made.grid)
+    save_table(collect(grid, made.runs), made.results.metrics)
+    table = load_table(made.results.metrics)
+    save_effects(estimate_effects(grid, table, LADDER, all_rows=4000), made.results.effects)
     figure = Figure()
-    scale_figure.draw(figure, drawing)
-    titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_visible()]
-    assert titles == ["lora_lr", "epochs", "regularisation", "remainder", "gap"]
-    assert all(axes.get_xscale() == "log" for axes in figure.axes if axes.get_visible())
+    sources = load_sources(made.results, "en")
+    scale_figure.draw(figure, Drawing(sources=sources, histories={}, rows={}))
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    titles = [axes.get_title(loc="left").replace("\n", " ") for axes in shown]
+    assert titles[1:] == [
+        "Stage 2 (More epochs)",
+        "Stage 3 (Weight decay, max length and scheduler)",
+        "Remainder",
+        "Backup minus current",
+    ]
+    assert all(axes.get_xscale() == "log" for axes in shown)
 
 
 def test_a_plan_tells_what_the_smaller_sizes_cost(tmp_path):

@@ -173,22 +173,20 @@ def estimate_effects(
         reports: The reports that the study has had.
     """
     grid, retuned = choose_rates(grid, runs, study["metric"])
-    paired = paired_runs(grid, runs)
     measured = measure(grid, runs, study, by_row, reports)
     compared = contrasts_of(grid)
     plan = sequential_plan(study, measured.metric, len(planned_contrasts(grid)), measured.history)
     series = series_of(measured, compared)
     evidence = _weigh(measured, compared, series, plan)
     contrasts = tuple(_effect(measured, one, series, evidence) for one in compared)
-    path = {arm.name for arm in path_arms(grid)}
-    arms = [_summarize(arm.name, measured, paired) for arm in grid.arms]
+    arms, others = _arms(measured, paired_runs(grid, runs))
     return Effects(
         schema_version=SCHEMA_VERSION,
         study=grid.study,
         metric=measured.metric,
-        seeds=tuple(sorted({int(seed) for seed in paired["seed"]})),
-        arms=tuple(arm for arm in arms if arm.arm in path),
-        design_arms=tuple(arm for arm in arms if arm.arm not in path),
+        seeds=_seeds_of(paired_runs(grid, runs)),
+        arms=arms,
+        design_arms=others,
         left_out=_left_out(grid),
         contrasts=contrasts,
         ranking=_ranking(contrasts),
@@ -207,6 +205,20 @@ def estimate_effects(
         scale=_scale(measured, series, evidence, all_rows),
         retuned=retuned,
     )
+
+
+def _seeds_of(runs: pd.DataFrame) -> tuple[int, ...]:
+    return tuple(sorted({int(seed) for seed in runs["seed"]}))
+
+
+def _arms(
+    measured: Measured, runs: pd.DataFrame
+) -> tuple[tuple[ArmSummary, ...], tuple[ArmSummary, ...]]:
+    """What each arm measured: those of the path, and the others."""
+    path = {arm.name for arm in path_arms(measured.grid)}
+    found = [_summarize(arm.name, measured, runs) for arm in measured.grid.arms]
+    on_path = tuple(arm for arm in found if arm.arm in path)
+    return on_path, tuple(arm for arm in found if arm.arm not in path)
 
 
 def _claims(

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ablation.designs.contrast import GAP
 from ablation.evidence.effects import Effects
-from ablation.evidence.scale import Step
+from ablation.evidence.scale import MEASURED, Step
 from ablation.evidence.statistics import Estimate
 from ablation.report.figures.curves import panels_of
 from ablation.report.figures.figure import INK, WHOLE, Drawing, Shown, label_axis, say
+from ablation.report.sources import capital
+from ablation.words.catalogue import is_score, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,19 +22,26 @@ if TYPE_CHECKING:
 
 def draw(figure: Figure, drawing: Drawing) -> None:
     """A panel for each effect: its value at each size, and at all rows where that is told."""
-    effects, found = drawing.effects, drawing.effects.scale
+    effects, found, t = drawing.effects, drawing.effects.scale, drawing.words
     steps = found.steps if found else ()
     if not found or not any(_estimates(effects, step) for step in steps):
-        say(figure, "No effect has been measured at several sizes yet.")
+        say(figure, t("figure.no_size"))
         return
-    panels = panels_of(figure, [step.step for step in steps], 2.1)
+    panels = panels_of(figure, {step.step: _title(drawing, step) for step in steps}, 2.1)
     for step, axes in zip(steps, panels.values(), strict=True):
-        _panel(axes, effects, step)
-    figure.supxlabel("rows to train on", fontsize=9)
-    metric = effects.metric.name
+        _panel(axes, drawing, step)
+    figure.supxlabel(t("figure.rows"), fontsize=9)
+    name = effects.metric.name
     for axes in panels.values():
-        label_axis(axes.yaxis, metric, "", "points")
-    figure.supylabel(f"effect on {metric}", fontsize=9)
+        label_axis(axes.yaxis, name, "")
+    unit = t("figure.points" if is_score(name) else "figure.plain", metric=drawing.metric)
+    figure.supylabel(t("figure.effect", metric=unit), fontsize=9)
+
+
+def _title(drawing: Drawing, step: Step) -> str:
+    if step.step == GAP:
+        return drawing.words("figure.gap")
+    return plain(capital(drawing.sources.factor_title(step.step)))
 
 
 def _estimates(effects: Effects, step: Step) -> dict[int, Estimate]:
@@ -42,7 +52,8 @@ def _estimates(effects: Effects, step: Step) -> dict[int, Estimate]:
     return {count: effect for count, effect in pairs if effect.estimate is not None}
 
 
-def _panel(axes: Axes, effects: Effects, step: Step) -> None:
+def _panel(axes: Axes, drawing: Drawing, step: Step) -> None:
+    effects, t = drawing.effects, drawing.words
     known = _estimates(effects, step)
     all_rows = effects.scale.all_rows if effects.scale else None
     axes.axhline(0, color=WHOLE, lw=0.7)
@@ -58,7 +69,9 @@ def _panel(axes: Axes, effects: Effects, step: Step) -> None:
         ends = np.array([logs[0], np.log10(all_rows)])
         axes.plot(10**ends, start + slope * ends, "--", color=WHOLE, lw=0.9)
         _point(axes, all_rows, step.all_rows, "D", WHOLE)
-    told = step.course if step.refused in (None, "measured") else f"{step.course}; no line"
+    told = t(f"scale.course.{step.course}")
+    if step.refused not in (None, MEASURED):
+        told = t("figure.no_line", course=told)
     axes.annotate(told, (0.97, 0.03), xycoords="axes fraction", ha="right", fontsize=7.5)
 
 
