@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ablation.comparison.findings.texts import load_texts
+from ablation.comparison.resolve import resolve_file
 from ablation.errors import UserError
 from ablation.study.explain import explain_files
 from ablation.study.explain_text import render
@@ -315,8 +316,6 @@ def test_a_recipe_of_trl_without_use_peft_is_full_fine_tuning_with_trls_defaults
     ],
 )
 def test_an_effective_value_is_the_trainers(tmp_path, text, setting, value):
-    from ablation.comparison.resolve import resolve_file
-
     file = tmp_path / "file.yml"
     file.write_text(text)
     assert resolve_file(file, {}).settings[setting].value == value
@@ -337,8 +336,6 @@ def test_an_effective_value_is_the_trainers(tmp_path, text, setting, value):
     ],
 )
 def test_axolotl_keeps_its_best_checkpoint_where_it_can(tmp_path, lines, kept):
-    from ablation.comparison.resolve import resolve_file
-
     file = tmp_path / "file.yml"
     file.write_text(f"{AXOLOTL}{lines}\n")
     assert resolve_file(file, {}).settings["load_best_model_at_end"].value is kept
@@ -447,8 +444,6 @@ def test_a_warmup_longer_than_the_run_never_reaches_its_peak(explain):
 
 @pytest.mark.parametrize("place", ["cwd", "repository", "beside"])
 def test_a_deepspeed_file_is_looked_for_as_trainers_find_it(tmp_path, monkeypatch, place):
-    from ablation.comparison.resolve import resolve_file
-
     folder = tmp_path / "repo/configs"
     folder.mkdir(parents=True)
     (tmp_path / "repo/.git").mkdir()
@@ -507,3 +502,46 @@ def test_flat_trainer_arguments_beside_blocks_are_trainers(explain):
     said = explain(text, text.replace("0.0003", "0.001"))
     assert said["dialects"]["current"] == "hf_trainer"
     assert rows(said)["learning_rate"] == (0.0003, 0.001, "learning")
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("rl: kto", "remove_unused_columns"),
+        ("evals_per_epoch: 2\neval_strategy: epoch", "evals_per_epoch"),
+        ("peft_layers_pattern: layers", "peft_layers_to_transform"),
+        ("lora_mlp_kernel: true\nload_in_8bit: true", "8-bit LoRA"),
+        ("lora_qkv_kernel: true\ntrust_remote_code: true", "trust_remote_code"),
+        ("optimizer: muon\ndeepspeed: {zero_optimization: {stage: 2}}", "incompatible"),
+        (
+            "optimizer: adamw_bnb_8bit\nfsdp_version: 2\nfsdp_config: {offload_params: false}",
+            "FSDP2",
+        ),
+        ("lr_groups: [{name: a, lr: 1e-5}]\nloraplus_lr_ratio: 4", "together"),
+        ("tokens: {pad_token: x}", "valid list"),
+    ],
+)
+def test_what_axolotls_schema_refuses_of_keys_together_is_told(tmp_path, lines, words):
+    file = tmp_path / "a.yml"
+    file.write_text(AXOLOTL + lines + "\n")
+    assert any(words in refusal.reason for refusal in resolve_file(file, {}).refusals)
+
+
+def test_a_key_of_another_trainer_is_a_row_that_does_nothing_beside_the_setting(tmp_path):
+    paths = [tmp_path / name for name in ("a.yml", "b.yml")]
+    paths[0].write_text(AXOLOTL.replace("num_epochs", "num_train_epochs"))
+    paths[1].write_text(AXOLOTL)
+    said = explain_files(*paths, {})
+    classes = {d["setting"]: d["class"] for d in said["differences"]}
+    assert classes == {"num_train_epochs": "learning", "other.num_train_epochs": "no-op"}
+    assert "the key num_train_epochs" in render(said, load_texts("en"), False)
+    assert "keys_unread" not in {found["id"] for found in said["findings"]}
+
+
+@pytest.mark.parametrize("base", [TRL, FACTORY, "training: {num_train_epochs: 1, optim: sgd}\n"])
+def test_every_trainer_refuses_to_keep_the_best_model_without_the_strategies(tmp_path, base):
+    file = tmp_path / "a.yml"
+    line = "load_best_model_at_end: true"
+    file.write_text(base.replace("{", f"{{{line}, ") if "{" in base else f"{base}{line}\n")
+    reasons = [refusal.reason for refusal in resolve_file(file, {}).refusals]
+    assert any("save and eval strategy to match" in reason for reason in reasons)

@@ -372,13 +372,25 @@ def find_differences(current: Configuration, backup: Configuration) -> list[Diff
     A held setting that one side does not mention (the split of a file that gets its data ready
     made) is unknown there rather than different, and left out: see `find_silent`.
     """
+    idle = _passed_over(current, backup)
     return [
-        replace(pair, no_effect=has_no_effect(pair.setting, current.settings, backup.settings))
+        replace(
+            pair,
+            no_effect=pair.setting in idle
+            or has_no_effect(pair.setting, current.settings, backup.settings),
+        )
         for pair in _pairs(current, backup)
         if pair.current.value != pair.backup.value
         and not _one_is_silent(pair)
         and not _both_harmless(pair)
     ]
+
+
+def _passed_over(*sides: Configuration) -> set[str]:
+    """The keys of which each trainer that is given them does nothing."""
+    given = [{n for n in side.settings if n.startswith(OTHER)} for side in sides]
+    idle = [{f"{OTHER}{s.key}" for s in side.strangers if s.passed_over} for side in sides]
+    return {n for names in given for n in names} - (given[0] - idle[0]) - (given[1] - idle[1])
 
 
 def find_silent(current: Configuration, backup: Configuration) -> list[Difference]:

@@ -3,8 +3,8 @@
 A dialect is a module with `NAME`, `DEFAULTS` (what an absent key means there, by the library that
 decides), `read`, which takes what it knows and leaves the rest, and `KEYS`: the way back into a
 user's file, made of the tables that `read` goes through. It may have `NO_EFFECT` (keys that change
-nothing that is trained, by reason) and `REFUSES_STRANGERS` (whether its trainer stops at a key that
-it does not know).
+nothing that is trained, by reason), `REFUSES_STRANGERS` (whether its trainer stops at a key that it
+does not know) and `PASSES_OVER_STRANGERS` (whether it does nothing with such a key).
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ class Recognized:
         name = self.module.NAME
         dump = vocabulary.is_dump(self.reader.root.value)
         refuses = getattr(self.module, "REFUSES_STRANGERS", False) and not dump
+        passes = getattr(self.module, "PASSES_OVER_STRANGERS", False)
         plugins = self.reader.root.at("plugins") is not None  # they bring keys of their own
         for found in self.reader.settings:
             if not found.startswith(OTHER):
@@ -97,6 +98,7 @@ class Recognized:
                 nearest=vocabulary.nearest(key, name),
                 trains=vocabulary.trains(key) and (others or not plugins),
                 refused=refuses,
+                passed_over=passes and others,
             )
 
 

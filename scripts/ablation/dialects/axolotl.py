@@ -10,6 +10,7 @@ Read in axolotl 0.19.0.
 from __future__ import annotations
 
 from ablation.dialects import defaults, vocabulary
+from ablation.dialects.axolotl_rules import refuse_together
 from ablation.dialects.blocks import read_lora_keys, read_model, read_optim, read_trainer
 from ablation.dialects.keys import (
     Key,
@@ -27,6 +28,7 @@ from ablation.settings.catalogue import words
 
 NAME = "axolotl"
 LIBRARY = vocabulary.library_of(NAME)
+PASSES_OVER_STRANGERS = True
 DEFAULTS = (
     (defaults.AXOLOTL, defaults.AXOLOTL_DEFAULTS),
     (defaults.TRAINER, defaults.TRAINER_DEFAULTS),
@@ -151,6 +153,7 @@ def read(reader: Reader) -> None:
     _read_data(reader)
     _read_selection(reader)
     _refuse(reader)
+    refuse_together(reader, LIBRARY)
 
 
 def _has_adapter(reader: Reader) -> bool:

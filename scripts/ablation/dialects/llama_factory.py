@@ -9,7 +9,12 @@ does not know. Read in llamafactory 0.9.5.
 from __future__ import annotations
 
 from ablation.dialects import defaults, vocabulary
-from ablation.dialects.blocks import read_lora_keys, read_model, read_trainer
+from ablation.dialects.blocks import (
+    check_best_model,
+    read_lora_keys,
+    read_model,
+    read_trainer,
+)
 from ablation.dialects.keys import (
     Key,
     Keys,
@@ -91,6 +96,7 @@ def read(reader: Reader) -> None:
     """Read the whole file into the reader's settings."""
     _read_kind(reader)
     read_trainer(reader, "", skip=_READ_HERE)
+    check_best_model(reader)
     read_model(reader)
     if reader.raw("finetuning_type") in (None, "lora"):
         _read_lora(reader)

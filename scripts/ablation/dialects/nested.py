@@ -13,6 +13,7 @@ from ablation.dialects import deepspeed_native, defaults, kedro
 from ablation.dialects.blocks import (
     TRAINER_BOOKKEEPING,
     TRAINER_SETTINGS,
+    check_best_model,
     read_absent_lora,
     read_dtype,
     read_padding,
@@ -105,6 +106,7 @@ def read(reader: Reader) -> None:
     read_own_names(reader, main)
     for block in _beside(reader.root, main, lora):
         _read_beside(reader, block)
+    check_best_model(reader)
     _read_lora(reader, main, lora)
     _read_model(reader, main)
     _read_lengths(reader, main)

@@ -130,7 +130,8 @@ class Stranger:
         value: Its value.
         nearest: The trainer's own key that is nearest to it; None where none is near.
         trains: Whether its words are those of training.
-        refused: Whether the trainer refuses a file with such a key; else it passes over it.
+        refused: Whether the trainer refuses a file with such a key.
+        passed_over: Whether the trainer does nothing with it.
     """
 
     key: str
@@ -140,6 +141,7 @@ class Stranger:
     nearest: str | None
     trains: bool
     refused: bool
+    passed_over: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,12 @@ is for is not written in it: keys that only one of them has tell. Read in trl 1.
 from __future__ import annotations
 
 from ablation.dialects import defaults, vocabulary
-from ablation.dialects.blocks import read_lora_keys, read_model, read_trainer
+from ablation.dialects.blocks import (
+    check_best_model,
+    read_lora_keys,
+    read_model,
+    read_trainer,
+)
 from ablation.dialects.deepspeed import embed_deepspeed
 from ablation.dialects.keys import (
     Key,
@@ -121,6 +126,7 @@ def read(reader: Reader) -> None:
     _read_kind(reader)
     skip = ("bf16",) if reader.raw("bf16") is None else ()  # null is its default
     read_trainer(reader, "", skip=skip)
+    check_best_model(reader)
     read_model(reader)
     if reader.raw("use_peft") is True:
         read_lora_keys(reader, _LORA)

@@ -10,7 +10,7 @@ from typing import Any
 from ablation.comparison.findings.finding import SEVERITIES, SIDES
 from ablation.comparison.findings.texts import bounds_text
 from ablation.dialects.defaults import NO_SUCH_STEP
-from ablation.settings.catalogue import BOOKKEEPING, OTHER
+from ablation.settings.catalogue import BOOKKEEPING, OTHER, SETTINGS
 from ablation.words.catalogue import Messages, localized
 from ablation.words.terminal import pad, width_of, wrap
 
@@ -181,6 +181,8 @@ def _differences(said: Said, texts: Messages, every: bool) -> list[str]:
 
 def _difference(difference: Said, texts: Messages, names: Names) -> list[str]:
     name, lines = difference["setting"].removeprefix(OTHER), []
+    if difference["setting"].startswith(OTHER) and name in SETTINGS:
+        name = texts("explain.key_called", key=name)
     if width_of(name) >= NAME:
         lines, name = [f"  {name}"], ""
     cells = [(name, NAME)]

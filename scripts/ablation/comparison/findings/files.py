@@ -15,7 +15,7 @@ from ablation.comparison.findings.finding import (
     Texts,
 )
 from ablation.dialects.reader import EXPLICIT
-from ablation.settings.catalogue import UNTRAINED, in_arm
+from ablation.settings.catalogue import OTHER, UNTRAINED, in_arm
 
 
 def written_twice(pair: Pair) -> Iterator[Finding]:
@@ -69,7 +69,8 @@ def no_steps(pair: Pair) -> Iterator[Finding]:
 
 def idle_differences(pair: Pair) -> Iterator[Finding]:
     """Differences that can do nothing, for what other settings are."""
-    names = [difference.setting for difference in pair.differences() if difference.no_effect]
+    idle = [difference.setting for difference in pair.differences() if difference.no_effect]
+    names = [name for name in idle if not name.startswith(OTHER)]  # told of each such key
     if names:
         yield pair.find("differences_idle", INFO, {"settings": names}, names)
 
@@ -90,7 +91,8 @@ def unread_keys(pair: Pair) -> Iterator[Finding]:
     """Keys of the file that nothing reads, so that nobody takes them for part of the comparison."""
     for side in SIDES:
         # What has a note is told as what runs here do instead.
-        unknown = [key for key in pair.sides[side].unknown if not key["note"]]
+        told = {one.key for one in pair.sides[side].strangers if one.trains}
+        unknown = [k for k in pair.sides[side].unknown if not k["note"] and k["key"] not in told]
         if unknown:
             places = [Place(side, None, key["file"], key["line"], key["key"]) for key in unknown]
             blocks = sorted({key["key"].split(".")[0] for key in unknown})
