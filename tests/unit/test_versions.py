@@ -10,6 +10,7 @@ from test_report import analyse, render
 
 from ablation.comparison.findings.texts import load_texts
 from ablation.comparison.releases import allowed
+from ablation.comparison.resolve import resolve_file
 from ablation.comparison.versions import find_versions
 from ablation.files import save_json
 from ablation.study.explain import explain_files, explain_study
@@ -147,6 +148,29 @@ def test_a_range_on_both_sides_of_a_change_depends_and_one_before_it_is_a_findin
     (found,) = of(said, "version_loss_by_micro_batch")
     assert found["evidence"]["change"] == "transformers #34191"
     assert not of(said, "version_depends")
+
+
+TRL = (
+    "model_name_or_path: m\nmodel_revision: main\ndataset_name: d\nmax_length: 9\nuse_peft: true\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("release", "bf16", "checkpointing", "rate"),
+    [
+        ("0.11.4", False, False, 5e-5),
+        ("0.18.2", False, False, 2e-5),
+        ("0.19.0", True, False, 2e-5),
+        ("0.21.0", True, False, 2e-5),
+        ("0.22.0", True, True, 2e-5),
+    ],
+)  # as the SFTConfig of these releases has them
+def test_a_trainers_defaults_are_those_of_its_release(tmp_path, release, bf16, checkpointing, rate):
+    (tmp_path / "recipe.yml").write_text(TRL)
+    (tmp_path / "requirements.txt").write_text(f"trl=={release}\n")
+    settings = resolve_file(tmp_path / "recipe.yml", {}).settings
+    names = ("bf16", "gradient_checkpointing", "learning_rate")
+    assert tuple(settings[name].value for name in names) == (bf16, checkpointing, rate)
 
 
 def test_files_that_disagree_are_told_with_both_versions(tmp_path):

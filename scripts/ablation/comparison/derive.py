@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ablation.comparison.versions import Versions
+from ablation.comparison.versions import Versions, is_default_of
 from ablation.dialects.defaults import (
     ALL_LINEAR,
     DEEPSPEED,
@@ -235,7 +235,7 @@ def fill_earlier(settings: Settings, versions: Versions) -> None:
         version, value = versions.get(one.library), settings.get(one.setting)
         if version is None or value is None or not version.within(None, one.before):
             continue
-        if value.origin == DEFAULT and value.key == one.of:
+        if is_default_of(value, one):
             note = f"the default of {one.library} {version.number}: changed in {one.before}"
             settings[one.setting] = replace(value, value=one.value, note=note)
 

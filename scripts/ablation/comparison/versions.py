@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablation.comparison.releases import Releases, allowed
+from ablation.dialects.defaults import Earlier
+from ablation.dialects.reader import Value
 
 LIBRARIES = ("transformers", "accelerate", "deepspeed", "peft", "trl", "torch")
 # The releases that the defaults of `ablation.dialects` are those of, and that runs here use.
@@ -106,6 +108,11 @@ def assumed_versions(versions: Versions, dialect: str) -> dict[str, str]:
     """The releases that are taken for the libraries of which nothing tells any."""
     own = [library for library in ASSUMED if library != "trl" or dialect == "trl"]
     return {library: ASSUMED[library] for library in own if library not in versions}
+
+
+def is_default_of(value: Value, one: Earlier) -> bool:
+    """Whether a value is the library's own, which no file has set."""
+    return value.line is None and value.key == one.of
 
 
 def other_versions(configuration: str | Path, version: Version) -> list[Version]:

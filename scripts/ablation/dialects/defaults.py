@@ -451,7 +451,8 @@ EARLIER = (
         Earlier(library="trl", before=before, setting=setting, value=value, of=TRL, change=change)
         for before, setting, value, change in (
             ("0.12.0", "learning_rate", 5e-5, "TRL 0.12"),
-            ("0.20.0", "gradient_checkpointing", False, "TRL 0.20"),
+            ("0.19.0", "bf16", False, "TRL 0.19"),
+            ("0.22.0", "gradient_checkpointing", False, "TRL 0.22"),
         )
     ),
 )

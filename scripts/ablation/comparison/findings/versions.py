@@ -16,9 +16,8 @@ from ablation.comparison.findings.finding import (
     Place,
     Texts,
 )
-from ablation.comparison.versions import ASSUMED, Version, other_versions
+from ablation.comparison.versions import ASSUMED, Version, is_default_of, other_versions
 from ablation.dialects.defaults import EARLIER
-from ablation.dialects.reader import DEFAULT
 
 _ZERO = "deepspeed.zero_optimization"
 _HALF = ("bfloat16", "float16")
@@ -137,7 +136,7 @@ def earlier_defaults(pair: Pair) -> Iterator[Finding]:
             )
             if version is None or not version.within(None, one.before):
                 continue
-            if value is None or value.origin != DEFAULT or value.value != one.value:
+            if value is None or not is_default_of(value, one) or value.value != one.value:
                 continue
             evidence = {
                 "setting": one.setting,
@@ -200,7 +199,7 @@ def _changes(pair: Pair, side: str) -> Iterator[_Change]:
             )
     for default in EARLIER:
         value = pair.setting(side, default.setting)
-        if value is not None and value.origin == DEFAULT and value.key == default.of:
+        if value is not None and is_default_of(value, default):
             yield _Change(
                 library=default.library,
                 since=None,
