@@ -9,7 +9,9 @@ import argparse
 from pathlib import Path
 
 from ablation.cli import run
-from ablation.evidence.confirmation import estimate_confirmation, save_confirmation
+from ablation.evidence.by_row import load_by_row
+from ablation.evidence.confirmation import save_confirmation
+from ablation.evidence.fresh import estimate_confirmation
 from ablation.evidence.metrics import load_table
 from ablation.results import Results
 from ablation.study.grid import load_grid
@@ -26,7 +28,8 @@ def main(args: argparse.Namespace) -> None:
     results = Results(args.results)
     metric = load_resolved(results).options["metric"]
     grid, table = load_grid(results.confirmation_grid), load_table(results.confirmation_metrics)
-    save_confirmation(estimate_confirmation(grid, table, metric), results.verdict)
+    by_row = load_by_row(grid, results.runs, metric["name"])
+    save_confirmation(estimate_confirmation(grid, table, metric, by_row), results.verdict)
 
 
 if __name__ == "__main__":

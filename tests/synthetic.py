@@ -17,8 +17,9 @@ import yaml
 
 from ablation.designs import read_designs
 from ablation.designs.greedy_path import GREEDY_PATH
-from ablation.evidence.confirmation import Confirmation, estimate_confirmation
+from ablation.evidence.confirmation import Confirmation
 from ablation.evidence.decisions import choose_step
+from ablation.evidence.fresh import estimate_confirmation
 from ablation.evidence.metrics import collect
 from ablation.results import Results
 from ablation.settings.quantities import POOL_ROWS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from synthetic import STUDY, build_study
@@ -9,6 +11,7 @@ from synthetic import STUDY, build_study
 from ablation.data.outcomes import SCHEMA, save_outcomes
 from ablation.evidence import by_row, twoway
 from ablation.evidence.estimate import estimate_effects
+from ablation.evidence.fresh import estimate_confirmation
 from ablation.evidence.metrics import collect
 from ablation.study.grid import load_grid
 
@@ -53,6 +56,32 @@ def test_with_outcomes_intervals_hold_for_new_rows_and_stand_beside_those_on_the
     assert effects.by_id["gap"].precision.low == pytest.approx(plain.by_id["gap"].improvement.low)
     arm, before = effects.arms[0].means["eval_accuracy"], plain.arms[0].means["eval_accuracy"]
     assert arm.high - arm.low > before.high - before.low
+
+
+def test_shares_and_the_confirmation_hold_for_new_rows_too(made):
+    """Seen: they used the seeds alone, and were too sure of other rows."""
+    wide, narrow = (effects.by_id["stage:epochs"].share for effects in both(made))
+    assert wide.high - wide.low > narrow.high - narrow.low
+    grid = load_grid(made.grid)
+    arms = [
+        replace(next(arm for arm in grid.arms if arm.name == name), name=called)
+        for name, called in (
+            ("current", "current"),
+            ("stage2-epochs", "recommended"),
+            ("backup", "backup"),
+        )
+    ]
+    fresh = replace(grid, arms=arms)
+    runs, metric = collect(fresh, made.runs), STUDY["metric"]
+    rows = by_row.load_by_row(fresh, made.runs, "eval_accuracy")
+    sure, unsure = (estimate_confirmation(fresh, runs, metric, *own) for own in ((), (rows,)))
+    for side in ("over_current", "over_backup"):
+        here, there = getattr(sure, side), getattr(unsure, side)
+        assert here.estimate == there.estimate and there.low < here.low < here.high < there.high
+
+
+def both(found):
+    return effects_of(found), effects_of_without(found)
 
 
 def effects_of_without(found):

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ablation.evidence.confirmation import confirm, estimate_confirmation
+from ablation.evidence.confirmation import confirm
+from ablation.evidence.fresh import estimate_confirmation
 from ablation.evidence.outcomes import long_table, quantities
 from ablation.evidence.stability import Divergences, count_divergences, divergence_bound, judge
 from ablation.evidence.statistics import mean_estimate

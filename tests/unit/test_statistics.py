@@ -9,6 +9,7 @@ from scipy import stats
 from simulated import t_interval
 
 from ablation.evidence import statistics as st
+from ablation.evidence.spread import spread_of
 
 
 def table(**arms: list[float]) -> pd.DataFrame:
@@ -88,12 +89,24 @@ def test_the_spread_ratio_covers_at_least_as_often_as_it_says(correlation):
     assert hits / 600 >= 0.93
 
 
+def ratio_of(top, bottom):
+    """The ratio of two paired means over seeds alone."""
+    top, bottom = np.asarray(top), np.asarray(bottom)
+    errors = [
+        0.0 if (found := spread_of(one)) is None else found.error
+        for one in (top, bottom, top - bottom)
+    ]
+    names = ("top_error", "bottom_error", "apart_error")
+    means = {"top": float(top.mean()), "bottom": float(bottom.mean()), "df": len(top) - 1}
+    return st.ratio_interval(st.Ratio(**means, **dict(zip(names, errors, strict=True))))
+
+
 def test_a_gap_without_spread_has_no_shares():
     """As it has no interval, it is not known to be other than zero."""
     gap = [502 / 1001 - 498 / 1001, 511 / 1001 - 507 / 1001, 4 / 1001]
     assert st.mean_estimate(gap, [1, 2, 3]).no_interval == st.NO_SPREAD
-    assert st.ratio_interval([0.001, 0.002, 0.004], gap) is None
-    assert st.ratio_interval(gap, gap) is None
+    assert ratio_of([0.001, 0.002, 0.004], gap) is None
+    assert ratio_of(gap, gap) is None
 
 
 def test_fiellers_interval_exists_exactly_when_the_denominator_is_not_zero():
@@ -101,7 +114,7 @@ def test_fiellers_interval_exists_exactly_when_the_denominator_is_not_zero():
     for _ in range(200):
         bottom, top = rng.normal(0.6, 0.5, 4), rng.normal(0.2, 0.2, 4)
         low, high = t_interval(bottom)
-        found = st.ratio_interval(top, bottom)
+        found = ratio_of(top, bottom)
         assert (found is not None) == (low > 0 or high < 0)
         if found:
             assert found[0] <= top.mean() / bottom.mean() <= found[1]

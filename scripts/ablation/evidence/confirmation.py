@@ -7,18 +7,12 @@ choice has seen have no such bias. Both conditions have to hold, so that neither
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-
-from ablation.evidence.outcomes import wide_tables
-from ablation.evidence.statistics import Estimate, mean_estimate, paired_arrays
+from ablation.evidence.statistics import Estimate
 from ablation.files import load_json, save_json
 from ablation.records import from_plain, to_plain
-from ablation.study.grid import Grid
 
 CONFIRMED = "confirmed"
 REFUTED = "refuted"
@@ -78,37 +72,6 @@ def confirm(
     if over_backup.low90 <= -delta:
         return UNDECIDED, "as_good_as_backup_open"
     return CONFIRMED, "beats_current_and_keeps_up"
-
-
-def estimate_confirmation(
-    grid: Grid, runs: pd.DataFrame, metric: Mapping[str, Any]
-) -> Confirmation:
-    """The confirmation's effects and verdict, out of its own grid.json and metrics.csv."""
-    if not grid.arms:
-        return Confirmation(status=NOTHING_TO_CONFIRM, reason="nothing_recommended")
-    table = wide_tables(runs, metric)[metric["name"]]
-    sign = 1.0 if metric.get("higher_is_better", True) else -1.0
-    arms = {arm.name: arm for arm in grid.arms}
-    arm, found = arms["recommended"], {}
-    for reference in ("current", "backup"):
-        above, below, seeds = paired_arrays(table, arm.name, reference)
-        same = arm.variant == arms[reference].variant
-        found[reference] = mean_estimate(sign * (above - below), seeds, identical=same)
-    is_backup = arm.variant == arms["backup"].variant
-    delta = float(metric["delta"])
-    status, reason = confirm(found["current"], found["backup"], delta, is_backup)
-    return Confirmation(
-        status=status,
-        reason=reason,
-        few_seeds=min(one.n for one in found.values()) < ENOUGH_SEEDS,
-        stages=tuple(arm.stages),
-        variant=arm.variant,
-        is_backup=is_backup,
-        seeds=tuple(int(seed) for seed in grid.seeds),
-        over_current=found["current"],
-        over_backup=found["backup"],
-        delta=delta,
-    )
 
 
 def save_confirmation(confirmation: Confirmation, path: str | Path) -> None:

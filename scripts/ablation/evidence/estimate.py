@@ -140,7 +140,7 @@ def measure(
     reports: Reports = NO_REPORTS,
 ) -> Measured:
     """The runs of a study as they are compared; the arguments are those of `estimate_effects`."""
-    history = history_of(grid, study, reports)
+    history = history_of(grid, study, reports) if reports.reports else FIRST_REPORT
     at = (study.get("sequential") or {}).get("looks", looks.LOOKS)
     paired = paired_runs(grid, runs)
     return Measured(
@@ -669,32 +669,57 @@ def _words(chain: Sequence[tuple[int, fractions.Word]], factors: Sequence[str]) 
 
 def _share(measured: Measured, one: Contrast, series: Mapping[str, Series]) -> Share | None:
     """A contrast's share of the gap, or of what all factors do, where that is surely not zero."""
-    if one.role in SHARED_WITH_GAP:
-        whole: Mapping[int, float] = series[roles.GAP].values
-    elif one.role == roles.SHAPLEY:
-        whole = _whole_of_factorial(measured)
-    else:
+    ends = _whole(measured, one)
+    background = series[one.id].background
+    if ends is None or background is None:
         return None
-    part = series[one.id].values
-    seeds = sorted(set(part) & set(whole))
-    top, bottom = [part[seed] for seed in seeds], [whole[seed] for seed in seeds]
-    interval = statistics.ratio_interval(top, bottom)
+    whole = dict(zip(ends, (1.0, -1.0), strict=True))
+    arms = {*one.weights, *whole}
+    apart = {arm: one.weights.get(arm, 0.0) - whole.get(arm, 0.0) for arm in arms}
+    sign = 1.0 if measured.metric.higher_is_better else -1.0
+    table = (sign * measured.table).reindex(columns=sorted(arms)).dropna()
+    weighed = [{arm: w for arm, w in all_.items() if w} for all_ in (one.weights, whole, apart)]
+    found = [_mean_of(measured, replace(one, weights=w), table, background) for w in weighed]
+    part, all_of_it, rest = found
+    if all_of_it.error is None or all_of_it.df is None or not all_of_it.estimate:
+        return None
+    ratio = statistics.Ratio(
+        top=float(part.estimate or 0.0),
+        bottom=all_of_it.estimate,
+        top_error=part.error or 0.0,
+        bottom_error=all_of_it.error,
+        apart_error=rest.error or 0.0,
+        df=all_of_it.df,
+    )
+    interval = statistics.ratio_interval(ratio)
     if interval is None:
         return None
     low, high = interval
-    estimate = float(np.mean(top) / np.mean(bottom))
-    return Share(estimate=estimate, low=low, high=high, n=len(seeds))
+    return Share(estimate=ratio.top / ratio.bottom, low=low, high=high, n=part.n)
 
 
-def _whole_of_factorial(measured: Measured) -> dict[int, float]:
-    """What all factors of the factorial do together, over the seeds that every cell has."""
+def _mean_of(measured: Measured, one: Contrast, table: pd.DataFrame, like: Background) -> Estimate:
+    """The mean of a contrast over the seeds of a table, with the noise of another of its arms."""
+    values = values_of([one], table)[one.id]
+    own = Background(
+        squares=sum(weight**2 for _, weight in computations(one, measured.grid)),
+        pools=like.pools,
+        rows=measured.by_row.squares(one.weights, values, {len(values)}),
+    )
+    seeds = list(values)
+    spread = own.spread(list(values.values()), seeds[-1]) if seeds else None
+    return statistics.estimate(list(values.values()), seeds, spread)
+
+
+def _whole(measured: Measured, one: Contrast) -> tuple[str, str] | None:
+    """The arms whose difference a contrast is a share of; None where it is a share of nothing."""
+    if one.role in SHARED_WITH_GAP:
+        path = path_arms(measured.grid)
+        return path[-1].name, path[0].name
+    if one.role != roles.SHAPLEY:
+        return None
     cells = cells_of(measured.grid, "factorial")
-    table = measured.table.reindex(columns=list(cells.values())).dropna()
-    most, least = max(cells, key=len), min(cells, key=len)
-    sign = 1.0 if measured.metric.higher_is_better else -1.0
-    return {
-        int(s): float(v) for s, v in (sign * (table[cells[most]] - table[cells[least]])).items()
-    }
+    return cells[max(cells, key=len)], cells[min(cells, key=len)]
 
 
 # --- Recommendation ----------------------------------------------------------------------------
