@@ -26,9 +26,9 @@ def parse_args() -> argparse.Namespace:
 
 
 def excerpt(report: str) -> list[str]:
-    """The head of a report, up to its first picture: date, purpose, and the answer."""
-    head = report.partition("\n## ")[0].partition("\n![")[0]
-    return head.rstrip().splitlines()[2:]
+    """The answer of a report: all between its title and its first figure."""
+    answer = report.partition("\n![")[0]
+    return answer.strip().splitlines()[2:]
 
 
 def main(args: argparse.Namespace) -> None:

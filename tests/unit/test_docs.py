@@ -139,3 +139,11 @@ def test_the_hook_tells_what_is_staged(repository):
     done = bash(f"{hook['entry']} training.yml", folder, environment)
     assert done.returncode == 0, done.stderr
     assert "learning_rate" in done.stdout
+
+
+def test_the_readme_quotes_a_reports_answer_and_no_picture_that_it_lacks(root):
+    from document_demo import excerpt
+
+    told = excerpt((root / "tests/golden/default/report.md").read_text(encoding="utf-8"))
+    assert told[0].startswith("**Date**") and told[-1].startswith("- **How sure that is:**")
+    assert not [line for line in told if "](" in line]
