@@ -28,6 +28,23 @@ OLD_FIELDS = {
     "use_mps_device",
     "past_index",
     "ray_scope",
+    "dispatch_batches",
+    "fp16_backend",
+    "fp16_opt_level",
+    "fsdp_min_num_params",
+    "fsdp_transformer_layer_cls_to_wrap",
+    "half_precision_backend",
+    "jit_mode_eval",
+    "mp_parameters",
+    "sharded_ddp",
+    "split_batches",
+    "torchdynamo",
+    "tp_size",
+    "tpu_metrics_debug",
+    "tpu_num_cores",
+    "use_ipex",
+    "use_legacy_prediction_loop",
+    "xpu_backend",
 }
 ZERO = "deepspeed.zero_optimization"
 
