@@ -178,3 +178,9 @@ def test_two_nested_files_differ_where_their_blocks_do(tmp_path):
     paths[0].write_text(OWN)
     paths[1].write_text(OWN.replace("rank: 16", "rank: 8").replace("training:", "hp:"))
     assert {d.setting for d in find_differences(*resolve_pair(*paths, {}))} == {"lora.r"}
+
+
+@pytest.mark.parametrize("line", ["lora_r: {{ rank }}", "{% if big %}"])
+def test_a_file_that_is_a_template_is_called_one(resolve, line):
+    with pytest.raises(UserError, match="a template"):
+        resolve(f"learning_rate: 1e-4\n{line}\nnum_train_epochs: 1\n")

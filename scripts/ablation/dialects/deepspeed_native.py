@@ -47,11 +47,14 @@ _KEYS = (
     Key("hardware.num_workers", "dataloader_num_workers"),
     Key("hardware.pin_memory", "dataloader_pin_memory"),
 )
+# What this loop takes from DeepSpeed's block: in a file without one, another loop reads them.
+_OF_OTHERS = ("learning_rate", "lr", "batch_size")
 
 
 def read(reader: Reader) -> None:
-    """Read the whole file into the reader's settings; without DeepSpeed no loop drives it."""
-    if reader.root.at("deepspeed") is None:
+    """Read the whole file into the reader's settings, unless another loop has rate and batch."""
+    others = [name for name in _OF_OTHERS if reader.root.at(f"training.{name}") is not None]
+    if others and reader.root.at("deepspeed") is None:
         return
     for block in ("training", "data", "model", "hardware"):
         reader.block(block)

@@ -23,6 +23,7 @@ from ablation.documents.scalars import (
 from ablation.errors import UserError, shorten
 
 BOM = "\ufeff"
+TEMPLATE = "a template that is filled in from elsewhere, no configuration yet"
 MAX_VALUES = 50_000
 MAX_DEPTH = 64
 _COLLECTION_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("map", "seq")}
@@ -242,6 +243,9 @@ class _Parser:
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             key = self.use(None, event).node
             if key.kind != "scalar":
+                found = self.text.split("\n")[key.line - 1]
+                if "{{" in found:
+                    raise self.fail(TEMPLATE, key.line, found=found, allowed="the rendered file")
                 raise self.fail("a key is a list or a mapping", key.line, allowed="a name")
             if key.text in lines and not key.merge:
                 self.repeated.append((key.text, lines[key.text], key.line))
@@ -333,6 +337,8 @@ def _syntax_error(file: str, text: str, error: yaml.MarkedYAMLError) -> UserErro
     if "\t" in found[: len(found) - len(found.lstrip())] or "'\\t'" in problem:
         problem = "a tab stands in the indentation; YAML allows only spaces"
         write = _spaces_for_tabs(found.replace("\t", "  "))
+    elif "{%" in found or "{{" in found:
+        problem = TEMPLATE
     elif "nesting depth" in problem:
         problem = "not a configuration: nested too deeply"
     else:
