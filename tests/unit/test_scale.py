@@ -287,6 +287,8 @@ def test_the_figure_has_a_panel_for_each_effect(tmp_path):
         "Backup minus current",
     ]
     assert all(axes.get_xscale() == "log" for axes in shown)
+    ticks = [label.get_text() for label in shown[-1].get_xticklabels()]
+    assert ticks == ["100", "300", "900", "4,000"]
 
 
 def test_a_plan_tells_what_the_smaller_sizes_cost(tmp_path):

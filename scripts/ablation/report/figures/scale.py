@@ -30,6 +30,13 @@ def draw(figure: Figure, drawing: Drawing) -> None:
     panels = panels_of(figure, {step.step: _title(drawing, step) for step in steps}, 2.1)
     for step, axes in zip(steps, panels.values(), strict=True):
         _panel(axes, drawing, step)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width + 0.9, height)
+    at = [*found.rows, *([found.all_rows] if any(step.all_rows for step in steps) else [])]
+    for axes in panels.values():
+        axes.set_xscale("log")
+        axes.set_xticks(at, [f"{count:,}" for count in at], fontsize=7.5)
+        axes.minorticks_off()
     figure.supxlabel(t("figure.rows"), fontsize=9)
     name = effects.metric.name
     for axes in panels.values():
@@ -59,7 +66,6 @@ def _panel(axes: Axes, drawing: Drawing, step: Step) -> None:
     axes.axhline(0, color=WHOLE, lw=0.7)
     delta = effects.metric.delta
     axes.axhspan(-delta, delta, color="#eeeeee", zorder=0)
-    axes.set_xscale("log")
     for count, effect in known.items():
         _point(axes, count, effect, "o", INK)
     if step.all_rows is not None and all_rows is not None and len(known) > 1:
@@ -72,7 +78,7 @@ def _panel(axes: Axes, drawing: Drawing, step: Step) -> None:
     told = t(f"scale.course.{step.course}")
     if step.refused not in (None, MEASURED):
         told = t("figure.no_line", course=told)
-    axes.annotate(told, (0.97, 0.03), xycoords="axes fraction", ha="right", fontsize=7.5)
+    axes.annotate(told, (0.03, 0.97), xycoords="axes fraction", va="top", fontsize=7.5)
 
 
 def _point(axes: Axes, rows: int, effect: Estimate, marker: str, color: str) -> None:
