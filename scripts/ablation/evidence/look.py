@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scipy.special import stdtrit
-
 from ablation.documents.entries import load_entries
+from ablation.evidence.spread import spread_of
 from ablation.project import SCHEMAS
 from ablation.study.checks import LOWER_IS_BETTER
 
@@ -112,10 +111,9 @@ def look(
 
 
 def _glance(arm: str, reference: str, differences: Sequence[float]) -> Glance:
-    n = len(differences)
+    n, spread = len(differences), spread_of(differences)
     mean = statistics.fmean(differences) if n else None
     low = high = None
-    if mean is not None and n > 1 and (sd := statistics.stdev(differences)) > 1e-12:
-        half = float(stdtrit(n - 1, (1 + _CONFIDENCE) / 2)) * sd / math.sqrt(n)
-        low, high = mean - half, mean + half
+    if mean is not None and spread is not None:
+        low, high = spread.interval(mean, _CONFIDENCE)
     return Glance(arm=arm, reference=reference, estimate=mean, low=low, high=high, seeds=n)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from ablation.evidence.moderated import Moderated, Pool, moderate
-from ablation.evidence.twoway import Squares, error_of
+from ablation.evidence.twoway import Squares, error_of, quantile
 
 ROUNDING = 1e-12
 
@@ -122,4 +122,4 @@ def has_spread(values: np.ndarray) -> bool:
 @lru_cache(maxsize=4096)
 def t_quantile(confidence: float, df: float) -> float:
     """The factor of a two-sided t interval: half of what is left over lies beyond it."""
-    return float(stats.t.isf((1 - confidence) / 2, df))
+    return quantile(confidence, df)
