@@ -177,6 +177,11 @@ class Results:
         """What experiment trackers were told, and the files that they keep here."""
         return self.folder / "tracked"
 
+    @property
+    def page(self) -> Path:
+        """The report as one page of HTML, in all languages."""
+        return self.analysis / "report.html"
+
     def report(self, language: str) -> Path:
         """The report in a language."""
         return self.analysis / f"{report_name(language)}.md"

@@ -41,10 +41,11 @@ def test_the_next_call_trains_what_failed_and_only_that(faked: FakedStudy):
         assert told in text and f"`{LOG}" in text
         assert "`RuntimeError: the disk of the run is <full> | 'no' room`" in text
         assert f"({picture})" in text and (partial / picture).is_file()
+    assert "<h1" in (partial / "report.html").read_text()
     contrasts = json.loads((partial / "effects.json").read_text())["contrasts"]
     pairs = {one["id"]: one["improvement"]["n"] for one in contrasts}
     assert pairs["stage:lora_learning_rate"] == 2 and pairs["stage:epochs"] == 1
-    outputs = ("report.md", "report.ko.md", "metrics.csv", "effects.json", "health.json", "figures")
+    outputs = ("report.md", "report.html", "metrics.csv", "effects.json", "health.json", "figures")
     assert not any((faked.results / name).exists() for name in outputs)
 
     mended = faked.call(PLANTED)

@@ -33,6 +33,7 @@ PROGRAMS = (
     "estimate_effects",
     "expand_grid",
     "explain",
+    "render_page",
     "render_partial",
     "render_report",
     "resolve_study",

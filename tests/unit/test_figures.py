@@ -17,11 +17,12 @@ from ablation.data.counts import planned_rows
 from ablation.evidence.effects import save_effects
 from ablation.evidence.estimate import estimate_effects
 from ablation.evidence.metrics import collect, load_table, save_table
+from ablation.project import REPORT
 from ablation.report.figures import FIGURES, figures_of, waterfall
 from ablation.report.figures.curves import smooth, thin
 from ablation.report.figures.dark import dark_rules
 from ablation.report.figures.draw import draw_all
-from ablation.report.figures.figure import STYLE, Drawing, lines_of
+from ablation.report.figures.figure import STYLE, Drawing, lines_of, load_figure
 from ablation.report.figures.fonts import know_hangul
 from ablation.report.figures.waterfall import path_steps
 from ablation.report.sources import Sources, load_sources
@@ -212,3 +213,9 @@ def test_a_metric_that_is_no_share_is_drawn_as_it_is(tmp_path):
     axes = figure.axes[0]
     assert axes.get_ylabel() == "Evaluation loss minus current"
     assert all(re.fullmatch(r"[+−]0\.\d{3}", text.get_text()) for text in axes.texts)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_caption_of_the_snakemake_report_is_that_of_the_report(name):
+    caption = (REPORT / f"{name}.rst").read_text(encoding="utf-8")
+    assert caption.strip() == load_figure(name).texts["en"][1]

@@ -15,7 +15,9 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-DEVELOPMENT = re.compile(r"(pytest|hypothesis|ruff|snakefmt|hatchling|mypy|types-.*|.*-stubs)==")
+DEVELOPMENT = re.compile(
+    r"(pytest|hypothesis|axe-core-python|ruff|snakefmt|hatchling|mypy|types-.*|.*-stubs)=="
+)
 
 
 def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:

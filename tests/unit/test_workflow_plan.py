@@ -29,6 +29,7 @@ def test_a_finished_study_has_its_reports_its_patch_and_every_run(account_tax):
     plan = plan_of(account_tax, devices_per_run=1)
     files = plan.final_files()
     assert "results/account_tax/report.ko.md" in files
+    assert "results/account_tax/report.html" in files
     assert "results/account_tax/recommended/training.patch" in files
     assert [path for path in files if path.endswith("metrics.json")] == plan.metrics()
     assert len(plan.metrics()) == 5 * 3

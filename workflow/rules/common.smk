@@ -97,6 +97,12 @@ def get_decisions(wildcards):
     return PLAN.decisions(wait_for_look, wait_for_step)
 
 
+def caption_of(figure):
+    """The figure's own caption for `snakemake --report`, else one for all."""
+    own = f"workflow/report/{figure}.rst"
+    return BASE / (own if (BASE / own).is_file() else "workflow/report/figure.rst")
+
+
 def get_confirmation(wildcards):
     return [str(PLAN.results.verdict)] * bool(STUDY.options["confirm"])
 

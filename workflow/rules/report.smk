@@ -66,11 +66,11 @@ rule draw_figures:
         [
             report(
                 f"results/{{study}}/figures/{file}",
-                caption="../report/figure.rst",
+                caption=caption_of(name),
                 category="Figures",
-                labels={"figure": file},
+                labels={"figure": name.replace("_", " "), "language": language},
             )
-            for file in PLAN.figures
+            for name, language, file in PLAN.figures
         ],
     log:
         "results/{study}/logs/draw_figures.log",
@@ -129,7 +129,7 @@ rule render_report:
             "results/{study}/{report}.md",
             caption="../report/report.rst",
             category="Report",
-            labels={"language": "{report}"},
+            labels={"report": "{report}"},
         ),
     log:
         "results/{study}/logs/render_{report}.log",
@@ -148,6 +148,44 @@ rule render_report:
         "python {params.script:q}"
         " --results results/{wildcards.study}"
         " --language {params.language}"
+        " > {log:q} 2>&1"
+
+
+rule render_page:
+    input:
+        study="results/{study}/resolved/study.json",
+        confirmation=get_confirmation,
+        figures=rules.draw_figures.output,
+        findings="results/{study}/resolved/findings.json",
+        health="results/{study}/health.json",
+        grid=PLAN.grid_file(),
+        metrics="results/{study}/metrics.csv",
+        effects="results/{study}/effects.json",
+        profile="results/{study}/data/profile.json",
+        templates=[
+            BASE / f"workflow/report/report.{kind}"
+            for kind in ("md.j2", "html.j2", "css", "js")
+        ],
+    output:
+        report(
+            "results/{study}/report.html",
+            caption="../report/page.rst",
+            category="Report",
+            labels={"report": "one page, all languages"},
+        ),
+    log:
+        "results/{study}/logs/render_page.log",
+    benchmark:
+        "results/{study}/benchmarks/render_page.tsv"
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        script=SCRIPTS / "render_page.py",
+        code=LIBRARY["report"],
+    shell:
+        "python {params.script:q}"
+        " --results results/{wildcards.study}"
         " > {log:q} 2>&1"
 
 

@@ -36,6 +36,7 @@ def main(args: argparse.Namespace, t: Messages) -> int:
     found = {language: str(results.report(language)) for language in LANGUAGES}
     told = {
         "reports": found,
+        "page": str(results.page),
         "runs": len(progress.runs),
         "finished": finished,
     }

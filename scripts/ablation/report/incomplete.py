@@ -16,6 +16,7 @@ from ablation.evidence.reports import load_reports
 from ablation.files import load_json, save_json, save_text
 from ablation.machine.progress import FAILED, STOPPED, read_progress
 from ablation.report.figures.draw import draw_all
+from ablation.report.page import render_page
 from ablation.report.report import render_report
 from ablation.report.sources import Sources, load_sources
 from ablation.results import Results, remove_partial
@@ -57,7 +58,9 @@ def _render_all(study: Study, results: Results, devices: int | None) -> list[Pat
     save_json(health_json(check_health(content, results.runs, profile)), results.health)
     languages = [_sources(results, language) for language in LANGUAGES]
     draw_all(languages, results.runs, results.figures)
-    return [_render(results, sources) for sources in languages]
+    reports = [_render(results, sources) for sources in languages]
+    save_text(render_page(languages, results), results.page)
+    return [*reports, results.page]
 
 
 def _grid_so_far(study: Study, results: Results, devices: int | None) -> dict[str, Any]:

@@ -156,7 +156,8 @@ class Plan:
         told = [results.tracked / f"{name}.json" for name in self.config["trackers"]]
         # Each run by itself: Snakemake makes a missing file only for somebody who asks for it, and
         # a report that is there asks no more.
-        return [*map(str, [*reports, grid, *patch, *verdict, *told]), *self.metrics()]
+        made = [*reports, results.page, grid, *patch, *verdict, *told]
+        return [*map(str, made), *self.metrics()]
 
     @property
     def recommended(self) -> list[str]:
@@ -165,10 +166,11 @@ class Plan:
         return [current.name, f"{current.stem}.patch"]
 
     @property
-    def figures(self) -> list[str]:
-        """The names of the files of the report's figures, in each language."""
+    def figures(self) -> list[tuple[str, str, str]]:
+        """The report's figures in each language: name, language, name of the file."""
         names = figures_of(read_designs(self.study.options))
-        return [figure_file(name, language) for language in LANGUAGES for name in names]
+        pairs = [(name, language) for language in LANGUAGES for name in names]
+        return [(name, language, figure_file(name, language)) for name, language in pairs]
 
     @property
     def study_files(self) -> list[str]:

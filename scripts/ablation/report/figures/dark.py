@@ -13,6 +13,7 @@ from ablation.report.figures.figure import GAIN, LOSS
 PAPER, TEXT = 0x16, 0xE8  # of 255: the darkest and the lightest gray of a dark page
 _COLORED = {GAIN: "#2f6f9f", LOSS: "#a85a1f"}
 _COLOR = re.compile(r"#[0-9a-f]{6}")
+_STYLE = re.compile(r"<style>@media .*?</style>\s*", re.S)
 _ROOT = re.compile(r"<svg [^>]*>")
 
 
@@ -23,13 +24,19 @@ def on_dark_pages(svg: str) -> str:
     return _ROOT.sub(lambda root: f"{root.group()}\n {style}", svg, count=1)
 
 
+def without_style(svg: str) -> str:
+    """An SVG without the style sheet for dark pages, for a page that has one of its own."""
+    return _STYLE.sub("", svg, count=1)
+
+
 def dark_rules(svg: str) -> list[str]:
     """The rules for each color that an SVG has."""
-    rules = [f"svg text{{fill:{_dark('#000000')}}}"]  # what has no color is black
+    rules = [f"text{{fill:{_dark('#000000')}}}"]  # what has no color is black
     for color in sorted(set(_COLOR.findall(svg))):
         dark = _dark(color)
         for what in ("fill", "stroke"):
-            written = f'svg [style*="{what}: {color}"],svg [{what}="{color}"]'
+            # Without an ancestor: a marker is a copy, whose ancestors no rule sees.
+            written = f'[style*="{what}: {color}"],[{what}="{color}"]'
             rules.append(f"{written}{{{what}:{dark}!important}}")
     return rules
 
