@@ -55,6 +55,13 @@ def test_the_next_call_trains_what_failed_and_only_that(faked: FakedStudy):
     assert not partial.exists() and "partial" not in (faked.results / "report.md").read_text()
     assert nothing_to_do(faked.call(PLANTED))
 
+    # As where the report was there, and what failed was the patch after it.
+    (faked.results / "recommended/training.patch").unlink()
+    partial.mkdir()
+    (partial / "report.md").write_text("9 of 10")
+    assert started(faked.call(PLANTED)) == {"all": 1, "write_patch": 1}
+    assert not partial.exists()
+
     next(faked.results.glob("runs/*/seed-2/metrics.json")).unlink()
     again = faked.call(PLANTED, "-n")
     assert started(again)["train_run"] == 1

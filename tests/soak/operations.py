@@ -104,7 +104,7 @@ class Plugs:
             problems.append(f"the disturbed call told a traceback: {told[-1500:]}")
         problems += still_there(self.layer.folder)
         self.layer.choose(None)
-        problems += self.finish(study, killed=fault.error == "SIGKILL")
+        problems += self.finish(study, killed=fault.error == "SIGKILL" or "/tmp/" in what)
         seconds = time.monotonic() - started
         return Outcome(fault=fault, what=what, problems=tuple(problems), seconds=seconds)
 
@@ -113,8 +113,8 @@ class Plugs:
 
         Args:
             study: It.
-            killed: Whether a process was: its own temporary folder stays then, with nobody left
-                to remove it. Snakemake's is empty, that of the figures holds two small fonts.
+            killed: Whether a process was, or could not remove its own temporary folder: that stays
+                then. Snakemake's is empty, that of the figures holds two small fonts.
         """
         code, told = call(study, self.layer.environment)
         problems = [f"the next call ended with {code}: {told[-1500:]}"] if code else []

@@ -256,3 +256,9 @@ def test_missing_keys_are_named_once(account_tax):
     (account_tax / "study.yaml").write_text("title: {en: Mine}\n")
     text = message(account_tax)
     assert "problems" not in text and "current, backup, model, data, stages must be there" in text
+
+
+def test_a_fact_of_the_model_that_is_true_or_false_is_nothing_else(account_tax, edit):
+    edit("study.yaml", "tie_word_embeddings: true", "tie_word_embeddings: sometimes")
+    told = message(account_tax)
+    assert "study.yaml:" in told and "tie_word_embeddings" in told and "sometimes" in told

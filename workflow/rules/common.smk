@@ -3,7 +3,7 @@
 import subprocess
 
 from ablation.evidence.metrics import is_whole
-from ablation.results import report_name
+from ablation.results import remove_partial, report_name
 from ablation.trackers import TRACKERS
 from ablation.words import catalogue as words
 from ablation.workflow.library import code_hashes
@@ -130,6 +130,12 @@ def keep_finished():
         if job.rule.name.endswith("train_run") and is_whole(job.output[0]):
             if workflow.async_run(workflow.persistence.incomplete(job)):
                 workflow.async_run(workflow.persistence.finished(job))
+
+
+def remove_finished_partial():
+    """Remove the partial report once the study has all its files."""
+    if all(Path(file).exists() for file in PLAN.final_files()):
+        remove_partial(PLAN.results)
 
 
 def render_partial():
