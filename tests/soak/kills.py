@@ -111,6 +111,8 @@ def disturb(name: str, study: Plugs, chance: random.Random) -> Kill:
         victim = found[1]
         with contextlib.suppress(OSError):
             os.kill(found[0], getattr(signal, event))
+    else:
+        victim = NOBODY  # it had ended, or not begun
     code = end(process, PATIENCE_SECONDS) if event == "SIGSTOP" else end(process)
     if code == 124 and event != "SIGSTOP":
         problems.append("the disturbed call did not end")
