@@ -117,7 +117,7 @@ def broken_configuration(text: str) -> Iterator[tuple[str, str]]:
     whole = yaml.safe_load(text)
     for path in paths_of(whole):
         # What others take through an anchor acts nowhere by itself, and the copy has no anchors.
-        held = len(path) == 1 or any("defaults" in str(key) for key in path)
+        held = len(path) == 1 or any("defaults" in str(k) or "base" in str(k) for k in path)
         if path[-1] in SETTINGS and not held:
             for number, wrong in enumerate(FOR_NUMBERS):
                 yield f"{'.'.join(map(str, path))} {number}", dumped(put(whole, path, wrong))
