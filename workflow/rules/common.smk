@@ -99,8 +99,8 @@ def get_decisions(wildcards):
 
 def caption_of(figure):
     """The figure's own caption for `snakemake --report`, else one for all."""
-    own = f"workflow/report/{figure}.rst"
-    return BASE / (own if (BASE / own).is_file() else "workflow/report/figure.rst")
+    own = (BASE / f"workflow/report/{figure}.rst").is_file()
+    return f"../report/{figure if own else 'figure'}.rst"
 
 
 def get_confirmation(wildcards):
