@@ -27,6 +27,7 @@ from ablation.files import save_json
 from ablation.frozen.which import wanted_values
 from ablation.report.figures import scale as scale_figure
 from ablation.report.figures.figure import Drawing
+from ablation.report.patch import recommended_rewrite
 from ablation.report.report import render_report
 from ablation.report.scale import scale_block
 from ablation.report.sources import load_sources
@@ -267,6 +268,11 @@ def test_the_report_tells_each_effect_at_each_size_and_at_all_rows(tmp_path, lan
         assert one in text
     block = scale_block(sources)
     assert len(block.rows) == 5 and {len(row) for row in block.rows} == {len(block.columns)}
+
+
+def test_what_is_recommended_is_a_file_for_all_rows(study):
+    found = recommended_rewrite(study(), "backup")
+    assert all("pool_rows" not in text for text in found.after.values())
 
 
 def test_the_figure_has_a_panel_for_each_effect(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 from ablation.comparison.rewrite import Rewrite, Target, rewrite
 from ablation.documents.secrets import mask_document
 from ablation.errors import UserError
+from ablation.settings.quantities import POOL_ROWS
 from ablation.study.adaptive import candidates
 from ablation.study.grid import expand
 from ablation.study.paths import locate
@@ -36,7 +37,9 @@ def recommended_rewrite(study: Study, arm_name: str) -> Rewrite:
             allowed=list(arms),
             write=f"--arm {near[0]}" if near else None,
         )
-    return rewrite(current_target(study), arms[arm_name].settings)
+    # The size of a ladder is the study's: no file says it, and the recommended one is for all rows.
+    settings = {n: v for n, v in arms[arm_name].settings.items() if n != POOL_ROWS}
+    return rewrite(current_target(study), settings)
 
 
 def current_target(study: Study) -> Target:
