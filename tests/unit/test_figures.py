@@ -19,7 +19,7 @@ from ablation.evidence.estimate import estimate_effects
 from ablation.evidence.metrics import collect, load_table, save_table
 from ablation.project import REPORT
 from ablation.report.figures import FIGURES, figures_of, waterfall
-from ablation.report.figures.curves import smooth, thin
+from ablation.report.figures.curves import ALL_POINTS, MOST_POINTS, points_each, smooth, thin
 from ablation.report.figures.dark import dark_rules
 from ablation.report.figures.draw import draw_all
 from ablation.report.figures.figure import STYLE, Drawing, lines_of, load_figure
@@ -158,6 +158,12 @@ def test_a_long_title_breaks_into_short_lines(text, lines):
 def test_smoothing_keeps_a_straight_line_and_its_ends():
     line = np.linspace(3.0, 1.0, 200)
     np.testing.assert_allclose(smooth(line), line)
+
+
+def test_runs_share_the_points_of_a_figure():
+    histories = {f"arm {arm}": dict.fromkeys(range(8)) for arm in range(128)}
+    assert 1024 * points_each(histories) < 1.1 * ALL_POINTS
+    assert points_each({"current": {1: None}}) == MOST_POINTS
 
 
 def test_thinning_keeps_the_ends():

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-MOST_POINTS = 800
+MOST_POINTS, FEWEST_POINTS = 800, 40  # of a curve
+ALL_POINTS = 40_000  # of a figure, about half a megabyte: pages carry it in every language
 
 
 def load_histories(grid: Mapping[str, Any], runs: str | Path) -> Histories:
@@ -48,11 +49,17 @@ def smooth(values: np.ndarray, share: float = 0.05) -> np.ndarray:
     return (sums[at + reach + 1] - sums[at - reach]) / (2 * reach + 1)
 
 
-def thin(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most `MOST_POINTS` points of a curve, evenly chosen; the last stays."""
-    if len(x) <= MOST_POINTS:
+def points_each(histories: Histories) -> int:
+    """How many points each run's curve may have, so that the figure stays small."""
+    curves = sum(map(len, histories.values()))
+    return max(FEWEST_POINTS, min(MOST_POINTS, ALL_POINTS // max(1, curves)))
+
+
+def thin(x: np.ndarray, y: np.ndarray, most: int = MOST_POINTS) -> tuple[np.ndarray, np.ndarray]:
+    """At most so many points of a curve, evenly chosen; the last stays."""
+    if len(x) <= most:
         return x, y
-    keep = np.unique(np.linspace(0, len(x) - 1, MOST_POINTS).astype(int))
+    keep = np.unique(np.linspace(0, len(x) - 1, most).astype(int))
     return x[keep], y[keep]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ablation.report.figures.curves import panels_of, thin
+from ablation.report.figures.curves import panels_of, points_each, thin
 from ablation.report.figures.figure import INK, Drawing, Shown, say
 
 if TYPE_CHECKING:
@@ -27,12 +27,13 @@ def draw(figure: Figure, drawing: Drawing) -> None:
         return
     limits = {arm["arm"]: float(arm["settings"].get("max_grad_norm") or 0) for arm in grid["arms"]}
     panels = panels_of(figure, {name: drawing.arm(name) for name in present}, 2.0)
+    most = points_each(present)
     for title, axes in panels.items():
         limit = limits[title.split(" = ")[0]]
         norms = [h["grad_norm"].to_numpy(float) for h in present[title].values()]
         for number, history in enumerate(present[title].values()):
-            x, y = thin(history["step"].to_numpy(float), history["grad_norm"].to_numpy(float))
-            axes.plot(x, y, lw=0.7, color=("#555555", "#a6a6a6")[number % 2])
+            x, y = history["step"].to_numpy(float), history["grad_norm"].to_numpy(float)
+            axes.plot(*thin(x, y, most), lw=0.7, color=("#555555", "#a6a6a6")[number % 2])
         if limit > 0:
             above = float(np.mean(np.concatenate(norms) > limit))
             axes.axhline(limit, color=INK, lw=1.2, ls="--")

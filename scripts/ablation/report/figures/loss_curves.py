@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ablation.report.figures.curves import mean_curve, panels_of, thin
+from ablation.report.figures.curves import mean_curve, panels_of, points_each, thin
 from ablation.report.figures.figure import INK, Drawing, Shown, say
 
 if TYPE_CHECKING:
@@ -20,14 +20,14 @@ def draw(figure: Figure, drawing: Drawing) -> None:
         return
     first = next(iter(histories))
     panels = panels_of(figure, {name: drawing.arm(name) for name in present}, 2.0)
-    t = drawing.words
+    t, most = drawing.words, points_each(present)
     for title, axes in panels.items():
         for history in present[title].values():
-            x, y = thin(history["step"].to_numpy(float), history["loss"].to_numpy(float))
-            axes.plot(x, y, color="#a6a6a6", lw=0.6)
+            x, y = history["step"].to_numpy(float), history["loss"].to_numpy(float)
+            axes.plot(*thin(x, y, most), color="#a6a6a6", lw=0.6)
         if title != first and first in present:
-            axes.plot(*thin(*mean_curve(present[first], "loss")), color=INK, lw=1.2, ls="--")
-        axes.plot(*thin(*mean_curve(present[title], "loss")), color=INK, lw=1.8)
+            axes.plot(*thin(*mean_curve(present[first], "loss"), most), color=INK, lw=1.2, ls="--")
+        axes.plot(*thin(*mean_curve(present[title], "loss"), most), color=INK, lw=1.8)
     axes = next(iter(panels.values()))
     axes.plot([], [], color="#a6a6a6", lw=0.8, label=t("figure.one_seed"))
     axes.plot([], [], color=INK, lw=1.8, label=t("figure.smoothed"))
