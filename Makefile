@@ -25,8 +25,9 @@ $(VENV)/installed: requirements.lock pyproject.toml
 demo: setup
 	$(VENV)/bin/ablation demo
 
+# Files of tests side by side, one on each core.
 test: setup
-	$(RUN) python -m pytest
+	$(RUN) python -m pytest -n auto --dist loadfile
 
 # Each can be run by itself, and the longest in slices: docs/reliability.md.
 soak: setup

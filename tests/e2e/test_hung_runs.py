@@ -29,7 +29,7 @@ def study(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("study")
     tiny.write_model(folder / "model")
     tiny.write_data(folder / "data")
-    tiny.write_grid(folder / "grid.json", {"long": {"num_train_epochs": 12.0}})
+    tiny.write_grid(folder / "grid.json", {"long": {"num_train_epochs": 60.0}})
     return folder
 
 
@@ -60,6 +60,14 @@ def wait_for_steps(study: Path, name: str, process: subprocess.Popen, steps: int
     while not history.exists() or len(history.read_text().splitlines()) < steps:
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.01)
+
+
+def command_of(process: psutil.Process) -> str:
+    """Its command line; empty where it has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
 
 
 def rank_of(study: Path, name: str, rank: int) -> psutil.Process:
@@ -115,8 +123,10 @@ def test_a_stopped_run_of_the_warm_worker_is_ended_too(study):
     process = start(study, "stopped", minutes="0.25")
     wait_for_steps(study, "stopped", process, 3)
     folder = str((study / ".warm").resolve())
-    workers = [p for p in psutil.process_iter() if folder in " ".join(p.cmdline())]
-    (child,) = [p for p in workers if p.parent() in workers]
+    workers = [p for p in psutil.process_iter() if folder in command_of(p)]
+    files = Path("/dev/shm").glob("ablation_pulse_*_0")
+    beating = {json.loads(file.read_text().strip(" \0") or "{}").get("pid") for file in files}
+    (child,) = [p for p in workers if p.pid in beating]
     child.send_signal(signal.SIGSTOP)
     told = process.communicate()[0]
     assert process.returncode == EXIT_LATER, told

@@ -150,7 +150,7 @@ class Runs:
         words += ["--world-size", way.ranks]
         words += ["--warm", self.folder / ".warm"] if way.warm else []
         if way.interrupted:
-            layer = Layer(self.folder / "build", run)
+            layer = Layer(self.folder / "build", run / "checkpoints")
             layer.choose(Fault(kind="rename", nth=3, error="SIGKILL"))
             code, told = self._call("train_run.py", words, layer.environment)
             assert code != 0 and layer.what().split(" by ")[0].endswith(MARK), told

@@ -150,7 +150,8 @@ def test_a_difference_without_effect_is_in_no_arm(root):
     assert [d.setting for d in study.differences if d.no_effect] == [idle]
     grid = expand(study)
     assert {arm.settings[idle] for arm in grid.arms} == {study.current.settings[idle].value}
-    last, backup = grid.arms[-2:]
+    backup = next(arm for arm in grid.arms if arm.name == "backup")
+    last = [arm for arm in grid.arms if arm.kind == "stage"][-1]
     remainder = {n for n, value in backup.settings.items() if value != last.settings[n]}
     assert remainder == set(study.unstaged())
 

@@ -153,4 +153,6 @@ def test_every_arm_that_may_be_recommended_is_in_the_family_of_its_study(tmp_pat
 
 def test_the_default_study_of_the_golden_files_leaves_out_the_stage_that_hurts(root):
     patch = (root / "tests/golden/default/recommended/training.patch").read_text()
-    assert "num_train_epochs" in patch and "weight_decay: 0.002" not in patch
+    added = [line[1:].strip() for line in patch.splitlines() if line.startswith("+")]
+    assert "num_train_epochs: 4" in added and "weight_decay: 0.002" in added
+    assert not any(line.startswith(("r:", "lora_alpha:", "learning_rate:")) for line in added)

@@ -423,7 +423,7 @@ def test_designs_have_their_sections_in_both_languages(tmp_path, looks):
     english, korean = render(made), render(made, "ko")
     for title in ("One at a time", "Shapley values", "Interactions", "smallest detectable"):
         assert title in english
-    assert "A/A" in english and "interactions.svg" in korean
+    assert "A/A" in english and "interactions.ko.svg" in korean
     assert ("#### Seeds added until decided" in english) == bool(looks)
     for pattern in (r"^#+ ", r"^\| ", r"^- ", r"^!\["):
         assert len(re.findall(pattern, english, re.M)) == len(re.findall(pattern, korean, re.M))

@@ -34,7 +34,7 @@ from ablation.machine.pulse import (
 # SIGTERM; the others are asked for ahead of a time limit, see profiles/slurm.
 GRACE: dict[int, float] = {signal.SIGTERM: 25.0, signal.SIGUSR1: 110.0, signal.SIGURG: 110.0}
 CLEAN_SECONDS = 5.0  # between looks for compile locks
-STACKS_SECONDS = 0.5  # for a process to write its stacks
+STACKS_SECONDS = 1.5  # for a process to write its stacks
 
 
 class HungError(LaunchError):

@@ -183,15 +183,14 @@ FIGURE = Shown(
     section="answer",
     texts={
         "en": (
-            "Waterfall from the current configuration over each stage and the remainder to "
-            "the backup",
+            "Waterfall from the current configuration over each step to the backup",
             "The staged path. Each bar starts where the one before it ends; hatched bars "
             "make things worse. Points are seeds, lines 95% intervals of the step, with an "
             "arrow where they leave the picture. Only seeds that all arms have are drawn, so "
             "the steps add up to the gap.",
         ),
         "ko": (
-            "현재 설정에서 각 단계와 나머지 차이를 거쳐 백업 설정에 이르는 폭포 차트",
+            "현재 설정에서 각 단계를 거쳐 백업 설정에 이르는 폭포 차트",
             "단계별 효과. 각 막대는 앞 막대가 끝난 곳에서 시작하며 빗금 친 막대는 성능이 "
             "나빠진 단계이다. 점은 시드별 값, 세로선은 단계 효과의 95% 구간이며 화살표는 "
             "그림 밖까지 이어진다는 뜻이다. 모든 구성에 있는 시드만 그렸으므로 단계의 합이 "
