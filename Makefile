@@ -37,6 +37,7 @@ soak: setup
 	$(RUN) python tests/soak/operations.py ranks
 	$(RUN) python tests/soak/kills.py 1000
 	$(RUN) python tests/soak/invariance.py
+	$(RUN) python tests/soak/inputs.py
 
 soak-settings: setup
 	$(RUN) python tests/soak/settings_matrix.py
