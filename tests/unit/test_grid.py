@@ -10,6 +10,7 @@ import pytest
 from ablation.comparison.resolve import resolve_file
 from ablation.errors import UserError
 from ablation.files import save_json
+from ablation.report.patch import recommended_rewrite
 from ablation.study.forecast_text import load_texts
 from ablation.study.grid import Arm, Grid, expand, load_grid, save_grid_csv
 from ablation.study.load import load_study
@@ -204,3 +205,9 @@ def test_a_grid_that_was_changed_is_told_with_its_place(account_tax, tmp_path):
 @pytest.mark.parametrize("study", ["default", "every_design", "confirmed"])
 def test_every_kind_of_grid_keeps_to_its_schema(root, study):
     assert load_grid(root / "tests/golden" / study / "grid.json").runs()
+
+
+def test_kernels_stand_in_no_recommended_file(account_tax, edit):
+    plain = recommended_rewrite(load_study(account_tax / "study.yaml"), "backup")
+    edit("study.yaml", "seeds:", "kernels: [padding_free]\nseeds:")
+    assert recommended_rewrite(load_study(account_tax / "study.yaml"), "backup") == plain

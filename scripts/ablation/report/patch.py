@@ -10,7 +10,8 @@ from pathlib import Path
 from ablation.comparison.rewrite import Rewrite, Target, rewrite
 from ablation.documents.secrets import mask_document
 from ablation.errors import UserError
-from ablation.settings.quantities import POOL_ROWS
+from ablation.settings.catalogue import KERNELS
+from ablation.settings.quantities import POOL_ROWS, TUNING_SHARE
 from ablation.study.adaptive import candidates
 from ablation.study.grid import expand
 from ablation.study.paths import locate
@@ -18,6 +19,8 @@ from ablation.study.study import Study
 
 CONTEXT = 3  # lines around a change
 _NO_NEWLINE = "\n\\ No newline at end of file\n"
+# What the study gives all its arms and no file says: a recommended file is for all rows.
+OF_STUDY = (POOL_ROWS, TUNING_SHARE, KERNELS)
 
 
 def recommended_rewrite(study: Study, arm_name: str) -> Rewrite:
@@ -37,8 +40,7 @@ def recommended_rewrite(study: Study, arm_name: str) -> Rewrite:
             allowed=list(arms),
             write=f"--arm {near[0]}" if near else None,
         )
-    # The size of a ladder is the study's: no file says it, and the recommended one is for all rows.
-    settings = {n: v for n, v in arms[arm_name].settings.items() if n != POOL_ROWS}
+    settings = {n: v for n, v in arms[arm_name].settings.items() if n not in OF_STUDY}
     return rewrite(current_target(study), settings)
 
 
