@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import resource
 import shutil
 import statistics
@@ -21,6 +20,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "config/studies/debian_sections"
@@ -38,15 +39,16 @@ def make_study(folder: Path, kind: str, runs: int) -> str:
     name = f"{kind}{runs}"
     shutil.copytree(SOURCE, folder / name)
     file = folder / name / "study.yaml"
-    text = file.read_text()
+    study = yaml.safe_load(file.read_text())
     count = runs // STAGED_ARMS if kind == SEEDS else -(-runs // MOST_ARMS)
-    seeds = range(1, 1 + count)
-    text = re.sub(r"^seeds: .*$", f"seeds: {list(seeds)}", text, flags=re.MULTILINE)
+    # The source's own stages with a remainder, and nothing beside: the arms are counted here.
+    study |= {"seeds": list(range(1, 1 + count)), "stages": study["stages"][:3]}
+    del study["confirm"], study["designs"]
     values = runs // count - STAGED_ARMS
     if kind == ARMS and values > 0:
         rates = [round(1e-5 + 1e-8 * number, 10) for number in range(values)]
-        text += f"\ndesigns:\n  - grid: {{base: backup, values: {{learning_rate: {rates}}}}}\n"
-    file.write_text(text)
+        study["designs"] = [{"grid": {"base": "backup", "values": {"learning_rate": rates}}}]
+    file.write_text(yaml.safe_dump(study, allow_unicode=True, sort_keys=False))
     return name
 
 
