@@ -6,9 +6,11 @@ The rules are those of `peft.tuners.tuners_utils.check_target_module_exists` and
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from ablation.settings.architecture import (
@@ -84,7 +86,16 @@ def find_adapted(settings: Settings, facts: Mapping[str, Any]) -> Adapted | None
     targets = settings.get("lora.target_modules")
     if is_full(settings) or family not in KNOWN_FAMILIES or not layers or not targets:
         return None
-    paths = module_paths(family, int(layers))
+    asked = {name: value for name, value in settings.items() if name.startswith("lora.")}
+    return _find(family, int(layers), json.dumps(asked, sort_keys=True))
+
+
+@lru_cache(maxsize=256)
+def _find(family: str, layers: int, asked_for: str) -> Adapted:
+    """The same of the LoRA settings as JSON: many arms of a grid have the same."""
+    settings: Settings = json.loads(asked_for)
+    targets = settings["lora.target_modules"]
+    paths = module_paths(family, layers)
     asked = list(settings.get("lora.modules_to_save") or ())
     kept = [*asked, *(("classifier", *HEADS) if trains_head(settings) else ())]
     free = [path for path in paths if not any(_is_within(path, name) for name in kept)]
