@@ -136,6 +136,20 @@ def test_an_anchored_deepspeed_block_is_no_block_of_arguments(resolve):
     assert resolve(text).dialect == "deepspeed_native"
 
 
+def test_a_deepspeed_block_below_the_arguments_keeps_its_own_names(resolve):
+    deepspeed = "deepspeed: {train_batch_size: 64, zero_optimization: {stage: 2}}"
+    arguments = "learning_rate: 1e-4, num_train_epochs: 3, optim: sgd, max_grad_norm: 1.0"
+    side = resolve(f"training: {{{arguments}, {deepspeed}}}\n")
+    assert side.script is not None and not side.script.names
+    assert values(side, "learning_rate", "num_train_epochs") == (1e-4, 3)
+
+
+def test_a_rank_is_read_once_from_a_block_of_both_names(resolve):
+    side = resolve("lora_config: {rank: 16, lora_alpha: 32}\nlearning_rate: 1e-4\noptim: sgd\n")
+    assert values(side, "lora.r", "lora.lora_alpha") == (16, 32)
+    assert side.settings["lora.r"].also == side.settings["lora.lora_alpha"].also == ()
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [

@@ -35,7 +35,7 @@ from ablation.settings.quantities import POOL_ROWS
 from ablation.study.forecast import plan_study
 from ablation.study.forecast_text import load_texts, render
 from ablation.study.grid import expand, load_grid
-from ablation.study.ladder import plan_ladder
+from ablation.study.ladder import plan_further
 from ablation.study.load import load_study
 from ablation.study.packing import GPU, Machine
 from ablation.training.request import require_rows
@@ -302,7 +302,7 @@ def test_a_plan_tells_what_the_smaller_sizes_cost(tmp_path):
     text = file.read_text(encoding="utf-8")
     file.write_text(f"designs: [{{scale: {{rows: {ROWS}}}}}]\n{text}", encoding="utf-8")
     loaded = load_study(file)
-    found = plan_ladder(loaded, tmp_path / "none", Machine(GPU, 4))
+    found = plan_further(loaded, tmp_path / "none", Machine(GPU, 4))["ladder"]
     assert (found["asked"], found["rows"], found["runs"]) == (True, [100, 300], 30)
     said = plan_study(loaded, tmp_path / "none", device="gpu")
     assert 0 < found["hours"] < said["total"]["hours"]
@@ -312,7 +312,7 @@ def test_a_plan_tells_what_the_smaller_sizes_cost(tmp_path):
 
 def test_a_plan_that_takes_too_long_proposes_a_ladder_that_does_not(tmp_path):
     loaded = load_study(SOURCE / "study.yaml")
-    found = plan_ladder(loaded, tmp_path, Machine(GPU, 4))
+    found = plan_further(loaded, tmp_path, Machine(GPU, 4))["ladder"]
     assert (found["asked"], found["rows"]) == (False, [3000, 10_000, 30_000])
     assert 10 < found["hours"] < 100
     assert found["write"] == [

@@ -39,6 +39,14 @@ def test_korean_sentences_put_no_changing_particle_behind_a_value():
         assert not re.search(r"\}`?(은|는|이|가|을|를|과|으로)(?![가-힣])", text), key
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_reason_why_an_arm_cannot_run_has_a_text(language, root):
+    code = (root / "scripts/ablation/designs/feasibility.py").read_text(encoding="utf-8")
+    reasons = re.findall(r'Reason\(\s*"(\w+)"', code)
+    assert len(reasons) > 20
+    assert {f"cannot.{reason}" for reason in reasons} <= set(load_catalogue("plan", language))
+
+
 def test_an_unknown_language_is_an_error():
     with pytest.raises(UserError, match="no catalogue"):
         load_catalogue("report", "xx")

@@ -21,7 +21,7 @@ from ablation.study.cards import PEAKS
 from ablation.study.forecast import plan_study
 from ablation.study.forecast_text import load_texts, render
 from ablation.study.grid import expand, refuse_without_gpu
-from ablation.study.ladder import plan_ladder, plan_retune
+from ablation.study.ladder import plan_further
 from ablation.study.load import load_study
 from ablation.study.packing import CPU, GPU, Machine
 from ablation.words.catalogue import Messages
@@ -57,8 +57,7 @@ def main(args: argparse.Namespace, t: Messages) -> int:
         machine=machine,
         begun=devices_in_use(results / "runs", (arm.variant for arm in grid.arms)),
     )
-    said["ladder"] = plan_ladder(study, results, machine, args.rows)
-    said["retune"] = plan_retune(study, results, machine, args.rows)
+    said |= plan_further(study, results, machine, args.rows)
     if args.budget is not None:
         said["budget"] = plan_budget(
             study, str(results), args.budget, machine, rows=args.rows, sd=args.sd

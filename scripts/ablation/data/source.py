@@ -249,7 +249,6 @@ def _format_of(path: Path, spec: DataSpec) -> str:
             allowed=READABLE,
         )
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    _check_content(path, spec)
     if not PICKLES.isdisjoint(suffixes) or _starts_like_a_pickle(path):
         if spec.allow_pickle:
             return "pickle"
@@ -262,6 +261,7 @@ def _format_of(path: Path, spec: DataSpec) -> str:
             write=f"path: {Path(spec.path).with_name(path.name.split('.')[0] + '.parquet')}"
             "   # from: pandas.read_pickle(OLD).to_parquet(NEW)",
         )
+    _check_content(path, spec)
     if spec.format != "auto":
         return spec.format
     if suffixes and suffixes[-1] in COMPRESSED:

@@ -21,6 +21,7 @@ from ablation.settings.architecture import (
     places_of,
 )
 from ablation.settings.catalogue import DEEPSPEED_SCHEDULERS, HF_SCHEDULERS, KERNELS
+from ablation.settings.quantities import kernels_of
 from ablation.settings.schedule_arguments import (
     excess_arguments,
     impossible_argument,
@@ -96,7 +97,7 @@ def needs_gpu(settings: Settings) -> Reason | None:
         return Reason("float16_on_cpu", {}, ("model.dtype",))
     quantized = [name for name in _QUANTIZED if settings.get(name)]
     if quantized:
-        return Reason("quantised_on_cpu", {"found": ", ".join(quantized)}, tuple(quantized))
+        return Reason("quantized_on_cpu", {"found": ", ".join(quantized)}, tuple(quantized))
     return None
 
 
@@ -108,7 +109,7 @@ def _precision(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]
 
 
 def _kernels(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
-    kernels = ", ".join(settings.get(KERNELS, ()))
+    kernels = ", ".join(kernels_of(settings))
     if kernels and model.get("model_type") not in KNOWN_FAMILIES:
         family, known = model.get("model_type"), ", ".join(KNOWN_FAMILIES)
         numbers = {"found": kernels, "family": family, "known": known}

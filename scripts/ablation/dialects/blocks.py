@@ -305,7 +305,7 @@ def read_absent_lora(reader: Reader) -> None:
 
 # What a classifier's head is called, by family.
 HEADS = frozenset(words("score classifier classification_head"))
-_LORA_FIELDS = tuple(name for name in (*SETTINGS, *UNTRAINED) if name.startswith("lora."))
+LORA_FIELDS = tuple(name for name in (*SETTINGS, *UNTRAINED) if name.startswith("lora."))
 _LORA_IGNORED = words(
     "peft_type auto_mapping peft_version base_model_name_or_path revision inference_mode "
     "megatron_config megatron_core runtime_config qalora_group_size"
@@ -326,10 +326,15 @@ def read_lora(reader: Reader, prefix: str) -> None:
 
 def read_adapter(reader: Reader, prefix: str) -> None:
     """Read the `LoraConfig` fields of a block; "" is the whole file."""
-    names = {join(prefix, name.removeprefix("lora.")): name for name in _LORA_FIELDS}
-    read_lora_keys(reader, names)
+    read_lora_fields(reader, prefix)
     reader.ignore(*(join(prefix, name) for name in _LORA_IGNORED))
     _read_head(reader, prefix)
+
+
+def read_lora_fields(reader: Reader, prefix: str) -> None:
+    """Read the `LoraConfig` fields of a block, and nothing that goes with them."""
+    names = {join(prefix, name.removeprefix("lora.")): name for name in LORA_FIELDS}
+    read_lora_keys(reader, names)
 
 
 def _read_head(reader: Reader, prefix: str) -> None:

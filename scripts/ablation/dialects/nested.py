@@ -16,6 +16,7 @@ from ablation.dialects.blocks import (
     check_best_model,
     read_absent_lora,
     read_dtype,
+    read_lora_fields,
     read_padding,
     read_switch,
     read_trainer,
@@ -156,13 +157,18 @@ def _lora_block(root: Entry) -> str | None:
     return min(found, key=lambda one: one[0])[1] if found else None
 
 
+def _is_deepspeeds(path: str) -> bool:
+    """Whether a block is DeepSpeed's, or in one of its: those keys have names of their own."""
+    return any(part.startswith("deepspeed") for part in path.split("."))
+
+
 def _beside(root: Entry, main: str, lora: str | None) -> Iterator[str]:
     """Blocks besides the arguments that hold some of them, and none that they hold too."""
     at_main = root.at(main)
     taken = set(at_main.value) if at_main is not None else set()
     yield ""
     for path, block in _blocks(root):
-        if path in (main, lora) or path.startswith("deepspeed"):
+        if path in (main, lora) or _is_deepspeeds(path):
             continue
         below = path.startswith(f"{main}.")
         called = path.rsplit(".", 1)[-1].lower()
@@ -183,12 +189,15 @@ _NOT_AT_THE_TOP = words("model train deepspeed")
 
 
 def _read_lora(reader: Reader, main: str, lora: str | None) -> None:
-    for block in (*([lora] if lora else []), main, "", "model", "peft", "lora"):
+    for block in dict.fromkeys((*([lora] if lora else []), main, "", "model", "peft", "lora")):
         for name in (*SWITCHES, *(("enable", "enabled") if block in (lora, "lora") else ())):
             read_switch(reader, join(block, name))
     if reader.says("lora.enable", False):
         return
-    for block in (lora, main, "", "model"):
+    if lora is not None:
+        read_lora_fields(reader, lora)
+        reader.ignore(join(lora, "inference_mode"), join(lora, "peft_type"))
+    for block in dict.fromkeys((lora, main, "", "model")):
         if block is not None:
             read_own_lora(reader, block, whole=block == lora)
 

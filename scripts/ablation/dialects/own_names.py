@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ablation.dialects.blocks import (
     COMPRESSED_OPTIMIZERS,
+    LORA_FIELDS,
     OPTIMIZERS,
     OTHER_OPTIMIZERS,
     read_lora_keys,
@@ -16,7 +17,7 @@ from ablation.dialects.blocks import (
 from ablation.dialects.deepspeed import join
 from ablation.dialects.reader import Reader
 from ablation.documents.entries import Entry
-from ablation.settings.catalogue import SETTINGS, UNTRAINED, words
+from ablation.settings.catalogue import UNTRAINED, words
 
 NOTE = "a name of the script's own, taken for {setting}"
 # Name of a script's own to the setting; the first of those that say the same is read.
@@ -88,12 +89,7 @@ _LORA_OWN = {
     "task_type": "lora.task_type",
     "layers_to_transform": "lora.layers_to_transform",
 }
-LORA_NAMES = frozenset(
-    (
-        *_LORA_OWN,
-        *(n.removeprefix("lora.") for n in (*SETTINGS, *UNTRAINED) if n.startswith("lora.")),
-    )
-)
+LORA_NAMES = frozenset((*_LORA_OWN, *(name.removeprefix("lora.") for name in LORA_FIELDS)))
 # Names that say LoRA's settings also outside of a block of its own.
 _LORA_FLAT = tuple(name for name in _LORA_OWN if name.startswith("lora_")) + words(
     "use_rslora use_dora target_modules"
@@ -113,8 +109,6 @@ def read_own_names(reader: Reader, block: str) -> None:
         reader.own_names.append(key)
         if setting == "optim":
             _read_optimizer(reader, key, entry, note)
-        elif setting == "warmup_steps":
-            reader.take(key, setting, note=note)
         else:
             reader.take(key, setting, note=note)
     _read_precision(reader, block)
@@ -146,22 +140,19 @@ def _read_optimizer(reader: Reader, key: str, entry: Entry, note: str) -> None:
 def _read_precision(reader: Reader, block: str) -> None:
     """`mixed_precision: bf16` as accelerate calls it."""
     key = join(block, "mixed_precision")
-    plain = reader.root.at(key)
-    value = str(plain.value) if plain is not None else ""
+    entry = reader.root.at(key)
+    value = str(entry.value) if entry is not None else ""
     if value in ("bf16", "fp16") and value not in reader.settings:
         reader.own_names.append(key)
         reader.take(key, value, lambda _: True, NOTE.format(setting=value))
 
 
 def read_own_lora(reader: Reader, block: str, *, whole: bool) -> None:
-    """Read LoRA's settings of a block, a `whole` one of its own or other keys among them.
+    """Read what a block calls LoRA's settings, a `whole` one of its own or other keys among them.
 
-    The library's own name of a setting comes before names of a script's own.
+    The library's own name of a setting comes before names of a script's own: a whole block's
+    `LoraConfig` fields are read before.
     """
-    if whole:
-        own = {n.removeprefix("lora."): n for n in (*SETTINGS, *UNTRAINED) if n.startswith("lora.")}
-        read_lora_keys(reader, {join(block, key): name for key, name in own.items()})
-        reader.ignore(join(block, "inference_mode"), join(block, "peft_type"))
     names = _LORA_OWN if whole else {n: _LORA_OWN.get(n, f"lora.{n}") for n in _LORA_FLAT}
     for name, setting in names.items():
         key = join(block, name)

@@ -74,6 +74,7 @@ def _load() -> dict[str, dict]:
     return json.loads(_KEPT.read_text(encoding="utf-8"))
 
 
+@functools.cache
 def keys_of(dialect: str) -> Collection[str]:
     """The top-level keys that the dialect's trainer knows; none where no such list is kept."""
     known = _load().get(dialect, {}).get("keys", {}).keys()

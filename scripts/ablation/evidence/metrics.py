@@ -127,18 +127,19 @@ def collect(grid: Grid, runs: str | Path) -> pd.DataFrame:
     Arms that share a variant share the run, and each has its row. A run that cannot be compared
     with the others counts as missing; the warnings on runs say why.
     """
-    rows, origins = [], []
+    rows, origins = [], {}
     for arm, seed, _ in grid.arm_runs():
         row = {"arm": arm.name, "variant": arm.variant, "seed": int(seed)}
         path = run_folder(runs, arm.variant, seed) / "metrics.json"
         if path.is_file():
             metrics = load_run(path)
             row |= run_row(metrics, finished_at(metrics, path))
-            origins.append(origin_of(arm.variant, int(seed), arm.settings, metrics))
+            run = arm.variant, int(seed)  # of arms that share it, once
+            origins.setdefault(run, origin_of(*run, arm.settings, metrics))
         else:
             row["status"] = MISSING
         rows.append(row)
-    left_out = incomparable(origins)
+    left_out = incomparable(list(origins.values()))
     for row in rows:
         if (row["variant"], row["seed"]) in left_out:
             row["status"] = MISSING

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from ablation.results import Results
 from ablation.settings.catalogue import NO_OP, SETTINGS, group_of, in_arm
 from ablation.study.resolved import load_resolved
 from ablation.study.study import Study
-from ablation.words.catalogue import Messages, code, load_catalogue, localized, prose
+from ablation.words.catalogue import LANGUAGES, Messages, code, load_catalogue, localized, prose
 
 SIDES = ("current", "backup")
 
@@ -162,21 +162,24 @@ class Sources:
 
     def step_title(self, step: Effect) -> str:
         """A step of the path with the study's title for it: "Stage 1 (more epochs)"."""
+        title = self.stage_title(step.factor) if step.role == STAGE else None
+        if title is None:
+            return capital(self.step_name(step))
+        return capital(self.messages("path.titled", step=self.step_name(step), title=title))
+
+    def stage_title(self, name: str | None) -> str | None:
+        """The study's title of a stage; None where there is no such stage."""
         for stage in self.study.get("stages") or []:
-            if step.role == STAGE and stage["name"] == step.factor:
-                title = prose(
-                    localized(stage.get("title") or stage["name"], self.messages.language)
-                )
-                return capital(self.messages("path.titled", step=self.step_name(step), title=title))
-        return capital(self.step_name(step))
+            if stage["name"] == name:
+                return prose(localized(stage.get("title") or name, self.messages.language))
+        return None
 
     def factor_title(self, name: str) -> str:
         """A factor in words: a stage by its number and title, the remainder, else its name."""
-        for stage in self.study.get("stages") or []:
-            if stage["name"] == name and name in self._staged:
-                title = prose(localized(stage.get("title") or name, self.messages.language))
-                return self.messages("path.titled", step=self.factor_name(name), title=title)
-        return self.factor_name(name)
+        title = self.stage_title(name) if name in self._staged else None
+        if title is None:
+            return self.factor_name(name)
+        return self.messages("path.titled", step=self.factor_name(name), title=title)
 
     def factor_name(self, name: str) -> str:
         """A factor in as few words as there are: "stage 1", "remainder", else its name."""
@@ -251,6 +254,18 @@ def load_sources(results: Results, language: str) -> Sources:
         messages=Messages(language, load_catalogue("report", language)),
         confirmation=load_confirmation(results.verdict) if confirmed else None,
     )
+
+
+def load_languages(results: Results) -> list[Sources]:
+    """The inputs of a report, once in each language.
+
+    Raises:
+        UserError: one of them is missing or cannot be read.
+    """
+    first, *others = LANGUAGES
+    found = load_sources(results, first)
+    words = [Messages(one, load_catalogue("report", one)) for one in others]
+    return [found, *(replace(found, messages=messages) for messages in words)]
 
 
 def _load_if_there(path: Path) -> Mapping[str, Any]:

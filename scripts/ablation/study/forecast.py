@@ -44,6 +44,7 @@ MEASURED, FROM_SPEED, GUESSED, RELATIVE = "measured", "measured_speed", "assumed
 PILOT, STATED, ASSUMED = "pilot", "stated", "assumed"
 # Share of test rows on which two arms differ whatever the seed, where it was not measured.
 ROWS_DIFFER = 0.05
+MANY_HOURS = 100  # of one device: from here on, a plan tells how to ask for less
 ROUNDING = 1e-12  # a spread below it is one of binary fractions
 
 
@@ -351,7 +352,7 @@ def _foresee(
     path = {_key(cell.settings): cell.settings for cell in cells[STAGED]}
     every = path | keys
     costs = [prices.of(settings, variant_of(settings)).hours for settings in every.values()]
-    hours = _sum(costs)
+    hours = sum_hours(costs)
     shared = len(keys.keys() & path.keys())
     questions = compared(study, cells, asked | {name: options})
     variance = _variance(name, count, len(keys))
@@ -438,7 +439,8 @@ def _key(settings: Mapping[str, Any]) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
-def _sum(hours: Iterable[float | None]) -> float | None:
+def sum_hours(hours: Iterable[float | None]) -> float | None:
+    """All of them together; None where one is not known."""
     found = list(hours)
     known = [value for value in found if value is not None]
     return math.fsum(known) if len(known) == len(found) else None
@@ -512,26 +514,27 @@ def plan_study(
         begun: Devices of the runs that are there already.
     """
     grid = expand(study)
-    metric = study.options["metric"]
+    metric = {key: study.options["metric"][key] for key in ("name", "higher_is_better", "delta")}
     pilot = read_pilot(grid, Path(results) / "runs", metric["name"])
     data = read_data(study, Path(results) / "data" / "profile.json", rows)
-    card = machine.card if machine else None
-    prices = set_prices(study, grid, pilot, data, assumed_speed(device, card))
-    noise = noise_of(study, pilot, sd, data)
-    seeds = len(study.all_seeds())
-    prospects = foresee(study, plan_cells(study), prices, noise, seeds)
+    speed = assumed_speed(device, machine.card if machine else None)
+    prices = set_prices(study, grid, pilot, data, speed)
+    noise, most_seeds = noise_of(study, pilot, sd, data), len(study.all_seeds())
+    prospects = foresee(study, plan_cells(study), prices, noise, most_seeds)
     return {
         "schema_version": SCHEMA_VERSION,
         "study": study.name,
         "seeds": grid.seeds,
-        "most_seeds": seeds,
-        "metric": {key: metric[key] for key in ("name", "higher_is_better", "delta")},
+        "most_seeds": most_seeds,
+        "metric": metric,
         "arms": [_arm(arm, grid, prices, results) for arm in grid.arms],
         "left_out": [lost.as_json() for lost in grid.left_out],
         "cautions": _cautions(study, grid),
         "total": _total(grid, prices, results),
         "prices": {
-            **{"device": device, "card": card, "all_rows": study.planned_rows(rows)},
+            "device": device,
+            "card": machine.card if machine else None,
+            "all_rows": study.planned_rows(rows),
             **_basis(prices, data, pilot),
         },
         "packing": _packing(study, grid, prices, machine, begun),
@@ -635,6 +638,6 @@ def _total(grid: Grid, prices: Prices, results: str | Path) -> dict[str, Any]:
         "runs": len(runs),
         "shared": asked - len(runs),
         "finished": len(runs) - len(open_runs),
-        "hours": _sum(costs[run.variant] for run in runs),
-        "hours_left": _sum(costs[run.variant] for run in open_runs),
+        "hours": sum_hours(costs[run.variant] for run in runs),
+        "hours_left": sum_hours(costs[run.variant] for run in open_runs),
     }

@@ -8,14 +8,13 @@ from typing import Any
 from ablation.designs import DESIGNS
 from ablation.designs.retune import RETUNE
 from ablation.designs.scale import SCALE
-from ablation.study.forecast import ROWS_DIFFER
+from ablation.study.forecast import MANY_HOURS, ROWS_DIFFER
 from ablation.words.catalogue import Messages, in_percent, is_score, load_catalogue, texts_beside
 from ablation.words.terminal import cut, table, wrap
 
 COLUMNS = 100
 MOST_ARMS = 40
 MOST_NAMED = 3  # arms in a sentence
-MANY_HOURS = 100  # of one device: from here on, a plan tells how to ask for less
 Said = Mapping[str, Any]
 
 

@@ -13,66 +13,58 @@ from ablation.designs.retune import RETUNE
 from ablation.designs.scale import SCALE
 from ablation.study.cards import assumed_speed
 from ablation.study.forecast import (
+    MANY_HOURS,
     Pilot,
     Prices,
     read_data,
     read_pilot,
     set_prices,
+    sum_hours,
     variant_of,
 )
 from ablation.study.grid import Grid, expand
 from ablation.study.packing import Machine
 from ablation.study.study import Study
 
-MANY_HOURS = 100  # of one device: from here on, a ladder in place of all rows is proposed
 LARGEST = (100_000, 30_000, 10_000, 3_000)  # training rows that are proposed at most, the first
 STEPS_DOWN = (10, 3, 1)  # of the smaller sizes and the largest, by which they are smaller
 
 
-def plan_ladder(
+def plan_further(
     study: Study, results: str | Path, machine: Machine, rows: int | None = None
-) -> dict[str, Any] | None:
-    """The ladder of a study with what its smaller sizes cost; else one to propose, or None.
+) -> dict[str, dict[str, Any] | None]:
+    """What a plan says of sizes and of tuned sides: `ladder` and `retune`, None where nothing.
+
+    `ladder` is the study's own, or one to propose: `asked` (whether the study has it), `rows` (the
+    smaller sizes of the study's own; all sizes of a proposed one), `runs`, `hours` (None where not
+    known), `all_rows` (training rows) and `write` (the lines of study.yaml that ask for it).
+    `retune` is what tuning both sides of each step costs, where it is asked for: `runs`, `hours`.
 
     Args:
         study: The study.
         results: Its folder of results; what was measured there sets the price.
         machine: Whose speed is assumed, where no run was measured.
         rows: Rows of the whole data set, where the data is not prepared.
-
-    Returns:
-        `asked` (whether the study has it), `rows` (the smaller sizes of the study's own; all sizes
-        of a proposed one), `runs`, `hours` (None where not known), `all_rows` (training rows) and
-        `write` (the lines of study.yaml that ask for it).
     """
     grid = expand(study)
     prices = _prices(study, grid, results, machine, rows)
+    tuned = RETUNE in read_designs(study.options)
+    return {
+        "ladder": _ladder(study, grid, prices),
+        "retune": _cost(grid, prices, RETUNE) if tuned else None,
+    }
+
+
+def _ladder(study: Study, grid: Grid, prices: Prices) -> dict[str, Any] | None:
     if SCALE in read_designs(study.options):
         return _asked(study, grid, prices)
     if prices.speed is None or not prices.data.counted:
         return None
-    whole = sum(prices.of(arm.settings, arm.variant).hours or 0 for arm in grid.arms)
-    if whole * len(grid.seeds) <= MANY_HOURS:
+    costs = {arm.variant: prices.of(arm.settings, arm.variant).hours for arm in grid.arms}
+    if (sum_hours(costs[run.variant] for run in grid.runs()) or 0.0) <= MANY_HOURS:
         return None
     offers = (_proposed(study, grid, prices, top) for top in LARGEST)
     return next((offer for offer in offers if offer and offer["hours"] <= MANY_HOURS), None)
-
-
-def plan_retune(
-    study: Study, results: str | Path, machine: Machine, rows: int | None = None
-) -> dict[str, Any] | None:
-    """What tuning both sides of each step costs: `runs` and `hours`; None if nobody asks for it.
-
-    Args:
-        study: The study.
-        results: Its folder of results.
-        machine: Whose speed is assumed, where no run was measured.
-        rows: Rows of the whole data set, where the data is not prepared.
-    """
-    if RETUNE not in read_designs(study.options):
-        return None
-    grid = expand(study)
-    return _cost(grid, _prices(study, grid, results, machine, rows), RETUNE)
 
 
 def _prices(
@@ -97,9 +89,8 @@ def _asked(study: Study, grid: Grid, prices: Prices) -> dict[str, Any]:
 def _cost(grid: Grid, prices: Prices, design: str) -> dict[str, Any]:
     """The runs that a design adds to the path, and their hours; None where these are not known."""
     arms = {arm.variant: arm.settings for arm in grid.arms if set(arm.designs) == {design}}
-    costs = [prices.of(settings, variant).hours for variant, settings in arms.items()]
-    known = [hours for hours in costs if hours is not None]
-    whole = math.fsum(known) * len(grid.seeds) if len(known) == len(costs) else None
+    each = sum_hours(prices.of(settings, variant).hours for variant, settings in arms.items())
+    whole = None if each is None else each * len(grid.seeds)
     return {"runs": len(arms) * len(grid.seeds), "hours": whole}
 
 

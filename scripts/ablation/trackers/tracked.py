@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ablation.evidence.metrics import flatten, load_history
 from ablation.files import load_json
 from ablation.results import Results
 from ablation.study.grid import Arm, Grid, load_grid
@@ -98,7 +101,7 @@ def read_tracked(results: Results) -> TrackedStudy:
 def _files(results: Results) -> Iterator[Path]:
     yield from (results.effects, results.metrics, results.verdict, results.health)
     yield from (results.report(language) for language in LANGUAGES)
-    yield results.folder / "report.html"
+    yield results.page
     yield from sorted(results.figures.glob("*.svg"))
     yield from sorted(results.recommended.glob("*"))
 
@@ -131,7 +134,7 @@ def read_run(folder: Path, arms: Sequence[Arm]) -> TrackedRun:
         seed=metrics["seed"],
         status=metrics["status"],
         settings={name: text_of(value) for name, value in settings.items()},
-        series=read_series(folder / "history.jsonl"),
+        series=read_series(folder),
         scores=dict(numbers_of(scored(metrics))),
         ended=(folder / "metrics.json").stat().st_mtime,
     )
@@ -144,13 +147,12 @@ def scored(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {"quality": quality[quality["selected"]] or {}, **blocks}
 
 
-def numbers_of(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
+def numbers_of(blocks: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """The finite numbers of nested blocks, each with its dotted name."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from numbers_of(item, f"{name}.{key}" if name else key)
-    elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        yield name, float(value)
+    for name, value in flatten(blocks).items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if number and math.isfinite(value):
+            yield name, float(value)
 
 
 def text_of(value: Any) -> str:
@@ -158,16 +160,12 @@ def text_of(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def read_series(history: Path) -> dict[str, tuple[tuple[int, float], ...]]:
-    """The series of a run, step by step."""
-    lines = [json.loads(line) for line in history.read_text(encoding="utf-8").splitlines()]
-    found = {
-        name: tuple((line["step"], float(line[name])) for line in lines if is_number(line[name]))
-        for name in SERIES
-    }
-    return {name: points for name, points in found.items() if points}
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value of the history is there and finite."""
-    return value is not None and math.isfinite(value)
+def read_series(folder: Path) -> dict[str, tuple[tuple[int, float], ...]]:
+    """The series of a run, step by step, out of its folder."""
+    table = load_history(folder)
+    found = {}
+    for name in SERIES:
+        kept = table[np.isfinite(table[name])]
+        if len(kept):
+            found[name] = tuple(zip(kept["step"].tolist(), kept[name].tolist(), strict=True))
+    return found

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ablation.designs.contrast import STAGE
 from ablation.evidence.effects import Effect, Effects
 from ablation.report.figures.figure import (
     GAIN,
@@ -114,9 +115,9 @@ def _step_label(drawing: Drawing, arm: str) -> str:
     step = next((s for s in sources.path if s.pair and s.pair.arm == arm), None)
     if step is None:
         return lines_of(drawing.arm(arm), 16)
-    name, title = capital(plain(sources.step_name(step))), plain(sources.step_title(step))
-    rest = title.removeprefix(name).strip(" ()")
-    return f"{name}\n{lines_of(rest, 17)}".strip()
+    title = sources.stage_title(step.factor) if step.role == STAGE else None
+    name = capital(plain(sources.step_name(step)))
+    return f"{name}\n{lines_of(plain(title or ''), 17)}".strip()
 
 
 @dataclass(frozen=True, kw_only=True)
