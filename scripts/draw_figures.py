@@ -10,9 +10,8 @@ from pathlib import Path
 
 from ablation.cli import run
 from ablation.report.figures.draw import draw_all
-from ablation.report.sources import load_sources
+from ablation.report.sources import load_languages
 from ablation.results import Results
-from ablation.words.catalogue import LANGUAGES
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,8 +22,7 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     results = Results(args.results)
-    languages = [load_sources(results, language) for language in LANGUAGES]
-    draw_all(languages, results.runs, results.figures)
+    draw_all(load_languages(results), results.runs, results.figures)
 
 
 if __name__ == "__main__":

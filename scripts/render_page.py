@@ -11,9 +11,8 @@ from pathlib import Path
 from ablation.cli import run
 from ablation.files import save_text
 from ablation.report.page import render_page
-from ablation.report.sources import load_sources
+from ablation.report.sources import load_languages
 from ablation.results import Results
-from ablation.words.catalogue import LANGUAGES
 
 
 def parse_args() -> argparse.Namespace:
@@ -24,8 +23,7 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     results = Results(args.results)
-    languages = [load_sources(results, language) for language in LANGUAGES]
-    save_text(render_page(languages, results), results.page)
+    save_text(render_page(load_languages(results), results), results.page)
 
 
 if __name__ == "__main__":

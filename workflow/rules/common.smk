@@ -127,9 +127,13 @@ def end_incomplete_also(outer):
 def keep_finished():
     """Let runs count as done that ended after an interrupt: Snakemake no longer listened."""
     for job in list(workflow.dag.jobs):
-        if job.rule.name.endswith("train_run") and is_whole(job.output[0]):
-            if workflow.async_run(workflow.persistence.incomplete(job)):
-                workflow.async_run(workflow.persistence.finished(job))
+        if not job.rule.name.endswith("train_run"):
+            continue
+        # Whole files are read and hashed: first what rules out nearly all of them.
+        if workflow.async_run(workflow.persistence.incomplete(job)) and is_whole(
+            job.output[0]
+        ):
+            workflow.async_run(workflow.persistence.finished(job))
 
 
 def remove_finished_partial():

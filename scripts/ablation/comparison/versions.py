@@ -115,15 +115,19 @@ def is_default_of(value: Value, one: Earlier) -> bool:
     return value.line is None and value.key == one.of
 
 
-def other_versions(configuration: str | Path, version: Version) -> list[Version]:
-    """The versions of the same library that files beside a configuration tell and that exclude it.
+def contradictions_of(
+    configuration: str | Path, versions: Versions
+) -> Iterator[tuple[Version, list[Version]]]:
+    """Each version of a side, with those that files beside its configuration tell and exclude it.
 
-    Nothing where study.yaml says the version: then somebody has decided.
+    Nothing of a version that study.yaml says: then somebody has decided.
     """
-    beside = [one for one in _beside(Path(configuration)) if one.library == version.library]
-    if version not in beside:
-        return []
-    return [one for one in beside if one.releases.excludes(version.releases)]
+    beside = list(_beside(Path(configuration)))
+    for version in versions.values():
+        same = [one for one in beside if one.library == version.library]
+        others = [one for one in same if one.releases.excludes(version.releases)]
+        if version in same and others:
+            yield version, others
 
 
 def _beside(configuration: Path) -> Iterator[Version]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,23 +148,26 @@ def read_header(path: Path) -> tuple[dict[str, Any], int]:
     return header, 8 + length
 
 
-def check_finite(path: Path) -> None:
-    """Raise a `UserError` that names the tensors with values that are infinite or no numbers."""
-    header, start = read_header(path)
+def check_finite(path: Path, header: Mapping[str, Any], start: int) -> None:
+    """Raise a `UserError` that names the tensors with values that are infinite or no numbers.
+
+    Args:
+        path: A safetensors file.
+        header: What `read_header` says of it.
+        start: Where its values begin.
+    """
     wrong = [name for name, tensor in header.items() if not _is_finite(path, tensor, start)]
     if wrong:
-        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise UserError(
             "the model has weights that are infinite or not a number",
             file=path,
-            found=", ".join(wrong[:5]) + more,
+            found=_named(wrong),
             allowed="finite values",
         )
 
 
-def check_floating(path: Path) -> None:
+def check_floating(path: Path, header: Mapping[str, Any]) -> None:
     """Raise a `UserError` where weights are whole numbers: those of a quantized model."""
-    header, _ = read_header(path)
     wrong = [
         name
         for name, tensor in header.items()
@@ -175,9 +178,14 @@ def check_floating(path: Path) -> None:
             "the model's weights are whole numbers, as those of a quantized model: they cannot be "
             "trained on",
             file=path,
-            found=", ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""),
+            found=_named(wrong),
             allowed="weights in float32, bfloat16 or float16",
         )
+
+
+def _named(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def check_no_adapter(folder: Path) -> None:
@@ -221,7 +229,8 @@ def check_files(folder: Path, allow_pickle: bool = False) -> dict[str, dict[str,
     weights = weight_files(folder, allow_pickle)
     check_no_adapter(folder)
     for path in weights:
-        check_finite(path)
-        check_floating(path)
+        header, start = read_header(path)
+        check_finite(path, header, start)
+        check_floating(path, header)
     named = [folder / name for name in _SUMMED if (folder / name).is_file()]
     return stamps_of(folder, [*named, *weights])

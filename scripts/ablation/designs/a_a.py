@@ -76,4 +76,5 @@ DESIGN = Design(
     problems=_problems,
     suggested=False,
     contrasts=_contrasts,
+    follows=lambda facts: {facts["arm"]: facts["reference"]},
 )

@@ -113,4 +113,5 @@ DESIGN = Design(
     },
     suggested=False,
     contrasts=_contrasts,
+    follows=lambda facts: {one["control"]: one["arm"] for one in facts["controls"]},
 )

@@ -149,6 +149,11 @@ def as_it_is(space: Space, options: Options) -> Space:
     return space
 
 
+def nobody(facts: Mapping[str, Any]) -> Mapping[str, str]:
+    """For designs all of whose arms are in planned contrasts."""
+    return {}
+
+
 def all_factors(space: Space, options: Options) -> tuple[Factor, ...]:
     """The stages and the remainder."""
     return space.factors()
@@ -179,6 +184,8 @@ class Design:
         every_cell: The sets of factors that its contrasts need, all of them; None where each
             contrast needs its own arms only.
         settle: What it makes of the settings of all arms, those of other designs, too.
+        follows: Its arms that no planned contrast needs, and the arm whose seeds each of them
+            takes, out of what grid.json notes of it.
         may_come_to: The design whose cells are all that this one can come to, where results decide.
     """
 
@@ -195,6 +202,7 @@ class Design:
     contrasts: Callable[[Made], list[Contrast]] = no_contrasts
     every_cell: Callable[[Sequence[str]], list[frozenset[str]]] | None = None
     settle: Callable[[Space, Options], Space] = as_it_is
+    follows: Callable[[Mapping[str, Any]], Mapping[str, str]] = nobody
     may_come_to: Planner | None = None
 
     def defaults(self) -> dict[str, Any]:

@@ -127,4 +127,5 @@ DESIGN = Design(
     problems=_problems,
     suggested=False,
     contrasts=_contrasts,
+    follows=lambda facts: dict.fromkeys(facts["arms"], facts["base"]),
 )

@@ -96,4 +96,5 @@ DESIGN = Design(
         "ko": ("양쪽 학습률을 모두 맞추어도 각 단계의 효과가 남는지 답합니다.",),
     },
     contrasts=_contrasts,
+    follows=lambda facts: {name: arm for arm, names in facts["sides"].items() for name in names},
 )

@@ -67,6 +67,11 @@ def on_rung(arm: str, rows: int) -> str:
     return f"{arm}@{rows}"
 
 
+def of_rung(name: str) -> str:
+    """The arm of the path that one at fewer rows is."""
+    return name.partition("@")[0]
+
+
 def _smaller(settings: Mapping[str, Any], rows: int, top: int, hold: str) -> dict[str, Any]:
     """The settings with fewer rows to draw from, and with the steps of the largest rung if held.
 
@@ -202,4 +207,5 @@ DESIGN = Design(
         "ko": ("학습 행 수에 따라 각 효과가 어떻게 변하는지 답합니다.",),
     },
     contrasts=_contrasts,
+    follows=lambda facts: {name: of_rung(name) for name in facts["arms"]},
 )

@@ -44,6 +44,11 @@ def steps_of(path: Sequence[Cell]) -> list[dict[str, str]]:
     return [*steps, {"step": GAP, "arm": path[-1].name, "before": path[0].name}]
 
 
+def effect_of(step: str) -> str:
+    """The id of the contrast that is a step of `steps_of`."""
+    return step if step in (GAP, REMAINDER) else f"{STAGE}:{step}"
+
+
 def _contrasts(made: Made) -> list[Contrast]:
     """Stages against the arm before, remainder, whole gap, and each stage arm against current."""
     (first, _), (last, _) = made.path[0], made.path[-1]

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,7 @@ class Measured:
 
     Attributes:
         grid: Its arms.
+        runs: metrics.csv, each run with the seed that it stands beside.
         metric: Its metric.
         tables: Each quantity, seeds by arms.
         ran: The arm and seed of each run that came to an end.
@@ -116,6 +118,7 @@ class Measured:
     """
 
     grid: Grid
+    runs: pd.DataFrame
     metric: Metric
     tables: Mapping[str, pd.DataFrame]
     ran: set[tuple[str, int]]
@@ -124,12 +127,23 @@ class Measured:
     looks: tuple[int, ...] = ()
     history: History = FIRST_REPORT
 
-    @property
+    @cached_property
     def table(self) -> pd.DataFrame:
         """The metric, seeds by arms, in the order in which the seeds were planned."""
         found = self.tables[self.metric.name]
         planned = [seed for seed in self.grid.seeds if seed in found.index]
         return found.loc[[*planned, *(s for s in found.index if s not in planned)]]
+
+    @cached_property
+    def pools(self) -> dict[NoiseKind, Pools]:
+        """The noise common to arms that are alike: with few rows it is larger, as at a high rate.
+
+        By the rows that they draw from; None: all.
+        """
+        kinds: dict[NoiseKind, list[Arm]] = {}
+        for arm in self.grid.arms:
+            kinds.setdefault(_noise_kind(arm), []).append(arm)
+        return {kind: _pools_of(self, arms) for kind, arms in kinds.items()}
 
 
 def measure(
@@ -145,6 +159,7 @@ def measure(
     paired = paired_runs(grid, runs)
     return Measured(
         grid=grid,
+        runs=paired,
         metric=read_metric(study),
         tables=wide_tables(paired, study["metric"]),
         ran=ran_runs(paired),
@@ -179,12 +194,12 @@ def estimate_effects(
     series = series_of(measured, compared)
     evidence = _weigh(measured, compared, series, plan)
     contrasts = tuple(_effect(measured, one, series, evidence) for one in compared)
-    arms, others = _arms(measured, paired_runs(grid, runs))
+    arms, others = _arms(measured)
     return Effects(
         schema_version=SCHEMA_VERSION,
         study=grid.study,
         metric=measured.metric,
-        seeds=_seeds_of(paired_runs(grid, runs)),
+        seeds=_seeds_of(measured.runs),
         arms=arms,
         design_arms=others,
         left_out=_left_out(grid),
@@ -211,12 +226,10 @@ def _seeds_of(runs: pd.DataFrame) -> tuple[int, ...]:
     return tuple(sorted({int(seed) for seed in runs["seed"]}))
 
 
-def _arms(
-    measured: Measured, runs: pd.DataFrame
-) -> tuple[tuple[ArmSummary, ...], tuple[ArmSummary, ...]]:
+def _arms(measured: Measured) -> tuple[tuple[ArmSummary, ...], tuple[ArmSummary, ...]]:
     """What each arm measured: those of the path, and the others."""
     path = {arm.name for arm in path_arms(measured.grid)}
-    found = [_summarize(arm.name, measured, runs) for arm in measured.grid.arms]
+    found = [_summarize(arm.name, measured) for arm in measured.grid.arms]
     on_path = tuple(arm for arm in found if arm.arm in path)
     return on_path, tuple(arm for arm in found if arm.arm not in path)
 
@@ -282,7 +295,6 @@ def series_of(measured: Measured, compared: Sequence[Contrast]) -> dict[str, Ser
     values = values_of(compared, sign * measured.table)
     planned = [c for c in compared if c.role in roles.PLANNED]
     first = distinct(planned, measured.grid)
-    pools = pools_by_kind(measured)
     found = {}
     for one in compared:
         same = first.get(one.id)
@@ -292,7 +304,7 @@ def series_of(measured: Measured, compared: Sequence[Contrast]) -> dict[str, Ser
             planned=same is not None or one.role in roles.SECONDARY,
             identical=not computations(one, measured.grid) or same_results(measured, one),
             same_as=None if same == one.id else same,
-            background=_background(measured, one, pools, values[one.id]),
+            background=_background(measured, one, values[one.id]),
             lost=lost_seeds(one, values[one.id], measured.diverged),
             sides=sides_of(one, measured.grid),
         )
@@ -305,17 +317,6 @@ NoiseKind = tuple[int | None, float | None]  # rows that are drawn from, and row
 
 def _noise_kind(arm: Arm) -> NoiseKind:
     return arm.settings.get(POOL_ROWS), arm.settings.get(TUNING_SHARE)
-
-
-def pools_by_kind(measured: Measured) -> dict[NoiseKind, Pools]:
-    """The noise common to arms that are alike: with few rows it is larger, as at a high rate.
-
-    By the rows that they draw from; None: all.
-    """
-    kinds: dict[NoiseKind, list[Arm]] = {}
-    for arm in measured.grid.arms:
-        kinds.setdefault(_noise_kind(arm), []).append(arm)
-    return {kind: _pools_of(measured, arms) for kind, arms in kinds.items()}
 
 
 def _pools_of(measured: Measured, arms: Sequence[Arm]) -> Pools:
@@ -334,7 +335,7 @@ def _pools_of(measured: Measured, arms: Sequence[Arm]) -> Pools:
     return {int(seed): pool(values[: place + 1]) for seed, place in places.items()}
 
 
-def _common(measured: Measured, one: Contrast, pools: Mapping[NoiseKind, Pools]) -> Pools:
+def _common(measured: Measured, one: Contrast) -> Pools:
     """The noise of a contrast's arms; of several kinds, each counts as it is weighted."""
     squares: dict[NoiseKind, float] = {}
     for arm in measured.grid.arms:
@@ -343,24 +344,19 @@ def _common(measured: Measured, one: Contrast, pools: Mapping[NoiseKind, Pools])
             kind = _noise_kind(arm)
             squares[kind] = squares.get(kind, 0.0) + weight**2
     if len(squares) == 1:
-        return pools[next(iter(squares))]
-    seeds = set.intersection(*(set(pools[kind]) for kind in squares)) if squares else set()
+        return measured.pools[next(iter(squares))]
+    seeds = set.intersection(*(set(measured.pools[kind]) for kind in squares)) if squares else set()
     return {
-        seed: mixed([(pools[kind][seed], weight) for kind, weight in squares.items()])
+        seed: mixed([(measured.pools[kind][seed], weight) for kind, weight in squares.items()])
         for seed in seeds
     }
 
 
-def _background(
-    measured: Measured,
-    one: Contrast,
-    pools: Mapping[NoiseKind, Pools],
-    values: Mapping[int, float],
-) -> Background:
+def _background(measured: Measured, one: Contrast, values: Mapping[int, float]) -> Background:
     """What a contrast's noise is judged by beside its own values."""
     return Background(
         squares=sum(weight**2 for _, weight in computations(one, measured.grid)),
-        pools={} if one.role == roles.A_A else _common(measured, one, pools),
+        pools={} if one.role == roles.A_A else _common(measured, one),
         rows=measured.by_row.squares(one.weights, values, {*measured.looks, len(values)}),
     )
 
@@ -443,7 +439,7 @@ def noise_floor(measured: Measured, series: Mapping[str, Series]) -> NoiseFloor:
     variances = [float(np.var(list(one.values.values()), ddof=1)) for one in planned]
     sd = float(np.sqrt(np.mean(variances))) if variances else None
     n = min((one.n for one in planned), default=0)
-    common = pools_by_kind(measured)[_noise_kind(path_arms(measured.grid)[0])]
+    common = measured.pools[_noise_kind(path_arms(measured.grid)[0])]
     prior = max((one.prior for one in common.values() if one), default=0.0)
     left = [_left_by_rows(one) for one in planned]
 
@@ -806,8 +802,8 @@ def _ranking(contrasts: Sequence[Effect]) -> tuple[str, ...]:
     return tuple(one.id for one in sorted(ranked, key=key))
 
 
-def _summarize(name: str, measured: Measured, runs: pd.DataFrame) -> ArmSummary:
-    own = runs[runs["arm"] == name]
+def _summarize(name: str, measured: Measured) -> ArmSummary:
+    own = measured.runs[measured.runs["arm"] == name]
     arm = next(arm for arm in measured.grid.arms if arm.name == name)
 
     def seeds(status: str) -> tuple[int, ...]:

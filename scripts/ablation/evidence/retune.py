@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ablation.designs.retune import RETUNE
+from ablation.evidence.contrast import facts_of
 from ablation.evidence.metrics import COMPLETED
 from ablation.study.grid import Grid
 
@@ -56,7 +57,7 @@ def choose_rates(
         runs: metrics.csv.
         metric: study.yaml's `metric`.
     """
-    facts = next((design for design in grid.designs if design["design"] == RETUNE), None)
+    facts = facts_of(grid, RETUNE)
     if facts is None:
         return grid, ()
     sides = tuple(_side(arm, rates, runs, metric) for arm, rates in facts["sides"].items())

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ablation.designs import scale as ladder
-from ablation.designs.contrast import BEND, GAP, REMAINDER, RUNG, STAGE, TREND, Contrast
+from ablation.designs.contrast import BEND, RUNG, TREND, Contrast, weighed
+from ablation.designs.staged import effect_of
 from ablation.evidence.family import Evidence, Series
 from ablation.evidence.statistics import Estimate
 
@@ -100,7 +101,7 @@ def read_scale(
         name = step["step"]
         if f"{TREND}:{name}" not in series:
             continue
-        ids = (*(f"{RUNG}:{name}@{count}" for count in rows[:-1]), _own(name))
+        ids = (*(f"{RUNG}:{name}@{count}" for count in rows[:-1]), effect_of(name))
         bend = f"{BEND}:{name}" if f"{BEND}:{name}" in series else None
         effects = [series[one].estimate for one in ids]
         course = course_of(effects, rows, evidence[f"{TREND}:{name}"], bend and evidence[bend])
@@ -108,8 +109,8 @@ def read_scale(
         found = None
         if refused is None and all_rows is not None:
             weights = ladder.at_rows(step, rows, all_rows)
-            found = estimate(_line(name, weights))
-            found = widened(found, effects[-1])
+            line = weighed(EXTRAPOLATED, name, ladder.SCALE, weights)
+            found = widened(estimate(line), effects[-1])
         steps.append(
             Step(
                 step=name,
@@ -122,20 +123,6 @@ def read_scale(
             )
         )
     return Scale(rows=rows, hold=facts["hold"], all_rows=all_rows, steps=tuple(steps))
-
-
-def _own(name: str) -> str:
-    return name if name in (GAP, REMAINDER) else f"{STAGE}:{name}"
-
-
-def _line(name: str, weights: Mapping[str, float]) -> Contrast:
-    return Contrast(
-        id=f"{EXTRAPOLATED}:{name}",
-        role=EXTRAPOLATED,
-        factor=name,
-        design=ladder.SCALE,
-        weights=dict(weights),
-    )
 
 
 def course_of(

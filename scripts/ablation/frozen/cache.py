@@ -44,7 +44,7 @@ from ablation.frozen.which import (
     why_plain_model,
 )
 from ablation.settings.catalogue import PADDING_FREE
-from ablation.settings.quantities import cut_of, engine_dtype
+from ablation.settings.quantities import cut_of, engine_dtype, kernels_of
 from ablation.sums import changed_files, stamps_of
 
 RECORD = "prefix.json"
@@ -549,7 +549,7 @@ def open_prefix(config: Mapping[str, Any]) -> Prefix | str:
     cache = record["caches"].get(dtype)
     if cache is None:
         return "; ".join(record["notes"]) or f"no cache was made for {dtype}"
-    same = identity(model, config["model_path"], data, dtype, settings.get("kernels", ()))
+    same = identity(model, config["model_path"], data, dtype, kernels_of(settings))
     if cache["identity"] != same:
         return (
             "the cache was made for another model, other data or other library versions;"

@@ -188,11 +188,16 @@ class Ends:
         found = states[self.rows, self.last]
         return found.view(states.shape[0], -1, states.shape[-1])
 
-    def seen(self, width: int) -> torch.Tensor:
-        """(row, 1, text of the row, token), which tokens of its row each text's last one sees."""
+    def seen(self, rows: int, width: int) -> torch.Tensor:
+        """(row, 1, text of the row, token), which tokens of its row each text's last one sees.
+
+        Args:
+            rows: How many rows there are: asking the device for it would mean to wait for it.
+            width: Their tokens.
+        """
         place = torch.arange(width, device=self.last.device)
         seen = (place >= self.first[:, None]) & (place <= self.last[:, None])
-        return seen.view(int(self.rows[-1]) + 1, 1, -1, width)
+        return seen.view(rows, 1, -1, width)
 
 
 def forward_top(
@@ -308,7 +313,7 @@ def attend_last(
         query,
         key,
         value,
-        attn_mask=ends.seen(normed.shape[1]),
+        attn_mask=ends.seen(*normed.shape[:2]),
         scale=attention.scaling,
         enable_gqa=query.shape[1] != key.shape[1],
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from ablation.settings.architecture import ABSENT, LINEAR, is_full
 from ablation.settings.catalogue import KERNELS
-from ablation.settings.quantities import cut_of, engine_dtype, extract_of
+from ablation.settings.quantities import cut_of, engine_dtype, extract_of, kernels_of
 
 # Decoders whose layers depend on nothing but the states and the positions of earlier tokens.
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
@@ -114,9 +114,7 @@ def wanted_caches(arms: Iterable[Mapping[str, Any]]) -> dict[str, Wanted]:
     for settings in arms:
         if why_plain_arm(settings):
             continue
-        cache = caches.setdefault(
-            engine_dtype(settings), Wanted(kernels=list(settings.get(KERNELS, ())))
-        )
+        cache = caches.setdefault(engine_dtype(settings), Wanted(kernels=kernels_of(settings)))
         extract = extract_of(settings)
         if extract not in cache.extracts:
             cache.extracts.append(extract)

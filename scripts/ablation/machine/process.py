@@ -79,6 +79,12 @@ def read_stat(pid: int) -> tuple[str, int, str] | None:
     return fields[19], int(fields[1]), fields[0]
 
 
+def state_of(pid: int) -> str:
+    """State of a process as in /proc; "X" where there is none."""
+    found = read_stat(pid)
+    return found[2] if found else "X"
+
+
 def workflow_process(pid: int | None = None) -> Process | None:
     """Nearest ancestor that runs snakemake, or None when the script was started by hand."""
     pid = os.getpid() if pid is None else pid

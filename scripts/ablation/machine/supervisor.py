@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -24,7 +23,7 @@ from ablation.machine.process import (
     workflow_process,
 )
 from ablation.machine.pulse import PULSE, new_pulse
-from ablation.machine.watch import HungError, Watch, stop_signals
+from ablation.machine.watch import Watch, stop_signals
 
 TAIL_LINES = 20
 
@@ -73,8 +72,8 @@ def run_supervised(
         PULSE: str(pulse or ""),
     }
     with stop_signals() as stop:
-        watch = Watch(stop, workflow_process(), pulse, lambda: job_processes(mark))
-        watch.extensions = environment.get("TORCH_EXTENSIONS_DIR")
+        extensions = environment.get("TORCH_EXTENSIONS_DIR")
+        watch = Watch(stop, workflow_process(), pulse, lambda: job_processes(mark), extensions)
         guard = start_guard(mark, port, locks)
         try:
             job = start_job(command, marked, mark)
@@ -89,10 +88,7 @@ def run_supervised(
             guard.wait()
         job.launcher.wait()
         reader.join(timeout=2)
-        if stop.is_set():
-            sys.exit(128 + stop.number)
-        if watch.hung:
-            raise HungError(watch.hung)
+        watch.raise_end()
         return job.launcher.returncode, list(job.tail)
 
 

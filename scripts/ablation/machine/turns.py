@@ -16,7 +16,7 @@ import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from ablation.machine.process import Process, read_stat
+from ablation.machine.process import Process, state_of
 
 FOLDER = "turns"
 STOPPED = "Tt"  # states of a process, as in /proc
@@ -80,7 +80,7 @@ def _wanted(path: Path) -> set[str]:
 def _read(descriptor: int) -> set[str]:
     try:
         record = json.loads(os.pread(descriptor, 1 << 16, 0))
-        stat = read_stat(Process.parse(record["process"]).pid)
-        return set() if stat is not None and stat[2] in STOPPED else set(record["names"])
+        pid = Process.parse(record["process"]).pid
+        return set() if state_of(pid) in STOPPED else set(record["names"])
     except (OSError, ValueError, KeyError):
         return set()  # a full disk kept its content: it has no turn, and takes what is left

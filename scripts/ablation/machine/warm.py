@@ -36,7 +36,7 @@ from ablation.machine.process import (
 )
 from ablation.machine.pulse import MASTER, PULSE, new_pulse
 from ablation.machine.supervisor import TAIL_LINES
-from ablation.machine.watch import HungError, Watch, stop_signals
+from ablation.machine.watch import Watch, stop_signals
 
 # Longer than a pause between runs of a slow machine; it leaves at once with its snakemake.
 IDLE_SECONDS = float(os.environ.get("ABLATION_WARM_IDLE_SECONDS", "120"))
@@ -215,14 +215,14 @@ def run_warm(
         reader.start()
         # What computes caches does not say how it gets on.
         worker = Worker(channel)
-        watch = Watch(stop, workflow_process(), pulse if "run" in task else None, worker.processes)
-        watch.extensions = environment.get("TORCH_EXTENSIONS_DIR")
+        pulse, extensions = (
+            pulse if "run" in task else None,
+            environment.get("TORCH_EXTENSIONS_DIR"),
+        )
+        watch = Watch(stop, workflow_process(), pulse, worker.processes, extensions)
         child, code = follow(worker, watch)
         remove_shared_memory(port)
-        if stop.is_set():
-            sys.exit(128 + stop.number)
-        if watch.hung:
-            raise HungError(watch.hung)
+        watch.raise_end()
         if child is None:
             raise NoWorker("the warm worker refused the task")
         reader.join(timeout=2)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablation.machine.locks import remove_stale_locks
-from ablation.machine.process import POLL_SECONDS, LaunchError, Process, read_stat
+from ablation.machine.process import POLL_SECONDS, LaunchError, Process, state_of
 from ablation.machine.pulse import (
     PATIENCE,
     STACKS,
@@ -92,6 +92,7 @@ class Watch:
         workflow: Process | None,
         pulse: Path | None,
         processes: Callable[[], Iterable[int]],
+        extensions: str | None = None,
     ) -> None:
         """Begin to watch.
 
@@ -100,14 +101,14 @@ class Watch:
             workflow: The snakemake that the job works for; None where there is none.
             pulse: Where its ranks say how they get on; None where they don't.
             processes: The job's processes.
+            extensions: Where its ranks compile operators.
         """
         self.stop, self.workflow, self.pulse, self.processes = stop, workflow, pulse, processes
         self.silence: dict[int, Silence] = {}
         self.looked = time.monotonic()
         self.deadline: float | None = None
         self.hung: str | None = None
-        self.extensions: str | None = None  # where its ranks compile operators
-        self.cleaned = self.looked
+        self.extensions, self.cleaned = extensions, self.looked
 
     def must_end(self) -> bool:
         """Whether the job is to be killed now."""
@@ -126,6 +127,17 @@ class Watch:
             self.hung = tell_hung(beats)  # before what is stopped is let go on
             dump_stacks(self.processes(), beats)
         return self.hung is not None
+
+    def raise_end(self) -> None:
+        """Leave as the job was told to; nothing where it came to its own end.
+
+        Raises:
+            HungError: It did not get on.
+        """
+        if self.stop.is_set():
+            sys.exit(128 + self.stop.number)
+        if self.hung:
+            raise HungError(self.hung)
 
     def free_compilers(self, beats: dict[int, Beat]) -> None:
         """Remove what a killed process of any job left while this one waits to compile."""
@@ -169,7 +181,7 @@ class Watch:
                 self.silence[rank] = Silence(number=number)
             else:
                 silence.seconds += passed
-        left = {r for r in seen if r not in beats or Process.of(beats[r].pid).alive()}
+        left = {r for r in seen if r not in beats or state_of(beats[r].pid) not in "ZX"}
         return bool(left) and all(self.silence[r].seconds > seen[r][1] for r in left)
 
 
@@ -190,12 +202,6 @@ def dump_stacks(pids: Iterable[int], beats: dict[int, Beat]) -> None:
 
 
 STATES = {"T": "stopped by a signal", "D": "waiting for a device or a disk", "S": "waiting"}
-
-
-def state_of(pid: int) -> str:
-    """State of a process as in /proc; "X" where there is none."""
-    found = read_stat(pid)
-    return found[2] if found else "X"
 
 
 def catches(pid: int, number: int) -> bool:

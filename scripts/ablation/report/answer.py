@@ -14,7 +14,6 @@ from ablation.report.advice import (
     arm_text,
     delta_text,
     joint_estimate,
-    recommended_patch,
     recommended_text,
 )
 from ablation.report.sections import impact_text
@@ -45,11 +44,11 @@ class Answer:
     fence: str
 
 
-def answer(sources: Sources) -> Answer:
-    """The report's first page in words."""
+def answer(sources: Sources, diff: str) -> Answer:
+    """The report's first page in words, with the beginning of the recommended patch."""
     changed = [
         line
-        for line in recommended_patch(sources).diff.splitlines()
+        for line in diff.splitlines()
         if line[:1] in ("+", "-") and not line.startswith(("+++ ", "--- "))
     ]
     lines = "\n".join(changed[:MOST_LINES])

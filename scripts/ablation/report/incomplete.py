@@ -18,13 +18,12 @@ from ablation.machine.progress import FAILED, STOPPED, read_progress
 from ablation.report.figures.draw import draw_all
 from ablation.report.page import render_page
 from ablation.report.report import render_report
-from ablation.report.sources import Sources, load_sources
+from ablation.report.sources import Sources, load_languages
 from ablation.results import Results, remove_partial
 from ablation.study.adaptive import read_looks, seeds_grid
 from ablation.study.grid import read_grid
 from ablation.study.resolved import load_resolved
 from ablation.study.study import Study
-from ablation.words.catalogue import LANGUAGES
 
 
 def render_partial(results: Results, devices: int | None = None) -> list[Path]:
@@ -52,11 +51,11 @@ def _render_all(study: Study, results: Results, devices: int | None) -> list[Pat
     save_table(collect(grid, results.runs), results.metrics)
     table = load_table(results.metrics)
     by_row = load_by_row(grid, results.runs, study.options["metric"]["name"])
-    rows, reports = all_training_rows(results.profile), load_reports(results.reports)
-    effects = estimate_effects(grid, table, study.options, by_row, rows, reports)
+    rows, before = all_training_rows(results.profile), load_reports(results.reports)
+    effects = estimate_effects(grid, table, study.options, by_row, rows, before)
     save_effects(effects, results.effects)
     save_json(health_json(check_health(content, results.runs, profile)), results.health)
-    languages = [_sources(results, language) for language in LANGUAGES]
+    languages = _sources(results)
     draw_all(languages, results.runs, results.figures)
     reports = [_render(results, sources) for sources in languages]
     save_text(render_page(languages, results), results.page)
@@ -75,11 +74,11 @@ def _grid_so_far(study: Study, results: Results, devices: int | None) -> dict[st
     return load_json(results.decided_grid if decided else results.planned_grid)
 
 
-def _sources(results: Results, language: str) -> Sources:
+def _sources(results: Results) -> list[Sources]:
     nobody = results.analysis / "locks"  # no run is at work any more
     runs = read_progress(results, nobody).runs
     failed = [run for run in runs if run.state in (FAILED, STOPPED)]
-    return replace(load_sources(results, language), partial=True, failed=failed)
+    return [replace(one, partial=True, failed=failed) for one in load_languages(results)]
 
 
 def _render(results: Results, sources: Sources) -> Path:

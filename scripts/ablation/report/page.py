@@ -148,11 +148,12 @@ def _article(sources: Sources, text: str, folder: Path) -> Article:
     parts: dict[str, list[str]] = {"head": [], "picture": [], "lines": []}
     part = "head"
     for block in answer:
-        part = {"picture": "picture", "caption": part, "p": part}.get(block.kind, part)
-        if part == "picture" and block.kind == "p":
+        if block.kind == "picture":
+            part = "picture"
+        elif part == "picture" and block.kind == "p":
             part = "lines"
         parts[part].append(block.html)
-    words = {key: t(f"page.{key}") for key in ("contents", "search", "all", "language", "skip")}
+    words = {key: t(f"page.{key}") for key in ("contents", "search", "language", "skip")}
     tables = [_runs_table(sources), _settings_table(sources)]
     return Article(
         language=language,

@@ -76,14 +76,14 @@ def render_report(sources: Sources, figures: str | Path, output: str | Path) -> 
 def report_context(sources: Sources, figures: str | Path, output: str | Path) -> dict[str, Any]:
     """All values the template shows."""
     t, language = sources.messages, sources.messages.language
-    folder = Path(output).parent
+    folder, patch = Path(output).parent, recommended_patch(sources)
     return {
         "t": t,
         "metric": sources.metric,
         "title": prose(localized(sources.study.get("title"), language)),
         "date": sources.measured_at or t("not_measured"),
         "purpose": prose(localized(sources.study.get("purpose"), language)),
-        "answer": answer(sources),
+        "answer": answer(sources, patch.diff),
         "files": {side: cell(in_code(sources.file_name(side))) for side in SIDES},
         "differences": [difference_row(sources, d) for d in sources.trained],
         "difference_notes": difference_notes(sources),
@@ -93,7 +93,7 @@ def report_context(sources: Sources, figures: str | Path, output: str | Path) ->
         "sections": group_sections(sources),
         "causes": cause_rows(sources),
         "advice": advice(sources),
-        "patch": recommended_patch(sources),
+        "patch": patch,
         "confirmation": confirmation_lines(sources),
         "claims": claim_rows(sources),
         "claim_notes": claim_notes(sources),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ablation.designs.contrast import GAP, REMAINDER, RETUNED, STAGE
+from ablation.designs.contrast import GAP, RETUNED
+from ablation.designs.retune import RETUNE
+from ablation.designs.staged import effect_of
 from ablation.evidence.effects import Effect
 from ablation.evidence.retune import Side
 from ablation.report.evidence import Block, excludes_zero
@@ -34,14 +36,14 @@ def retune_block(sources: Sources) -> Block | None:
 
 
 def _multiples(sources: Sources) -> str:
-    facts = next(one for one in sources.grid["designs"] if one["design"] == "retune")
+    facts = next(one for one in sources.grid["designs"] if one["design"] == RETUNE)
     return ", ".join(f"{multiple:g}" for multiple in facts["multiples"])
 
 
 def _row(sources: Sources, one: Effect, chosen: Mapping[str | None, Side]) -> list[str]:
     t, metric, step = sources.messages, sources.metric, str(one.factor)
     name = t("evidence.label.gap") if step == GAP else sources.factor_title(step)
-    plain = sources.contrasts[step if step in (GAP, REMAINDER) else f"{STAGE}:{step}"]
+    plain = sources.contrasts[effect_of(step)]
     arms = (one.pair.reference, one.pair.arm) if one.pair else ()
     rates = " → ".join(t.number(chosen[arm].rates[arm]) for arm in arms)
     return [

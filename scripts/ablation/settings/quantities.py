@@ -25,6 +25,7 @@ from ablation.settings.architecture import (
     is_full,
     layer_forwards,
 )
+from ablation.settings.catalogue import KERNELS
 
 Settings = Mapping[str, Any]
 Bounds = tuple[float | None, float | None]
@@ -63,9 +64,14 @@ def engine_dtype(settings: Settings) -> str:
 
 # Training rows that an arm draws its extract from; absent: all of them. No file sets it.
 POOL_ROWS = "data.pool_rows"
-# Share of the validation rows on which nothing but a learning rate is chosen; absent: none. The
-# same.
+# Share of the validation rows on which nothing but a learning rate is chosen; absent: none. No file
+# sets it, either.
 TUNING_SHARE = "data.tuning_share"
+
+
+def kernels_of(settings: Settings) -> list[str]:
+    """The study's `kernels`; most have none."""
+    return list(settings.get(KERNELS, ()))
 
 
 def cut_of(settings: Settings) -> int | None:

@@ -12,15 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ablation.designs import read_designs
-from ablation.designs.a_a import A_A
-from ablation.designs.compute_matched import COMPUTE_MATCHED
+from ablation.designs import DESIGNS, read_designs
 from ablation.designs.design import BACKUP, CELL, CURRENT, ENDPOINT, cell_of, subsets
 from ablation.designs.feasibility import cannot_run
 from ablation.designs.greedy_path import FORWARD, GREEDY_PATH
-from ablation.designs.grid import GRID
-from ablation.designs.retune import RETUNE
-from ablation.designs.scale import SCALE
 from ablation.documents.entries import load_entries
 from ablation.files import load_json
 from ablation.results import Results
@@ -77,18 +72,9 @@ def _with_seeds(arm: Arm, grid: Grid, count: int) -> Arm:
 
 def followers(grid: Grid) -> dict[str, str]:
     """The arms that no planned contrast needs, and the arm whose seeds each of them follows."""
-    found = {}
-    for design in grid.designs:
-        if design["design"] == A_A:
-            found[A_A] = CURRENT
-        if design["design"] == GRID:
-            found |= dict.fromkeys(design["arms"], design["base"])
-        if design["design"] == SCALE:
-            found |= {arm: arm.partition("@")[0] for arm in design["arms"]}
-        if design["design"] == RETUNE:
-            found |= {arm: arm.partition("~")[0] for arm in design["arms"]}
-        if design["design"] == COMPUTE_MATCHED:
-            found |= {control["control"]: control["arm"] for control in design["controls"]}
+    found: dict[str, str] = {}
+    for facts in grid.designs:
+        found |= DESIGNS[facts["design"]].follows(facts)
     return found
 
 
@@ -240,7 +226,8 @@ def decided_grid(
         way: sorted((d for d in decisions if d["direction"] == way), key=lambda d: d["step"])
         for way in ways
     }
-    among = candidates(study, devices) or expand(study, devices)
+    among = candidates(study, devices)
+    assert among is not None  # there is a greedy path
     return path_grid(study, among, steps, devices), {"greedy_path": steps}
 
 

@@ -333,7 +333,7 @@ def read_grid(data: Any, file: str | Path | None = None) -> Grid:
     Raises:
         UserError: it does not keep to the schema.
     """
-    schema = json.loads((SCHEMAS / "grid.schema.json").read_text(encoding="utf-8"))
+    schema = load_json(SCHEMAS / "grid.schema.json")
     error = next(jsonschema.Draft202012Validator(schema).iter_errors(data), None)
     if error is not None:
         where = ".".join(map(str, error.absolute_path)) or "the whole"

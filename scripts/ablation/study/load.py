@@ -146,9 +146,10 @@ def _walk(entry: Entry, prefix: str = "") -> list[tuple[str, Entry]]:
     """Every dotted key of the file with its entry, blocks and items of lists included."""
     found = []
     children: Iterable[tuple[Any, Entry]] = ()
-    if isinstance(entry.value, (dict, list)):
-        pairs = entry.value.items() if isinstance(entry.value, dict) else enumerate(entry.value)
-        children = pairs
+    if isinstance(entry.value, dict):
+        children = entry.value.items()
+    elif isinstance(entry.value, list):
+        children = enumerate(entry.value)
     for key, child in children:
         path = f"{prefix}.{key}" if prefix else str(key)
         found += [(path, child), *_walk(child, path)]

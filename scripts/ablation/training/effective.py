@@ -12,7 +12,7 @@ from ablation.frozen.padding_free import is_padding_free
 from ablation.settings.adapted import find_adapted, trains_head
 from ablation.settings.architecture import ABSENT, HEADS, is_full
 from ablation.settings.catalogue import KERNELS, PADDING_FREE
-from ablation.settings.quantities import cut_of, engine_dtype
+from ablation.settings.quantities import cut_of, engine_dtype, kernels_of
 from ablation.training.intent import (
     ADAMS,
     Batch,
@@ -221,7 +221,7 @@ def planned_effective(
     """
     plan = {name: settings[name] for name in AS_PLANNED if settings.get(name) is not None}
     plan |= {
-        KERNELS: settings.get(KERNELS, []),
+        KERNELS: kernels_of(settings),
         "max_length": cut_of(settings),
         "per_device_train_batch_size": batch.micro,
         "gradient_accumulation_steps": batch.accumulation,

@@ -34,8 +34,7 @@ from ablation.machine.attempts import all_attempts, read_attempts
 from ablation.machine.pulse import END, Pulse
 from ablation.project import SCHEMAS
 from ablation.settings.architecture import is_full
-from ablation.settings.catalogue import KERNELS
-from ablation.settings.quantities import engine_dtype
+from ablation.settings.quantities import engine_dtype, kernels_of
 from ablation.sums import files_below, sealed, sums_of
 from ablation.training import intent as plan
 from ablation.training.card import CARD, model_card
@@ -189,7 +188,7 @@ def choose_path(config: dict[str, Any]) -> tuple[Prefix | None, str | None]:
 def load_frozen(config: dict[str, Any], layers: int) -> Any:
     """The first layers, as those that made the cache."""
     dtype = engine_dtype(config["settings"])
-    kernels = config["settings"].get(KERNELS, ())
+    kernels = kernels_of(config["settings"])
     return load_bottom(config["model_path"], config["model"], dtype, layers, kernels)
 
 
@@ -260,11 +259,11 @@ def make_training(job: Job, arguments: TrainingArguments, network: Any, pad_id: 
 
 def pace_of(job: Job) -> Pace:
     """How often the run saves: as the study states it, or by what its attempts have told."""
+    minutes = job.config.get("checkpoint_minutes")
+    if minutes is not None:
+        return Pace(minutes=minutes)
     past = all_attempts(job.folder.resolve().parents[1])
-    return Pace(
-        minutes=job.config.get("checkpoint_minutes"),
-        between_failures=seconds_between_failures(past.seconds, past.failed),
-    )
+    return Pace(between_failures=seconds_between_failures(past.seconds, past.failed))
 
 
 def pad_to(settings: dict[str, Any]) -> int | None:

@@ -21,7 +21,8 @@ from ablation.errors import RunError
 from ablation.frozen.padding_free import classify_padding_free, use_padding_free
 from ablation.frozen.top import build_top
 from ablation.settings.architecture import is_full
-from ablation.settings.catalogue import KERNELS, PADDING_FREE
+from ablation.settings.catalogue import PADDING_FREE
+from ablation.settings.quantities import kernels_of
 from ablation.training.intent import lora_arguments
 from ablation.training.parameters import is_head, named
 
@@ -43,7 +44,7 @@ def build_network(config: dict[str, Any], num_labels: int, boundary: int = 0) ->
         base, missing = build_top(path, model["revision"], dtype, num_labels, boundary)
     else:
         base, missing = build_whole(config, num_labels)
-    if PADDING_FREE in settings.get(KERNELS, ()):
+    if PADDING_FREE in kernels_of(settings):
         (use_padding_free if boundary else classify_padding_free)(base)
     if is_full(settings):
         initialize(base, config["seed"], missing, False)

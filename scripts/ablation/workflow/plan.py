@@ -149,7 +149,7 @@ class Plan:
     def final_files(self) -> list[str]:
         """The files that a finished study has, but for those that wait for results."""
         results = self.results
-        reports = [results.report(language) for language in ("en", "ko")]
+        reports = [results.report(language) for language in LANGUAGES]
         grid = results.planned_grid.with_suffix(".csv")
         patch = [results.recommended / name for name in self.recommended]
         verdict = [results.verdict] if self.study.options["confirm"] else []

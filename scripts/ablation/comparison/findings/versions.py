@@ -16,7 +16,7 @@ from ablation.comparison.findings.finding import (
     Place,
     Texts,
 )
-from ablation.comparison.versions import ASSUMED, Version, is_default_of, other_versions
+from ablation.comparison.versions import ASSUMED, Version, contradictions_of, is_default_of
 from ablation.dialects.defaults import EARLIER
 
 _ZERO = "deepspeed.zero_optimization"
@@ -231,10 +231,7 @@ def contradictions(pair: Pair) -> Iterator[Finding]:
     """Files beside a configuration that tell different releases of one library."""
     for side in SIDES:
         configuration = pair.sides[side]
-        for version in configuration.versions.values():
-            others = [o for o in other_versions(configuration.file, version) if o.file]
-            if not others:
-                continue
+        for version, others in contradictions_of(configuration.file, configuration.versions):
             evidence = {
                 "library": version.library,
                 "version": version.number,
