@@ -121,7 +121,7 @@ def refused(side: Configuration) -> UserError:
 
 
 def notes(side: Configuration) -> dict[str, str | None]:
-    return {entry["key"]: entry["note"] for entry in side.unknown}
+    return {entry.key: entry.note for entry in side.unknown}
 
 
 @pytest.mark.parametrize("name", SMALLEST)
@@ -150,8 +150,8 @@ def test_a_key_that_nothing_reads_is_listed_with_its_line(resolve, name):
     )
     side = resolve(text)
     line = next(n for n, row in enumerate(text.split("\n"), 1) if "surely_unknown" in row)
-    found = [entry for entry in side.unknown if entry["key"] == "surely_unknown"]
-    assert [(entry["line"], entry["value"], entry["note"]) for entry in found] == [(line, 7, None)]
+    found = [entry for entry in side.unknown if entry.key == "surely_unknown"]
+    assert [(entry.line, entry.value, entry.note) for entry in found] == [(line, 7, None)]
 
 
 def test_a_file_of_two_dialects_asks_which(tmp_path):
@@ -193,7 +193,7 @@ def test_deepspeed_as_a_path_has_the_lines_of_that_file(tmp_path, resolve):
     assert (stage.value, Path(stage.file).name, stage.line) == (3, "ds.json", 3)
     assert [Path(file).name for file in side.files] == ["file.yml", "ds.json"]
     (unknown,) = side.unknown
-    assert (Path(unknown["file"]).name, unknown["line"]) == ("ds.json", 4)
+    assert (Path(unknown.file).name, unknown.line) == ("ds.json", 4)
 
 
 def test_a_deepspeed_file_that_is_not_there_is_said_with_those_that_are(tmp_path, resolve):

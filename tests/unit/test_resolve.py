@@ -140,7 +140,7 @@ def test_a_number_that_yaml_reads_as_text_says_so(pair):
 
 
 def test_scheduler_presets_that_no_run_uses_are_listed(pair):
-    lines = {entry["key"]: entry["line"] for entry in pair[1].unknown}
+    lines = {entry.key: entry.line for entry in pair[1].unknown}
     assert lines["sched_onecycle.scheduler.type"] == 91
     assert lines["sched_linear_warmup.scheduler.type"] == 101
     assert not [key for key in lines if key.startswith(("ds_base", "sched_warmcos", "lora_def"))]

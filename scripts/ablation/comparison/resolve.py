@@ -20,6 +20,7 @@ from ablation.dialects.reader import (
     Refusal,
     StepsTold,
     Stranger,
+    UnknownKey,
     Value,
 )
 from ablation.dialects.settle import settle
@@ -72,7 +73,7 @@ class Configuration:
     file: str
     dialect: str
     settings: dict[str, Value]
-    unknown: list[dict[str, Any]]
+    unknown: list[UnknownKey]
     files: tuple[str, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     strangers: tuple[Stranger, ...] = ()
@@ -104,7 +105,7 @@ class Configuration:
             "settings": {name: value.as_json() for name, value in self.settings.items()},
             "kind": self.kind,
             "speaks_for": list(self.speaks_for),
-            "unknown": self.unknown,
+            "unknown": [key.as_json() for key in self.unknown],
             "refusals": [refusal.as_json() for refusal in self.refusals],
             "strangers": [asdict(stranger) for stranger in self.strangers],
             "without_effect": dict(self.without_effect),

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ablation.data.content import recognize
+from ablation.documents.scalars import is_number
 from ablation.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -140,17 +141,13 @@ def _check_spec(spec: DataSpec) -> None:
         raise spec.error(
             "data.format is not known", "data.format", found=spec.format, allowed=FORMATS
         )
-    if spec.max_rows is not None and (not _is_number(spec.max_rows) or spec.max_rows < 1):
+    if spec.max_rows is not None and (not is_number(spec.max_rows) or spec.max_rows < 1):
         raise spec.error(
             "data.max_rows is not a number of rows",
             "data.max_rows",
             found=spec.max_rows,
             allowed="a whole number from 1",
         )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)

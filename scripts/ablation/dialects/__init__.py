@@ -92,8 +92,8 @@ class Recognized:
             others = any(key in vocabulary.keys_of(other) for other in DIALECTS if other != name)
             yield Stranger(
                 key=key,
-                file=value.file,
-                line=value.line,
+                file=value.file or self.reader.file,
+                line=value.line or 1,
                 value=value.value,
                 nearest=vocabulary.nearest(key, name),
                 trains=vocabulary.trains(key) and (others or not plugins),

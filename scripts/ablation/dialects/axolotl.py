@@ -9,6 +9,8 @@ Read in axolotl 0.19.0.
 
 from __future__ import annotations
 
+import functools
+
 from ablation.dialects import defaults, vocabulary
 from ablation.dialects.axolotl_rules import refuse_together
 from ablation.dialects.blocks import read_lora_keys, read_model, read_optim, read_trainer
@@ -24,6 +26,7 @@ from ablation.dialects.keys import (
     under,
 )
 from ablation.dialects.reader import Reader
+from ablation.documents.scalars import is_number
 from ablation.settings.catalogue import words
 
 NAME = "axolotl"
@@ -281,7 +284,7 @@ def _read_schedule(reader: Reader) -> None:
     floor = reader.root.at("cosine_min_lr_ratio")
     kind = reader.raw("lr_scheduler")
     plain = floor.plain() if floor else None
-    if plain and not isinstance(plain, bool) and isinstance(plain, (int, float)):
+    if floor is not None and plain and is_number(plain):
         reader.ignore("cosine_min_lr_ratio")
         if kind in (None, "cosine"):
             note = "a cosine that ends at cosine_min_lr_ratio"
@@ -311,13 +314,15 @@ def _read_warmup(reader: Reader) -> None:
             reader.refuse("warmup_steps", "warmup_steps", LIBRARY, reason, "a whole number", write)
         reader.take("warmup_steps", "warmup_steps", lambda value: 2 if value == 1 else value, note)
         return
+    share: float = _WARMUP_SHARE
+    limit: int | None = WARMUP_LIMIT
     if ratio is not None:
         note = "a share of all steps, rounded down"
         reader.take("warmup_ratio", "warmup_steps", _share, note)
         written = reader.first("warmup_steps")
         if written is None or written.unreadable:
             return
-    share, limit = (_WARMUP_SHARE, WARMUP_LIMIT) if ratio is None else (float(ratio), None)
+        share, limit = written.value, None
     reader.counting |= {"warmup_share": share, "warmup_limit": limit}
     _count_warmup(reader, share, limit)
 
@@ -338,8 +343,7 @@ def _count_warmup(reader: Reader, share: float, limit: int | None) -> None:
 
 def _share(value: object) -> object:
     """A ratio; one that would be taken for steps is none."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value if not number or 0 <= value < 1 else f"{value:g} (a ratio)"
+    return value if not is_number(value) or 0 <= value < 1 else f"{value:g} (a ratio)"
 
 
 def _read_precision(reader: Reader) -> None:
@@ -394,9 +398,13 @@ def _read_attention(reader: Reader) -> None:
             if reader.raw("attn_implementation"):
                 reason = "attn_implementation cannot be combined with the old attention switches"
                 reader.refuse(flag, "attn_implementation", LIBRARY, reason)
-            reader.untrained(flag, "attn_implementation", lambda value, name=name: name)
+            reader.untrained(flag, "attn_implementation", functools.partial(_named, name))
     reader.ignore(*_ATTENTION)
     reader.untrained("attn_implementation")
+
+
+def _named(name: str, value: object) -> object:
+    return name
 
 
 def _read_data(reader: Reader) -> None:
@@ -415,7 +423,7 @@ def _read_data(reader: Reader) -> None:
     reader.take("excess_length_strategy", "excess_length_strategy")
     size = reader.root.at("val_set_size")
     plain = size.plain() if size else None
-    if isinstance(plain, (int, float)) and not isinstance(plain, bool) and plain >= 1:
+    if is_number(plain) and plain >= 1:
         reader.untrained("val_set_size", "split.val_rows")
     else:
         reader.take("val_set_size", "split.val_size")
@@ -441,7 +449,7 @@ def _read_selection(reader: Reader) -> None:
         return
     save, evaluate = _every(reader, "save"), _every(reader, "eval")
     held_out = _is_set(reader, "val_set_size") != _is_set(reader, "test_datasets")
-    falls = bool(save and evaluate) and abs(save % evaluate) < 1e-12
+    falls = save is not None and evaluate is not None and abs(save % evaluate) < 1e-12
     note = "kept: rows are held out, and each save falls on an evaluation"
     if not (held_out and falls):
         why = "no rows are held out" if not held_out else "saves do not fall on evaluations"

@@ -6,7 +6,7 @@ than that are told in `ablation.dialects.axolotl`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ablation.dialects.reader import Reader
@@ -29,7 +29,7 @@ class Rule:
     reason: str
 
 
-def _block(get: Get, key: str) -> dict:
+def _block(get: Get, key: str) -> Mapping[str, object]:
     found = get(key)
     return found if isinstance(found, dict) else {}
 

@@ -15,6 +15,7 @@ from ablation.dialects.deepspeed import embed_deepspeed, join
 from ablation.dialects.reader import DERIVED, Reader, Value
 from ablation.dialects.vocabulary import keys_of
 from ablation.documents.entries import Entry
+from ablation.documents.scalars import is_number
 from ablation.errors import shorten
 from ablation.settings.catalogue import SETTINGS, UNTRAINED, words
 
@@ -212,11 +213,10 @@ def _scheduler_kwargs(value: object) -> object:
 
 def read_optim(reader: Reader, key: str) -> None:
     """Read a name of `transformers.training_args.OptimizerNames`."""
-    entry = reader.root.at(key)
-    name = reader.raw(key)
-    if name is None and reader.null_is_absent:
+    plain = reader.raw(key)
+    if plain is None and reader.null_is_absent:
         return
-    name = str(name)
+    entry, name = reader.root.known(key), str(plain)
     compressed = COMPRESSED_OPTIMIZERS.get(name)
     if compressed is not None:
         reader.untrained(key, "optim_state", lambda value: compressed)
@@ -253,8 +253,7 @@ def read_warmup(reader: Reader, prefix: str) -> None:
 def check_ratio(reader: Reader, key: str) -> None:
     """Note a warmup ratio that transformers refuses."""
     value = reader.raw(key)
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if number and not 0 <= value <= 1:
+    if is_number(value) and not 0 <= value <= 1:
         reason = "warmup_ratio must lie in range [0,1]"
         reader.refuse(key, "warmup_steps", TRANSFORMERS, reason, "a ratio from 0 to below 1")
 

@@ -145,8 +145,8 @@ def _refuse_strange_keys(reader: Reader, prefix: str) -> None:
 
 def _read_train_batch(reader: Reader, key: str) -> None:
     """The global batch, of which `derive` finds what the other numbers leave open."""
-    entry = reader.root.at(key)
     if reader.raw(key) not in ("auto", None):
+        entry = reader.root.known(key)
         value = reader.check(key, entry, SETTINGS["per_device_train_batch_size"], entry.plain())
         reader.add(key, entry, "deepspeed.train_batch_size", value)
 
@@ -225,9 +225,9 @@ def refuse_strange_parameters(reader: Reader, key: str, kind: str) -> None:
 
 
 def _read_optimizer(reader: Reader, key: str) -> None:
-    if reader.block(key) is None or reader.root.at(f"{key}.type") is None:
-        return
     entry = reader.root.at(f"{key}.type")
+    if reader.block(key) is None or entry is None:
+        return
     name = reader.raw(f"{key}.type")
     reader.block(f"{key}.params")
     algorithm = algorithm_of(name, reader.raw(f"{key}.params.adam_w_mode"))
@@ -248,20 +248,21 @@ OWN_OPTIMIZERS = ("adam", "adamw", "lamb", "lion", "muon")
 
 
 def _read_betas(reader: Reader, key: str) -> None:
-    betas = reader.root.at(key)
     plain = reader.raw(key)
     if plain in (None, "auto"):
         return
     if not isinstance(plain, list) or len(plain) != 2:
         reader.refuse(key, "adam_beta1", LIBRARY, "betas are a pair of numbers: [0.9, 0.999]")
         return
+    betas = reader.root.known(key)
     reader.add(key, betas, "adam_beta1", plain[0])
     reader.add(key, betas, "adam_beta2", plain[1])
 
 
 def _read_scheduler(reader: Reader, key: str) -> None:
     """Scheduler type and its own parameters; `auto` ones are left to who drives DeepSpeed."""
-    if reader.block(key) is None or reader.root.at(f"{key}.type") is None:
+    entry = reader.root.at(f"{key}.type")
+    if reader.block(key) is None or entry is None:
         return
     kind = reader.raw(f"{key}.type")
     reader.take(f"{key}.type", "lr_scheduler_type")
@@ -273,7 +274,7 @@ def _read_scheduler(reader: Reader, key: str) -> None:
     for name in [n for n, v in kept.items() if isinstance(v, str) and n != "warmup_type"]:
         reason = f"{name} must be a number"
         reader.refuse(f"{key}.params.{name}", "lr_scheduler_kwargs", LIBRARY, reason)
-    place = params or reader.root.at(f"{key}.type")
+    place = params or entry
     origin = EXPLICIT if params is not None else DERIVED
     value = Value(dict(sorted(kept.items())), origin, place.file, place.line, f"{key}.params")
     reader.settings.setdefault("lr_scheduler_kwargs", []).append(value)

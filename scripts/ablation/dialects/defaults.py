@@ -51,8 +51,9 @@ TRAINER_DEFAULTS: dict[str, object] = {
     "seed": 42,
 }
 
+LORA_RANK = 8
 LORA_DEFAULTS: dict[str, object] = {
-    "lora.r": 8,
+    "lora.r": LORA_RANK,
     "lora.lora_alpha": 8.0,
     "lora.lora_dropout": 0.0,
     "lora.layers_to_transform": None,

@@ -27,6 +27,7 @@ from ablation.dialects.keys import (
     under,
 )
 from ablation.dialects.reader import Reader
+from ablation.documents.scalars import is_number
 from ablation.settings.catalogue import words
 
 NAME = "llama_factory"
@@ -129,7 +130,7 @@ def _read_lora(reader: Reader) -> None:
     read_lora_keys(reader, _LORA)
     take_keys(reader, _TARGETS)
     rank = reader.first("lora.r")
-    known = rank.value if rank and not rank.unreadable else defaults.LORA_DEFAULTS["lora.r"]
+    known = rank.value if rank and not rank.unreadable else defaults.LORA_RANK
     note = "lora_alpha is not written: twice the rank"
     reader.derive("lora.lora_alpha", 2.0 * known, "lora_rank", note)
 
@@ -212,7 +213,7 @@ def _read_data(reader: Reader) -> None:
             reader.derive("packing", False, LIBRARY, "packs where it is told to")
     size = reader.root.at("val_size")
     plain = size.plain() if size else None
-    if isinstance(plain, (int, float)) and not isinstance(plain, bool) and plain >= 1:
+    if is_number(plain) and plain >= 1:
         reader.untrained("val_size", "split.val_rows")
     else:
         reader.take("val_size", "split.val_size")
@@ -238,7 +239,7 @@ def _read_checkpointing(reader: Reader) -> None:
         reader.derive(
             "gradient_checkpointing",
             True,
-            written.key,
+            str(written.key),
             f"only `{_SWITCH.key}: true` turns it off in LLaMA-Factory",
         )
 

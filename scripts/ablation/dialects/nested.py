@@ -135,7 +135,9 @@ def arguments_of(root: Entry) -> str | None:
     return None if best is None or len(flat) >= most else best
 
 
-def _blocks(root: Entry, prefix: str = "", depth: int = 1) -> Iterator[tuple[str, Mapping]]:
+def _blocks(
+    root: Entry, prefix: str = "", depth: int = 1
+) -> Iterator[tuple[str, Mapping[str, Entry]]]:
     """The mappings of a file with their dotted keys, the outer ones first."""
     for key, entry in root.value.items():
         if not isinstance(entry.value, dict) or "." in key:
@@ -197,9 +199,8 @@ def _read_lora(reader: Reader, main: str, lora: str | None) -> None:
     if lora is not None:
         read_lora_fields(reader, lora)
         reader.ignore(join(lora, "inference_mode"), join(lora, "peft_type"))
-    for block in dict.fromkeys((lora, main, "", "model")):
-        if block is not None:
-            read_own_lora(reader, block, whole=block == lora)
+    for block in dict.fromkeys((*([lora] if lora is not None else []), main, "", "model")):
+        read_own_lora(reader, block, whole=block == lora)
 
 
 def _read_model(reader: Reader, main: str) -> None:

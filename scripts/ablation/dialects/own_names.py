@@ -17,6 +17,7 @@ from ablation.dialects.blocks import (
 from ablation.dialects.deepspeed import join
 from ablation.dialects.reader import Reader
 from ablation.documents.entries import Entry
+from ablation.documents.scalars import is_number
 from ablation.settings.catalogue import UNTRAINED, words
 
 NOTE = "a name of the script's own, taken for {setting}"
@@ -123,7 +124,7 @@ def _may_say(entry: Entry, setting: str) -> bool:
         return isinstance(plain, str) and plain in _KNOWN_OPTIMIZERS
     if setting == "lr_scheduler_type":
         return isinstance(plain, str) and plain in _SCHEDULES
-    return isinstance(plain, (int, float)) and not isinstance(plain, bool) and plain >= 0
+    return is_number(plain) and plain >= 0
 
 
 def _read_optimizer(reader: Reader, key: str, entry: Entry, note: str) -> None:

@@ -59,7 +59,7 @@ class Value:
     unreadable: bool = False
     overrules: tuple[tuple[str, int], ...] = ()
 
-    def as_json(self) -> dict:
+    def as_json(self) -> dict[str, object]:
         """The value as it is written to resolved/*.json."""
         return {
             "value": self.value,
@@ -102,7 +102,7 @@ class Refusal:
     allowed: str | None = None
     write: str | None = None
 
-    def as_json(self) -> dict:
+    def as_json(self) -> dict[str, object]:
         """The refusal as it is written to resolved/*.json."""
         return asdict(self)
 
@@ -117,6 +117,29 @@ class Refusal:
             allowed=self.allowed,
             write=self.write,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnknownKey:
+    """A key that nothing reads or no run acts upon.
+
+    Attributes:
+        key: The key.
+        file: The file.
+        line: The line of its value.
+        value: Its value.
+        note: What runs do instead; None where nothing reads it.
+    """
+
+    key: str
+    file: str
+    line: int
+    value: Any
+    note: str | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """The key as it is written to resolved/*.json."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -312,7 +335,9 @@ class Reader:
             )
         )
 
-    def error(self, key: str, problem: str, allowed: object, write: str | None = None) -> UserError:
+    def error(
+        self, key: str, problem: str, allowed: str | Iterable[object], write: str | None = None
+    ) -> UserError:
         """The complaint about the value at a key, with its place."""
         entry = self.root.at(key)
         return UserError(
@@ -372,8 +397,16 @@ class Reader:
         if entry.read_as_number and note is None and not entry.file.endswith(".json"):
             note = f"YAML 1.1 reads {entry.text} as text; it is read as the number it is"
         value = hide(key, value)
-        place = (entry.file, entry.line, key, note)
-        found = Value(value, EXPLICIT, *place, wins=wins, unreadable=unreadable)
+        found = Value(
+            value,
+            EXPLICIT,
+            entry.file,
+            entry.line,
+            key,
+            note,
+            wins=wins,
+            unreadable=unreadable,
+        )
         self.settings.setdefault(setting, []).append(found)
 
     def check(self, key: str, entry: Entry, setting: Setting | None, value: object) -> object:
@@ -400,8 +433,8 @@ class Reader:
         if setting in self.settings:
             return
         entry = self.root.at(key)
-        place = (entry.file, entry.line) if entry else (None, None)
-        self.settings[setting] = [Value(value, DERIVED, *place, key, note)]
+        file, line = (entry.file, entry.line) if entry else (None, None)
+        self.settings[setting] = [Value(value, DERIVED, file, line, key, note)]
 
     def untold(self, setting: str, note: str, key: str | None = None) -> None:
         """Record that the file does not tell a setting, so that nothing is concluded from it.
@@ -414,9 +447,10 @@ class Reader:
         if setting in self.settings:
             return
         entry = self.root.at(key) if key else None
-        place = (entry.file, entry.line, key) if entry else (None, None, None)
-        shown = "auto" if entry else UNTOLD
-        self.settings[setting] = [Value(shown, DERIVED, *place, note, unreadable=True)]
+        untold = Value(UNTOLD, DERIVED, note=note, unreadable=True)
+        if entry:
+            untold = replace(untold, value="auto", file=entry.file, line=entry.line, key=key)
+        self.settings[setting] = [untold]
 
     def untrained(
         self, key: str, name: str | None = None, convert: Callable[[object], object] | None = None
@@ -525,7 +559,7 @@ class Reader:
             self.stop(error)
             return
         parent, _, name = key.rpartition(".")
-        block = self.root.at(parent) if parent else self.root
+        block = self.root.known(parent) if parent else self.root
         block.value[name] = loaded
         self.included.append(str(found))
 
@@ -568,28 +602,24 @@ class Reader:
         for below, _ in entry.leaves():
             self.read_keys.add(f"{key}.{below}")
 
-    def unknown(self) -> list[dict]:
+    def unknown(self) -> list[UnknownKey]:
         """The keys that nothing reads or no run acts upon, with their places and why.
 
         The definition of an anchor is not unknown when the place that uses it was read.
         """
-        listed = [(found, None) for found in (*self._others(), *self.presets)]
         untrained = (v[0] for name, v in self.settings.items() if name in UNTRAINED)
+        noted = (found for found in untrained if found.key in self.untrained_keys)
+        listed = list(map(self._unknown, (*self._others(), *self.presets)))
         listed += [
-            (found, self.untrained_keys[found.key])
-            for found in untrained
-            if found.key in self.untrained_keys
+            replace(key, note=self.untrained_keys[key.key]) for key in map(self._unknown, noted)
         ]
-        return [
-            {
-                "key": found.key,
-                "file": found.file,
-                "line": found.line,
-                "value": found.value,
-                "note": note,
-            }
-            for found, note in sorted(listed, key=lambda item: (item[0].file, item[0].line))
-        ]
+        return sorted(listed, key=lambda found: (found.file, found.line))
+
+    def _unknown(self, found: Value) -> UnknownKey:
+        assert found.key is not None and found.line is not None, "it is written in a file"
+        return UnknownKey(
+            key=found.key, file=found.file or self.file, line=found.line, value=found.value
+        )
 
     def _others(self) -> list[Value]:
         return [v[0] for name, v in self.settings.items() if name.startswith(OTHER)]
@@ -615,24 +645,29 @@ class Reader:
             overruled = ", ".join(f"{o.key} in line {o.line}" for o in differing)
             first = replace(first, note=f"DeepSpeed's block decides, not {overruled}")
         elif differing and name != "gradient_checkpointing":
-            other = differing[0]
-            self.refusals.append(
-                Refusal(
-                    kind="library",
-                    key=other.key,
-                    setting=name,
-                    file=other.file,
-                    line=other.line,
-                    found=f"{other.key} = {shorten(other.value)}, but line {first.line} has "
-                    f"{first.key} = {shorten(first.value)}",
-                    reason=f"{name} is written twice and the two disagree",
-                    allowed="the same value in both places, or `auto` in the DeepSpeed block",
-                    write=f"{other.key.rsplit('.', 1)[-1]}: {shorten(first.value)}",
-                )
-            )
+            self._refuse_twice(name, first, differing[0])
         kept = others if name == "gradient_checkpointing" else same
-        also = tuple((o.key, o.line, o.file) for o in kept if o.line is not None)
+        also = tuple(
+            (o.key, o.line, o.file) for o in kept if o.key is not None and o.line is not None
+        )
         return replace(first, also=also)
+
+    def _refuse_twice(self, name: str, first: Value, other: Value) -> None:
+        key = other.key or name
+        self.refusals.append(
+            Refusal(
+                kind="library",
+                key=key,
+                setting=name,
+                file=other.file or self.file,
+                line=other.line,
+                found=f"{key} = {shorten(other.value)}, but line {first.line} has "
+                f"{first.key} = {shorten(first.value)}",
+                reason=f"{name} is written twice and the two disagree",
+                allowed="the same value in both places, or `auto` in the DeepSpeed block",
+                write=f"{key.rsplit('.', 1)[-1]}: {shorten(first.value)}",
+            )
+        )
 
 
 _SUFFIXES = (".json", ".yml", ".yaml")

@@ -30,6 +30,7 @@ from ablation.dialects.defaults import (
 )
 from ablation.dialects.reader import DEFAULT, EXPLICIT, Engine, Reader, StepsTold, Value
 from ablation.documents.entries import Entry
+from ablation.documents.scalars import is_number
 
 Settings = dict[str, Value]
 
@@ -132,18 +133,39 @@ class _Settling:
         note = f"DeepSpeed's own: {why}"
         overruled: tuple[tuple[str, int], ...] = ()
         if argument is not None and argument.origin == EXPLICIT and argument.value != value:
-            overruled = ((str(argument.key), int(argument.line or 0)),)
+            overruled = self._overruled(setting)
             note += f"; {argument.key} in line {argument.line} is not used"
         self.settings[setting] = Value(
             value, DEFAULT, key=DEEPSPEED, note=note, overrules=overruled
         )
 
-    def told(self, name: str, setting: str, value: object, **more: object) -> None:
+    def _overruled(self, setting: str) -> tuple[tuple[str, int], ...]:
+        """The place of an argument that the file gives and that DeepSpeed's block overrules."""
+        argument = self.settings[setting]
+        if argument.origin != EXPLICIT:
+            return ()
+        return ((str(argument.key), argument.line or 0),)
+
+    def told(
+        self,
+        name: str,
+        setting: str,
+        value: object,
+        *,
+        note: str | None = None,
+        overrules: tuple[tuple[str, int], ...] = (),
+    ) -> None:
         """A value that the DeepSpeed configuration itself gives."""
         entry = self.at(name)
         assert entry is not None
         self.settings[setting] = Value(
-            value, EXPLICIT, entry.file, entry.line, self.key(name), **more
+            value,
+            EXPLICIT,
+            entry.file,
+            entry.line,
+            self.key(name),
+            note,
+            overrules=overrules,
         )
 
     # --- Matching -------------------------------------------------------------------------
@@ -249,11 +271,8 @@ class _Settling:
         note = None
         if str(name).lower() == "adam" and algorithm == "adamw":
             note = "DeepSpeed's Adam has adam_w_mode on by default: it is AdamW"
-        overruled = {}
-        if self.settings["optim"].origin == EXPLICIT:
-            argument = self.settings["optim"]
-            overruled = {"overrules": ((str(argument.key), int(argument.line or 0)),)}
-        self.told("optimizer.type", "optim", algorithm, note=note, **overruled)
+        overruled = self._overruled("optim")
+        self.told("optimizer.type", "optim", algorithm, note=note, overrules=overruled)
         self.told("optimizer.type", "optim_implementation", implementation)
         self._check_optimizer(str(name), algorithm)
         self._optimizer_parameters(f"torch.{algorithm}" if torch else algorithm, str(name))
@@ -298,7 +317,9 @@ class _Settling:
 
     def _betas(self, written: bool, own: Mapping[str, object]) -> None:
         if not written:
-            for number, value in enumerate(own.get("betas", ()), start=1):
+            betas = own.get("betas", ())
+            assert isinstance(betas, tuple)
+            for number, value in enumerate(betas, start=1):
                 self._own_parameter(_BETAS, f"adam_beta{number}", value)
             return
         plain = self.plain(_BETAS)
@@ -308,7 +329,7 @@ class _Settling:
         values = [argument.value for argument in arguments]
         if plain != values:
             self._mismatch(_BETAS, "adam_beta1", plain, "adam_beta1+adam_beta2", values)
-        if not isinstance(plain, list) or len(plain) != 2 or not all(map(_is_number, plain)):
+        if not isinstance(plain, list) or len(plain) != 2 or not all(map(is_number, plain)):
             return
         for number, argument in enumerate(arguments, start=1):
             if argument.origin != EXPLICIT:
@@ -344,11 +365,8 @@ class _Settling:
         refuse_strange_parameters(self.reader, self.key("scheduler"), str(kind))
         if kind is None:
             return
-        argument = self.settings["lr_scheduler_type"]
-        overruled = {}
-        if argument.origin == EXPLICIT:
-            overruled = {"overrules": ((str(argument.key), int(argument.line or 0)),)}
-        self.told("scheduler.type", "lr_scheduler_type", str(kind), **overruled)
+        overruled = self._overruled("lr_scheduler_type")
+        self.told("scheduler.type", "lr_scheduler_type", str(kind), overrules=overruled)
         block = self.at("scheduler.params")
         if block is None or not isinstance(block.value, dict):
             reason = f"{kind}() argument after ** must be a mapping, not NoneType"
@@ -445,7 +463,3 @@ def planned_steps(told: StepsTold, warmup: float, total: int) -> int:
     if told.name == "total_num_steps":
         return total
     return max(1, int(warmup) if warmup >= 1 else math.ceil(total * warmup))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -181,11 +181,15 @@ def _read_length(reader: Reader, key: str) -> None:
     reader.take(key, "max_length")
 
 
+def _stage_of(name: object) -> object:
+    return _PREDEFINED[str(name)]
+
+
 def _read_launch(reader: Reader) -> None:
     """What accelerate's launcher is told, here or in a file of its own."""
     name = reader.root.at("accelerate_config")
     if name is not None and isinstance(name.value, str) and name.value in _PREDEFINED:
-        reader.take("accelerate_config", f"{_ZERO}.stage", _PREDEFINED.get, "set by accelerate")
+        reader.take("accelerate_config", f"{_ZERO}.stage", _stage_of, "set by accelerate")
     elif name is not None:
         reader.include("accelerate_config")
         reader.block("accelerate_config")

@@ -6,7 +6,7 @@ import difflib
 import functools
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,16 +69,29 @@ class Own:
     library: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    library: str
+    version: str
+    keys: Mapping[str, object]
+
+
 @functools.cache
-def _load() -> dict[str, dict]:
-    return json.loads(_KEPT.read_text(encoding="utf-8"))
+def _load() -> Mapping[str, _Kept]:
+    kept = json.loads(_KEPT.read_text(encoding="utf-8"))
+    return {dialect: _Kept(**found) for dialect, found in kept.items()}
 
 
 @functools.cache
 def keys_of(dialect: str) -> Collection[str]:
     """The top-level keys that the dialect's trainer knows; none where no such list is kept."""
-    known = _load().get(dialect, {}).get("keys", {}).keys()
+    known = _keys(dialect).keys()
     return known | set(_SCRIPTS) if dialect == "hf_trainer" else known
+
+
+def _keys(dialect: str) -> Mapping[str, object]:
+    kept = _load().get(dialect)
+    return kept.keys if kept else {}
 
 
 def is_dump(keys: Collection[str]) -> bool:
@@ -92,12 +105,12 @@ def is_dump(keys: Collection[str]) -> bool:
 def library_of(dialect: str) -> str:
     """The dialect's trainer with the version whose keys are kept."""
     kept = _load().get(dialect)
-    return f"{kept['library']} {kept['version']}" if kept else dialect
+    return f"{kept.library} {kept.version}" if kept else dialect
 
 
 def default_of(dialect: str, key: str) -> Own | None:
     """The trainer's own value of a key that a file does not write; None where it is not known."""
-    known = _load().get(dialect, {}).get("keys", {})
+    known = _keys(dialect)
     return Own(known[key], library_of(dialect)) if key in known else None
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from ablation.dialects.defaults import DEEPSPEED
-from ablation.dialects.keys import Key
+from ablation.dialects.keys import Key, Keys, Warmup
 from ablation.dialects.reader import DEFAULT, EXPLICIT, Value
 from ablation.documents.files import Files
 from ablation.documents.operations import Operation, Remove, Rename, Set
+from ablation.documents.scalars import is_number
 from ablation.settings.catalogue import DEEPSPEED_SCHEDULERS, SETTINGS
 
 _SCHEDULER = ("lr_scheduler_type", "lr_scheduler_kwargs")
@@ -59,7 +60,7 @@ class Writer:
         wanted: Mapping[str, object],
     ) -> None:
         self.files = files
-        self.keys = dialect.KEYS
+        self.keys: Keys = dialect.KEYS
         self.settings = settings
         self.wanted = {n: v.value for n, v in settings.items()} | dict(wanted)
         self.defaults: dict[str, object] = {}
@@ -84,7 +85,7 @@ class Writer:
         for name in self._in_order(names):
             self.setting = name
             if name == "warmup_steps" and self.keys.warmup is not None:
-                self._warmup(float(self.wanted[name]))
+                self._warmup(self.keys.warmup, self._number(name))
             elif name not in (*_SCHEDULER, *_OPTIMIZER):
                 self._setting(name)
         self.setting = BESIDE[0]
@@ -105,10 +106,16 @@ class Writer:
         value = self.settings.get(name)
         return value.value if value is not None else None
 
+    def _number(self, name: str) -> float:
+        """What is wanted for a setting that is a number."""
+        value = self.wanted[name]
+        assert is_number(value), f"{name} is a number"
+        return value
+
     def _remove(self, path: str) -> None:
         self._do(Remove(path=path))
 
-    def _in_order(self, names: list[str]) -> list[str]:
+    def _in_order(self, names: Sequence[str]) -> list[str]:
         known = list(self.keys.settings)
         return sorted(names, key=lambda n: (known.index(n) if n in known else len(known), n))
 
@@ -164,7 +171,8 @@ class Writer:
         if value is None or value.origin != EXPLICIT:
             return []
         known = {place.key for place in self.keys.of(name)}
-        others = [k for k in (value.key, *(key for key, _, _ in value.also)) if k not in known]
+        written = (*([value.key] if value.key else []), *(key for key, _, _ in value.also))
+        others = [key for key in written if key not in known]
         found = [key for key in others if self.files.get(key) is not None]
         for key in list(found):
             plain = self.files.plain(key)
@@ -188,7 +196,7 @@ class Writer:
         elif node is None or not node.children:
             self._set(key, dict(value))
         else:
-            for name in [n for n in self.files.plain(key) if n not in value]:
+            for name in [n for n in _mapping(self.files.plain(key)) if n not in value]:
                 self._remove(f"{key}.{name}")
             for name, item in value.items():
                 self._set(f"{key}.{name}", item)
@@ -205,7 +213,7 @@ class Writer:
             return None
         return f"{whole}.{name}".lstrip(".")
 
-    def _open_deepspeed(self, names: list[str]) -> None:
+    def _open_deepspeed(self, names: Sequence[str]) -> None:
         """Begin a DeepSpeed configuration in a file without one, filled in by transformers."""
         needed = any(name.startswith("deepspeed.") for name in names)
         needed |= self.wanted["lr_scheduler_type"] in DEEPSPEED_SCHEDULERS
@@ -219,7 +227,8 @@ class Writer:
             self._set(whole, block | {"bf16": {"enabled": "auto"}, "fp16": {"enabled": "auto"}})
 
     def _scheduler(self) -> None:
-        kind, kwargs = self.wanted["lr_scheduler_type"], dict(self.wanted["lr_scheduler_kwargs"])
+        kind = str(self.wanted["lr_scheduler_type"])
+        kwargs = _mapping(self.wanted["lr_scheduler_kwargs"])
         block = self._block("scheduler")
         if kind in DEEPSPEED_SCHEDULERS:
             if block is not None:
@@ -236,7 +245,7 @@ class Writer:
         for place in (place for name in names for place in self.keys.of(name)):
             self._remove(place.key)
 
-    def _scheduler_block(self, block: str, kind: str, kwargs: dict[str, object]) -> None:
+    def _scheduler_block(self, block: str, kind: str, kwargs: Mapping[str, object]) -> None:
         steps = dict.fromkeys(_AUTO_STEPS.get(kind, ()), "auto")
         params = {**steps, **{name: value for name, value in kwargs.items() if value is not None}}
         node = self.files.get(block)
@@ -244,7 +253,7 @@ class Writer:
             self._set(block, {"type": kind, "params": params} if params else {"type": kind})
             return
         if self.files.plain(f"{block}.type") == kind:
-            now = self._now("lr_scheduler_kwargs") or {}
+            now = _mapping(self._now("lr_scheduler_kwargs"))
             for name in [n for n in now if n not in kwargs]:
                 if name in steps:
                     self._set(f"{block}.params.{name}", "auto")
@@ -282,7 +291,8 @@ class Writer:
             else:
                 self._set(f"{block}.params.adam_w_mode", False)
             return
-        params = dict.fromkeys(("lr", "betas", "eps", "weight_decay"), "auto")
+        params: dict[str, object] = {}
+        params |= dict.fromkeys(("lr", "betas", "eps", "weight_decay"), "auto")
         if not self.keys.of("optim"):  # nothing would fill them in
             params = {
                 "lr": self.wanted["learning_rate"],
@@ -294,9 +304,8 @@ class Writer:
             params["adam_w_mode"] = False
         self._set(block, {"type": kind, "params": params})
 
-    def _warmup(self, value: float) -> None:
+    def _warmup(self, keys: Warmup, value: float) -> None:
         """A share of all steps below 1, else steps; the two have keys of their own."""
-        keys = self.keys.warmup
         params = f"{self._block('scheduler')}.params"
         if self._is_deepspeeds_own("warmup_steps") and self.files.get(params) is not None:
             self._set(f"{params}.warmup_num_steps", "auto")
@@ -317,18 +326,24 @@ class Writer:
         else:  # transformers 5 takes a share under this name, too
             self._set(keys.steps, value)
 
-    def _beside(self, names: list[str]) -> None:
+    def _beside(self, names: Sequence[str]) -> None:
         """What the libraries want changed along with the settings."""
         total = self._block("train_batch_size")
         if total and any(n in names for n in _BATCH) and isinstance(self.files.plain(total), int):
-            micro, accumulation, devices = (int(self.wanted[name]) for name in _BATCH)
+            micro, accumulation, devices = (int(self._number(name)) for name in _BATCH)
             self._set(total, micro * accumulation * devices)
         offload = "deepspeed.zero_optimization.offload_optimizer.device"
         moved = offload in names or "optim_implementation" in names
         own = self.wanted["optim_implementation"] != "deepspeed" and self.keys.of("optim")
         if moved and own and self.wanted.get(offload) not in (None, "none"):
             # Else accelerate takes DeepSpeedCPUAdam instead of the optimizer that was measured.
-            self._set(self._block("zero_force_ds_cpu_optimizer"), False)
+            forced = self._block("zero_force_ds_cpu_optimizer")
+            if forced is not None:
+                self._set(forced, False)
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _group(key: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import TypeGuard
 
 import yaml
 
@@ -15,6 +16,11 @@ _NUMBER = re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)([eE][-+]?\d+)?")
 _INTEGER = re.compile(r"[-+]?\d[\d_]*")
 _DIGITS = 100  # a number with more characters is none that a setting could have
 _YAML = yaml.SafeLoader("")
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value is a whole number or a float; a Boolean is neither."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 class NotAScalar(ValueError):

@@ -13,6 +13,7 @@ from ablation.designs.design import CONTROL, RUNG_ARM, TUNED_ARM, TUNING
 from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.designs.grid import GRID
 from ablation.designs.staged import STAGED
+from ablation.dialects.reader import UnknownKey
 from ablation.settings.catalogue import OTHER, UNKNOWN
 from ablation.settings.quantities import POOL_ROWS
 from ablation.study.grid import Arm, Grid
@@ -86,18 +87,17 @@ def _other_model(study: Study, side: Configuration, t: Messages) -> list[str]:
 
 def _unread(side: Configuration, t: Messages) -> list[str]:
     """One line for each block with keys that nothing reads, and each key that no run acts upon."""
-    blocks: dict[tuple[str, str], list[dict[str, object]]] = {}
+    blocks: dict[tuple[str, str], list[UnknownKey]] = {}
     lines = []
     for key in side.unknown:
-        if key["note"]:
-            note = translate(str(key["note"]), t.language)
-            lines.append(f"{key['file']}:{key['line']}: '{key['key']}': {note}")
+        if key.note:
+            lines.append(f"{key.file}:{key.line}: '{key.key}': {translate(key.note, t.language)}")
         else:
-            blocks.setdefault((key["file"], key["key"].split(".")[0]), []).append(key)
+            blocks.setdefault((key.file, key.key.split(".")[0]), []).append(key)
     for (file, block), keys in blocks.items():
-        where = f"{file}:{keys[0]['line']}"
+        where = f"{file}:{keys[0].line}"
         if len(keys) == 1:
-            lines.append(t("outline.unread", where=where, key=keys[0]["key"]))
+            lines.append(t("outline.unread", where=where, key=keys[0].key))
         else:
             lines.append(t("outline.unread_block", where=where, count=len(keys), block=block))
     return lines

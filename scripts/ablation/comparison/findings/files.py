@@ -92,10 +92,10 @@ def unread_keys(pair: Pair) -> Iterator[Finding]:
     for side in SIDES:
         # What has a note is told as what runs here do instead.
         told = {one.key for one in pair.sides[side].strangers if one.trains}
-        unknown = [k for k in pair.sides[side].unknown if not k["note"] and k["key"] not in told]
+        unknown = [k for k in pair.sides[side].unknown if not k.note and k.key not in told]
         if unknown:
-            places = [Place(side, None, key["file"], key["line"], key["key"]) for key in unknown]
-            blocks = sorted({key["key"].split(".")[0] for key in unknown})
+            places = [Place(side, None, key.file, key.line, key.key) for key in unknown]
+            blocks = sorted({key.key.split(".")[0] for key in unknown})
             evidence = {"blocks": blocks, "count": len(unknown)}
             yield pair.find("keys_unread", INFO, evidence, [], side, places)
 
