@@ -66,8 +66,10 @@ def decide_seeds(
     study = {"metric": metric, "sequential": options}
     measured = measure(grid, runs, study, by_row, reports)
     plan = sequential_plan(study, measured.metric, len(family), measured.history)
+    assert plan is not None, "the study looks in between"
     series = series_of(measured, family)
-    judged, needed = [], set()
+    judged: list[dict[str, Any]] = []
+    needed: set[str] = set()
     for planned, decision in zip(family, decisions([*series.values()], plan).values(), strict=True):
         if decision.status == sequential.CONTINUE:
             needed |= set(planned.weights)
@@ -116,7 +118,8 @@ def choose_step(
         direction: "forward" or "backward".
         step: Which step it is, from 1.
     """
-    table, compared = metric_table(runs, metric), []
+    table = metric_table(runs, metric)
+    compared: list[dict[str, Any]] = []
     for name, arm in found.items():
         above, below, common = paired_arrays(table, arm.name, base.name)
         gains = dict(zip(common, (above - below).tolist(), strict=True))

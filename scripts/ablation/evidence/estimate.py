@@ -90,6 +90,7 @@ from ablation.evidence.statistics import Estimate
 from ablation.evidence.twoway import error_of
 from ablation.settings.quantities import POOL_ROWS, TUNING_SHARE
 from ablation.study import looks
+from ablation.study.claim import UNDECIDED
 from ablation.study.grid import Arm, Grid
 from ablation.study.power import Error
 from ablation.study.power import detectable as smallest_found
@@ -546,13 +547,13 @@ def _effect(
 
 def _precision(one: Series) -> Precision:
     """What the interval of an effect rests on, and what would make it narrower."""
-    values = np.array(list(one.values.values()))
+    values = list(one.values.values())
     here = statistics.estimate(
         values, list(one.values), one.spread(new_rows=False), identical=one.identical
     )
     if one.background is None or one.identical or len(values) < 2:
         return Precision(low=here.low, high=here.high)
-    found = one.background.moderated(values, list(one.values)[-1])
+    found = one.background.moderated(np.array(values), list(one.values)[-1])
     squares = one.background.rows.get(one.n)
     shares = error_of(squares, found.variance, found.freedom).shares if squares else None
     return Precision(
@@ -780,7 +781,7 @@ def _candidates(measured: Measured, contrasts: Sequence[Effect]) -> list[recomme
                 gain=gain or 0.0,
                 low=None if one is None else one.evidence.low,
                 helps=one is not None and one.evidence.significant and (gain or 0.0) > 0,
-                values={int(seed): float(v) for seed, v in values.items()},
+                values=statistics.by_seed(values),
                 diverges=lost[arm.name] > lost[CURRENT],
             )
         )
@@ -796,7 +797,7 @@ def _ranking(contrasts: Sequence[Effect]) -> tuple[str, ...]:
     def key(one: Effect) -> tuple[bool, bool, float]:
         size, level = one.improvement.estimate, one.impact.level
         large = -abs(size) if size is not None else 0.0
-        return level != verdicts.DIVERGES, level == verdicts.UNDECIDED, large
+        return level != verdicts.DIVERGES, level == UNDECIDED, large
 
     ranked = [c for c in contrasts if c.role in (roles.STAGE, roles.REMAINDER) and not c.one_run]
     return tuple(one.id for one in sorted(ranked, key=key))
@@ -832,7 +833,7 @@ def _mean(table: pd.DataFrame, arm: str, by_row: ByRow) -> Mean:
     own = Background(squares=1.0, pools={}, rows=rows)
     spread = own.spread(values.tolist(), seeds[-1]) if rows else spread_of(values.tolist())
     found: Estimate = statistics.estimate(values.tolist(), seeds, spread)
-    return Mean(**vars(found), values={int(seed): float(v) for seed, v in values.items()})
+    return Mean(**vars(found), values=statistics.by_seed(values))
 
 
 def _table(measured: Measured, design: str) -> Table | None:
@@ -846,7 +847,7 @@ def _table(measured: Measured, design: str) -> Table | None:
     found = Table(
         factors=tuple(facts["factors"]),
         cells=len(cells),
-        seeds=tuple(sorted(int(seed) for seed in rows.index)),
+        seeds=tuple(sorted(int(seed) for seed in rows.index.tolist())),
         lacking=tuple(tuple(sorted(cell)) for cell in lacking),
     )
     if design == "factorial" or lacking:
@@ -867,9 +868,11 @@ def _collapsed(measured: Measured) -> tuple[Collapse, ...]:
     found = []
     for arm in measured.grid.arms:
         values = {
-            int(seed): float(value)
-            for seed, value in statistics.arm_values(measured.table, arm.name).items()
-            if (arm.name, int(seed)) not in measured.diverged
+            seed: value
+            for seed, value in statistics.by_seed(
+                statistics.arm_values(measured.table, arm.name)
+            ).items()
+            if (arm.name, seed) not in measured.diverged
         }
         if len(values) < FEWEST_TO_COLLAPSE:
             continue
@@ -893,6 +896,6 @@ def _headroom(measured: Measured) -> float | None:
 def _lost(runs: pd.DataFrame, status: str) -> tuple[LostRun, ...]:
     rows = runs.loc[runs["status"] == status, ["arm", "variant", "seed"]]
     return tuple(
-        LostRun(arm=row.arm, variant=row.variant, seed=int(row.seed))
-        for row in rows.itertuples(index=False)
+        LostRun(arm=arm, variant=variant, seed=int(seed))
+        for arm, variant, seed in rows.to_numpy().tolist()
     )

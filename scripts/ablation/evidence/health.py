@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ablation.comparison.findings.finding import INFO, PROBLEM, SEVERITIES, WARNING
+from ablation.documents.scalars import is_number
 from ablation.evidence.metrics import DIVERGED, run_folder
 from ablation.evidence.provenance import CODE, MATERIAL, differences, origin_of, usual_facts
 from ablation.settings.catalogue import SYSTEMS, acts_on
@@ -113,8 +114,7 @@ class RunRecord:
         found: Any = self.metrics
         for key in path:
             found = found.get(key) if isinstance(found, Mapping) else None
-        number = isinstance(found, (int, float)) and not isinstance(found, bool)
-        return float(found) if number and math.isfinite(found) else None
+        return float(found) if is_number(found) and math.isfinite(found) else None
 
 
 def check_health(
@@ -319,9 +319,10 @@ def _rates(record: RunRecord) -> Iterator[HealthWarning]:
     if kind not in WITHOUT_WARMUP and FEWEST_WARMUP_STEPS <= steps <= len(rates):
         mean = float(rates[:steps].mean()) / peak
         if mean > WARMUP_FLAT:
-            numbers = {"steps": steps, "mean": mean, "first": float(rates[0]) / peak}
-            numbers["second"] = float(rates[min(1, len(rates) - 1)]) / peak
-            yield record.warn("warmup_flat", WARNING, mean, **numbers)
+            first, second = (float(rates[step]) / peak for step in (0, min(1, len(rates) - 1)))
+            yield record.warn(
+                "warmup_flat", WARNING, mean, steps=steps, mean=mean, first=first, second=second
+            )
 
 
 def _warmup(settings: Mapping[str, Any], total: int) -> int:

@@ -158,7 +158,9 @@ def clopper_pearson(hits: int, n: int, confidence: float = 0.95) -> tuple[float,
     return float(ends.low), float(ends.high)
 
 
-def pairing(arm: Sequence[float], reference: Sequence[float]) -> float | None:
+def pairing(
+    arm: Sequence[float] | np.ndarray, reference: Sequence[float] | np.ndarray
+) -> float | None:
     """The correlation of two arms over seeds; None below three seeds or without spread.
 
     What pairing pays: the standard error is sqrt(1 - correlation) times that of unpaired seeds.

@@ -23,7 +23,15 @@ from ablation.evidence.outcomes import OF_MACHINE, ROUGHNESS
 from ablation.evidence.reports import Level
 from ablation.evidence.statistics import Estimate
 from ablation.study.arithmetic import is_arithmetic
-from ablation.study.claim import SEED_SPREAD, read_claim
+from ablation.study.claim import (
+    ABSOLUTE,
+    FACTOR,
+    REDUCTION,
+    SEED_SPREAD,
+    UNDECIDED,
+    Claim,
+    read_claim,
+)
 from ablation.study.power import ALPHA
 
 SCALES = "scales"  # why a claim is undecided: its verdict depends on the scale
@@ -129,7 +137,7 @@ def judge_statements(
 
 
 def _judge_statement(
-    claim: verdicts.Claim, effect: Estimate, delta: float | None, confidence: float
+    claim: Claim, effect: Estimate, delta: float | None, confidence: float
 ) -> StatementVerdict:
     verdict = verdicts.judge_claim(claim, effect, delta)
     low, high = verdicts.claim_interval(effect, claim.unit)
@@ -152,7 +160,7 @@ def _judge_statement(
 
 
 def _on_both_scales(
-    claim: verdicts.Claim, verdict: StatementVerdict, contrast: Effect, levels: Levels
+    claim: Claim, verdict: StatementVerdict, contrast: Effect, levels: Levels
 ) -> StatementVerdict:
     """The verdict on roughness, where the noise of the loss by itself says the same of it."""
     noise = contrast.pair.stability.loss_noise if contrast.pair else None
@@ -160,7 +168,7 @@ def _on_both_scales(
         noise = _at(noise, *levels.at(noise.n))
         if verdicts.judge_claim(claim, noise, None) == verdict.verdict:
             return verdict
-    return replace(verdict, verdict=verdicts.UNDECIDED, no_interval=verdict.no_interval or SCALES)
+    return replace(verdict, verdict=UNDECIDED, no_interval=verdict.no_interval or SCALES)
 
 
 def _contrast_names(contrasts: Sequence[Effect]) -> dict[str, Effect]:
@@ -172,7 +180,7 @@ def _contrast_names(contrasts: Sequence[Effect]) -> dict[str, Effect]:
 
 
 def claim_effect(
-    claim: verdicts.Claim,
+    claim: Claim,
     contrast: Effect,
     table_of: Mapping[str, pd.DataFrame],
     metric: str,
@@ -183,11 +191,11 @@ def claim_effect(
         raise ValueError(f"{contrast.id} is not one arm against another")
     arm, reference, same = pair.arm, pair.reference, contrast.one_run
     if claim.quantity == SEED_SPREAD:
-        if claim.unit == verdicts.ABSOLUTE:
+        if claim.unit == ABSOLUTE:
             raise UserError(
                 f"claim {claim.id}: a spread is compared as a ratio",
                 found=claim.unit,
-                allowed=[verdicts.FACTOR, verdicts.REDUCTION],
+                allowed=[FACTOR, REDUCTION],
             )
         return statistics.spread_ratio(table_of[metric], arm, reference, identical=same)
     if claim.quantity not in table_of:
@@ -197,13 +205,13 @@ def claim_effect(
             allowed=[*table_of, SEED_SPREAD],
         )
     table = table_of[claim.quantity]
-    if claim.quantity in OF_MACHINE and claim.unit == verdicts.ABSOLUTE:
+    if claim.quantity in OF_MACHINE and claim.unit == ABSOLUTE:
         return pair.quantities[claim.quantity]
     if claim.quantity in OF_MACHINE:
         return statistics.machine_ratio(table, arm, reference)
-    if claim.unit == verdicts.ABSOLUTE and claim.quantity == metric:
+    if claim.unit == ABSOLUTE and claim.quantity == metric:
         return pair.quantities[metric]
-    if claim.unit == verdicts.ABSOLUTE:
+    if claim.unit == ABSOLUTE:
         return statistics.paired_difference(table, arm, reference, identical=same)
     return statistics.paired_log_ratio(table, arm, reference, identical=same)
 
@@ -224,9 +232,9 @@ def _at(effect: Estimate, confidence: float, narrow: float) -> Estimate:
 
 
 def _claim_seeds(
-    claim: verdicts.Claim, effect: Estimate, verdict: str, confidence: float
+    claim: Claim, effect: Estimate, verdict: str, confidence: float
 ) -> statistics.SeedRange | None:
-    if verdict != verdicts.UNDECIDED:
+    if verdict != UNDECIDED:
         return None
     distance = verdicts.claim_distance(claim, effect)
     if claim.quantity != SEED_SPREAD:

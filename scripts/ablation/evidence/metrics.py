@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ablation.errors import UserError
-from ablation.evidence.provenance import incomparable, origin_of
+from ablation.evidence.provenance import Origin, incomparable, origin_of
 from ablation.files import load_json, save_text
 from ablation.study.grid import Grid
 from ablation.sums import damaged, seal_is_broken
@@ -127,9 +127,10 @@ def collect(grid: Grid, runs: str | Path) -> pd.DataFrame:
     Arms that share a variant share the run, and each has its row. A run that cannot be compared
     with the others counts as missing; the warnings on runs say why.
     """
-    rows, origins = [], {}
+    rows: list[dict[str, Any]] = []
+    origins: dict[tuple[str, int], Origin] = {}
     for arm, seed, _ in grid.arm_runs():
-        row = {"arm": arm.name, "variant": arm.variant, "seed": int(seed)}
+        row: dict[str, Any] = {"arm": arm.name, "variant": arm.variant, "seed": int(seed)}
         path = run_folder(runs, arm.variant, seed) / "metrics.json"
         if path.is_file():
             metrics = load_run(path)

@@ -60,7 +60,7 @@ def quantities(metric: Mapping[str, Any]) -> dict[str, Quantity]:
         found[key] = Quantity(key, f"quality.selected.{key}", better, worst)
         final = key + FINAL_SUFFIX
         found[final] = Quantity(final, f"quality.final.{key}", better, worst)
-    for key, better in (
+    for key, direction in (
         ("initial_loss", None),
         ("final_loss", False),
         ("clipped_share", False),
@@ -68,7 +68,7 @@ def quantities(metric: Mapping[str, Any]) -> dict[str, Quantity]:
         (NOISE, False),
     ):
         rough = key in (ROUGHNESS, NOISE)
-        found[key] = Quantity(key, f"optimisation.{key}", better, None, rough)
+        found[key] = Quantity(key, f"optimisation.{key}", direction, None, rough)
     for key in OF_MACHINE:
         found[key] = Quantity(key, f"cost.{key}", False, None)
     return found

@@ -103,9 +103,10 @@ def read_scale(
             continue
         ids = (*(f"{RUNG}:{name}@{count}" for count in rows[:-1]), effect_of(name))
         bend = f"{BEND}:{name}" if f"{BEND}:{name}" in series else None
+        bent = evidence[bend] if bend else None
         effects = [series[one].estimate for one in ids]
-        course = course_of(effects, rows, evidence[f"{TREND}:{name}"], bend and evidence[bend])
-        refused = _refusal(effects, rows, bend and evidence[bend], course, all_rows)
+        course = course_of(effects, rows, evidence[f"{TREND}:{name}"], bent)
+        refused = _refusal(effects, rows, bent, course, all_rows)
         found = None
         if refused is None and all_rows is not None:
             weights = ladder.at_rows(step, rows, all_rows)
@@ -175,7 +176,8 @@ def _ends(effects: Sequence[Estimate], rows: Sequence[int]) -> tuple[float, floa
     logs = [math.log10(count) for count in rows]
     middle, width = math.fsum(logs) / len(logs), logs[-1] - logs[0]
     mean = math.fsum(values) / len(values)
-    return tuple(mean + (x - middle) / width * change for x in (logs[0], logs[-1]))
+    few, many = (mean + (x - middle) / width * change for x in (logs[0], logs[-1]))
+    return few, many
 
 
 def _refusal(

@@ -150,6 +150,11 @@ def arm_values(wide: pd.DataFrame, arm: str) -> pd.Series:
     return wide[arm].dropna()
 
 
+def by_seed(values: pd.Series) -> dict[int, float]:
+    """An arm's values, each under its seed."""
+    return dict(zip(map(int, values.index.tolist()), map(float, values.tolist()), strict=True))
+
+
 def paired_arrays(
     wide: pd.DataFrame, arm: str, reference: str
 ) -> tuple[np.ndarray, np.ndarray, list[int]]:

@@ -57,7 +57,9 @@ class EffectiveMismatch(RunError):
     """A run does something else than its arm plans; the message names both values."""
 
 
-def read_effective(trainer: Any, settings: dict[str, Any], max_length: int | None) -> dict:
+def read_effective(
+    trainer: Any, settings: dict[str, Any], max_length: int | None
+) -> dict[str, Any]:
     """Effective settings in canonical names, once the engine is built.
 
     Only what an object can tell is in here; nothing is copied from the plan.
@@ -248,8 +250,15 @@ def planned_effective(
 
 def planned_adapter(settings: dict[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
     """What `read_adapter` should find."""
-    same = ("r", "lora_alpha", "lora_dropout", "bias", "use_rslora", "use_dora")
-    same += ("init_lora_weights",)
+    same = (
+        "r",
+        "lora_alpha",
+        "lora_dropout",
+        "bias",
+        "use_rslora",
+        "use_dora",
+        "init_lora_weights",
+    )
     plan = {f"lora.{name}": settings[f"lora.{name}"] for name in same}
     plan["lora.ranks"] = [settings["lora.r"]]
     adapted = find_adapted(settings, model)

@@ -117,7 +117,9 @@ def micro_batches(order: np.ndarray, batch: Batch) -> np.ndarray:
     return order.reshape(-1, batch.accumulation, batch.world_size, batch.micro)
 
 
-def real_token_share(lengths: np.ndarray, order: np.ndarray, batch: Batch, pad_to: int | None):
+def real_token_share(
+    lengths: np.ndarray, order: np.ndarray, batch: Batch, pad_to: int | None
+) -> float:
     """Share of the processed tokens of one epoch that aren't padding.
 
     Args:

@@ -18,7 +18,13 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
-from transformers import TrainerCallback, TrainingArguments, set_seed
+from transformers import (
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging as hf_logging
 
@@ -48,7 +54,7 @@ from ablation.training.network import (
     whole_parameters,
 )
 from ablation.training.request import PACKAGES
-from ablation.training.rows import Collator, Tables, load_tables
+from ablation.training.rows import Collator, Rows, Tables, load_tables
 from ablation.training.summary import load_history, summarize_history
 from ablation.training.trainer import (
     HISTORY,
@@ -71,23 +77,26 @@ class EffectiveCheck(TrainerCallback):
         self.config, self.batch = config, batch
         self.trainer: RunTrainer | None = None
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Read, write and compare before the first step."""
         settings, model = self.config["settings"], self.config["model"]["architecture"]
-        found = read_effective(self.trainer, settings, self.trainer.train_dataset.max_length)
+        trainer = self.trainer
+        assert trainer is not None, "it is there before it trains"
+        found = read_effective(trainer, settings, trainer.train_dataset.max_length)
         planned = planned_effective(settings, self.batch, self.config["seed"], model)
-        base = base_of(self.trainer.model)
+        base = base_of(trainer.model)
         if args.activation_checkpointing and hasattr(base, "frozen_layers"):
-            self.skip_checkpointing(base, settings)
+            self.skip_checkpointing(base, trainer.train_dataset, settings)
         if args.use_cpu:
             del planned["dataloader_pin_memory"]  # without a GPU transformers pins nothing
         if state.is_world_process_zero:
             write_json(Path(self.config["output"]) / "effective.json", found)
         compare(found, planned)
 
-    def skip_checkpointing(self, base: Any, settings: dict[str, Any]) -> None:
+    def skip_checkpointing(self, base: Any, rows: Rows, settings: dict[str, Any]) -> None:
         """Keep the few layers' activations where they fit: the values are the same, but faster."""
-        rows = self.trainer.train_dataset
         width = max(pad_to(settings) or 0, int(rows.lengths.max()))
         param = next(base.parameters())
         free = torch.cuda.mem_get_info()[0] if param.is_cuda else psutil.virtual_memory().available
@@ -293,7 +302,8 @@ def finish(job: Job, training: Training, path: dict[str, Any]) -> None:
     """Evaluate on the test rows, save the adapter and outcomes.npy, then write metrics.json."""
     trainer, recorder = training.trainer, training.recorder
     selected = "best" if job.settings["load_best_model_at_end"] else "final"
-    quality = {"selected": selected, "final": None, "best": None, "epochs": recorder.epochs}
+    quality: dict[str, Any] = {"selected": selected, "final": None, "best": None}
+    quality["epochs"] = recorder.epochs
     outcomes = None
     if not recorder.diverged:
         scores, outcomes = test_scores(trainer, recorder, job.tables, selected)
@@ -354,11 +364,12 @@ def test_scores(
     """
     final_state = trainable_state(trainer.model)
     final = trainer.evaluate(tables.test)
-    logits = trainer.logits
-    if recorder.best["epoch"] == final["epoch"]:
+    logits, kept = trainer.logits, recorder.best
+    assert kept is not None, "a run that did not diverge has a best epoch"
+    if kept["epoch"] == final["epoch"]:
         return {"final": final, "best": final}, answered(logits, tables)
     load_trainable_state(trainer.model, recorder.best_state)
-    best = trainer.evaluate(tables.test) | {"epoch": recorder.best["epoch"]}
+    best = trainer.evaluate(tables.test) | {"epoch": kept["epoch"]}
     if selected == "final":
         load_trainable_state(trainer.model, final_state)
     else:

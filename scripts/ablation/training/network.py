@@ -172,7 +172,7 @@ def draw_head(
         param.copy_(torch.empty(param.shape).normal_(0, spread, generator=generator))
 
 
-def gathered(params: Iterable[torch.nn.Parameter]) -> contextlib.AbstractContextManager:
+def gathered(params: Iterable[torch.nn.Parameter]) -> contextlib.AbstractContextManager[object]:
     """Context in which ZeRO-3 holds the parameters whole on each rank; nothing elsewhere."""
     if not is_deepspeed_zero3_enabled():
         return contextlib.nullcontext()

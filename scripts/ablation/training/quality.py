@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ablation.data.outcomes import row_losses
 
 
-def quality_scores(logits: np.ndarray, labels: np.ndarray, train_counts: np.ndarray) -> dict:
+def quality_scores(
+    logits: np.ndarray, labels: np.ndarray, train_counts: np.ndarray
+) -> dict[str, Any]:
     """Scores of the rows: loss (lower is better), accuracy and F1 scores (higher is better).
 
     `eval_loss` is the plain mean cross-entropy in nats: without class weights and label smoothing,

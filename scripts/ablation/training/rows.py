@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -249,6 +249,6 @@ class EpochSampler(Sampler[int]):
     def __len__(self) -> int:
         return -(-self.rows // self.batch_rows) * self.batch_rows
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[int]:
         order = epoch_order(self.rows, self.batch_rows, self.seed, self.epoch, self.lengths)
         return iter(order.tolist())

@@ -180,7 +180,7 @@ def become_rank(request: dict[str, Any], output: int) -> None:
         run(lambda task: perform(task, threads), lambda: request["task"])
         code = 0
     except SystemExit as leaving:  # a user's mistake, and told
-        code = leaving.code
+        code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except RunError as error:
         print(f"error: {error}", file=sys.stderr)
     except Interrupted as error:

@@ -51,7 +51,7 @@ def summarize_history(
     }
 
 
-def roughness_around_trend(loss: Sequence[float]) -> float | None:
+def roughness_around_trend(loss: Sequence[float] | np.ndarray) -> float | None:
     """Relative noise of a loss curve around its trend; None below three steps.
 
     The root of the mean squared second difference of the logarithm of the loss over 6, which is

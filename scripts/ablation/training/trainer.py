@@ -7,6 +7,7 @@ import logging
 import math
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from torch.utils.data import DataLoader
+from transformers import (
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from transformers.utils import ModelOutput
 
 from ablation.errors import Interrupted
 from ablation.machine.progress import step_line
@@ -24,7 +34,7 @@ from ablation.training.interval import Pace
 from ablation.training.marks import read_mark, remove_older, write_mark
 from ablation.training.network import skip_frozen_layers, trainable_state
 from ablation.training.quality import quality_scores
-from ablation.training.rows import EpochSampler
+from ablation.training.rows import Collator, EpochSampler, Rows
 
 BEST_WEIGHTS = "best.safetensors"
 HISTORY = "history.jsonl"
@@ -43,7 +53,12 @@ class WeightedLoss:
         self.weights = None if weights is None else torch.tensor(weights, dtype=torch.float32)
         self.label_smoothing = label_smoothing
 
-    def __call__(self, outputs, labels, num_items_in_batch=None) -> torch.Tensor:
+    def __call__(
+        self,
+        outputs: ModelOutput,
+        labels: torch.Tensor,
+        num_items_in_batch: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         logits = outputs.logits.float()
         total = F.cross_entropy(
             logits,
@@ -66,6 +81,8 @@ class WeightedLoss:
 class RunTrainer(Trainer):
     """Trainer with an order of rows that depends on the seed only, and scores of our own."""
 
+    data_collator: Collator
+
     def __init__(
         self, *, loss: WeightedLoss, train_counts: np.ndarray, pulse: Pulse, **kwargs: Any
     ) -> None:
@@ -79,7 +96,9 @@ class RunTrainer(Trainer):
         config.mismatches.clear()
         self.remove_callback(PrinterCallback)
 
-    def create_scheduler(self, num_training_steps: int, optimizer: Any = None):
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: Any = None
+    ) -> torch.optim.lr_scheduler.LRScheduler:
         """The schedule; some ask the optimizer for its `defaults`, which ZeRO's wrappers hide."""
         asked = inner = optimizer or self.optimizer
         while not hasattr(inner, "defaults"):
@@ -87,7 +106,7 @@ class RunTrainer(Trainer):
         asked.defaults = inner.defaults
         return super().create_scheduler(num_training_steps, optimizer)
 
-    def _get_train_sampler(self, train_dataset=None) -> EpochSampler:
+    def _get_train_sampler(self, train_dataset: Rows | None = None) -> EpochSampler:
         args = self.args
         rows = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
         lengths = self.train_dataset.full_lengths
@@ -102,7 +121,7 @@ class RunTrainer(Trainer):
         self.sampler.set_epoch(epoch)  # accelerate doesn't reach it through each of its wrappers
         super()._run_epoch(epoch=epoch, **kwargs)
 
-    def get_test_dataloader(self, test_dataset):
+    def get_test_dataloader(self, test_dataset: Rows) -> DataLoader[dict[str, torch.Tensor]]:
         """Loader that pads to the longest row whatever training does: scores are the same."""
         training = self.data_collator
         self.data_collator = replace(training, pad_to=None)
@@ -111,13 +130,20 @@ class RunTrainer(Trainer):
         finally:
             self.data_collator = training
 
-    def _get_num_items_in_batch(self, batch_samples: list, device: torch.device):
+    def _get_num_items_in_batch(
+        self, batch_samples: list[dict[str, torch.Tensor]], device: torch.device
+    ) -> torch.Tensor:
         weight = sum(self.loss.weight_of(batch["labels"]) for batch in batch_samples).to(device)
         if self.args.world_size > 1:
             weight = self.accelerator.gather(weight).sum()
         return weight
 
-    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval"):
+    def evaluate(
+        self,
+        eval_dataset: Rows | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, Any]:
         """Scores of a split's rows, see `quality_scores`; the names begin with "eval" always.
 
         `logits` keeps what they were computed from, in the order of the rows.
@@ -134,7 +160,7 @@ class RunTrainer(Trainer):
             self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def _save_checkpoint(self, model, trial) -> None:
+    def _save_checkpoint(self, model: torch.nn.Module, trial: object) -> None:
         self.pulse.beat(SAVE, self.state.global_step)
         super()._save_checkpoint(model, trial)
 
@@ -146,24 +172,34 @@ class Heart(TrainerCallback):
         self.pulse = pulse
         self.stepping = FIRST_STEP
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """What comes until the first step ends may take long."""
         self.pulse.beat(FIRST_STEP, state.global_step)
 
-    def on_substep_end(self, args, state, control, **kwargs):
+    def on_substep_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """A micro-batch is done."""
         self.pulse.beat(self.stepping, state.global_step)
 
-    def on_step_end(self, args, state, control, **kwargs):
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """A step is done."""
         self.stepping = STEP
         self.pulse.beat(STEP, state.global_step)
 
-    def on_prediction_step(self, args, state, control, **kwargs):
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """A batch of an evaluation is done."""
         self.pulse.beat(EVALUATION, state.global_step)
 
-    def on_save(self, args, state, control, **kwargs):
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """A checkpoint is written."""
         self.pulse.beat(STEP, state.global_step)
 
@@ -183,37 +219,66 @@ class Recorder(TrainerCallback):
         self.step_started = 0.0
         self.last_told = 0.0
 
-    def on_train_begin(self, args, state, control, model=None, **kwargs):
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: torch.nn.Module,
+        **kwargs: Any,
+    ) -> None:
         """Start history, unless the run resumes."""
         if args.activation_checkpointing:
             skip_frozen_layers(model)
         if state.is_world_process_zero and state.global_step == 0:
             self.history.write_text("")
 
-    def on_epoch_begin(self, args, state, control, **kwargs):
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Start the clock of the steps: it counts their rows' loading too."""
         self.step_started = time.perf_counter()
 
-    def on_step_begin(self, args, state, control, optimizer=None, **kwargs):
+    def on_step_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        optimizer: torch.optim.Optimizer,
+        **kwargs: Any,
+    ) -> None:
         """Note the learning rate this step will use; DeepSpeed moves it on before Trainer logs."""
         self.learning_rate = float(optimizer.param_groups[0]["lr"])
 
-    def on_step_end(self, args, state, control, **kwargs):
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Add the step's time."""
         now = time.perf_counter()
         self.train_runtime += now - self.step_started
         self.step_started = now
 
-    def on_epoch_end(self, args, state, control, **kwargs):
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """A run that diverged has nothing to measure or to resume from."""
         if self.diverged:
             control.should_evaluate = control.should_save = False
 
-    def on_save(self, args, state, control, **kwargs):
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Don't count a checkpoint within an epoch as training."""
         self.step_started = time.perf_counter()
 
-    def on_log(self, args, state, control, logs=None, **kwargs):
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, Any],
+        **kwargs: Any,
+    ) -> None:
         """Write the step's line; a loss or gradient that isn't finite ends the run."""
         if "loss" not in logs:
             return
@@ -233,13 +298,21 @@ class Recorder(TrainerCallback):
         if line["loss"] is None or (bad_grad and not args.fp16):
             self.diverged = control.should_training_stop = True
 
-    def tell(self, line: dict[str, Any], state) -> None:
+    def tell(self, line: dict[str, Any], state: TrainerState) -> None:
         """Say now and then how far the run is."""
         if time.monotonic() - self.last_told > TELL_SECONDS:
             self.last_told = time.monotonic()
             log.info(step_line(line["step"], state.max_steps, line["loss"]))
 
-    def on_evaluate(self, args, state, control, metrics=None, model=None, **kwargs):
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, Any],
+        model: torch.nn.Module,
+        **kwargs: Any,
+    ) -> None:
         """Keep the weights if the epoch is the best so far; the first of equals wins."""
         if state.is_world_process_zero:
             log.info("epoch %g: %s %s", state.epoch, self.metric, metrics[self.metric])
@@ -271,7 +344,9 @@ class Checkpoints(TrainerCallback):
         """Seconds of the run so far, with those of interrupted attempts up to their checkpoint."""
         return time.monotonic() - self.started
 
-    def on_step_end(self, args, state, control, **kwargs):
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Save within long epochs too, when rank 0's clock says so or the run is to leave.
 
         Not after an epoch's last step: a run that resumes there would never evaluate the epoch.
@@ -282,7 +357,9 @@ class Checkpoints(TrainerCallback):
         if as_rank_0_says(due or self.pulse.asked_to_stop(), args):
             control.should_save = True
 
-    def on_save(self, args, state, control, **kwargs):
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Add our own state and the mark, then remove those before the last one.
 
         Raises:
@@ -298,7 +375,7 @@ class Checkpoints(TrainerCallback):
         if as_rank_0_says(self.pulse.asked_to_stop(), args):
             raise Interrupted(f"the run leaves: it goes on from step {state.global_step}")
 
-    def complete(self, state) -> None:
+    def complete(self, state: TrainerState) -> None:
         """Add our own state and the mark to a checkpoint, and remove older ones."""
         here = self.folder / f"checkpoint-{state.global_step}"
         if self.recorder.best_state:
