@@ -210,6 +210,20 @@ def test_a_share_that_a_configuration_writes_and_cannot_be_is_told_with_its_plac
     assert "current.yml:10: data.split.val_size is not a share" in capsys.readouterr().err
 
 
+def test_the_cost_rests_on_the_texts_as_they_are_and_says_so_where_nobody_knows_them(capsys):
+    row = "a headline of forty letters and no more .,sports\n"
+    Path("news.csv").write_text("headline,topic\n" + (row + row.replace("sports", "art")) * 20)
+    assert init(*ALL) == DONE
+    assert load_study(STUDY).options["data"]["tokens_per_row"] == 12
+    capsys.readouterr()
+    assert main(["plan", "news"]) == DONE
+    known = capsys.readouterr().out
+    STUDY.write_text(STUDY.read_text().replace("  tokens_per_row", "  # tokens_per_row"))
+    assert main(["plan", "news"]) == DONE
+    unknown = capsys.readouterr().out
+    assert ("tokens_per_row" in unknown, "tokens_per_row" in known) == (True, False)
+
+
 def test_rows_in_parquet_tell_their_columns_and_classes():
     pa = pytest.importorskip("pyarrow")
     import pyarrow.parquet as pq
@@ -226,6 +240,7 @@ def test_rows_in_parquet_tell_their_columns_and_classes():
     data = load_study(STUDY).options["data"]
     assert (data["label_column"], data["rows"]) == ("group", 40)
     assert data["serialization"]["text_columns"] == ["headline"]
+    assert data["tokens_per_row"] == 2
     Path("news.parquet").write_bytes(b"PAR1 cut")
     assert init("--model", "models/tiny", "--force") == MISTAKE
 

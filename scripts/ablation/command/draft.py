@@ -37,6 +37,7 @@ class Draft:
         data: The rows' file, relative to the study's folder; None where there is none.
         label: The column to predict; None where nobody says.
         rows: What the file holds.
+        tokens_per_row: Tokens of a row's text, about; None where not known.
         text_columns: The columns that become text; empty where the configurations say.
         split: Shares to hold out, where those of the configurations cannot be; else empty.
         stages: The stages.
@@ -53,6 +54,7 @@ class Draft:
     data: str | None
     label: str | None
     rows: Rows | None
+    tokens_per_row: int | None
     text_columns: Sequence[str]
     split: Mapping[str, float]
     stages: Sequence[ProposedStage]
@@ -152,6 +154,8 @@ def _data(draft: Draft, t: Messages) -> list[str]:
     lines += [f"  label_column: {scalar(draft.label)}{told}"]
     if draft.rows and draft.rows.rows:
         lines += [f"  rows: {draft.rows.rows}"]
+    if draft.tokens_per_row:
+        lines += [f"  tokens_per_row: {draft.tokens_per_row}  # {t('init.yaml.tokens')}"]
     if draft.text_columns:
         columns = ", ".join(map(scalar, draft.text_columns))
         lines += [*_comment(t("init.yaml.text"), "  "), "  serialization:"]

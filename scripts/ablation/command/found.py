@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import math
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +27,7 @@ LABELS = (
 )
 _LONGEST_ID = 20  # digits
 FEWEST_ROWS_A_CLASS = 5  # a column with fewer rows for each of its values is no label by itself
+BYTES_PER_TOKEN = 3.5
 MOST_CLASSES = 1000  # a column with more values is no label
 ENCODINGS = ("utf-8-sig", "cp949")
 _FURTHER_FACTS = ("tie_word_embeddings", "attention_bias", "mlp_bias")
@@ -40,6 +43,7 @@ class Rows:
         encoding: Of a text file, as study.yaml names it.
         classes: Number of different values of each column with few of them.
         numbered: Columns of whole numbers that are all different, as those of ids.
+        sizes: Bytes of the values of columns of text in UTF-8, all rows together.
     """
 
     columns: tuple[str, ...]
@@ -47,6 +51,16 @@ class Rows:
     encoding: str = "utf-8"
     classes: Mapping[str, int]
     numbered: frozenset[str] = frozenset()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+    def tokens_per_row(self, columns: Sequence[str]) -> int | None:
+        """Tokens of a row's text, about; None where nothing is known of the columns.
+
+        A tokenizer of many languages makes a token of about 4 bytes of English, and of 3 bytes of
+        Korean, which are a syllable.
+        """
+        found = sum(self.sizes.get(name, 0) for name in columns)
+        return math.ceil(found / self.rows / BYTES_PER_TOKEN) if self.rows and found else None
 
 
 # --- The model -----------------------------------------------------------------------------------
@@ -147,6 +161,7 @@ def _read_parquet(path: Path, t: Messages) -> Rows:
         raise UserError(t("init.unreadable_data"), file=path, found=str(error)) from error
     plain = [name for name in table.column_names if not pa.types.is_nested(table[name].type)]
     classes = {name: pc.count_distinct(table[name]).as_py() for name in plain}
+    texts = [name for name in plain if pa.types.is_string(table[name].type)]
     few = {name: count for name, count in classes.items() if count <= MOST_CLASSES}
     numbered = (n for n in plain if pa.types.is_integer(table[n].type))
     return Rows(
@@ -154,6 +169,7 @@ def _read_parquet(path: Path, t: Messages) -> Rows:
         rows=table.num_rows,
         classes=few,
         numbered=frozenset(name for name in numbered if classes[name] == table.num_rows),
+        sizes={name: pc.sum(pc.binary_length(table[name])).as_py() or 0 for name in texts},
     )
 
 
@@ -179,6 +195,7 @@ def _records(stream: IO[str], kind: str) -> Iterator[Mapping[str, Any]]:
 
 def _look(records: Iterator[Mapping[str, Any]], encoding: str) -> Rows:
     columns: dict[str, set[str] | None] = {}
+    sizes: Counter[str] = Counter()
     ids: dict[str, int | None] = {}  # the highest number so far; None once it is no ascending one
     count = 0
     for record in records:
@@ -186,6 +203,7 @@ def _look(records: Iterator[Mapping[str, Any]], encoding: str) -> Rows:
         if not isinstance(record, Mapping) or None in record:
             raise ValueError(f"row {count}: {record}")
         for name, value in record.items():
+            sizes[name] += len(str(value).encode())
             ids[name] = _next_number(value, ids.get(name, -1))
             seen = columns.setdefault(name, set())
             if seen is not None:
@@ -201,6 +219,7 @@ def _look(records: Iterator[Mapping[str, Any]], encoding: str) -> Rows:
         encoding=encoding,
         classes=classes,
         numbered=frozenset(name for name, highest in ids.items() if highest is not None),
+        sizes=sizes,
     )
 
 

@@ -94,6 +94,8 @@ def make_draft(args: argparse.Namespace, folder: Path, t: Messages) -> Draft:
         raise _nothing_to_train(sides, args, t)
     rows = read_rows(Path(args.data), t) if args.data else None
     label = _label(args, sides, rows, t)
+    said = _value(sides, "serialization.text_columns")
+    columns = () if said else _text_columns(rows, label)
     is_folder = bool(model) and Path(model).expanduser().is_dir()
     silent = all(side.settings["world_size"].line is None for side in sides)
     return Draft(
@@ -108,7 +110,8 @@ def make_draft(args: argparse.Namespace, folder: Path, t: Messages) -> Draft:
         data=_from(folder, args.data) if args.data else None,
         label=label,
         rows=rows,
-        text_columns=_text_columns(sides, rows, label),
+        tokens_per_row=rows.tokens_per_row(columns or said or ()) if rows else None,
+        text_columns=columns,
         split=_split(sides),
         stages=stages,
     )
@@ -169,11 +172,9 @@ def _label(
     return args.label
 
 
-def _text_columns(
-    sides: Sequence[Configuration], rows: Rows | None, label: str | None
-) -> tuple[str, ...]:
-    """The columns that are text: all but the label and ids, unless a configuration names them."""
-    if rows is None or label is None or _value(sides, "serialization.text_columns"):
+def _text_columns(rows: Rows | None, label: str | None) -> tuple[str, ...]:
+    """The columns that are text: all but the label and ids."""
+    if rows is None or label is None:
         return ()
     return tuple(
         name

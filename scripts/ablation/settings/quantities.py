@@ -122,6 +122,12 @@ class DataFacts:
         pool = max(1, round(self.pool * share))
         return replace(self, pool=pool, evaluated=(validation, test), label_counts=counts)
 
+    def assuming(self, tokens: float | None) -> DataFacts:
+        """The same with so many tokens in every text, where lengths are not known."""
+        if tokens is None or self.lengths is not None:
+            return self
+        return replace(self, lengths=(np.array([float(tokens)]), np.ones(1)))
+
     def train_rows(self, settings: Settings) -> int:
         """Rows that an arm trains on: its share of the most frequent classes it keeps."""
         share = share_of_rows(settings, self.pool)

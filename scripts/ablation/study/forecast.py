@@ -198,7 +198,8 @@ def read_data(study: Study, profile: str | Path | None, rows: int | None) -> Dat
     stated = study.planned_rows(rows)
     sides = (study.current.settings, study.backup.settings)
     found = [side["data.max_classes"].value for side in sides if "data.max_classes" in side]
-    return read_plan(profile, stated, held_out, [limit for limit in found if limit])
+    plan = read_plan(profile, stated, held_out, [limit for limit in found if limit])
+    return plan.assuming(study.options["data"]["tokens_per_row"])
 
 
 def epochs_of_run(settings: Mapping[str, Any], data: Data) -> float:
@@ -569,6 +570,7 @@ def _basis(prices: Prices, data: Data, pilot: Pilot) -> dict[str, Any]:
         "speed": prices.speed,
         "rows": data.pool if data.counted else None,
         "measured": len(pilot.hours),
+        "lengths_known": data.lengths is not None,
     }
 
 

@@ -112,6 +112,8 @@ def _costs(said: Said, t: Messages) -> list[str]:
     facts = {"speed": speed, "measured": prices["measured"], "card": card}
     origin = t(f"cost_from.{prices['origin']}", **facts)
     lines += _wrapped(origin)
+    if prices["rows"] and not prices["lengths_known"]:
+        lines += _wrapped(t("cost_from.lengths"))
     lines += [*_ladder(said, t), *_retune(said, t)]
     if said["sequential"]:
         looks = ", ".join(map(str, said["sequential"]["looks"]))

@@ -242,6 +242,8 @@ class Messages:
         """A share, small ones with two significant digits."""
         if value is None:
             return self("none")
+        if 0 < value < _LEAST_SHARE:
+            return f"<{100 * _LEAST_SHARE:g}%"
         small = 0 < abs(value) < 0.01
         return f"{100 * value:.2g}%".replace("-", MINUS) if small else self.percent(value)
 
@@ -280,6 +282,9 @@ class Messages:
     def as_file(self, value: str) -> str:
         """The name of a file without its folder."""
         return value.rsplit("/", 1)[-1]
+
+
+_LEAST_SHARE = 1e-5  # below it a reader wants no digits
 
 
 def is_score(metric: str) -> bool:

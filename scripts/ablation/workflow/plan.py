@@ -202,7 +202,8 @@ class Plan:
     def data_identity(self) -> dict[str, Any]:
         """What changes the prepared rows, besides the data itself: their split and their text."""
         options = self.study.data_options()
-        return {k: options[k] for k in sorted(options) if k not in ("file", "lines", "rows")}
+        planning = ("file", "lines", "rows", "tokens_per_row")
+        return {k: options[k] for k in sorted(options) if k not in planning}
 
     @property
     def wanted_caches(self) -> str:

@@ -284,15 +284,14 @@ TEXTS: Texts = {
         "en": (
             "Schedules: {current_type} against {backup_type}",
             "Peak {current_peak:number} against {backup_peak:number}. The last step runs at "
-            "{current_end:percent} of the peak against {backup_end:percent} (backup: "
-            "{backup_last:number}); the mean is {current_mean:percent} against "
-            "{backup_mean:percent} of the peak.",
+            "{current_end:percent} of the peak against {backup_end:percent}; the mean is "
+            "{current_mean:percent} against {backup_mean:percent} of the peak.",
         ),
         "ko": (
             "스케줄: {current_type} 대 {backup_type}",
             "최댓값은 {current_peak:number} 대 {backup_peak:number}. 마지막 스텝은 최댓값의 "
-            "{current_end:percent} 대 {backup_end:percent} (백업 {backup_last:number}), 평균은 "
-            "최댓값의 {current_mean:percent} 대 {backup_mean:percent}이다.",
+            "{current_end:percent} 대 {backup_end:percent}, 평균은 최댓값의 "
+            "{current_mean:percent} 대 {backup_mean:percent}이다.",
         ),
     },
     "weight_decay_ratio": {
