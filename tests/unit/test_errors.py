@@ -84,7 +84,7 @@ def test_a_translation_puts_in_what_the_sentence_does(language):
 def test_what_is_put_in_is_translated_where_it_is_a_sentence():
     assert translate("'lr' has a value it cannot have", "ko") == "'lr': 쓸 수 없는 값이다"
     assert translate("backup cannot run: the best epoch is to be loaded, and no metric says "
-                     "which it is", "ko").startswith("backup 구성은 돌릴 수 없다: ")  # fmt: skip
+                     "which it is", "ko").startswith("backup 구성은 실행할 수 없다: ")  # fmt: skip
     assert translate("what no table has", "ko") == "what no table has"
 
 
@@ -106,4 +106,4 @@ def test_the_command_tells_a_mistake_in_a_file_in_korean(account_tax, edit, caps
         load_study(account_tax / "study.yaml")
     assert main(["plan", str(account_tax), "--lang", "ko"]) == MISTAKE
     told = capsys.readouterr().err
-    assert "오류: " in told and "모르는 키 'seedz'" in told and "고칠 내용: seeds" in told
+    assert "오류: " in told and "알 수 없는 키 'seedz'" in told and "고칠 내용: seeds" in told

@@ -147,8 +147,8 @@ def test_rendering_again_gives_the_same_text(made, english):
 def test_the_answer_stands_before_any_section(english):
     answer = english.partition("\n## ")[0]
     change, gain, sure = re.findall(r"^- (\*\*.*)$", answer, re.M)
-    assert change.startswith("**What to change:** Epochs `2` → `6`, ")
-    assert change.endswith(", and 13 more settings. That is the whole backup.")
+    assert change.startswith("**What to change, largest gain first:** Epochs `2` → `6`, ")
+    assert change.endswith(", and 13 more settings. In all: the whole backup.")
     assert (effect := re.match(r"\*\*What it gains:\*\* (\+\d+\.\d points \[.*?\], n = 3), ", gain))
     assert effect[1] in section(english, "Recommendations")
     assert "above 1.0 points" in sure and "fresh seeds have not confirmed it" in sure
@@ -268,7 +268,7 @@ def test_one_seed_says_that_it_has_no_interval(tmp_path):
 
 def test_undecided_comes_with_the_seeds_that_would_decide(tmp_path):
     text = report(tmp_path, noise=0.03, seeds=(1, 2, 3, 4))
-    assert re.search(r"undecided \(between \d+ and \d+ seeds in all would decide\)", text)
+    assert re.search(r"undecided \(\d+ to \d+ seeds in all would decide\)", text)
     assert re.search(r"^sequential: \{looks: \[4, 6(, \d+)*\]\}$", text, re.M)
 
 
@@ -413,7 +413,7 @@ def test_planned_contrasts_are_listed_with_both_intervals_and_the_floor_in_words
 
 
 def test_undecided_says_over_how_many_comparisons(tmp_path):
-    assert "undecided after correction over 7 comparisons" in report(tmp_path, noise=0.03)
+    assert "undecided, corrected over 7 comparisons" in report(tmp_path, noise=0.03)
 
 
 @pytest.mark.parametrize("looks", [None, {"looks": [3, 5, 8]}])

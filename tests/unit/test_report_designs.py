@@ -9,12 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from synthetic import STUDY, Synthetic, build_study, confirm
 from test_report import analyse, render, section
 
 from ablation.evidence.effects import load_effects, save_effects
 from ablation.files import load_json, save_json
+from ablation.report.figures import waterfall
+from ablation.report.figures.figure import Drawing
 from ablation.report.incomplete import render_partial
+from ablation.report.sources import load_sources
 from ablation.study.load import load_study
 from ablation.study.resolved import save_resolved
 from ablation.words.catalogue import LANGUAGES
@@ -53,6 +57,57 @@ def first_number(cell: str) -> float:
 def same_shape(one: str, other: str) -> None:
     for pattern in (r"^#+ ", r"^\| ", r"^- ", r"^!\["):
         assert len(re.findall(pattern, one, re.M)) == len(re.findall(pattern, other, re.M))
+
+
+# --- The path and its arms in words ---
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Synthetic:
+    """A study whose last stage takes all that the others leave, so that it is the backup."""
+    root = tmp_path_factory.mktemp("whole")
+    left = load_effects(study(root / "first").results.effects).by_id["remainder"].settings
+    stages = [*STUDY["stages"], {"name": "rest", "settings": list(left)}]
+    return study(root / "second", stages=stages, designs=["leave_one_out"])
+
+
+def test_a_last_stage_that_is_the_backup_is_one_with_it(whole):
+    text = render(whole)
+    assert "| Stage 4 (rest) = Backup |" in text and not re.search(r"\| Backup \| \d", text)
+    save_resolved(load_study(whole.study), whole.results)
+    drawing = Drawing(sources=load_sources(whole.results, "en"), histories={}, rows={})
+    waterfall.draw(figure := Figure(), drawing)
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert labels[0] == "Current" and labels[-2:] == ["Stage 4\nrest", "Backup minus\ncurrent"]
+    assert len(labels) == 6
+
+
+def test_arms_are_told_in_few_words(whole):
+    text = render(whole)
+    assert "| stages 1 to 3, against current |" in text
+    assert "| the backup without stage 2 (More epochs), against current |" in text
+    korean = render(whole, "ko")
+    assert "| 현재 대비 1~3단계 |" in korean and "백업에서 2단계(에포크 수 증가) 제외" in korean
+
+
+def test_a_warning_of_several_arms_is_one_row(whole):
+    warnings = [
+        {
+            "id": "dead_knobs",
+            "severity": "warning",
+            "arm": arm,
+            "variant": arm,
+            "seeds": seeds,
+            "numbers": {"other": "stage1-lora_lr", "settings": ["max_length"]},
+        }
+        for arm, seeds in (("stage2-epochs", [1, 2]), ("without-epochs", [2, 3]))
+    ]
+    save_json({"schema_version": 1, "warnings": warnings}, whole.results.health)
+    found = rows(block(render(whole), "Health of the runs"))
+    whole.results.health.unlink()
+    arms = "Stage 2 (More epochs); The backup without stage 2 (More epochs)"
+    assert [row[1:3] for row in found] == [[arms, "1, 2, 3"]]
+    assert "Stage 2 (More epochs): every step's loss is that of Stage 1 (" in found[0][3]
 
 
 # --- Greedy path and grid ---
@@ -212,7 +267,7 @@ def test_the_backup_itself_is_not_compared_with_itself(tmp_path, language):
 
 
 def test_a_step_measured_on_others_says_what_it_does_without_them(tmp_path):
-    told = "on top of stage 1, stage 2, stage 3"
+    told = "on top of stages 1 to 3"
     bare, alone, averaged = (
         next(
             line
@@ -269,7 +324,7 @@ def test_the_report_says_which_path_runs_took_and_why(made_plain):
     assert "5 of 25 runs computed all layers themselves" in english
     assert "Backup. Reason: `bias is all`." in english
     assert "`bias is all`" in korean
-    assert "Share of real tokens (the rest is padding) in the training batches: 80%." in english
+    assert "Share of the tokens in training batches that are text and not padding: 80%." in english
 
 
 @pytest.fixture(scope="module")

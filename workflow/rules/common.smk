@@ -97,12 +97,6 @@ def get_decisions(wildcards):
     return PLAN.decisions(wait_for_look, wait_for_step)
 
 
-def caption_of(figure):
-    """The figure's own caption for `snakemake --report`, else one for all."""
-    own = (BASE / f"workflow/report/{figure}.rst").is_file()
-    return f"../report/{figure if own else 'figure'}.rst"
-
-
 def get_confirmation(wildcards):
     return [str(PLAN.results.verdict)] * bool(STUDY.options["confirm"])
 

@@ -66,7 +66,7 @@ rule draw_figures:
         [
             report(
                 f"results/{{study}}/figures/{file}",
-                caption=caption_of(name),
+                caption=f"../report/{name}.rst",
                 category="Figures",
                 labels={"figure": name.replace("_", " "), "language": language},
             )

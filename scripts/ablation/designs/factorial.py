@@ -78,10 +78,7 @@ DESIGN = Design(
             "It answers what each stage does on average over all orders (Shapley), and which "
             "interact.",
         ),
-        "ko": (
-            "모든 순서에 대한 평균으로 각 단계가 무엇을 하는지(Shapley), "
-            "무엇이 상호작용하는지 답합니다.",
-        ),
+        "ko": ("모든 순서에 걸쳐 평균한 각 단계의 효과(섀플리 값)와 상호작용을 알려 준다.",),
     },
     contrasts=_contrasts,
     every_cell=all_cells,

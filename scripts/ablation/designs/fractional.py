@@ -97,10 +97,7 @@ DESIGN = Design(
             "It answers what each stage does on average over the others; interactions blur each "
             "other.",
         ),
-        "ko": (
-            "다른 단계들에 대한 평균으로 각 단계가 무엇을 하는지 답합니다. "
-            "상호작용끼리는 서로 섞입니다.",
-        ),
+        "ko": ("다른 단계들에 대해 평균한 각 단계의 효과를 알려 준다. 상호작용은 서로 섞인다.",),
     },
     contrasts=_contrasts,
     every_cell=fraction_cells,

@@ -59,7 +59,7 @@ DESIGN = Design(
     problems=_problems,
     answers={
         "en": ("It answers what is lost when the backup goes without a stage.",),
-        "ko": ("백업에서 한 단계를 빼면 무엇을 잃는지 답합니다.",),
+        "ko": ("백업에서 한 단계를 빼면 무엇을 잃는지 알려 준다.",),
     },
     contrasts=_contrasts,
 )

@@ -27,7 +27,7 @@ DESIGN = Design(
     plan=_plan,
     answers={
         "en": ("It answers what each stage does alone on the current configuration.",),
-        "ko": ("각 단계가 현재 설정에서 혼자 무엇을 하는지 답합니다.",),
+        "ko": ("각 단계를 현재 설정에 하나만 적용했을 때의 효과를 알려 준다.",),
     },
     contrasts=_contrasts,
 )

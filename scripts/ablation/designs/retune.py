@@ -93,7 +93,7 @@ DESIGN = Design(
     suggested=False,
     answers={
         "en": ("It answers whether each step would still matter, were both sides tuned.",),
-        "ko": ("양쪽 학습률을 모두 맞추어도 각 단계의 효과가 남는지 답합니다.",),
+        "ko": ("양쪽 학습률을 모두 맞추어도 각 단계의 효과가 남는지 알려 준다.",),
     },
     contrasts=_contrasts,
     follows=lambda facts: {name: arm for arm, names in facts["sides"].items() for name in names},

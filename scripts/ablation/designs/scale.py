@@ -204,7 +204,7 @@ DESIGN = Design(
     suggested=False,
     answers={
         "en": ("It answers how each effect changes with the rows to train on.",),
-        "ko": ("학습 행 수에 따라 각 효과가 어떻게 변하는지 답합니다.",),
+        "ko": ("학습 행 수에 따라 각 효과가 어떻게 변하는지 알려 준다.",),
     },
     contrasts=_contrasts,
     follows=lambda facts: {name: of_rung(name) for name in facts["arms"]},

@@ -70,7 +70,7 @@ DESIGN = Design(
     plan=staged_plan,
     answers={
         "en": ("It answers what each stage adds to the ones before it.",),
-        "ko": ("각 단계가 앞 단계들에 무엇을 더하는지 답합니다.",),
+        "ko": ("각 단계가 앞 단계들 위에 더하는 효과를 알려 준다.",),
     },
     contrasts=_contrasts,
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from ablation.designs.contrast import ONLY, REMAINDER, SHAPLEY, TOTAL
+from ablation.designs.contrast import ONLY, REMAINDER, SHAPLEY, STAGE, TOTAL
 from ablation.designs.design import BACKUP, CURRENT
 from ablation.designs.factorial import FACTORIAL
 from ablation.designs.staged import STAGED
@@ -143,9 +143,9 @@ def arm_text(sources: Sources, arm: str) -> str:
     t = sources.messages
     if arm == BACKUP:
         return t("recommend.arm_backup")
-    on = next(one["stages"] for one in sources.grid["arms"] if one["arm"] == arm)
-    names = [sources.factor_name(name) for name in on]
-    return t("recommend.arm", factors=" + ".join(names), arm=code(arm))
+    if made := sources.made_of(arm):
+        return t("recommend.arm_made", arm=code(arm), made=made)
+    return t("recommend.arm", factors=sources.factors_of(arm), arm=code(arm))
 
 
 def _headline(sources: Sources) -> list[str]:
@@ -167,7 +167,7 @@ def _step_line(sources: Sources, step: Step) -> str:
         step=name,
         effect=t.effect(one.improvement, sources.metric),
         impact=impact_text(sources, one),
-        before=t.listing([sources.factor_name(name) for name in step.on_top_of]),
+        before=sources.factors_text(step.on_top_of),
     )
     return " ".join([text, *_elsewhere(sources, step)])
 
@@ -192,14 +192,20 @@ def _left_out_line(sources: Sources, step: Step) -> str:
     values = {
         "step": capital(sources.factor_title(step.factor)),
         "effect": t.effect(one.improvement, sources.metric),
-        "before": t.listing([sources.factor_name(name) for name in step.on_top_of]) or t("none"),
+        "before": sources.factors_text(step.on_top_of) or t("recommend.current"),
         "delta": delta_text(sources),
         "n": len(sources.moved(one)),
     }
-    if step.verdict == OPEN:
-        return t("recommend.undecided", reason=undecided_contrast(sources, one), **values)
     bundle = step.factor == REMAINDER and step.verdict == HELPS
-    return t("recommend.remainder" if bundle else f"recommend.left.{step.verdict}", **values)
+    key = "recommend.remainder" if bundle else f"recommend.left.{step.verdict}"
+    if step.verdict == OPEN:
+        key, values["reason"] = "recommend.undecided", undecided_contrast(sources, one)
+    text = t(key, **values)
+    at = sources.contrasts.get(f"{STAGE}:{step.factor}")
+    if at is None or at is one or at.improvement.estimate is None:
+        return text
+    effect = t.effect(at.improvement, sources.metric)
+    return f"{text} {t('recommend.elsewhere.stage', effect=effect)}"
 
 
 def _passed_line(sources: Sources, one: PassedOver) -> str:

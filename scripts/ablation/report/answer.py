@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablation.designs.design import CURRENT
+from ablation.designs.design import BACKUP, CURRENT
 from ablation.evidence.claims import DIVERGES
 from ablation.evidence.inference import ALPHA
 from ablation.evidence.recommendation import HURTS, RECOMMENDED
@@ -112,24 +112,29 @@ def _change(sources: Sources) -> str:
 
 
 def _by_effect(sources: Sources) -> list[str]:
-    """The settings that differ, those of the step with the largest effect first."""
-    steps = [sources.contrasts[name].settings for name in sources.effects.ranking]
-    places = {name: place for place, names in reversed([*enumerate(steps)]) for name in names}
+    """The settings that differ, those of the step with the largest gain first."""
+    gains = {
+        name: float(step.improvement.estimate or 0.0)
+        for step in reversed(sources.path)
+        for name in step.settings
+    }
     named = [difference["setting"] for difference in sources.trained]
-    return sorted(named, key=lambda name: places.get(name, len(steps)))
+    return sorted(named, key=lambda name: -gains.get(name, 0.0))
 
 
 def _gain(sources: Sources) -> str:
-    """The gain of the arm over current, beside the gap to the backup."""
+    """The gain of the arm over current, and what it, current and the backup reach."""
     t, metric = sources.messages, sources.metric
     one = sources.contrasts[str(sources.recommendation.contrast)]
     text = t("answer.gain", effect=t.effect(joint_estimate(sources, one), metric))
-    means = {side: sources.arms[side].means[metric].estimate for side in SIDES}
+    arms = {arm.arm: arm for arm in (*sources.effects.design_arms, *sources.effects.arms)}
+    names = {CURRENT: CURRENT, BACKUP: BACKUP, "arm": sources.recommendation.arm}
+    means = {key: arms[name].means[metric].estimate for key, name in names.items()}
     if None in means.values():
         return text
-    gap = t.effect(sources.contrasts["gap"].improvement, metric)
-    values = {side: t.score(mean, metric) for side, mean in means.items()}
-    return f"{text} {t('answer.sides', metric=t(f'metric.{metric}'), gap=gap, **values)}"
+    values = {key: t.score(mean, metric) for key, mean in means.items()}
+    key = "answer.reached_backup" if names["arm"] == BACKUP else "answer.reached"
+    return f"{text} {t(key, metric=t(f'metric.{metric}'), **values)}"
 
 
 def _sure(sources: Sources) -> str:
@@ -142,6 +147,10 @@ def _sure(sources: Sources) -> str:
         delta=delta_text(sources),
         seen=t(f"recommend.seen.{found.confirmation}"),
     )
+    fresh = sources.confirmation
+    if fresh is not None and fresh.over_current is not None:
+        effect = t.effect(fresh.over_current, sources.metric)
+        text = f"{text} {t('answer.fresh', effect=effect)}"
     doubted = [q.factor for q in found.questions if q.verdict == HURTS]
     if not doubted:
         return text

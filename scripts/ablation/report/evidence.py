@@ -62,16 +62,10 @@ def effect_label(sources: Sources, name: str) -> str:
     if kind == "remainder":
         kind, rest = "stage", kind
     if kind == "total":
-        return t("evidence.label.total", name=_factors_of(sources, rest))
+        return t("evidence.label.total", name=sources.factors_of(rest))
     if kind == "tuning":
         return code(rest)
     return t(f"evidence.label.{kind}", name=sources.factor_title(rest))
-
-
-def _factors_of(sources: Sources, arm: str) -> str:
-    """The factors that are on in an arm: "stage 1 + remainder"."""
-    on = next(one["stages"] for one in sources.grid["arms"] if one["arm"] == arm)
-    return " + ".join(sources.factor_name(name) for name in on)
 
 
 def excludes_zero(effect: Estimate) -> bool:
@@ -622,7 +616,7 @@ def confirmation_lines(sources: Sources) -> list[str]:
     lines.append(
         t(
             "confirmation.measured_backup" if verdict.is_backup else "confirmation.measured",
-            stages=t.listing([sources.factor_title(name) for name in verdict.stages]),
+            stages=sources.factors_text(verdict.stages),
             seeds=t.listing([str(seed) for seed in verdict.seeds]),
             current=t.effect(verdict.over_current, metric),
             backup=t.effect(below, metric),

@@ -145,10 +145,10 @@ def _order_line(sources: Sources) -> str:
     for arm in sources.arms:
         settings = sources.settings(arm)
         data = repr([(n, v) for n, v in sorted(settings.items()) if n.startswith("data.")])
-        groups.setdefault(data, []).append(sources.arm_title(arm))
+        groups.setdefault(data, []).append(arm)
     if len(groups) == 1:
         return t("method.order.shared")
-    told = "; ".join(t.listing(arms) for arms in groups.values())
+    told = "; ".join(sources.arms_text(arms) for arms in groups.values())
     return t("method.order.apart", groups=told)
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
 from ablation.evidence.effects import StatementVerdict
-from ablation.evidence.health import health_rows, read_health
+from ablation.evidence.health import HealthWarning, health_rows, read_health
 from ablation.evidence.outcomes import FINAL_SUFFIX
 from ablation.evidence.stability import divergence_bound
 from ablation.evidence.statistics import OF_MACHINE, Estimate
@@ -38,7 +39,12 @@ from ablation.report.figures.figure import load_figure
 from ablation.report.method import location_rows, method_lines
 from ablation.report.retune import retune_block
 from ablation.report.scale import scale_block
-from ablation.report.sections import group_sections, impact_text, undecided_text
+from ablation.report.sections import (
+    group_sections,
+    impact_text,
+    level_text,
+    undecided_text,
+)
 from ablation.report.sources import SIDES, Sources
 from ablation.report.steadiness import steadiness_block
 from ablation.results import figure_file
@@ -147,7 +153,7 @@ def difference_row(sources: Sources, difference: Mapping[str, Any]) -> dict[str,
         place = t(key, step=sources.step_name(step), n=count)
         effect = t.effect(step.improvement, sources.metric)
         measured = t(
-            "differences.measured", impact=impact_text(sources, step), effect=effect, place=place
+            "differences.measured", impact=level_text(sources, step), effect=effect, place=place
         )
     values = {side: cell(_shown(sources, difference[side])) for side in SIDES}
     return {
@@ -208,12 +214,7 @@ def claim_rows(sources: Sources) -> list[dict[str, str]]:
             verdict = t(f"verdict.{claim.verdict}")
         measured = t("effect.none")
         if claim.estimate is not None:
-            low, high = claim.interval_low, claim.interval_high
-            interval = t("no_interval") if low is None else _interval(sources, claim, low, high)
-            if claim.no_interval == OF_MACHINE:
-                least, most = interval.strip("[]").split(", ")
-                interval = t("claims.extremes", low=least, high=most)
-            measured = f"{in_words(sources, claim, claim.estimate)} {interval}"
+            measured = f"{in_words(sources, claim, claim.estimate)} {_interval(sources, claim)}"
         contrast = claim.contrast
         rows.append(
             {
@@ -260,11 +261,17 @@ def in_words(sources: Sources, claim: StatementVerdict, value: float) -> str:
     return t.difference(value, claim.quantity)
 
 
-def _interval(sources: Sources, claim: StatementVerdict, low: float, high: float) -> str:
-    t = sources.messages
+def _interval(sources: Sources, claim: StatementVerdict) -> str:
+    """The interval of a claim's estimate; of a time, its range over the seeds."""
+    t, low, high = sources.messages, claim.interval_low, claim.interval_high
+    if low is None or high is None:
+        return t("no_interval")
+    ends = (high, low) if claim.unit == "relative_reduction" else (low, high)
+    if claim.no_interval == OF_MACHINE:
+        least, most = (in_words(sources, claim, end) for end in ends)
+        return t("claims.extremes", low=least, high=most)
     if claim.unit == "absolute":
         return t.interval(low, high, claim.quantity)
-    ends = (high, low) if claim.unit == "relative_reduction" else (low, high)
     return "[" + ", ".join(in_words(sources, claim, end) for end in ends) + "]"
 
 
@@ -333,12 +340,12 @@ def path_rows(sources: Sources) -> list[dict[str, str]]:
     """One row for each arm of the path with what it reached and what it cost."""
     t, metric = sources.messages, sources.metric
     rows = []
-    for name, arm in sources.arms.items():
-        means = arm.means
+    for name, title in sources.path_arms.items():
+        means = sources.arms[name].means
         clipped = means["clipped_share"].estimate
         rows.append(
             {
-                "arm": cell(sources.arm_title(name)),
+                "arm": cell(title),
                 "n": str(means[metric].n),
                 "metric": mean_text(sources, means[metric], metric),
                 "final": mean_text(sources, means[metric + FINAL_SUFFIX], metric),
@@ -426,11 +433,29 @@ def _failed_line(sources: Sources, run: Run) -> str:
 
 
 def health_lines(sources: Sources) -> list[dict[str, str]]:
-    """The warnings about the runs, each with its evidence; none where none was checked."""
+    """The warnings about the runs, a row each, with the evidence of the first arm that has it."""
     if not sources.health:
         return []
-    rows = health_rows(read_health(sources.health), sources.messages.language)
-    return [
-        {**row, "arm": cell(sources.arm_title(row["arm"])), "text": cell(row["text"])}
-        for row in rows
-    ]
+    groups: dict[str, list[HealthWarning]] = {}
+    for warning in read_health(sources.health):
+        groups.setdefault(warning.id, []).append(_with_titles(sources, warning))
+    return [_health_row(sources, group) for group in groups.values()]
+
+
+def _health_row(sources: Sources, group: Sequence[HealthWarning]) -> dict[str, str]:
+    """A warning with all arms that have it."""
+    t, first = sources.messages, group[0]
+    row = health_rows([first], t.language)[0]
+    arms = [sources.arm_title(warning.arm) for warning in group]
+    text = row["text"] if len(arms) == 1 else t("health.first", arm=arms[0], text=row["text"])
+    seeds = sorted({seed for warning in group for seed in warning.seeds})
+    told = {"arm": cell("; ".join(arms)), "seeds": t.listing([str(s) for s in seeds])}
+    return {**row, **told, "text": cell(text)}
+
+
+def _with_titles(sources: Sources, warning: HealthWarning) -> HealthWarning:
+    """The warning with the title of the arm that it compares with."""
+    other = warning.numbers.get("other")
+    if other not in {arm["arm"] for arm in sources.grid["arms"]}:
+        return warning
+    return replace(warning, numbers={**warning.numbers, "other": sources.arm_title(str(other))})

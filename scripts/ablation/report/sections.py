@@ -137,6 +137,13 @@ def impact_text(sources: Sources, contrast: Effect) -> str:
     return t(f"impact.{impact.direction}", level=level)
 
 
+def level_text(sources: Sources, contrast: Effect) -> str:
+    """The measured impact in few words: `impact_text` without what would decide."""
+    if contrast.impact.level == "undecided" and not contrast.one_run:
+        return sources.messages("undecided.alone")
+    return impact_text(sources, contrast)
+
+
 def undecided_contrast(sources: Sources, contrast: Effect) -> str:
     """Undecided within the contrast's family, with what would decide it."""
     size, seeds = contrast.evidence.size, contrast.impact.seeds_to_decide

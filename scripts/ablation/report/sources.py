@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from ablation.designs.contrast import REMAINDER, STAGE
+from ablation.designs.contrast import ONLY, REMAINDER, STAGE, WITHOUT
 from ablation.errors import UserError
 from ablation.evidence.confirmation import Confirmation, load_confirmation
 from ablation.evidence.effects import ArmSummary, Effect, Effects, load_effects
@@ -26,6 +26,7 @@ from ablation.study.study import Study
 from ablation.words.catalogue import LANGUAGES, Messages, code, load_catalogue, localized, prose
 
 SIDES = ("current", "backup")
+SHORTENED = 3  # stages in a row that are told as "stages 1 to 3"
 
 # The order of the source report; what it had no section for comes after.
 GROUPS = (
@@ -138,7 +139,8 @@ class Sources:
 
     def settings(self, arm: str) -> Mapping[str, Any]:
         """The effective settings of an arm."""
-        return next(a["settings"] for a in self.grid["arms"] if a["arm"] == arm)
+        settings: Mapping[str, Any] = self._arm(arm)["settings"]
+        return settings
 
     def moved(self, step: Effect) -> list[str]:
         """The settings that a step changes and that reach training."""
@@ -193,12 +195,72 @@ class Sources:
     def _staged(self) -> list[str | None]:
         return [step.factor for step in self.path if step.role == STAGE]
 
+    def factors_text(self, names: Sequence[str]) -> str:
+        """Factors in few words, stages that follow each other as one: "stages 1 to 3"."""
+        words: list[str] = []
+        for run in self._in_a_row(names):
+            numbers = [self.stage_number(name) for name in run if name in self._staged]
+            if len(numbers) < SHORTENED:
+                words += map(self.factor_name, run)
+            else:
+                words.append(self.messages("path.stages", first=numbers[0], last=numbers[-1]))
+        return " + ".join(words)
+
+    def arms_text(self, arms: Sequence[str]) -> str:
+        """Arms of the path in few words: "Current, stages 1 to 6"."""
+        steps = {step.pair.arm: str(step.factor) for step in self.path if step.pair}
+        stages = [steps[arm] for arm in arms if steps.get(arm) in self._staged]
+        words = [self.messages("side.current")] if arms[0] == "current" else []
+        words += [self.factors_text(stages)] if stages else []
+        words += [self.messages("side.backup")] if arms[-1] == "backup" else []
+        return self.messages.listing(words)
+
+    def _in_a_row(self, names: Sequence[str]) -> list[list[str]]:
+        """The names, those of stages that follow each other together."""
+        runs: list[list[str]] = []
+        staged = self._staged
+        for name in names:
+            before = runs[-1][-1] if runs else None
+            follows = name in staged and before in staged
+            if follows and staged.index(name) == staged.index(before) + 1:
+                runs[-1].append(name)
+            else:
+                runs.append([name])
+        return runs
+
+    def made_of(self, arm: str) -> str | None:
+        """An arm as what one factor makes of current or the backup; None for others."""
+        kind = self._arm(arm)["kind"]
+        if kind not in (ONLY, WITHOUT):
+            return None
+        factor = self.factor_title(arm.removeprefix(f"{kind}-"))
+        return self.messages(f"path.{kind}", factor=factor)
+
+    def _arm(self, name: str) -> Mapping[str, Any]:
+        return next(arm for arm in self.grid["arms"] if arm["arm"] == name)
+
+    def factors_of(self, arm: str) -> str:
+        """The factors of an arm: "stages 1 to 3", "the backup without stage 1 (Epochs)"."""
+        found = self._arm(arm)
+        made = self.made_of(arm) if found["kind"] == WITHOUT else None
+        return made or self.factors_text(found["stages"])
+
     def arm_title(self, arm: str) -> str:
-        """An arm in words, endpoints with their file."""
+        """An arm in words; one that no path and no factor names as it is called."""
         if arm in SIDES:
             return self.messages(f"side.{arm}")
         step = next((s for s in self.path if s.pair and s.pair.arm == arm), None)
-        return self.step_title(step) if step else arm
+        return self.step_title(step) if step else capital(self.made_of(arm) or arm)
+
+    @cached_property
+    def path_arms(self) -> dict[str, str]:
+        """The path's arms with their titles; a last stage that is the backup is one with it."""
+        titles = {name: self.arm_title(name) for name in self.arms}
+        if not self.stages_reach_backup:
+            return titles
+        *_, last, backup = self.arms
+        titles[last] = f"{titles[last]} = {titles.pop(backup)}"
+        return titles
 
     def file_name(self, side: str) -> str:
         """The name of a side's file, as study.yaml has it."""

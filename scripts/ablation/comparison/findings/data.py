@@ -298,10 +298,10 @@ TEXTS: Texts = {
         "ko": (
             "학습 데이터의 양이 다르다: extract_ratio {current_share:value} 대 "
             "{backup_share:value}",
-            "백업의 한 에포크는 현재의 {rows_factor:times} 행을 본다. 에포크가 "
+            "백업의 한 에포크에 들어가는 행 수는 현재의 {rows_factor:times}이다. 에포크가 "
             "{current_epochs:value} 대 {backup_epochs:value}이므로 백업의 누적 샘플 수는 "
-            "{passes_factor:times}이다. 에포크만 보면 {epochs_factor:times}로 보인다. 이 차이를 "
-            "빼고 비교하면 더 많은 데이터가 낸 효과를 다른 설정의 공으로 돌리게 된다.",
+            "{passes_factor:times}인데, 에포크만 비교하면 {epochs_factor:times}로 보인다. 이 "
+            "차이를 빼고 비교하면 데이터가 늘어서 생긴 효과를 다른 설정의 효과로 잘못 보게 된다.",
         ),
     },
     "sample_passes": {
@@ -343,7 +343,7 @@ TEXTS: Texts = {
         "ko": (
             "{sides:sides} 설정은 행을 묶는다(packing). 한 스텝은 행이 아니라 묶음이다",
             "여러 행이 한 시퀀스를 채우므로 스텝 수는 훨씬 적고 스텝마다 행이 더 많다. 몇 행이 "
-            "묶이는지는 토큰화 전에는 알 수 없어, 그쪽의 스텝 수와 warmup, 합계는 비워 둔다.",
+            "묶이는지는 토큰화 전에는 알 수 없어, 그쪽의 스텝 수와 워밍업, 합계는 비워 둔다.",
         ),
     },
     "packing_on_both": {
@@ -355,7 +355,7 @@ TEXTS: Texts = {
         "ko": (
             "두 설정 모두 행을 묶는다(packing). 한 스텝은 행이 아니라 묶음이다",
             "{sides:sides}의 한 시퀀스를 여러 행이 채운다. 몇 행이 묶이는지는 토큰화 전에는 알 수 "
-            "없어 스텝 수와 warmup, 합계는 비워 둔다.",
+            "없어 스텝 수와 워밍업, 합계는 비워 둔다.",
         ),
     },
     "effective_batch_equal": {
@@ -409,7 +409,7 @@ TEXTS: Texts = {
             "all of them.",
         ),
         "ko": (
-            "배우는 클래스가 다르다: max_classes {current_limit:value} 대 {backup_limit:value}",
+            "학습하는 클래스가 다르다: max_classes {current_limit:value} 대 {backup_limit:value}",
             "제한이 있는 쪽은 드문 클래스의 행을 모두 버리므로 과제가 더 쉬워진다. 남은 "
             "클래스만의 정확도와 전체 클래스의 정확도는 비교할 수 없다.",
         ),
@@ -433,7 +433,7 @@ TEXTS: Texts = {
         ),
         "ko": (
             "서로 다른 행으로 평가한다",
-            "다음이 달라 두 정확도를 비교할 수 없다: {settings:names}. 여기서는 모든 arm이 "
+            "다음이 달라 두 정확도를 비교할 수 없다: {settings:names}. 여기서는 모든 구성이 "
             "하나의 분할을 쓴다.",
         ),
     },
@@ -497,8 +497,8 @@ TEXTS: Texts = {
         "ko": (
             "max_length의 차이 ({current_limit} 대 {backup_limit})는 {shorter}토큰을 넘는 "
             "글에서만 의미가 있다",
-            "한도는 {factor:times}이지만 {shorter}토큰 이하의 글은 양쪽에서 똑같다. 얼마나 많은 "
-            "글이 그보다 긴지는 데이터를 준비하면 알 수 있다.",
+            "한도는 {factor:times}이지만 {shorter}토큰 이하의 텍스트는 양쪽에서 똑같다. 얼마나 "
+            "많은 글이 그보다 긴지는 데이터를 준비하면 알 수 있다.",
         ),
     },
     "max_length_idle": {
@@ -508,8 +508,8 @@ TEXTS: Texts = {
             "cut nothing. What differs is padding, where rows are padded to the limit.",
         ),
         "ko": (
-            "한도에 닿는 글이 없다: max_length의 차이는 의미가 없다",
-            "가장 긴 글이 {longest:number}토큰이므로 {current_limit} 한도든 {backup_limit} "
+            "한도에 닿는 텍스트가 없다: max_length의 차이는 의미가 없다",
+            "가장 긴 텍스트가 {longest:number}토큰이므로 {current_limit} 한도든 {backup_limit} "
             "한도든 아무것도 자르지 않는다. 한도까지 패딩하는 쪽에서 패딩만 달라진다.",
         ),
     },
@@ -523,7 +523,7 @@ TEXTS: Texts = {
         "ko": (
             "max_length로 잘리는 행: 현재 {current_truncated:percent}, 백업 "
             "{backup_truncated:percent}",
-            "한도는 {factor:times}이지만 실제 토큰은 {tokens_factor:times}이다. 가장 긴 글은 "
+            "한도는 {factor:times}이지만 실제 토큰은 {tokens_factor:times}이다. 가장 긴 텍스트는 "
             "{longest:number}토큰이다.",
         ),
     },
@@ -535,7 +535,7 @@ TEXTS: Texts = {
         ),
         "ko": (
             "{side:side} 설정은 모든 행을 {limit}토큰까지 패딩한다",
-            "패딩은 연산만 쓰고 아무것도 가르치지 않는다. 그중 실제 글이 얼마인지는 데이터를 "
+            "패딩은 연산량만 늘릴 뿐 학습에는 도움이 되지 않는다. 실제 텍스트의 비율은 데이터를 "
             "준비하면 알 수 있다.",
         ),
     },
@@ -549,7 +549,7 @@ TEXTS: Texts = {
             "{side:side} 설정은 모든 행을 {limit}토큰까지 패딩하며, 그중 패딩이 "
             "{wasted:percent}이다",
             "한 행의 실제 토큰은 평균 {real:number}개로 계산량의 {real_share:percent}이다. "
-            "배치에서 가장 긴 글에 맞춰 패딩하면 결과는 그대로이고 연산만 줄어든다.",
+            "배치에서 가장 긴 텍스트에 맞춰 패딩하면 결과는 그대로이고 연산량만 줄어든다.",
         ),
     },
     "differences_in_no_stage": {
@@ -560,8 +560,8 @@ TEXTS: Texts = {
         ),
         "ko": (
             "어느 단계에도 없는 차이가 {count}개 있다",
-            "어느 단계도 넘겨받지 않는 설정: {settings:names}. 이들은 마지막 단계와 백업 사이의 "
-            "나머지로 함께 측정되며, 각각의 효과는 구별되지 않는다.",
+            "어느 단계에도 들어 있지 않은 설정: {settings:names}. 마지막 단계와 백업 사이의 "
+            "나머지 차이로 함께 측정되며, 각각의 효과는 구별되지 않는다.",
         ),
     },
     "pickle_as_data": {

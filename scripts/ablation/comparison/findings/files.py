@@ -234,7 +234,7 @@ TEXTS: Texts = {
             "{settings:names}: without effect on either side, as other settings stand.",
         ),
         "ko": (
-            "아무 일도 하지 않는 차이가 있다",
+            "효과가 없는 차이가 있다",
             "{settings:names}: 다른 설정의 값 때문에 양쪽 모두에서 효과가 없다.",
         ),
     },
@@ -244,7 +244,7 @@ TEXTS: Texts = {
             "In {blocks:names}.",
         ),
         "ko": (
-            "{side:side}: 아무도 읽지 않는 키가 {count}개 있다",
+            "{side:side}: 어디에서도 읽지 않는 키가 {count}개 있다",
             "위치: {blocks:names}.",
         ),
     },

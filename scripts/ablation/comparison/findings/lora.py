@@ -184,9 +184,9 @@ TEXTS: Texts = {
         ),
         "ko": (
             "LoRA 스케일은 같다: {current_scale:value}",
-            "alpha / r은 {current_alpha:value} / {current_r} = {current_scale:value}, "
-            "{backup_alpha:value} / {backup_r} = {backup_scale:value}이다. 비율이 같으면 alpha가 "
-            "커져도 아무것도 커지지 않는다. alpha는 따로 원인이 될 수 없다.",
+            "alpha / r은 현재 {current_alpha:value} / {current_r} = {current_scale:value}, "
+            "백업 {backup_alpha:value} / {backup_r} = {backup_scale:value}이다. 비율이 같으면 "
+            "alpha가 커져도 어댑터의 출력은 커지지 않으므로, alpha는 별도의 원인이 될 수 없다.",
         ),
     },
     "lora_scale_differs": {
@@ -198,9 +198,9 @@ TEXTS: Texts = {
         ),
         "ko": (
             "LoRA 스케일이 다르다: {current_scale:value} 대 {backup_scale:value}",
-            "rank {current_r}에 {current_alpha:value}, rank {backup_r}에 {backup_alpha:value}. "
-            "rank의 효과와 별개로 어댑터의 출력이 {factor:times}로 바뀐다. alpha를 고정한 rank와 "
-            "스케일을 고정한 rank는 서로 다른 질문이다.",
+            "랭크 {current_r}에 {current_alpha:value}, 랭크 {backup_r}에 {backup_alpha:value}. "
+            "랭크의 효과와 별개로 어댑터의 출력이 {factor:times}로 바뀐다. alpha를 고정한 랭크와 "
+            "스케일을 고정한 랭크는 서로 다른 질문이다.",
         ),
     },
     "trainable_parameters": {
@@ -214,11 +214,11 @@ TEXTS: Texts = {
         ),
         "ko": (
             "학습되는 가중치는 {rank_factor:times}가 아니라 {factor:times}이다",
-            "{backup_total:number} 대 {current_total:number}. rank는 {rank_factor:times}이고, "
-            "어댑터가 붙는 레이어는 {backup_layers:value}개 대 {current_layers:value}개이며 "
-            "모듈은 각 설정이 정한 대로이다. 따라서 LoRA 가중치는 {backup_lora:number} 대 "
-            "{current_lora:number} ({lora_factor:times})이고, 헤드의 {head:number}개 (클래스 "
-            "{labels}개)는 그대로이다.",
+            "백업 {backup_total:number} 대 현재 {current_total:number}. 랭크는 "
+            "{rank_factor:times}이지만 어댑터를 적용하는 레이어는 {backup_layers:value}개 대 "
+            "{current_layers:value}개이고, 대상 모듈은 각 설정이 정한 대로이다. 따라서 LoRA "
+            "가중치는 {backup_lora:number} 대 {current_lora:number} ({lora_factor:times})이며, "
+            "헤드의 가중치 {head:number}개 (클래스 {labels}개)는 그대로이다.",
         ),
     },
     "lora_parameters": {
@@ -231,9 +231,10 @@ TEXTS: Texts = {
         ),
         "ko": (
             "LoRA 가중치는 {rank_factor:times}가 아니라 {lora_factor:times}이다",
-            "{backup_lora:number} 대 {current_lora:number}. rank는 {rank_factor:times}이고, "
-            "어댑터가 붙는 레이어는 {backup_layers:value}개 대 {current_layers:value}개이며 "
-            "모듈은 각 설정이 정한 대로이다. 클래스 수를 몰라 헤드는 뺐다.",
+            "백업 {backup_lora:number} 대 현재 {current_lora:number}. 랭크는 "
+            "{rank_factor:times}이지만 어댑터를 적용하는 레이어는 {backup_layers:value}개 대 "
+            "{current_layers:value}개이고, 대상 모듈은 각 설정이 정한 대로이다. 클래스 수를 몰라 "
+            "헤드는 뺐다.",
         ),
     },
     "layers_backup_inside": {

@@ -250,10 +250,10 @@ TEXTS: Texts = {
         ),
         "ko": (
             "학습 전체로 보면 백업의 학습률 합은 {sum_factor:times}이다",
-            "최댓값은 현재의 {peak_factor:times}, 평균은 {mean_factor:times}이지만 스텝이 "
-            "{steps_factor:times}이다. 가중치가 움직일 수 있는 거리를 정하는 합은 "
-            "{sum_factor:times}이다. 최댓값만으로는 어느 쪽이 더 많이, 더 빨리 배우는지 알 수 "
-            "없다.",
+            "최댓값은 현재의 {peak_factor:times}, 평균은 {mean_factor:times}이지만 스텝 수가 "
+            "{steps_factor:times}이다. 그래서 가중치가 움직일 수 있는 거리의 한계인 학습률의 합은 "
+            "{sum_factor:times}가 된다. 최댓값만으로는 어느 쪽이 더 많이 또는 더 빨리 학습하는지 "
+            "알 수 없다.",
         ),
     },
     "scheduler_absent": {
@@ -264,10 +264,10 @@ TEXTS: Texts = {
             "{end:percent} of the peak.",
         ),
         "ko": (
-            "{side:side} 설정에는 스케줄러가 없다: 상수가 아니라 0까지 줄어든다 ({type})",
-            "lr_scheduler_type이 없으면 {library}의 기본값은 {type}이다. warmup (스텝의 "
-            "{warmup:percent}) 동안 {peak:number}까지 올랐다가 0으로 내려가며, 마지막 스텝은 "
-            "최댓값의 {end:percent}이다.",
+            "{side:side} 설정에는 스케줄러가 적혀 있지 않다: 상수가 아니라 0까지 줄어든다 ({type})",
+            "lr_scheduler_type이 없으면 {library}의 기본값은 {type}이다. 학습률은 워밍업(스텝의 "
+            "{warmup:percent}) 동안 {peak:number}까지 올랐다가 0을 향해 내려가며, 마지막 "
+            "스텝에서는 최댓값의 {end:percent}이다.",
         ),
     },
     "scheduler_absent_constant": {
@@ -276,8 +276,8 @@ TEXTS: Texts = {
             "A loop that drives DeepSpeed has no scheduler of its own.",
         ),
         "ko": (
-            "{side:side} 설정에는 스케줄러가 없다: 학습률은 상수이다",
-            "DeepSpeed를 직접 돌리는 학습 코드에는 따로 정해진 스케줄러가 없다.",
+            "{side:side} 설정에는 스케줄러가 적혀 있지 않다: 학습률은 상수이다",
+            "DeepSpeed를 직접 호출하는 학습 코드에는 따로 정해진 스케줄러가 없다.",
         ),
     },
     "schedules_differ": {
@@ -304,9 +304,9 @@ TEXTS: Texts = {
             "number of rows.",
         ),
         "ko": (
-            "weight decay: 계수로는 {coefficient_factor:times}, 학습 전체로는 {sum_factor:times}",
-            "AdamW는 스텝마다 가중치를 학습률 × decay만큼 줄인다. {current_coefficient:value} 대 "
-            "{backup_coefficient:value}라는 비교는 계수일 뿐이고, 모든 스텝을 더하면 백업의 "
+            "가중치 감쇠: 계수로는 {coefficient_factor:times}, 학습 전체로는 {sum_factor:times}",
+            "AdamW는 스텝마다 가중치를 학습률 × 감쇠 계수만큼 줄인다. {current_coefficient:value} "
+            "대 {backup_coefficient:value}라는 비교는 계수일 뿐이고, 모든 스텝을 더하면 백업의 "
             "감쇠가 {sum_factor:times}이다. 실제 크기는 행 수에 달려 있다.",
         ),
     },
@@ -319,12 +319,12 @@ TEXTS: Texts = {
             "total {sum_factor:times}; both are below {small:percent}, so neither regularizes.",
         ),
         "ko": (
-            "weight decay는 양쪽 모두 의미가 없을 만큼 작다",
-            "학습 전체에서 가중치를 줄이는 비율은 현재 {current_shrinkage:percent} (계수 "
+            "가중치 감쇠는 양쪽 모두 의미가 없을 만큼 작다",
+            "학습 전체에서 가중치가 줄어드는 비율은 현재 {current_shrinkage:percent} (계수 "
             "{current_coefficient:value}), 백업 {backup_shrinkage:percent} (계수 "
-            "{backup_coefficient:value})이다. 계수는 {coefficient_factor:times}, 합은 "
-            "{sum_factor:times}이고, 둘 다 {small:percent} 미만이어서 어느 쪽도 정규화 효과가 "
-            "없다.",
+            "{backup_coefficient:value})이다. 계수는 {coefficient_factor:times}, 학습 전체의 합은 "
+            "{sum_factor:times}이고, 줄어드는 비율이 둘 다 {small:percent} 미만이어서 어느 쪽도 "
+            "정규화 효과가 없다.",
         ),
     },
     "weight_decay_total": {
@@ -334,8 +334,8 @@ TEXTS: Texts = {
             "steps is {sum_factor:times}.",
         ),
         "ko": (
-            "weight decay의 총 감쇠: {current_shrinkage:percent} 대 {backup_shrinkage:percent}",
-            "계수는 {coefficient_factor:times}이지만 학습률 × decay를 모든 스텝에 걸쳐 더하면 "
+            "학습 전체의 가중치 감쇠: {current_shrinkage:percent} 대 {backup_shrinkage:percent}",
+            "계수는 {coefficient_factor:times}이지만 학습률 × 감쇠 계수를 모든 스텝에 걸쳐 더하면 "
             "{sum_factor:times}이다.",
         ),
     },
@@ -347,7 +347,7 @@ TEXTS: Texts = {
             "weight, biases included.",
         ),
         "ko": (
-            "weight decay가 적용되는 가중치가 다르다",
+            "가중치 감쇠가 적용되는 가중치가 다르다",
             "Trainer의 옵티마이저는 편향과 norm을 빼지만, DeepSpeed가 만드는 옵티마이저는 "
             "({current_implementation} 대 {backup_implementation}) 편향까지 학습되는 모든 "
             "가중치를 줄인다.",
@@ -360,7 +360,7 @@ TEXTS: Texts = {
             "trained here, only adapter matrices and the head.",
         ),
         "ko": (
-            "누가 옵티마이저를 만들든 weight decay가 적용되는 가중치는 같다",
+            "누가 옵티마이저를 만들든 가중치 감쇠가 적용되는 가중치는 같다",
             "Trainer는 편향과 norm을 빼고 DeepSpeed의 옵티마이저는 빼지 않는다. 하지만 여기서는 "
             "어댑터 행렬과 헤드만 학습되므로 차이가 없다.",
         ),
@@ -372,7 +372,7 @@ TEXTS: Texts = {
             "run, a number does not.",
         ),
         "ko": (
-            "warmup의 단위가 다르다: {current_warmup:value} 대 {backup_warmup:value}",
+            "워밍업의 단위가 다르다: {current_warmup:value} 대 {backup_warmup:value}",
             "1보다 작으면 전체 스텝의 비율, 아니면 스텝 수이다. 비율은 학습이 길어지면 함께 늘고 "
             "스텝 수는 그대로이다.",
         ),
@@ -385,7 +385,7 @@ TEXTS: Texts = {
             "stays.",
         ),
         "ko": (
-            "warmup 비율은 같지만 warmup 스텝은 {factor:times}이다",
+            "워밍업 비율은 같지만 워밍업 스텝은 {factor:times}이다",
             "양쪽 모두 전체 스텝의 {current_warmup:percent}이지만 학습 길이가 다르다. 에포크나 "
             "행 수를 바꿀 때는 비율과 스텝 수 중 무엇을 유지할지 정해야 한다.",
         ),
@@ -397,9 +397,9 @@ TEXTS: Texts = {
             "transformers always linearly.",
         ),
         "ko": (
-            "warmup의 모양이 다르다: {current_kind} 대 {backup_kind}",
-            "DeepSpeed 스케줄러는 warmup_type이 linear가 아니면 로그로 오르고, transformers는 "
-            "항상 선형이다.",
+            "워밍업의 모양이 다르다: {current_kind} 대 {backup_kind}",
+            "DeepSpeed 스케줄러는 warmup_type이 linear가 아니면 로그 곡선으로 오르고, "
+            "transformers는 항상 직선으로 오른다.",
         ),
     },
     "schedule_in_steps": {
@@ -421,9 +421,9 @@ TEXTS: Texts = {
             "{reached:number}, and the {written:number} that is written is never reached.",
         ),
         "ko": (
-            "{side:side}: warmup이 끝나기 전에 학습이 끝난다",
-            "warmup {warmup:number}스텝, 전체 {steps:number}스텝이다. 학습률은 {reached:number} "
-            "까지만 오르고, 적힌 {written:number}에는 이르지 못한다.",
+            "{side:side}: 워밍업이 끝나기 전에 학습이 끝난다",
+            "워밍업 {warmup:number}스텝, 전체 {steps:number}스텝이다. 학습률은 "
+            "{reached:number}까지만 오르고, 파일에 적힌 {written:number}에는 이르지 못한다.",
         ),
     },
     "first_step_idle": {
@@ -434,7 +434,7 @@ TEXTS: Texts = {
         ),
         "ko": (
             "첫 스텝의 학습률은 0이다",
-            "해당: {sides:sides}. warmup은 첫 값보다 아래에서 시작한다. {last_side:side} "
+            "해당: {sides:sides}. 워밍업은 첫 값보다 아래에서 시작한다. {last_side:side} "
             "설정에서 0보다 큰 첫 학습률은 두 번째 스텝의 {second:number}이다.",
         ),
     },

@@ -243,7 +243,7 @@ TEXTS: Texts = {
         ),
         "ko": (
             "{side:side}: gradient_checkpointing 때문에 고정된 레이어 {frozen}개까지 역전파한다",
-            "체크포인팅을 켜면 transformers가 임베딩 출력에 기울기를 요구하므로 레이어 "
+            "체크포인팅을 켜면 transformers가 임베딩 출력에 그래디언트를 요구하므로 레이어 "
             "{layers}개 전부를 다시 계산하고 역전파한다: 토큰당 레이어 순전파 (2 + {rho:number}) "
             "× {layers} = {on:number}. 끄면 {layers} + {reached} = {off:number}이므로 비용이 "
             "{factor:times}이고, 훅만 없애면 {unhooked:number} ({unhooked_factor:times})이다. 그 "
@@ -273,7 +273,7 @@ TEXTS: Texts = {
         ),
         "ko": (
             "GPU 메모리 추정: {current_gpu:memory} 대 {backup_gpu:memory}",
-            "대부분은 가중치 ({current_weights:memory})이다. 모든 글이 max_length만큼 길 때 "
+            "대부분은 가중치 ({current_weights:memory})이다. 모든 텍스트가 max_length만큼 길 때 "
             "활성값은 {current_activations:memory} 대 {backup_activations:memory} "
             "({activations_factor:times})이다. CUDA 컨텍스트를 뺀 추정치이다.",
         ),
@@ -299,7 +299,7 @@ TEXTS: Texts = {
             "GPU, however little is trained.",
         ),
         "ko": (
-            "기울기 {trained:number}개를 위해 GPU마다 reduce 버킷을 {bytes:memory} 잡는다",
+            "그래디언트 {trained:number}개를 위해 GPU마다 reduce 버킷을 {bytes:memory} 잡는다",
             "해당: {sides:sides}. ZeRO 1과 2는 학습되는 양과 상관없이 GPU마다 "
             "reduce_bucket_size만큼의 원소를 잡아 둔다.",
         ),
@@ -311,7 +311,7 @@ TEXTS: Texts = {
         ),
         "ko": (
             "{side:side}: offload_param은 ZeRO 3에서만 작동한다",
-            "ZeRO 단계가 {stage}이므로 장치 {device}는 아무 일도 하지 않는다.",
+            "ZeRO 단계가 {stage}이므로 장치 지정({device})은 효과가 없다.",
         ),
     },
     "optimizer_the_same": {

@@ -260,7 +260,7 @@ TEXTS: Texts = {
         "ko": (
             "{side:side} 쪽은 DeepSpeed {version}에서 실행되어 마이크로배치가 빠졌을 수 있다",
             "{before} 이전의 ZeRO 1, 2에서 옵티마이저를 오프로드하고 엔진의 누적 횟수가 1이면 "
-            "마지막 마이크로배치의 기울기만 남았다. DeepSpeed 파일에 "
+            "마지막 마이크로배치의 그래디언트만 남았다. DeepSpeed 파일에 "
             "gradient_accumulation_steps가 없으면 accelerate가 1을 넘긴다 ({change}). 여기서는 "
             "모두 더해진다.",
         ),

@@ -10,7 +10,7 @@ from ablation.evidence.effects import Effect, Effects
 from ablation.report.evidence import effect_label
 from ablation.report.figures.figure import INK, Drawing, Shown, label_axis, lines_of, say
 from ablation.report.sources import capital
-from ablation.words.catalogue import is_score, plain
+from ablation.words.catalogue import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,8 +43,8 @@ def draw(figure: Figure, drawing: Drawing) -> None:
     axes.set_ylim(len(found) - 0.5, -0.5)
     axes.set_xlim(*limits)
     metric = effects.metric.name
-    unit = "figure.points" if is_score(metric) else "figure.plain"
-    label_axis(axes.xaxis, metric, t("figure.improvement", metric=t(unit, metric=drawing.metric)))
+    label = t("figure.improvement", metric=drawing.in_unit("points"))
+    label_axis(axes.xaxis, metric, label)
     _forest_legend(figure, axes, drawing)
 
 
@@ -114,14 +114,14 @@ FIGURE = Shown(
             "Forest plot of every planned contrast with its own and its simultaneous interval",
             "Every planned contrast; to the right is better. Diamond: mean. Thick line: its "
             "own 95% interval. Thin line with ends: simultaneous (or, with looks, repeated) "
-            "interval. Circles: seeds. Hatched band: effects too small to matter. Arrows: "
+            "interval. Circles: seeds. Dotted band: effects too small to matter. Arrows: "
             "the interval leaves the picture.",
         ),
         "ko": (
             "계획한 모든 비교의 개별 신뢰구간과 동시 신뢰구간을 나타낸 포레스트 그림",
-            "계획한 모든 비교이며 오른쪽일수록 좋다. 마름모는 평균, 굵은 선은 개별 95% "
+            "계획한 모든 비교. 오른쪽일수록 좋다. 마름모는 평균, 굵은 선은 개별 95% "
             "신뢰구간, 양 끝에 마디가 있는 가는 선은 동시 신뢰구간(중간 분석이 있으면 반복 "
-            "신뢰구간), 동그라미는 시드별 값, 빗금 친 띠는 의미 없을 만큼 작은 효과이다. "
+            "신뢰구간), 동그라미는 시드별 값, 점무늬 띠는 의미 없을 만큼 작은 효과의 범위이다. "
             "화살표는 구간이 그림 밖까지 이어진다는 뜻이다.",
         ),
     },

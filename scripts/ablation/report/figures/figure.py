@@ -72,6 +72,16 @@ class Drawing:
         """The metric's name as people say it."""
         return self.words(f"metric.{self.effects.metric.name}")
 
+    def in_unit(self, kind: str, text: str | None = None) -> str:
+        """An axis of the metric, or of what `text` says of it, with its unit.
+
+        Args:
+            kind: "points" for differences, "share" for values; only scores have a unit.
+            text: What the axis shows; None for the metric itself.
+        """
+        key = kind if is_score(self.effects.metric.name) else "plain"
+        return self.words(f"figure.{key}", metric=text or self.metric)
+
     def arm(self, name: str) -> str:
         """An arm by its title: "Stage 2 (Epochs)"; of a history, those that are one run."""
         return plain(" = ".join(map(self.sources.arm_title, name.split(" = "))))

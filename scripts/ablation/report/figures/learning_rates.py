@@ -62,7 +62,7 @@ FIGURE = Shown(
             "Planned learning rates, computed from the settings, over steps and over epochs.",
         ),
         "ko": (
-            "스텝과 에포크에 따른 현재 설정과 백업 설정의 계획된 학습률",
+            "스텝과 에포크에 따른 현재 설정과 백업 설정의 학습률 계획",
             "설정에서 계산한 학습률 계획(왼쪽은 스텝, 오른쪽은 에포크 기준).",
         ),
     },

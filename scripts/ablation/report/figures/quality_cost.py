@@ -16,7 +16,7 @@ from ablation.report.figures.figure import (
     lines_of,
     say,
 )
-from ablation.words.catalogue import is_score
+from ablation.words.catalogue import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,9 +26,10 @@ def draw(figure: Figure, drawing: Drawing) -> None:
     """The metric against the training time of every arm: seeds small, means large."""
     effects, t = drawing.effects, drawing.words
     metric = effects.metric.name
-    found = [(arm, _costs(arm, metric)) for arm in effects.arms]
+    arms, titles = drawing.sources.arms, drawing.sources.path_arms
+    found = [(plain(title), _costs(arms[name], metric)) for name, title in titles.items()]
     others = [_costs(arm, metric) for arm in effects.design_arms]
-    found = [(arm, points) for arm, points in found if points]
+    found = [(title, points) for title, points in found if points]
     others = [points for points in others if points]
     if not found:
         say(figure, t("figure.no_run"))
@@ -46,7 +47,7 @@ def draw(figure: Figure, drawing: Drawing) -> None:
         label = t("figure.others") if number == 0 else None
         axes.plot(times / size, values, "x", ms=5, color="#969696", mew=1.2, label=label)
     shades = np.linspace(0.15, 0.85, len(found))
-    for number, (arm, points) in enumerate(found):
+    for number, (title, points) in enumerate(found):
         marker, shade = MARKERS[number % len(MARKERS)], str(shades[number])
         times, values = np.array(points).T
         axes.plot(times / size, values, marker, ms=3.5, mfc="none", mec=INK, mew=0.6, zorder=3)
@@ -59,13 +60,12 @@ def draw(figure: Figure, drawing: Drawing) -> None:
             mec=INK,
             mew=0.9,
             zorder=4,
-            label=lines_of(drawing.arm(arm.arm), 30),
+            label=lines_of(title, 30),
         )
     axes.set_xlim(left=0)
     axes.set_xlabel(t(f"figure.time.{unit}"))
     better = "higher" if effects.metric.higher_is_better else "lower"
-    unit = "figure.share" if is_score(metric) else "figure.plain"
-    label_axis(axes.yaxis, metric, t(f"figure.{better}", metric=t(unit, metric=drawing.metric)))
+    label_axis(axes.yaxis, metric, t(f"figure.{better}", metric=drawing.in_unit("share")))
     figure.legend(
         loc="outside right upper", fontsize=8, title=t("figure.mean_and_seeds"), title_fontsize=8
     )
@@ -90,7 +90,7 @@ FIGURE = Shown(
         "ko": (
             "구성별 학습 시간과 성능. 작은 점은 시드, 큰 점은 평균",
             "학습 시간과 성능. 큰 표시는 구성의 평균, 작은 표시는 시드별 값, 회색 가위표는 "
-            "(있다면) 다른 설계의 구성이다.",
+            "다른 설계의 구성(있을 때만)이다.",
         ),
     },
 )

@@ -13,7 +13,7 @@ from ablation.evidence.statistics import Estimate
 from ablation.report.figures.curves import panels_of
 from ablation.report.figures.figure import INK, WHOLE, Drawing, Shown, label_axis, say
 from ablation.report.sources import capital
-from ablation.words.catalogue import is_score, plain
+from ablation.words.catalogue import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,8 +41,7 @@ def draw(figure: Figure, drawing: Drawing) -> None:
     name = effects.metric.name
     for axes in panels.values():
         label_axis(axes.yaxis, name, "")
-    unit = t("figure.points" if is_score(name) else "figure.plain", metric=drawing.metric)
-    figure.supylabel(t("figure.effect", metric=unit), fontsize=9)
+    figure.supylabel(t("figure.effect", metric=drawing.in_unit("points")), fontsize=9)
 
 
 def _title(drawing: Drawing, step: Step) -> str:
@@ -99,8 +98,8 @@ FIGURE = Shown(
         ),
         "ko": (
             "학습 행 수에 따른 각 효과와 전체 행으로 연장한 직선",
-            "크기마다 잰 각 효과와 개별 95% 구간. 회색 선은 0, 띠는 delta이다. 파선은 여러 크기를 "
-            "지나는 직선이며, 직선을 따를 때만 전체 행(마름모)까지 긋는다.",
+            "학습 행 수마다 측정한 각 효과와 개별 95% 신뢰구간. 회색 선은 0, 띠는 delta이다. "
+            "파선은 여러 크기를 지나는 직선이며, 직선을 따를 때만 전체 행(마름모)까지 긋는다.",
         ),
     },
 )

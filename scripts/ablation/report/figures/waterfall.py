@@ -25,7 +25,7 @@ from ablation.report.figures.figure import (
     say,
 )
 from ablation.report.sources import capital
-from ablation.words.catalogue import Messages, change_text, is_score, plain
+from ablation.words.catalogue import Messages, change_text, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,6 +46,9 @@ def draw(figure: Figure, drawing: Drawing) -> None:
     """Steps from current to backup, each with its seeds, adding up to the gap."""
     effects, t = drawing.effects, drawing.words
     arms, values = path_steps(effects)
+    whole = arms[-1:] == ["backup"]
+    if whole and drawing.sources.stages_reach_backup:  # the last stage is the backup
+        arms = arms[:-1]
     if len(arms) < 2 or arms[0] != "current" or values.empty:
         say(figure, t("figure.no_seed"))
         return
@@ -65,7 +68,6 @@ def draw(figure: Figure, drawing: Drawing) -> None:
         bounded = bounded or ends is not None
         if place < len(arms) - 1:
             axes.plot([place + 0.32, place + 0.68], [levels[arm]] * 2, color=INK, lw=0.8)
-    whole = arms[-1] == "backup"
     labels = [t("side.current"), *(_step_label(drawing, arm) for arm in arms[1:])]
     if whole:
         gap = values["backup"] - values["current"]
@@ -74,15 +76,13 @@ def draw(figure: Figure, drawing: Drawing) -> None:
         labels.append(lines_of(t("figure.gap"), 16))
     axes.plot([-0.32, 0.68], [0, 0], color=INK, lw=2)
     axes.axhline(0, color=INK, lw=0.6)
-    axes.set_xticks(range(len(labels)), labels)
+    axes.set_xticks(range(len(labels)), labels, fontsize=8)
     axes.tick_params(axis="x", length=0)
-    unit = "figure.points" if is_score(name) else "figure.plain"
     change = t("figure.minus_current", metric=drawing.metric)
-    label_axis(axes.yaxis, name, t(unit, metric=change))
+    label_axis(axes.yaxis, name, drawing.in_unit("points", change))
     base = float(values["current"].mean())
     right = axes.secondary_yaxis("right", functions=(lambda y: y + base, lambda y: y - base))
-    unit = "figure.share" if is_score(name) else "figure.plain"
-    label_axis(right.yaxis, name, t(unit, metric=drawing.metric))
+    label_axis(right.yaxis, name, drawing.in_unit("share"))
     axes.set_ylim(*limits)
     _seed_legend(axes, t, values.index.tolist(), bounded)
 
@@ -192,10 +192,10 @@ FIGURE = Shown(
         ),
         "ko": (
             "현재 설정에서 각 단계를 거쳐 백업 설정에 이르는 폭포 차트",
-            "단계별 효과. 각 막대는 앞 막대가 끝난 곳에서 시작하며 빗금 친 막대는 성능이 "
-            "나빠진 단계이다. 점은 시드별 값, 세로선은 단계 효과의 95% 구간이며 화살표는 "
-            "그림 밖까지 이어진다는 뜻이다. 모든 구성에 있는 시드만 그렸으므로 단계의 합이 "
-            "전체 격차와 같다.",
+            "단계별 효과. 각 막대는 앞 막대가 끝난 곳에서 시작하며, 빗금 친 막대는 성능이 "
+            "나빠진 단계이다. 점은 시드별 값, 세로선은 단계 효과의 95% 신뢰구간이며 "
+            "화살표는 그림 밖까지 이어진다는 뜻이다. 모든 구성에 있는 시드만 그렸으므로 단계의 "
+            "합이 전체 격차와 같다.",
         ),
     },
 )
