@@ -195,11 +195,13 @@ class Teller:
             self.say(self.t("run.report", file=self.results.report(self.t.language)))
             return
         report = self.results.partial().report(self.t.language)
-        failed = [run for run in self.progress.runs if run.state == FAILED] if self.progress else []
+        runs = self.progress.runs if self.progress else ()
+        failed = sum(run.state == FAILED for run in runs)
+        left = sum(run.state not in (DONE, DIVERGED, FAILED) for run in runs)
         if not failed:
             lines = log.read_text("utf-8", "replace").splitlines()
             for line in lines[-TAIL_LINES:]:
                 self.console.print(f"  {line}", markup=False, soft_wrap=True)
-        self.say(self.t("run.not_done", failed=len(failed), log=log))
+        self.say(self.t("run.not_done", failed=failed, left=left, log=log))
         if failed and report.is_file():
             self.say(self.t("run.partial", file=report))
