@@ -186,3 +186,68 @@ def test_generated_pairs_settle_as_the_libraries_settle_them(tmp_path: Path) -> 
         if found:
             wrong.append((arguments, deepspeed, found))
     assert not wrong, f"{len(wrong)} of {PAIRS}; the first: {wrong[0]}"
+
+
+WHOLE = {
+    "train_micro_batch_size_per_gpu": "auto",
+    "gradient_accumulation_steps": "auto",
+    "gradient_clipping": "auto",
+    "zero_optimization": {"stage": 2},
+}
+ADAMW = {"type": "AdamW", "params": {"lr": "auto"}}
+# Changes of it that DeepSpeed takes, and some that it stops at.
+ODD: tuple[dict[str, Any], ...] = (
+    {"zero_optimization": {"stage": 2, "overlap_comm": 1, "contiguous_gradients": "no"}},
+    {"zero_optimization": {"stage": 2, "overlap_comm": "x"}},
+    {"zero_optimization": {"stage": 3, "sub_group_size": -1}},
+    {"zero_optimization": {"stage": 3, "stage3_module_granularity_threshold": -1}},
+    {
+        "zero_optimization": {
+            "stage": 3,
+            "stage3_gather_fp16_weights_on_model_save": True,
+            "stage3_gather_16bit_weights_on_model_save": True,
+        }
+    },
+    {
+        "zero_optimization": {
+            "stage": 3,
+            "prefetch_bucket_size": 1000,
+            "stage3_prefetch_bucket_size": 1000,
+        }
+    },
+    {"zero_optimization": None},
+    {"bf16": {"enabled": None}},
+    {"bf16": {"enabled": "auto", "bf16_optimizer_states": True}},
+    {
+        "bf16": {"enabled": "auto", "bf16_master_weights_and_grads": True},
+        "zero_optimization": {"stage": 0},
+    },
+    {"fp16": {"enabled": "auto", "min_loss_scale": 0}},
+    {"data_types": None},
+    {"activation_checkpointing": None},
+    {"checkpoint": True},
+    {"aio": None},
+    {"compile": {"enabled": True}},
+    {"compile": {"deepcompile": False}},
+    {"communication_data_type": "float32"},
+    {"communication_data_type": "BF16"},
+    {"communication_data_type": None},
+    {"torch_autocast": {"enabled": False, "dtype": "bfloat16"}},
+    {"torch_autocast": {"enabled": False, "dtype": "half precision"}},
+    {"checkpoint": {"tag_validation": "ignore"}},
+    {"checkpoint": {"tag_validation": "never"}},
+    {"optimizer": {**ADAMW, "params": []}},
+    {"optimizer": {"type": "Adadelta", "params": {"lr": "auto", "betas": "auto"}}},
+)
+
+
+@pytest.mark.parametrize("odd", ODD, ids=[json.dumps(odd) for odd in ODD])
+def test_odd_values_are_taken_or_refused_as_deepspeed_does(tmp_path: Path, odd: dict) -> None:
+    for arguments in ({"max_steps": 12}, {"max_steps": 12, "bf16": True}):
+        assert not compare(tmp_path, arguments, {**WHOLE, **odd})
+
+
+def test_a_scale_that_moves_needs_a_floor(tmp_path: Path) -> None:
+    block = {"enabled": "auto", "min_loss_scale": 0}
+    for scale in ({}, {"loss_scale": 0}, {"loss_scale": 128}):
+        assert not compare(tmp_path, {"fp16": True}, {**WHOLE, "fp16": {**block, **scale}})

@@ -10,6 +10,8 @@ import json
 
 from ablation.dialects.defaults import (
     BLOCK_KEYS,
+    DEEPSPEED_BLOCKS,
+    DEEPSPEED_CHOICES,
     DEEPSPEED_DEFAULTS,
     DEEPSPEED_UNSAID,
     REMOVED_DEEPSPEED_KEYS,
@@ -63,6 +65,18 @@ _CPU_OFFLOAD = {
     "cpu_offload_param": "offload_param.device",
     "cpu_offload_params": "offload_param.device",
 }
+# Blocks that may be null.
+_NULL = (("aio", None), ("optimizer.params", None))
+# Names of ZeRO's keys that may not stand beside those that replace them.
+_REPLACED = {
+    **{old: new.split(".")[0] for old, new in _CPU_OFFLOAD.items()},
+    "stage3_gather_fp16_weights_on_model_save": "stage3_gather_16bit_weights_on_model_save",
+    **{
+        name.removeprefix("stage3_"): name
+        for name in (n.removeprefix(f"{_ZERO}.") for n in DEEPSPEED_UNSAID)
+        if name.startswith("stage3_")
+    },
+}
 # What DeepSpeed's `Adam` and `AdamW` are called here, and whether `adam_w_mode` can turn one off.
 ADAMS = {"adamw": False, "adam": True}
 
@@ -113,6 +127,7 @@ def _read_common(reader: Reader, prefix: str, embedded: bool) -> None:
     """What means the same wherever the block stands."""
     block = reader.block(prefix)
     _refuse_strange_keys(reader, prefix)
+    _refuse_strange_values(reader, prefix)
     for name in block.value if block is not None else ():
         key = join(prefix, name)
         if name in REMOVED_DEEPSPEED_KEYS:
@@ -143,6 +158,23 @@ def _refuse_strange_keys(reader: Reader, prefix: str) -> None:
             reader.refuse(f"{key}.{strange}", f"deepspeed.{name}.{strange}", LIBRARY, reason)
 
 
+def _refuse_strange_values(reader: Reader, prefix: str) -> None:
+    """DeepSpeed stops where a block is none, and at a word that it does not know."""
+    for name in DEEPSPEED_BLOCKS:
+        entry = reader.root.at(join(prefix, name))
+        if entry is None or isinstance(entry.value, dict) or (name, entry.value) in _NULL:
+            continue
+        reason = f"{name} must be a block: a mapping of keys to values"
+        reader.refuse(join(prefix, name), f"deepspeed.{name}", LIBRARY, reason)
+    for name, allowed in DEEPSPEED_CHOICES.items():
+        entry = reader.root.at(join(prefix, name))
+        if entry is None or entry.value == "auto" or (entry.value is None and "." not in name):
+            continue
+        if str(entry.value).lower() not in map(str.lower, allowed):
+            reason = f"{name} is none of DeepSpeed's"
+            reader.refuse(join(prefix, name), f"deepspeed.{name}", LIBRARY, reason, allowed)
+
+
 def _read_train_batch(reader: Reader, key: str) -> None:
     """The global batch, of which `derive` finds what the other numbers leave open."""
     if reader.raw(key) not in ("auto", None):
@@ -171,8 +203,8 @@ def _read_zero(reader: Reader, key: str) -> None:
         return
     for name in _ZERO_BLOCKS:
         reader.block(f"{key}.{name}")
-    for old, new in _CPU_OFFLOAD.items():
-        if old in block.value and new.split(".")[0] in block.value:
+    for old, new in _REPLACED.items():
+        if old in block.value and new in block.value:
             reason = f"Cannot provide deprecated parameter '{old}' and replacing parameter together"
             reader.refuse(f"{key}.{old}", f"{_ZERO}.{new}", LIBRARY, reason)
             reader.ignore(f"{key}.{old}")

@@ -139,6 +139,12 @@ DEEPSPEED_UNSAID: dict[str, object] = {
     "deepspeed.bf16.bf16_optimizer_states": False,
 }
 
+# The numbers of which DeepSpeed takes any; the others may not be below 0.
+DEEPSPEED_BELOW_ZERO = words(
+    "deepspeed.fp16.initial_scale_power deepspeed.fp16.loss_scale_window deepspeed.fp16.hysteresis "
+    "deepspeed.fp16.min_loss_scale deepspeed.zero_optimization.stage3_module_granularity_threshold"
+)
+
 # A training loop that drives DeepSpeed itself has DeepSpeed's optimizer, and no scheduler of its
 # own.
 NATIVE_LOOP_DEFAULTS: dict[str, object] = {
@@ -329,6 +335,14 @@ OPTIMIZER_PARAMETERS: dict[str, tuple[str, ...]] = {
     "radam": words(f"{_TORCH} betas eps decoupled_weight_decay capturable"),
     "nadam": words(f"{_TORCH} betas eps momentum_decay decoupled_weight_decay capturable"),
     "adamax": words(f"{_TORCH} betas eps capturable"),
+    "adadelta": words(f"{_TORCH} eps rho capturable"),
+    "adafactor": words("lr weight_decay beta2_decay eps d foreach maximize"),
+    "asgd": words(f"{_TORCH} lambd alpha t0 capturable"),
+    "rprop": words("lr etas step_sizes capturable foreach maximize differentiable"),
+    "sparseadam": words("lr betas eps maximize"),
+    "lbfgs": words(
+        "lr max_iter max_eval tolerance_grad tolerance_change history_size line_search_fn"
+    ),
 }
 # Any other name must be one of torch.optim's, as it is spelled there.
 TORCH_OPTIMIZERS = words(
@@ -376,6 +390,12 @@ BLOCK_KEYS: dict[str, tuple[str, ...]] = {
         "dtype autotp_size tp_overlap_comm vocab_parallel_lm_head vocab_parallel_ce_backend tp "
         "injection_policy_tuple partition_config preset_model keep_module_on_host kernel_inject"
     ),
+    "compile": words(
+        "deepcompile autoep_non_moe free_activation free_activation_threshold offload_activation "
+        "offload_activation_pin_memory offload_opt_states double_buffer symmetric_memory debug_log "
+        "offload_parameters sync_before_reduce sync_after_reduce sync_before_allgather "
+        "sync_after_allgather keep_int_input_tensors keep_all_input_tensors passes"
+    ),
     "comet": words(
         "enabled samples_log_interval project workspace api_key experiment_name experiment_key "
         "online mode"
@@ -383,6 +403,24 @@ BLOCK_KEYS: dict[str, tuple[str, ...]] = {
     "hybrid_engine": words(
         "enabled max_out_tokens inference_tp_size release_inference_cache pin_parameters "
         "tp_gather_partition_size enable_cuda_graph"
+    ),
+}
+
+# What must be a block where it is there, and the keys of others that take these values alone.
+DEEPSPEED_BLOCKS = words(
+    "data_types activation_checkpointing torch_autocast flops_profiler tensorboard wandb comet "
+    "csv_monitor comms_logger checkpoint aio autotuning hybrid_engine compile tensor_parallel "
+    "pipeline data_efficiency timers weight_quantization optimizer.params"
+)
+DEEPSPEED_CHOICES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        ("communication_data_type", "seq_parallel_communication_data_type"),
+        ("fp32", "fp16", "bf16"),
+    ),
+    "checkpoint.tag_validation": ("Ignore", "Warn", "Fail"),
+    "torch_autocast.dtype": words(
+        "bfloat16 bf16 torch.bfloat16 float16 fp16 half torch.float16 float32 fp32 float "
+        "torch.float32 int8 torch.int8"
     ),
 }
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ablation.dialects.defaults import DEEPSPEED_UNSAID
+from ablation.dialects.defaults import DEEPSPEED_BELOW_ZERO, DEEPSPEED_UNSAID
 from ablation.documents.entries import Entry, load_entries
 from ablation.errors import UserError, shorten
 from ablation.masking import hide
@@ -23,11 +23,18 @@ DEFAULT = "default"
 _DEEPSPEED_DECIDES = ("optim", "optim_implementation", "lr_scheduler_type", "lr_scheduler_kwargs")
 
 
-_KINDS = {bool: "bool", int: "int", float: "float"}
+_KINDS = {bool: "bool", int: "int", float: "float", type(None): "bool"}
 _OTHERS = {
-    name: Setting(name, _KINDS[type(default)], acts_on(name), "deepspeed")
+    name: Setting(
+        name,
+        _KINDS[type(default)],
+        acts_on(name),
+        "deepspeed",
+        minimum=None if name in DEEPSPEED_BELOW_ZERO else 0,
+        optional=default is None,
+    )
     for name, default in DEEPSPEED_UNSAID.items()
-    if default is not None
+    if not name.endswith("nvme_path")
 }
 
 

@@ -240,7 +240,8 @@ class _Settling:
             self.match(name, setting)
 
     def _zero(self) -> None:
-        if self.at(_ZERO) is None:
+        entry = self.at(_ZERO)
+        if entry is None or entry.value is None:
             reason = "Please specify the ZeRO optimization config in the DeepSpeed config."
             self.reader.refuse(self.engine.key, f"deepspeed.{_ZERO}.stage", ACCELERATE, reason)
         elif self.plain(f"{_ZERO}.stage") == "auto":
@@ -430,10 +431,36 @@ class _Settling:
             block = self.at(name)
             if block is None or not isinstance(block.value, dict):
                 continue
-            if self.at(path) is None:
+            enabled = self.at(path)
+            if enabled is None:
                 self.own(name, False, f"its {name} block has no `enabled`")
+            elif enabled.value is None:
+                self.refuse(path, name, LIBRARY, "enabled: Input should be a valid boolean")
             else:
                 self.match(path, name, f"{name}|{name}_full_eval")
+        self._states_in_half()
+        self._dynamic_scale()
+
+    def _states_in_half(self) -> None:
+        """What weights and optimizer states in bf16 need of each other and of ZeRO."""
+        states, master = "bf16.bf16_optimizer_states", "bf16.bf16_master_weights_and_grads"
+        halved = self.plain(master) is True
+        if self.plain(states) is True and not halved:
+            reason = "bf16_optimizer_states requires bf16_master_weights_and_grads"
+            self.refuse(states, f"deepspeed.{states}", LIBRARY, reason)
+        if halved and self._stage() == 0:
+            reason = "Bf16_master_weights_and_grads is only supported with ZeRO Stage 1, 2, or 3."
+            self.refuse(master, f"deepspeed.{master}", LIBRARY, reason)
+
+    def _dynamic_scale(self) -> None:
+        """A loss scale that follows the gradients needs a window and a floor above 0."""
+        if self.settings["fp16"].value is not True or self.plain("fp16.loss_scale"):
+            return
+        for name in ("fp16.loss_scale_window", "fp16.min_loss_scale"):
+            value = self.plain(name)
+            if isinstance(value, (int, float)) and value <= 0:
+                reason = f"{name} must be > 0 when dynamic loss scaling is enabled (loss_scale=0)"
+                self.refuse(name, f"deepspeed.{name}", LIBRARY, reason)
 
     # --- `auto` where no one fills it -----------------------------------------------------
 

@@ -158,12 +158,19 @@ def _read_int(setting: Setting, value: object) -> int:
     return int(number)
 
 
+# What pydantic and argument parsers take for a switch.
+_SWITCHES = {
+    **dict.fromkeys(words("true 1 yes on y t"), True),
+    **dict.fromkeys(words("false 0 no off n f"), False),
+}
+
+
 def _read_bool(setting: Setting, value: object) -> bool:
-    if isinstance(value, str) and value.lower() in ("true", "false"):
-        return value.lower() == "true"
-    if not isinstance(value, bool):
+    if isinstance(value, float):
         raise setting._error(value)
-    return value
+    if (word := str(value).lower()) in _SWITCHES:
+        return _SWITCHES[word]
+    raise setting._error(value)
 
 
 def _read_text(setting: Setting, value: object) -> str:
