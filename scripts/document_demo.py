@@ -1,4 +1,4 @@
-"""Put a finished study's waterfall and the head of its report into README.md.
+"""Put a finished study's pictures and the head of its report into README.md and docs/.
 
 python scripts/document_demo.py results/debian_sections
 """
@@ -17,6 +17,7 @@ from ablation.results import Results
 
 START, END = "<!-- demo -->\n", "<!-- end of demo -->"
 PICTURE = Path("docs") / "waterfall.svg"
+PICTURES = ("waterfall", "quality_cost", "attribution")  # of docs/report.md
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,11 +34,13 @@ def excerpt(report: str) -> list[str]:
 
 def main(args: argparse.Namespace) -> None:
     results = Results(args.results)
-    picture, report = results.figures / "waterfall.svg", results.report("en")
-    for file in (picture, report):
+    report = results.report("en")
+    pictures = [results.figures / f"{name}.svg" for name in PICTURES]
+    for file in (*pictures, report):
         if not file.is_file():
             raise UserError("the study is not finished", found=str(file), write="ablation demo")
-    shutil.copyfile(picture, PROJECT / PICTURE)
+    for picture in pictures:
+        shutil.copyfile(picture, PROJECT / PICTURE.with_name(picture.name))
     told = [f"> {line}".rstrip() for line in excerpt(report.read_text(encoding="utf-8"))]
     block = [
         f"![What each stage adds, from current to backup]({PICTURE})",

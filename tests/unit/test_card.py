@@ -44,6 +44,14 @@ def test_a_cards_scores_are_those_of_the_weights_that_the_adapter_holds():
     assert card_of("final").data.eval_results[0].metric_value == 0.25
 
 
+def test_a_card_speaks_every_language_and_has_its_settings_once():
+    text = ModelCard(model_card(CONFIG, METRICS)).text
+    assert "A LoRA adapter for sequence classification on `hub/tiny`" in text
+    assert "`hub/tiny` 위에서 학습한 시퀀스 분류용 LoRA 어댑터" in text
+    assert "with the weights of the best epoch" in text and "최고 에포크의 가중치" in text
+    assert "## Settings / 설정" in text and text.count("`learning_rate`") == 1
+
+
 def card_of(selected: str) -> ModelCard:
     quality = {**METRICS["quality"], "selected": selected}
     return ModelCard(model_card(CONFIG, {**METRICS, "quality": quality}))
@@ -60,7 +68,7 @@ def test_a_diverged_run_has_a_card_without_scores():
 def test_a_name_cannot_break_a_card(study):
     card = ModelCard(model_card({**CONFIG, "study": study}, METRICS))
     assert card.data.datasets == [study]
-    assert "\n## Settings\n" in card.text
+    assert "\n## Settings / 설정\n" in card.text
     assert "[y](z)" not in card.text.replace("`'x' | [y](z)`", "")
 
 

@@ -139,6 +139,22 @@ def test_the_command_tells_runs_failures_and_effects_with_a_warning(made, langua
     assert told["counts"]["running"] == 1 and told["effects_are_a_look"]
 
 
+def test_seeds_that_confirm_are_no_seeds_of_the_effects_so_far(made, capsys):
+    grid = json.loads(made.grid.read_text())
+    ends = [arm for arm in grid["arms"] if arm["arm"] in ("current", "backup")]
+    runs = [{"arm": arm["arm"], "variant": arm["variant"], "seed": 101} for arm in ends]
+    for run in runs:
+        folder = made.runs / run["variant"]
+        shutil.copytree(folder / "seed-1", folder / "seed-101")
+    fresh = {**grid, "arms": ends, "seeds": [101], "runs": runs}
+    made.results.confirmation_grid.parent.mkdir(exist_ok=True)
+    made.results.confirmation_grid.write_text(json.dumps(fresh))
+    assert main(["status", "synthetic", "--json"]) == DONE
+    told = json.loads(capsys.readouterr().out)
+    assert told["counts"]["done"] == 22
+    assert {effect["seeds"] for effect in told["effects"]} == {4}
+
+
 def test_a_study_that_has_not_begun_says_how_to_begin(root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["status", "debian_sections"]) == MISTAKE

@@ -7,6 +7,8 @@ rule track_study:
         effects="results/{study}/effects.json",
         confirmation=get_confirmation,
         reports=collect("results/{{study}}/{report}.md", report=LANGUAGES),
+        page="results/{study}/report.html",
+        recommended=rules.write_patch.output,
     output:
         "results/{study}/tracked/{tracker}.json",
     log:

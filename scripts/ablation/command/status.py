@@ -84,7 +84,11 @@ def read_status(study: Path, results: Path, t: Messages) -> Status:
     metric = read_metric(study)
     grid = load_json(files.planned_grid)
     values: dict[str, dict[int, float]] = {}
+    fresh = files.confirmation_grid  # its seeds judge what the others chose
+    apart = set(load_json(fresh)["seeds"]) if fresh.is_file() else set()
     for run in progress.runs:
+        if run.seed in apart:
+            continue
         value = value_of(run.metrics, metric) if run.metrics else None
         for arm in run.arms if value is not None else ():
             values.setdefault(arm, {})[run.seed] = float(value or 0.0)

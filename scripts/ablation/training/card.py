@@ -10,7 +10,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from ablation.masking import mask
-from ablation.words.catalogue import cell, code
+from ablation.words.catalogue import LANGUAGES, Messages, cell, code, load_catalogue
 
 CARD = "README.md"
 TASK = "text-classification"
@@ -21,12 +21,14 @@ SCORES = {
     "eval_weighted_f1": ("f1", "Weighted F1"),
     "eval_loss": ("loss", "Loss"),
 }
-KINDS = {"final": "after the last epoch", "best": "of the best epoch"}
+ROWS = ("train_rows", "validation_rows", "test_rows", "num_labels")
 
 
 def model_card(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     """The text of README.md: front matter, then what was trained, on what, and how good it is.
 
+    The hub shows one card, so it has every language: what is said, one after the other, and then
+    the settings and versions, which are alike in all.
     It names no folder of the machine: a model that lies in one is called by its folder's name.
 
     Args:
@@ -83,37 +85,39 @@ def selected_scores(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _body(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[str]:
-    data, quality = metrics["data"], metrics["quality"]
+    languages = [Messages(one, load_catalogue("card", one)) for one in LANGUAGES]
     yield f"# {code(config['study'])}: {code(config['variant'])}, seed {config['seed']}"
-    yield ""
-    yield (
-        f"A LoRA adapter for sequence classification on {code(base_name(config))}. It is one run of"
-        f" an ablation: one arm of the study {code(config['study'])}, trained with seed"
-        f" {config['seed']}. Other seeds of the same arm lie beside it; one run alone says little"
-        " of the arm."
-    )
-    yield from ["", "## Scores", ""]
-    if selected_scores(metrics):
-        yield f"On {data['test_rows']} test rows, with the weights {KINDS[quality['selected']]}."
-        yield ""
-        yield from _table(("Score", "Value"), _scores(metrics))
-    else:
-        yield "The run diverged: it has no scores."
-    yield from ["", "## Data", ""]
-    facts = {
-        "training rows": data["train_rows"],
-        "validation rows": data["validation_rows"],
-        "test rows": data["test_rows"],
-        "classes": data["num_labels"],
-        "fingerprint of the rows": config["data_fingerprint"],
-    }
-    yield from _table(("Data", "Value"), facts.items())
-    yield from ["", "## Settings", ""]
-    yield from _table(("Setting", "Value"), sorted(config["settings"].items()))
-    yield from ["", "## Versions", ""]
+    for t in languages:
+        yield from ["", *_told(config, metrics, t)]
+
+    def both(key: str) -> str:
+        return " / ".join(dict.fromkeys(t(key) for t in languages))
+
+    yield from ["", f"## {both('settings')}", ""]
+    settings = sorted(config["settings"].items())
+    yield from _table((both("setting"), both("value")), settings)
+    yield from ["", f"## {both('versions')}", ""]
     environment = metrics["environment"]
     versions = {**environment["versions"], "code": environment["code_commit"] or "unknown"}
-    yield from _table(("Library", "Version"), versions.items())
+    yield from _table((both("library"), both("value")), versions.items())
+
+
+def _told(config: Mapping[str, Any], metrics: Mapping[str, Any], t: Messages) -> Iterator[str]:
+    """What the adapter is, its scores and its data, in one language."""
+    names = {"base": base_name(config), "study": config["study"]}
+    yield t("about", seed=config["seed"], **{key: code(name) for key, name in names.items()})
+    yield ""
+    data, quality = metrics["data"], metrics["quality"]
+    if selected_scores(metrics):
+        yield t(f"scored.{quality['selected']}", rows=data["test_rows"])
+        yield ""
+        yield from _table((t("score"), t("value")), _scores(metrics))
+    else:
+        yield t("diverged")
+    yield ""
+    facts = {t(name): data[name] for name in ROWS}
+    facts[t("fingerprint")] = config["data_fingerprint"]
+    yield from _table((t("data"), t("value")), facts.items())
 
 
 def _scores(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -24,7 +24,7 @@ from ablation.errors import UserError
 
 LANGUAGES = ("en", "ko")
 ASKED = "ABLATION_LANGUAGE"
-SECTIONS = ("report", "explain", "health", "plan", "trackers", "command")
+SECTIONS = ("report", "explain", "health", "plan", "trackers", "card", "command")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MINUS = "\N{MINUS SIGN}"
 
