@@ -14,7 +14,7 @@ from ablation.designs.design import BACKUP, CURRENT
 from ablation.designs.factorial import FACTORIAL
 from ablation.designs.staged import STAGED
 from ablation.errors import UserError
-from ablation.evidence.claims import LEVELS_THAT_MATTER, UNDECIDED
+from ablation.evidence.claims import LEVELS_THAT_MATTER
 from ablation.evidence.confirmation import ENOUGH_SEEDS
 from ablation.evidence.effects import Effect
 from ablation.evidence.recommendation import (
@@ -29,6 +29,7 @@ from ablation.evidence.statistics import Estimate
 from ablation.report.patch import recommended_rewrite, shown_patch
 from ablation.report.sections import impact_text, undecided_contrast
 from ablation.report.sources import Sources, capital
+from ablation.study.claim import UNDECIDED
 from ablation.words.catalogue import cell, code, fence, in_code, is_score, prose
 
 FIRST_LOOK, MOST_LOOKS = 3, 5

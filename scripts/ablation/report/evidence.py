@@ -258,7 +258,7 @@ def single_block(sources: Sources) -> Block | None:
     A column is there where the study has planned its contrasts.
     """
     t, metric = sources.messages, sources.metric
-    found = {(c.role, c.factor): c for c in sources.effects.of_role(ONLY, WITHOUT)}
+    found = {(c.role, str(c.factor)): c for c in sources.effects.of_role(ONLY, WITHOUT)}
     if not found:
         return None
     kinds = [kind for kind in ("only", "without") if any(kind == k for k, _ in found)]
@@ -316,13 +316,13 @@ def _shapley_sum(sources: Sources) -> list[str]:
     """What the Shapley values add up to, and how that compares to the gap."""
     t, metric = sources.messages, sources.metric
     found = sources.effects.of_role(SHAPLEY)
-    values = [one.improvement.estimate for one in found]
+    known = [e for e in (one.improvement.estimate for one in found) if e is not None]
     gap = sources.effects.gap.improvement.estimate
-    if None in values:
+    if len(known) < len(found):
         return []
     whole = "remainder" in {one.factor for one in found}
     key = "shapley.sum_gap" if whole or sources.stages_reach_backup else "shapley.sum_stages"
-    return [t(key, sum=t.difference(sum(values), metric), gap=t.difference(gap, metric))]
+    return [t(key, sum=t.difference(sum(known), metric), gap=t.difference(gap, metric))]
 
 
 def interaction_block(sources: Sources) -> Block | None:
@@ -363,7 +363,7 @@ def interaction_text(sources: Sources, one: Effect) -> str:
         return t("interactions.none")
     if not one.evidence.significant:
         return t("interactions.open")
-    return t("interactions.more" if one.improvement.estimate > 0 else "interactions.less")
+    return t("interactions.more" if (one.improvement.estimate or 0.0) > 0 else "interactions.less")
 
 
 def fractional_block(sources: Sources) -> Block | None:
@@ -395,7 +395,7 @@ def fractional_block(sources: Sources) -> Block | None:
     ]
     numbers = {
         "cells": facts.cells,
-        "resolution": ROMAN.get(facts.resolution, facts.resolution or t("none")),
+        "resolution": ROMAN.get(facts.resolution or 0, str(facts.resolution or t("none"))),
     }
     notes = [t("fractional.reading", **numbers), t("fractional.caveat")]
     if facts.defining_words:
@@ -471,7 +471,9 @@ def tuning_block(sources: Sources) -> Block | None:
         return None
     rows = _effect_rows(sources, found)
     columns = [t("column.arm"), t("column.effect"), t("tuning.impact")]
-    base = sources.arm_title(found[0].pair.reference)
+    pair = found[0].pair
+    assert pair is not None, "it is one arm against another"
+    base = sources.arm_title(pair.reference)
     return Block(t("tuning.title"), columns, rows, [t("tuning.reading", base=base)])
 
 
@@ -503,7 +505,7 @@ def control_block(sources: Sources) -> Block | None:
         )
         if sources.effects.sequential:
             notes.append(t("controls.looks"))
-        if noise.detectable_corrected > sources.effects.metric.delta:
+        if (noise.detectable_corrected or 0.0) > sources.effects.metric.delta:
             notes.append(t("controls.too_coarse", delta=delta_text(sources)))
     return Block(t("controls.title"), notes=notes) if notes else None
 
@@ -516,7 +518,7 @@ def compute_block(sources: Sources) -> Block | None:
     """Each step split into what it does at equal compute and what the compute alone does."""
     t, metric = sources.messages, sources.metric
     parted = sources.effects.of_role(EQUAL_COMPUTE, COMPUTE_ALONE)
-    found = {(c.role, c.factor): c for c in parted}
+    found = {(c.role, str(c.factor)): c for c in parted}
     if not found:
         return None
     rows = []

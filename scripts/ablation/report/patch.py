@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +97,7 @@ def shown_patch(found: Rewrite, fallback: Path | None = None) -> str:
     """
     return "".join(
         _heads(patch_name(path, fallback))
-        + hunks(found.before[path], text, lambda text, file=path.name: mask_document(text, file))
+        + hunks(found.before[path], text, functools.partial(mask_document, file=path.name))
         for path, text in found.after.items()
         if text != found.before[path]
     )

@@ -364,7 +364,7 @@ def mean_text(sources: Sources, summary: Estimate, metric: str) -> str:
     if summary.estimate is None:
         return t("none")
     text = t.score(summary.estimate, metric)
-    if summary.low is None:
+    if summary.low is None or summary.high is None:
         return text
     half = (summary.high - summary.low) / 2
     return f"{text} ± {100 * half:.1f}" if is_score(metric) else f"{text} ± {t.number(half)}"

@@ -40,7 +40,7 @@ def _multiples(sources: Sources) -> str:
     return ", ".join(f"{multiple:g}" for multiple in facts["multiples"])
 
 
-def _row(sources: Sources, one: Effect, chosen: Mapping[str | None, Side]) -> list[str]:
+def _row(sources: Sources, one: Effect, chosen: Mapping[str, Side]) -> list[str]:
     t, metric, step = sources.messages, sources.metric, str(one.factor)
     name = t("evidence.label.gap") if step == GAP else sources.factor_title(step)
     plain = sources.contrasts[effect_of(step)]

@@ -28,7 +28,7 @@ SCHEDULE_GROUPS = ("scheduler", "learning_rate", "epochs")
 
 def group_sections(sources: Sources) -> list[dict[str, Any]]:
     """One section for each group with differences that reach training, in order."""
-    sections = []
+    sections: list[dict[str, Any]] = []
     for group in GROUPS:
         trained = [d for d in sources.trained if group_of(d["setting"]) == group]
         if trained:

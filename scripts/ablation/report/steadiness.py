@@ -9,7 +9,7 @@ import math
 
 from ablation.designs.contrast import GAP, TOTAL
 from ablation.evidence.effects import Effect
-from ablation.evidence.stability import Divergences, divergence_bound
+from ablation.evidence.stability import Divergences, Stability, divergence_bound
 from ablation.evidence.statistics import Estimate
 from ablation.report.advice import last_total
 from ablation.report.evidence import Block, p_equals
@@ -21,8 +21,8 @@ def steadiness_block(sources: Sources) -> Block | None:
     """Roughness, spread, clipping and divergences of each step, of all stages, and of the gap."""
     t = sources.messages
     compared = [*sources.path, last_total(sources), sources.effects.gap]
-    found = [c for c in compared if c is not None and c.pair is not None]
-    if all(c.pair.stability.loss_roughness.estimate is None for c in found):
+    found = [(c, c.pair.stability) for c in compared if c is not None and c.pair is not None]
+    if all(stability.loss_roughness.estimate is None for _, stability in found):
         return None
     columns = [
         t("column.contrast"),
@@ -41,11 +41,11 @@ def steadiness_block(sources: Sources) -> Block | None:
     ]
     if sources.effects.sequential:
         notes.append(t("stability.looks"))
-    return Block(t("stability.title"), columns, [_row(sources, c) for c in found], notes)
+    return Block(t("stability.title"), columns, [_row(sources, *one) for one in found], notes)
 
 
-def _row(sources: Sources, contrast: Effect) -> list[str]:
-    t, found = sources.messages, contrast.pair.stability
+def _row(sources: Sources, contrast: Effect, found: Stability) -> list[str]:
+    t = sources.messages
     return [
         cell(_label(sources, contrast)),
         change_text(sources, found.loss_roughness),
@@ -92,7 +92,7 @@ def _clipped_text(sources: Sources, difference: Estimate) -> str:
     if difference.estimate is None:
         return t("effect.none")
     value = t("unit.points", value=signed(100 * difference.estimate))
-    if difference.low is None:
+    if difference.low is None or difference.high is None:
         interval = t("no_interval")
     else:
         ends = (signed(100 * end) for end in (difference.low, difference.high))

@@ -71,10 +71,12 @@ def _forest_row(
     """One contrast: thick its own interval, thin with ends the simultaneous one, seeds below."""
     inner = limits[0] + 0.01 * (limits[1] - limits[0]), limits[1] - 0.01 * (limits[1] - limits[0])
     for pair, width, cap in ((one.evidence, 1.0, "|"), (one.improvement, 3.6, None)):
-        if pair.low is None:
+        if pair.low is None or pair.high is None:
             continue
         ends = [min(max(end, inner[0]), inner[1]) for end in (pair.low, pair.high)]
-        axes.hlines(place, *ends, color=INK if cap else "#737373", lw=width, zorder=4 - width / 4)
+        axes.hlines(
+            place, ends[0], ends[1], color=INK if cap else "#737373", lw=width, zorder=4 - width / 4
+        )
         for shown, end, arrow in zip(ends, (pair.low, pair.high), "<>", strict=True):
             inside = math.isclose(shown, end)
             if cap and inside:
@@ -85,7 +87,8 @@ def _forest_row(
     below = [place + 0.27] * len(seeds)
     axes.plot(seeds, below, "o", ms=3.2, mfc="white", mec=INK, mew=0.7, zorder=5)
     mean = one.improvement.estimate
-    axes.plot(mean, place, "D", ms=5, mfc=INK, mec="white", mew=0.8, zorder=6)
+    if mean is not None:
+        axes.plot(mean, place, "D", ms=5, mfc=INK, mec="white", mew=0.8, zorder=6)
 
 
 def _forest_legend(figure: Figure, axes: Axes, drawing: Drawing) -> None:

@@ -19,11 +19,10 @@ def draw(figure: Figure, drawing: Drawing) -> None:
     """Shapley values on the diagonal and interactions of pairs below it, darker where larger."""
     effects = drawing.effects
     factors = effects.factorial.factors if effects.factorial else ()
-    cells = {(one.factor,) * 2: one.improvement for one in effects.of_role(SHAPLEY)}
-    cells |= {
-        tuple(str(one.factor).split(BETWEEN)): one.improvement
-        for one in effects.of_role(INTERACTION)
-    }
+    cells = {(str(one.factor),) * 2: one.improvement for one in effects.of_role(SHAPLEY)}
+    for one in effects.of_role(INTERACTION):
+        first, second = str(one.factor).split(BETWEEN)
+        cells[first, second] = one.improvement
     known = {pair: e for pair, e in cells.items() if e.estimate is not None}
     if not known:
         say(figure, drawing.words("figure.no_cell"))
@@ -31,7 +30,7 @@ def draw(figure: Figure, drawing: Drawing) -> None:
     side = 1.25 * len(factors)
     figure.set_size_inches(side + 1.8, 0.72 * side + 0.9)
     axes = figure.subplots()
-    largest = max(abs(e.estimate) for e in known.values()) or 1.0
+    largest = max(abs(e.estimate or 0.0) for e in known.values()) or 1.0
     for (column, row), effect in known.items():
         x, y = factors.index(column), factors.index(row)
         _matrix_cell(axes, (x, y), effect, largest, effects.metric.name)
@@ -49,7 +48,7 @@ def _matrix_cell(
     axes: Axes, at: tuple[int, int], effect: Estimate, largest: float, metric: str
 ) -> None:
     """One cell: shade by size, hatch where negative, a frame on the diagonal."""
-    (x, y), value = at, effect.estimate
+    (x, y), value = at, effect.estimate or 0.0
     shade = 1.0 - 0.45 * abs(value) / largest
     axes.bar(
         x,
@@ -62,7 +61,7 @@ def _matrix_cell(
         hatch="///" if value < 0 else None,
     )
     text = change_text(value, metric)
-    if effect.low is not None:
+    if effect.low is not None and effect.high is not None:
         ends = (change_text(end, metric) for end in (effect.low, effect.high))
         text += f"\n[{', '.join(ends)}]"
     axes.text(

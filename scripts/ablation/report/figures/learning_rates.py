@@ -41,9 +41,9 @@ def draw(figure: Figure, drawing: Drawing) -> None:
             kind=settings["lr_scheduler_type"],
             steps=f"{len(curve):,}",
         )
-        steps = np.arange(1, len(curve) + 1, dtype=float)
-        by_step.plot(*thin(steps, curve), label=label, **style)
-        by_epoch.plot(*thin(steps / steps_per_epoch(settings, rows[name]), curve), **style)
+        at = np.arange(1, len(curve) + 1, dtype=float)
+        by_step.plot(*thin(at, curve), label=label, **style)
+        by_epoch.plot(*thin(at / steps_per_epoch(settings, rows[name]), curve), **style)
     by_step.set_ylim(bottom=0)
     by_step.set_xlabel(t("figure.step"))
     by_step.set_ylabel(t("figure.rate"))

@@ -73,7 +73,7 @@ def draw(figure: Figure, drawing: Drawing) -> None:
 
 def _costs(arm: ArmSummary, metric: str) -> list[tuple[float, float]]:
     """Training time (s) and metric of the seeds that have both; a diverged run has no time."""
-    times, values = (arm.means[name].values for name in ("train_runtime", metric))
+    times, values = (arm.means[name].values or {} for name in ("train_runtime", metric))
     return [(times[seed], values[seed]) for seed in values if seed in times]
 
 

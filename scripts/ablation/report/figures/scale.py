@@ -32,7 +32,9 @@ def draw(figure: Figure, drawing: Drawing) -> None:
         _panel(axes, drawing, step)
     width, height = figure.get_size_inches()
     figure.set_size_inches(width + 0.9, height)
-    at = [*found.rows, *([found.all_rows] if any(step.all_rows for step in steps) else [])]
+    at = [*found.rows]
+    if found.all_rows is not None and any(step.all_rows for step in steps):
+        at.append(found.all_rows)
     for axes in panels.values():
         axes.set_xscale("log")
         axes.set_xticks(at, [f"{count:,}" for count in at], fontsize=7.5)
@@ -81,6 +83,8 @@ def _panel(axes: Axes, drawing: Drawing, step: Step) -> None:
 
 
 def _point(axes: Axes, rows: int, effect: Estimate, marker: str, color: str) -> None:
+    if effect.estimate is None:
+        return
     axes.plot([rows], [effect.estimate], marker, ms=4.5, mfc="white", mec=color, zorder=3)
     if effect.low is not None and effect.high is not None:
         axes.plot([rows, rows], [effect.low, effect.high], color=color, lw=1.2, zorder=2)

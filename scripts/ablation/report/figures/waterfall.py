@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -81,7 +83,8 @@ def draw(figure: Figure, drawing: Drawing) -> None:
     change = t("figure.minus_current", metric=drawing.metric)
     label_axis(axes.yaxis, name, drawing.in_unit("points", change))
     base = float(values["current"].mean())
-    right = axes.secondary_yaxis("right", functions=(lambda y: y + base, lambda y: y - base))
+    scales = functools.partial(operator.add, base), functools.partial(operator.add, -base)
+    right = axes.secondary_yaxis("right", functions=scales)
     label_axis(right.yaxis, name, drawing.in_unit("share"))
     axes.set_ylim(*limits)
     _seed_legend(axes, t, values.index.tolist(), bounded)
@@ -104,7 +107,7 @@ def _interval(contrast: Effect | None, metric: str, seeds: int) -> tuple[float, 
     if contrast is None or contrast.pair is None:
         return None
     found = contrast.pair.quantities[metric]
-    if found.low is None or found.n != seeds:
+    if found.low is None or found.high is None or found.n != seeds:
         return None
     return found.low, found.high
 
