@@ -325,12 +325,12 @@ def _joint(family: Sequence[Series]) -> list[float | None]:
 
 def plain_evidence(effect: Estimate, delta: float) -> Evidence:
     """The evidence of an estimate on its own, without correction."""
-    known = effect.low is not None and effect.high is not None
+    low, high = effect.low, effect.high
     return Evidence(
         method=UNCORRECTED,
         size=1,
         p=None,
-        significant=bool(known and (effect.low > 0 or effect.high < 0)),
+        significant=low is not None and high is not None and (low > 0 or high < 0),
         equivalent=statistics.is_equivalent(effect, delta),
         low=effect.low,
         high=effect.high,

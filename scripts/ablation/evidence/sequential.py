@@ -260,22 +260,23 @@ def _look(values: np.ndarray, plan: Plan, number: int, spread: SpreadAt | None) 
     n, limit = len(values), plan.effect_limits[number]
     mean, sd = float(values.mean()), float(values.std(ddof=1))
     found = spread_of(values) if spread is None else spread(n)
-    p, ends = None, (None,) * 4
-    if found is not None:
-        p = found.p(mean)
-        levels = limit, plan.equivalence_limits[number]
-        ends = tuple(end for level in levels for end in found.interval(mean, 1 - level))
-    bounds = dict(zip(("low", "high", "low90", "high90"), ends, strict=True))
     look = Look(
         n=n,
         estimate=mean,
         sd=sd,
-        p=p,
+        p=None,
         boundary=limit,
         status=CONTINUE,
         reason=NOT_YET,
-        **bounds,
+        low=None,
+        high=None,
+        low90=None,
+        high90=None,
     )
+    if found is not None:
+        low, high = found.interval(mean, 1 - limit)
+        low90, high90 = found.interval(mean, 1 - plan.equivalence_limits[number])
+        look = replace(look, p=found.p(mean), low=low, high=high, low90=low90, high90=high90)
     return _judged(look, plan)
 
 
@@ -290,7 +291,7 @@ def _status(look: Look, plan: Plan) -> tuple[str, str]:
     last = look.n == plan.looks[-1]
     if plan.delta is not None and look.p is None and abs(look.estimate) < ROUNDING:
         return UNDECIDED, ALL_EQUAL
-    if plan.delta is not None and look.low90 is not None:
+    if plan.delta is not None and look.low90 is not None and look.high90 is not None:
         if -plan.delta < look.low90 and look.high90 < plan.delta:
             return EQUIVALENT, INSIDE_DELTA
         if not last and max(conditional_powers(look, plan)) < HOPELESS_POWER:
