@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -77,6 +78,13 @@ def test_a_nested_column_is_refused_with_the_columns_that_serve(model):
         prepare(model, "rows.parquet")
 
 
+def test_a_table_without_rows_is_told(model):
+    table = pa.table({"text": pa.array([], pa.string()), "label": pa.array([], pa.string())})
+    pq.write_table(table, model.parent / "rows.parquet")
+    with pytest.raises(UserError, match=r"study\.yaml:10: the data has no rows"):
+        prepare(model, "rows.parquet")
+
+
 def test_a_token_that_the_embedding_has_not_is_told(model):
     save_json({"tokenizer": ".", "architecture": {"vocab_size": 2}}, model)
     with pytest.raises(UserError, match=r"no embedding for(.|\n)*token 2: words"):
@@ -91,6 +99,9 @@ def test_tokens_beyond_the_embedding_that_no_row_uses_are_told(model):
     assert "4 tokens up to number 3, and the model embeddings up to 2" in "".join(notes)
 
 
+LINES = "".join(
+    json.dumps({"text": f"some words {n}", "label": "ab"[n % 2]}) + "\n" for n in range(20)
+)
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n"
 OTHERWISE = {
     "a workbook named CSV": ("rows.csv", b"PK\x03\x04" + b"0" * 99, "an Excel workbook"),
@@ -109,6 +120,31 @@ OTHERWISE = {
         "rows.json",
         '{"text": ["a", "b"], "label": ["x", "y"]}',
         "cells are text or numbers",
+    ),
+    "a bad line among others": (
+        "rows.jsonl",
+        LINES + '{"text": "cut, "lab\n' + LINES,
+        r"line 21 of rows\.jsonl is no JSON(.|\n)*found:   \{\"text\": \"cut",
+    ),
+    "a comma after each line": (
+        "rows.jsonl",
+        LINES.replace("}\n", "},\n"),
+        "line 1 of rows.jsonl is no JSON: Extra data",
+    ),
+    "a key twice": (
+        "rows.jsonl",
+        LINES + '{"text": "a", "text": "b", "label": "a"}\n',
+        "line 21 of rows.jsonl is an object that has the key 'text' twice",
+    ),
+    "a list among objects": (
+        "rows.jsonl",
+        LINES + "[1, 2]\n",
+        "line 21 of rows.jsonl is no object",
+    ),
+    "half a character": (
+        "rows.jsonl",
+        LINES + '{"text": "\\ud800", "label": "a"}\n',
+        "line 21 of rows.jsonl is no text",
     ),
     "one class": ("rows.csv", ROWS.replace(",b", ",a"), "one class only"),
     "no labels": ("rows.csv", ROWS.replace(",b", ",").replace(",a", ","), "20 without a label"),

@@ -126,6 +126,18 @@ def tied_to_nothing(model):
     change_weights(model, lambda state: state.pop("model.embed_tokens.weight"))
 
 
+def one_tensor_twice(model):
+    shards(model)
+    state = load_file(model / "one.safetensors")
+    other = load_file(model / "two.safetensors")
+    other["lm_head.weight"] = state["lm_head.weight"] * 2
+    save_file(other, model / "two.safetensors", metadata={"format": "pt"})
+
+
+def header_of(content: bytes):
+    return lambda m: (m / WEIGHTS).write_bytes(content)
+
+
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n"
 BROKEN = {
     "no weights": (lambda m: (m / WEIGHTS).unlink(), "has no weights"),
@@ -173,6 +185,47 @@ BROKEN = {
     "config a list": (lambda m: (m / "config.json").write_text("[1]"), "is no mapping"),
     "type unknown": (lambda m: edit_config(m, model_type="lama"), "cannot load the model"),
     "heads do not divide": (lambda m: edit_config(m, num_attention_heads=3), "."),
+    "fewer layers": (
+        lambda m: edit_config(m, num_hidden_layers=2),
+        r"leaves out(.|\n)*found:   model\.layers\.2\.",
+    ),
+    "no layers": (lambda m: edit_config(m, num_hidden_layers=0), "has no layers"),
+    "a number of layers below 0": (lambda m: edit_config(m, num_hidden_layers=-1), "has no layers"),
+    "a tensor in two files": (one_tensor_twice, r"in two of its files(.|\n)*lm_head\.weight"),
+    "a quantized model": (
+        lambda m: edit_config(m, quantization_config={"quant_method": "fp8"}),
+        "quantized(.|\n)*found:   quantization_config: fp8",
+    ),
+    "a header beyond the file": (header_of((2**62).to_bytes(8, "little") + b"{}"), "is broken"),
+    "a header that never ends": (
+        header_of((50_000).to_bytes(8, "little") + b'{"a":' * 10_000),
+        "is broken",
+    ),
+    "a gigantic tensor": (
+        header_of(
+            (68).to_bytes(8, "little")
+            + b'{"a":{"dtype":"F32","shape":[99999999999],"data_offsets":[0,99]}}  '
+        ),
+        "is broken",
+    ),
+    "the weights of another architecture": (
+        lambda m: edit_config(m, model_type="gpt2"),
+        r"lack parameters(.|\n)*transformer\.h\.0",
+    ),
+    "a prefix of another program": (
+        lambda m: save_file(
+            {f"module.{n}": v for n, v in load_file(m / WEIGHTS).items()}, m / WEIGHTS
+        ),
+        "lack parameters",
+    ),
+    "a folder for its weights": (
+        lambda m: ((m / WEIGHTS).unlink(), (m / WEIGHTS).mkdir()),
+        "has no weights",
+    ),
+    "a tokenizer that is a list": (
+        lambda m: (m / "tokenizer.json").write_text("[]"),
+        "tokenizer.json of the model",
+    ),
     "more layers": (lambda m: edit_config(m, num_hidden_layers=5), r"model\.layers\.4\."),
     "own code": (
         lambda m: edit_config(m, model_type="own", auto_map={"AutoConfig": "own.Config"}),

@@ -557,7 +557,7 @@ def test_a_cp949_file_gets_the_line_to_write(tmp_path, model, suffix):
     ("name", "content", "said"),
     [
         ("rows.parquet", b"not parquet", "could not be read"),
-        ("rows.jsonl", b'{"text": "a", \n nonsense', "could not be read"),
+        ("rows.jsonl", b'{"text": "a", \n nonsense', "line 1 of rows.jsonl is no JSON"),
         ("rows.csv", b"", "no rows"),
         ("rows.jsonl", b"", "no rows"),
         ("rows.csv", b"text,label\n", "no rows"),

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from ablation.data.content import recognize
 from ablation.documents.scalars import is_number
-from ablation.errors import UserError
+from ablation.errors import UserError, shorten
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ SUFFIXES = {
 COMPRESSED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 PICKLES = {".pkl", ".pickle", ".joblib", ".pt"}
 DELIMITERS = (",", "\t", ";", "|")
+_OBJECT = 'one object a line: {"text": "…", "label": "…"}'
 READABLE = (
     "CSV (.csv, .tsv, .csv.gz), JSON lines (.jsonl, .json), Parquet (.parquet), "
     "or a folder that `datasets` wrote with save_to_disk"
@@ -513,7 +514,51 @@ def _load_json(path: Path, spec: DataSpec, cache_dir: Path, _: list[str]) -> dat
         raise _encoding_error(path, spec, error) from error
     except (OSError, EOFError) as error:
         raise _unreadable(path, spec, str(error)) from error
-    return _load("json", path, spec, cache_dir, encoding=encoding)
+    try:
+        return _load("json", path, spec, cache_dir, encoding=encoding)
+    except UserError as error:
+        raise _bad_line(path, spec, encoding) or error from error
+
+
+def _bad_line(path: Path, spec: DataSpec, encoding: str) -> UserError | None:
+    """The complaint about the first line that is no JSON object; None for an array or one object.
+
+    The builder says only what is wrong with the file taken as one document.
+    """
+    with _open_text(path, encoding) as file:
+        for number, line in enumerate(file, start=1):
+            if number == 1 and (line.lstrip().startswith("[") or line.strip() in ("", "{")):
+                return None
+            reason = _not_an_object(line) if line.strip() else None
+            if reason:
+                wrong = f"line {number} of {path.name} is {reason}"
+                return spec.error(wrong, "data.path", found=shorten(line.strip()), allowed=_OBJECT)
+    return None
+
+
+def _not_an_object(line: str) -> str | None:
+    """What a line is that should be a JSON object; None where it is one."""
+    try:
+        value = json.loads(line, object_pairs_hook=_once)
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "no text: it has half a character"
+    except KeyError as error:
+        return f"an object that has the key {error} twice"
+    except RecursionError:
+        return "nested too deeply"
+    except ValueError as error:
+        return f"no JSON: {error}"
+    return None if isinstance(value, dict) else "no object"
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key, value in pairs:
+        if key in found:
+            raise KeyError(key)
+        found[key] = value
+    return found
 
 
 def _load_parquet(
@@ -523,6 +568,8 @@ def _load_parquet(
         names = pq.read_schema(path).names
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, spec, str(error)) from error
+    if not pq.read_metadata(path).num_rows:
+        raise _no_rows(spec)
     needed = {spec.label_column, *check_columns(spec, names)}
     columns = [name for name in names if name in needed]
     return _load("parquet", path, spec, cache_dir, columns=columns)

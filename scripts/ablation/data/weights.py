@@ -183,6 +183,31 @@ def check_floating(path: Path, header: Mapping[str, Any]) -> None:
         )
 
 
+def _check_once(path: Path, header: Mapping[str, Any], places: dict[str, str]) -> None:
+    """Raise a `UserError` where a tensor lies in two files: which one is loaded is not sure."""
+    twice = [name for name in header if name in places]
+    if twice:
+        raise UserError(
+            f"the model has tensors in two of its files: {path.name} and {places[twice[0]]}",
+            file=path,
+            found=_named(twice),
+            allowed="each tensor once",
+        )
+    places.update(dict.fromkeys(header, path.name))
+
+
+def _check_configured(folder: Path) -> None:
+    """Raise a `UserError` for a quantized model: its weights cannot be trained on here."""
+    quantized = read_json_file(folder / "config.json").get("quantization_config")
+    if isinstance(quantized, dict):
+        raise UserError(
+            "the model is quantized: runs here train on weights as they are",
+            file=folder / "config.json",
+            found=f"quantization_config: {quantized.get('quant_method', 'of no name')}",
+            allowed="the same model in float32, bfloat16 or float16",
+        )
+
+
 def _named(names: Sequence[str]) -> str:
     """The first of them, and how many more there are."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
@@ -228,8 +253,11 @@ def check_files(folder: Path, allow_pickle: bool = False) -> dict[str, dict[str,
     check_tokenizer(folder)
     weights = weight_files(folder, allow_pickle)
     check_no_adapter(folder)
+    _check_configured(folder)
+    places: dict[str, str] = {}
     for path in weights:
         header, start = read_header(path)
+        _check_once(path, header, places)
         check_finite(path, header, start)
         check_floating(path, header)
     named = [folder / name for name in _SUMMED if (folder / name).is_file()]

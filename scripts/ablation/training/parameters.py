@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from transformers.utils import logging
 from ablation.errors import UserError
 
 MOST_NAMED = 6
+_NUMBER = re.compile(r"\.\d+\.")
 
 
 def check_parameters(folder: Path, allow_remote_code: bool, allow_pickle: bool) -> None:
@@ -41,6 +44,7 @@ def check_parameters(folder: Path, allow_remote_code: bool, allow_pickle: bool) 
             allowed="a model that AutoModelForSequenceClassification knows, with its own weights;"
             " code that comes with it runs with `allow_remote_code: true` under model: only",
         ) from error
+    _refuse_lost_layers(network, found["unexpected_keys"], folder)
     inner = [name for name in found["missing_keys"] if not is_head(network, name)]
     if inner:
         raise UserError(
@@ -59,6 +63,29 @@ def check_parameters(folder: Path, allow_remote_code: bool, allow_pickle: bool) 
             "the model's files have parameters of another shape than its config.json",
             file=folder,
             found=named(shapes),
+        )
+
+
+def _refuse_lost_layers(network: Any, unread: Iterable[str], folder: Path) -> None:
+    """Refuse files with layers that config.json leaves out: the model would be a part of itself.
+
+    Whatever else no one reads (another head, a part for images) is not of this architecture.
+    """
+    if getattr(network.config, "num_hidden_layers", 1) < 1:
+        raise UserError(
+            "config.json of the model has no layers",
+            file=folder / "config.json",
+            found=f"num_hidden_layers: {network.config.num_hidden_layers}",
+            allowed="a number of at least 1",
+        )
+    own = {_NUMBER.sub(".", name) for name, _ in network.named_parameters()}
+    lost = [name for name in unread if _NUMBER.search(name) and _NUMBER.sub(".", name) in own]
+    if lost:
+        raise UserError(
+            "the model's files have layers that its config.json leaves out: they would be dropped",
+            file=folder,
+            found=named(lost),
+            allowed="the number of layers that the weights have, in config.json",
         )
 
 
