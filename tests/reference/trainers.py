@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -132,10 +133,133 @@ LINES = {
 }
 
 
-def axolotl(text: str) -> dict[str, Any]:
-    from axolotl.utils.schemas.config import AxolotlInputConfig
+# What takes more than terms to say, and values of a kind that the schema has not.
+MORE = [
+    "datasets: [{path: a, type: sharegpt}]",
+    "tokens: {a: b}",
+    "attn_implementation: flash",
+    "lora_target_modules: ['(']\n-lora_target_linear",
+    "early_stopping_patience: 2\nsave_steps: 15\neval_steps: 10\nval_set_size: 0.1",
+    "early_stopping_patience: 2\nsave_steps: 20\neval_steps: 10\nval_set_size: 0.1",
+    "rl: grpo\ntrl: {num_generations: 3}",
+    "rl: grpo\ntrl: {num_generations: 4}",
+    "rl: dpo\ndpo_loss_type: [sigmoid]\ndpo_loss_weights: [1.0, 0.5]",
+    *("logging_steps: 0.2", "logging_steps: '5'", "logging_steps: 5.0", "save_steps: 0.2"),
+    *("bf16: full", "bf16: half", "tf32: 'yes'", "wandb_name: 7", "rl: ppo", "seed: abc"),
+    *(
+        "chat_template: mine",
+        "chat_template: tokenizer_default_fallback_chatml",
+        "special_tokens: a",
+    ),
+    *("learning_rate: '2e-4'", "num_epochs: many", "optimizer: adamw_torch", "fsdp: full_shard"),
+]
+# Values that keys need where `true` is none, and whole lines for terms.
+VALUES = {
+    "activation_offloading!=hidden_states": "activation_offloading: true",
+    "adapter": "lora",
+    "adapter!=lora|qlora": "-adapter",
+    "adapter!=lora|qlora|llama-adapter": "adapter: mine",
+    "added_tokens_overrides": '{"1": "x"}',
+    "attn_implementation!=none|flash_attention_2": "attn_implementation: sdpa",
+    "base_model~falcon": "base_model: org/falcon-7b",
+    "base_model~mpt": "base_model: org/mpt-7b",
+    "batch_size": "8",
+    "chat_template": "chatml",
+    "context_parallel_size>1": "context_parallel_size: 2",
+    "deepspeed": "zero2.json",
+    "dpo_loss_type": '["ipo"]',
+    "dpo_loss_weights": "[1.0]",
+    "early_stopping_patience": "3",
+    "embedding_lr": "0.1",
+    "embedding_lr_scale": "0.1",
+    "eval_strategy": "epoch",
+    "eval_strategy!=steps": "eval_strategy: epoch",
+    "eval_table_size": "5",
+    "evals_per_epoch": "2",
+    "fp8_config": '{"recipe": "tensorwise"}',
+    "fsdp": '["full_shard"]',
+    "fsdp_config": '{"reshard_after_forward": true}',
+    "gpu_memory_limit": "20",
+    "lisa_step_interval": "5",
+    "lora_dropout": "0.05",
+    "lora_modules_to_save": '["lm_head"]',
+    "lora_target_parameters": '["x"]',
+    "loraplus_lr_ratio": "16",
+    "lr_groups": '[{"name": "a", "modules": ["q"], "lr": 0.1}]',
+    "max_memory": '{"0": "10GiB"}',
+    "max_packed_sequence_len": "10",
+    "model_quantization_config": "Mxfp4Config",
+    "neftune_noise_alpha": "5",
+    "neftune_noise_alpha<=0": "neftune_noise_alpha: 0",
+    "noisy_embedding_alpha": "5",
+    "optimizer~8bit": "optimizer: adamw_8bit",
+    "optimizer~flash_": "optimizer: flash_adamw",
+    "peft": '{"loftq_config": {"loftq_bits": 4}}',
+    "peft_layers_pattern": "layers",
+    "peft_layers_to_transform": "[0, 1]",
+    "peft_trainable_token_indices": "[1]",
+    "pretrain_multipack_buffer_size": "10",
+    "pretraining_dataset": '[{"path": "c4"}]',
+    "processor_kwargs": '{"a": 1}',
+    "push_dataset_to_hub": "me/rows",
+    "qat": '{"weight_dtype": "int8"}',
+    "revision_of_model": "main",
+    "rope_scaling": '{"type": "linear"}',
+    "rpo_alpha": "1.0",
+    "special_tokens": '{"pad_token": "x"}',
+    "streaming_multipack_buffer_size": "10",
+    "tokens": '["x"]',
+    "torch_compile_options": '{"shape_padding": true}',
+    "trl.num_generations<=1": "trl: {num_generations: 1}",
+    "unfrozen_parameters": '["lm_head"]',
+    "val_set_size": "0.1",
+    "warmup_ratio": "0.1",
+}
+# Lines that go with a key so that no other rule is broken.
+BESIDE = {
+    "relora": ("jagged_restart_steps: 10",),
+    "selective_checkpointing": ("gradient_checkpointing: true",),
+    "dataset_exact_deduplication": ("max_steps: 10",),
+    "streaming": ("max_steps: 10",),
+    "pretraining_dataset": ("max_steps: 10",),
+    "batch_flattening": ("attn_implementation: flash_attention_2",),
+}
 
-    cfg = AxolotlInputConfig(**yaml.safe_load(text))
+
+def breaches() -> list[str]:
+    """Lines for axolotl that break each of the rules that are known here, and no other one."""
+    from ablation.dialects.axolotl_rules import rules
+
+    return ["\n".join(dict.fromkeys(_lines(terms))) for terms, _ in rules()]
+
+
+def _lines(terms: list[str]) -> Iterator[str]:
+    """Lines that make each term of a rule hold."""
+    for term in terms:
+        key = re.match(r"!?([\w.]+)", term)[1]
+        yield from BESIDE.get(key, ())
+        if term.startswith("!"):
+            yield f"-{key}"
+        elif term in VALUES and term != key:
+            yield VALUES[term]
+        elif "=" in term and "!=" not in term and "=none" not in term:
+            yield _line(key, term.split("=")[1].split("|")[0])
+        elif "!=" not in term and "=none" not in term:
+            yield _line(key, VALUES.get(key, "true"))
+
+
+def _line(key: str, value: str) -> str:
+    block, _, name = key.rpartition(".")
+    return f"{block}: {{{name}: {value}}}" if block else f"{key}: {value}"
+
+
+def axolotl(text: str) -> dict[str, Any]:
+    from axolotl.utils.schemas.config import AxolotlConfigWCapabilities
+
+    gpu = {"bf16": True, "fp8": True, "n_gpu": 1, "n_node": 1, "compute_capability": "sm_90"}
+    cfg = AxolotlConfigWCapabilities(
+        **yaml.safe_load(text), capabilities=gpu, env_capabilities={"torch_version": "2.13.0"}
+    )
     found = {
         "learning_rate": cfg.learning_rate,
         "num_train_epochs": cfg.num_epochs,
@@ -258,6 +382,7 @@ def main(files: list[str]) -> None:
             trainer, _, path = file.partition("=")
             print(json.dumps({"file": path, "values": read(trainer, Path(path).read_text())}))
         return
+    LINES["axolotl"] += breaches() + MORE
     kept = [
         {"trainer": trainer, "text": text, "values": read(trainer, text)}
         for trainer, lines in LINES.items()

@@ -42,6 +42,36 @@ def fields(*classes: type) -> dict[str, Any]:
     return found
 
 
+def kinds(schema: dict[str, Any], named: dict[str, Any]) -> set[str]:
+    """The kinds of value that a JSON schema lets through; `=a` is the word a, `~a` a pattern."""
+    if "$ref" in schema:
+        return kinds(named[schema["$ref"].rsplit("/", 1)[-1]], named)
+    if "anyOf" in schema:
+        return {kind for one in schema["anyOf"] for kind in kinds(one, named)}
+    if "enum" in schema or "const" in schema:
+        return {f"={value}" for value in schema.get("enum", [schema.get("const")])}
+    return {f"~{schema['pattern']}" if "pattern" in schema else schema.get("type", "any")}
+
+
+def axolotl_kinds() -> dict[str, str]:
+    """The kinds of value of each key of axolotl's schema, where it says which."""
+    from axolotl.utils.schemas.config import AxolotlInputConfig
+    from pydantic import PydanticInvalidForJsonSchema, TypeAdapter
+    from pydantic_core import PydanticSerializationError
+
+    found = {}
+    for name, field in AxolotlInputConfig.model_fields.items():
+        try:
+            schema = TypeAdapter(field.annotation).json_schema()
+        except (PydanticInvalidForJsonSchema, PydanticSerializationError):
+            continue
+        allowed = kinds(schema, schema.get("$defs", {})) - {"null"}
+        names = [name, *(a for a in (field.alias, field.validation_alias) if isinstance(a, str))]
+        if "any" not in allowed:
+            found |= dict.fromkeys(names, " ".join(sorted(allowed)))
+    return found
+
+
 def axolotl() -> dict[str, Any]:
     from axolotl.utils.schemas.config import AxolotlInputConfig
     from pydantic_core import PydanticUndefined
@@ -90,6 +120,7 @@ def main() -> None:
         }
         for dialect, library in libraries.items()
     }
+    kept["axolotl"]["kinds"] = dict(sorted(axolotl_kinds().items()))
     KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

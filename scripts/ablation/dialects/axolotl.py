@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 
 from ablation.dialects import defaults, vocabulary
-from ablation.dialects.axolotl_rules import refuse_together
+from ablation.dialects.axolotl_rules import ATTENTION, refuse_together, refuse_values
 from ablation.dialects.blocks import read_lora_keys, read_model, read_optim, read_trainer
 from ablation.dialects.keys import (
     Key,
@@ -119,15 +119,6 @@ NO_EFFECT = {
         "is_qwen_derived_model base_model_config tokenizer_config"
     ),
 }
-# Attention by the old switches, in the order in which axolotl asks them.
-_ATTENTION = {
-    "xformers_attention": "xformers",
-    "sage_attention": "sage",
-    "flex_attention": "flex_attention",
-    "flash_attention": "flash_attention_2",
-    "sdp_attention": "sdpa",
-    "eager_attention": "eager",
-}
 _WARMUP_SHARE = 0.03
 WARMUP_LIMIT = 100  # of steps, where no warmup is written
 
@@ -157,6 +148,7 @@ def read(reader: Reader) -> None:
     _read_selection(reader)
     _refuse(reader)
     refuse_together(reader, LIBRARY)
+    refuse_values(reader, LIBRARY)
 
 
 def _has_adapter(reader: Reader) -> bool:
@@ -226,6 +218,7 @@ def _refuse(reader: Reader) -> None:
         reason = "`sample_packing: true` does not work with RLHF training"
         reader.refuse("sample_packing", "packing", LIBRARY, reason)
     _refuse_evaluation(reader)
+    _refuse_groups(reader)
 
 
 def _refuse_evaluation(reader: Reader) -> None:
@@ -237,12 +230,41 @@ def _refuse_evaluation(reader: Reader) -> None:
         key = "eval_steps" if steps else "eval_strategy"
         reason = "eval_steps and eval_strategy are not supported with val_set_size == 0"
         reader.refuse(key, key, LIBRARY, reason, "val_set_size above 0, or no evaluation")
+    every, between = reader.raw("save_steps"), steps
+    if _is_set(reader, "early_stopping_patience") and _do_not_divide(every, between):
+        reason = (
+            "`early_stopping_patience` requires that eval_steps should evenly divide save_steps"
+        )
+        reader.refuse("early_stopping_patience", "early_stopping_patience", LIBRARY, reason)
     for every, other in (("evals_per_epoch", "eval_steps"), ("saves_per_epoch", "save_steps")):
         if _is_set(reader, every) and _is_set(reader, other):
             reader.refuse(every, None, LIBRARY, f"{other} and {every} are mutually exclusive")
     save = reader.raw("save_strategy")
     if save and _is_set(reader, "save_steps") and save != "steps":
         reader.refuse("save_steps", "save_steps", LIBRARY, "save_strategy and save_steps mismatch")
+
+
+def _do_not_divide(whole: object, part: object) -> bool:
+    """Whether two numbers, neither zero, do not divide."""
+    numbers = (isinstance(value, (int, float)) and bool(value) for value in (whole, part))
+    return all(numbers) and whole % part != 0  # type: ignore[operator]
+
+
+def _refuse_groups(reader: Reader) -> None:
+    """GRPO wants whole groups of generations in each batch; DPO a weight for each loss."""
+    size, group = reader.raw("trl.generation_batch_size"), reader.raw("trl.num_generations")
+    if size is None:
+        rows, times = reader.raw("micro_batch_size"), reader.raw("gradient_accumulation_steps")
+        numbers = [value if isinstance(value, int) and value else 1 for value in (rows, times)]
+        size = numbers[0] * numbers[1]
+    if reader.raw("rl") == "grpo" and _do_not_divide(size, group):
+        reason = f"generation batch size {size} must be divisible by trl.num_generations"
+        reader.refuse("trl.num_generations", None, LIBRARY, reason)
+    losses, weights = reader.raw("dpo_loss_type"), reader.raw("dpo_loss_weights")
+    both = isinstance(losses, list) and isinstance(weights, list)
+    if both and len(losses) != len(weights):  # type: ignore[arg-type]
+        reason = "`dpo_loss_type` and `dpo_loss_weights` must be the same length"
+        reader.refuse("dpo_loss_weights", None, LIBRARY, reason)
 
 
 def _read_targets(reader: Reader) -> None:
@@ -393,13 +415,13 @@ def _read_memory(reader: Reader) -> None:
 
 def _read_attention(reader: Reader) -> None:
     """The old switches are other names for `attn_implementation`."""
-    for flag, name in _ATTENTION.items():
+    for flag, name in ATTENTION.items():
         if _is_set(reader, flag):
             if reader.raw("attn_implementation"):
                 reason = "attn_implementation cannot be combined with the old attention switches"
                 reader.refuse(flag, "attn_implementation", LIBRARY, reason)
             reader.untrained(flag, "attn_implementation", functools.partial(_named, name))
-    reader.ignore(*_ATTENTION)
+    reader.ignore(*ATTENTION)
     reader.untrained("attn_implementation")
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import functools
 import json
+import math
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,7 @@ class _Kept:
     library: str
     version: str
     keys: Mapping[str, object]
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
 
 @functools.cache
@@ -112,6 +114,44 @@ def default_of(dialect: str, key: str) -> Own | None:
     """The trainer's own value of a key that a file does not write; None where it is not known."""
     known = _keys(dialect)
     return Own(known[key], library_of(dialect)) if key in known else None
+
+
+_SWITCHES = frozenset(words("0 1 off on f false n no t true y yes"))
+_KINDS: dict[str, Callable[[object], bool]] = {
+    "boolean": lambda value: str(value).lower() in _SWITCHES,
+    "integer": lambda value: _number(value) % 1 == 0,
+    "number": lambda value: not math.isnan(_number(value)),
+    "string": lambda value: isinstance(value, str),
+    "array": lambda value: isinstance(value, list),
+    "object": lambda value: isinstance(value, dict),
+}
+
+
+def _number(value: object) -> float:
+    """A number, also as text; not a number where it is none."""
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def allowed(dialect: str, key: str, value: object) -> list[str]:
+    """What the trainer's schema lets stand at a key, where a value is none of it; else nothing.
+
+    A number as text is a number and `yes` a switch, as pydantic takes them.
+    """
+    kept = _load().get(dialect)
+    kinds = kept.kinds.get(key, "").split() if kept else []
+    if value is None or not kinds or any(_fits(kind, value) for kind in kinds):
+        return []
+    return [kind.lstrip("=~") for kind in kinds]
+
+
+def _fits(kind: str, value: object) -> bool:
+    """Whether a value is of a kind: a type, `=` and a word, or `~` and a pattern."""
+    if kind.startswith("~"):
+        return isinstance(value, str) and re.search(kind[1:], value) is not None
+    return _KINDS[kind](value) if kind in _KINDS else kind == f"={value}"
 
 
 def trains(key: str) -> bool:
