@@ -25,6 +25,9 @@ from ablation.study.looks import LOOKS, SPENDINGS, boundaries
 SEEDS = (3, 4, 5, 8)
 ROWS = (450, 2000, 10_000)
 ARMS = 5
+OTHER_ARMS = {
+    f"arm {arm + 1} {t}x": simulated.noisier(arm, t) for arm, t in ((0, 5), (3, 5), (2, 3), (2, 10))
+}
 
 
 def false_effects(studies: int) -> dict[str, dict[str, float]]:
@@ -36,15 +39,22 @@ def false_effects(studies: int) -> dict[str, dict[str, float]]:
 
 
 def false_beside_effects(studies: int) -> dict[str, dict[str, float]]:
-    """The same beside other steps that are large and real, the worst of their places."""
-    places = ((1,), (2,), (3,), (4,), (1, 4), (1, 2), (2, 3, 4))
+    """The same beside others that are large and real, the worst of what can be real."""
     return {
-        name: {
-            str(n): max(simulated.false_effects(noise, n, studies, real=real) for real in places)
-            for n in SEEDS
+        name: {str(n): simulated.false_beside_effects(noise, n, studies) for n in SEEDS}
+        for name, noise in (simulated.NOISES | OTHER_ARMS).items()
+    }
+
+
+def false_with_looks(studies: int) -> dict[str, dict[str, float]]:
+    """The same with looks, beside others that are large and real."""
+    return {
+        f"{', '.join(map(str, at))} {spending}": {
+            name: simulated.false_with_looks(noise, at, spending, studies)
+            for name, noise in (simulated.NOISES | OTHER_ARMS).items()
         }
-        for name, noise in simulated.NOISES.items()
-        if name in ("normal", "one arm 5x", "skewed")
+        for at in ((3, 5, 8), LOOKS)
+        for spending in SPENDINGS
     }
 
 
@@ -81,14 +91,14 @@ def with_looks(
     drawn = simulated.NOISES[noise](np.random.default_rng(5), (studies, at[-1], ARMS)) + levels
     done, seeds = np.zeros((studies, size), bool), np.full((studies, size), at[-1])
     for number, n in enumerate(at):
-        p = simulated.weighed(drawn[:, :n], weights, 0 if today else None).p
-        while True:
-            left = np.full(studies, size) if today else simulated.left_of(done, ARMS)
-            limit = np.array([one[number] for one in limits])[left - 1]
-            new = (p <= limit[:, None]) & ~done
-            if not new.any():
-                break
-            seeds[new], done = n, done | new
+        if today:
+            p = simulated.weighed(drawn[:, :n], weights, 0).p
+            now = done | (p <= limits[size - 1][number])
+        else:
+            at_look = [one[number] for one in limits]
+            passed = simulated.beaten(drawn[:, :n], weights, lambda count: at_look[count - 1])  # noqa: B023
+            now = simulated.step_down(passed, done)
+        seeds[now & ~done], done = n, now
     needed = np.stack([seeds[:, weights[:, arm] != 0].max(axis=1) for arm in range(ARMS)], axis=1)
     steps = done[:, : ARMS - 1].mean() if effect else done.any(axis=1).mean()
     return float(steps), float(needed.mean()), float(seeds.max(axis=1).mean())
@@ -138,6 +148,7 @@ def main() -> None:
         "studies": args.studies,
         "false_effects": false_effects(args.studies),
         "false_effects_beside_large_ones": false_beside_effects(args.studies),
+        "false_effects_with_looks": false_with_looks(args.studies // 2),
         "power_at_2_sd": powers(args.studies),
         "recommendations": recommendations(5 * args.studies),
         "following_advice": {

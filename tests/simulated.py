@@ -20,8 +20,9 @@ from ablation.evidence.claims import MULTIPLES, Impact, judge_impact
 from ablation.evidence.family import Evidence, Series
 from ablation.evidence.reports import share_of
 from ablation.evidence.spread import spread_of
-from ablation.evidence.together import most_true
-from ablation.study.power import prior_freedom
+from ablation.evidence.together import groupings, most_true
+from ablation.study.looks import boundaries
+from ablation.study.power import prior_freedom, trusted
 
 GAP = "gap"
 
@@ -139,9 +140,14 @@ Noise = Callable[[np.random.Generator, tuple[int, int, int]], np.ndarray]
 UNIT = sqrt(0.5)  # of a run, so that a difference of two has an SD of 1
 
 
-def _one_arm_noisier(rng: np.random.Generator, shape: tuple[int, int, int]) -> np.ndarray:
-    noise = rng.normal(0, UNIT, shape)
-    noise[:, :, shape[2] // 2] *= 5
+def noisier(arm: int, times: float = 5.0) -> Noise:
+    """Normal noise, so many times as large in one arm."""
+
+    def noise(rng: np.random.Generator, shape: tuple[int, int, int]) -> np.ndarray:
+        drawn = rng.normal(0, UNIT, shape)
+        drawn[:, :, arm] *= times
+        return drawn
+
     return noise
 
 
@@ -151,7 +157,7 @@ def _one_in_ten_diverges(rng: np.random.Generator, shape: tuple[int, int, int]) 
 
 NOISES: dict[str, Noise] = {
     "normal": lambda rng, shape: rng.normal(0, UNIT, shape),
-    "one arm 5x": _one_arm_noisier,
+    "one arm 5x": noisier(2),
     "skewed": lambda rng, shape: (rng.exponential(1, shape) - 1) * UNIT,
     "accuracy of 450 rows": lambda rng, shape: rng.binomial(450, 0.6, shape) / 450,
     "one in ten diverges": _one_in_ten_diverges,
@@ -197,10 +203,19 @@ class Weighed:
         return -special.stdtrit(self.freedom, error / 2) * self.errors
 
 
-def weighed(tables: np.ndarray, weights: np.ndarray, prior: float | None = None) -> Weighed:
-    """The contrasts of studies (studies, seeds, arms); `prior` in place of d0, 0 for a plain t."""
+def weighed(
+    tables: np.ndarray,
+    weights: np.ndarray,
+    prior: float | None = None,
+    comparisons: int | None = None,
+) -> Weighed:
+    """The contrasts of studies (studies, seeds, arms).
+
+    `prior` stands in place of d0, 0 for a plain t; `comparisons` share the error of a test.
+    """
     n, arms = tables.shape[1:]
     prior = prior_freedom(arms) if prior is None else prior
+    prior = prior if comparisons is None else trusted(prior, comparisons, n)
     left = tables - tables.mean(axis=1, keepdims=True) - tables.mean(axis=2, keepdims=True)
     left += tables.mean(axis=(1, 2), keepdims=True)
     pooled = (left**2).sum(axis=(1, 2)) / ((arms - 1) * (n - 1))
@@ -234,41 +249,94 @@ def left_of(found: np.ndarray, arms: int) -> np.ndarray:
     return _left(arms)[found @ (1 << np.arange(found.shape[1]))]
 
 
-def holm_rejects(p: np.ndarray, alpha: float = inference.ALPHA, arms: int = 5) -> np.ndarray:
-    """Which contrasts of each study Holm's procedure calls effects."""
-    found = np.zeros(p.shape, bool)
+def beaten(
+    tables: np.ndarray,
+    weights: np.ndarray,
+    limit: Callable[[int], float],
+    prior: float | None = None,
+) -> np.ndarray:
+    """Which contrasts beat the limit beside so many comparisons, and beside any number fewer.
+
+    Args:
+        tables: Studies (studies, seeds, arms).
+        weights: Of the contrasts.
+        limit: The p value to beat, by how many comparisons share the error.
+        prior: In place of d0.
+
+    Returns:
+        An array (comparisons, studies, contrasts), from one comparison on.
+    """
+    counts = range(1, len(weights) + 1)
+    passed = [weighed(tables, weights, prior, count).p <= limit(count) for count in counts]
+    return np.logical_and.accumulate(np.stack(passed))
+
+
+def step_down(passed: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Which contrasts of each study are effects, beside those that are known to be."""
     while True:
-        now = found | (p * left_of(found, arms)[:, None] <= alpha)
+        left = left_of(found, 5) - 1
+        now = found | np.take_along_axis(passed, left[None, :, None], axis=0)[0]
         if (now == found).all():
             return found
         found = now
 
 
-def false_effects(
-    noise: Noise,
-    n: int,
-    studies: int,
-    prior: float | None = None,
-    *,
-    real: tuple[int, ...] = (),
-) -> float:
-    """The share of studies of five arms with any effect where there is none.
-
-    `real` names steps, from 1, that are so large that they are always found.
-    """
-    arms = np.arange(5)
-    levels = 20.0 * sum((arms >= step).astype(float) for step in real) + np.zeros(5)
-    tables = levels + noise(np.random.default_rng(n), (studies, n, 5))
+def rejects(
+    tables: np.ndarray, alpha: float = inference.ALPHA, prior: float | None = None
+) -> np.ndarray:
+    """Which contrasts of a path of five arms are effects, in each study."""
     weights = path_weights(5)
-    rejected = holm_rejects(weighed(tables, weights, prior).p)
-    return float(rejected[:, weights @ levels == 0].any(axis=1).mean())
+    passed = beaten(tables, weights, lambda count: alpha / count, prior)
+    return step_down(passed, np.zeros(passed.shape[1:], bool))
+
+
+def without_effect() -> list[np.ndarray]:
+    """The contrasts of a path of five arms that can be without effect together."""
+    pairs = np.array(sides(path_weights(5))).astype(int)
+    equal = (np.array(groups)[pairs] for groups in groupings(5))
+    found = {tuple(np.flatnonzero(one[:, 0] == one[:, 1]).tolist()) for one in equal} - {()}
+    return [np.array(one) for one in sorted(found)]
+
+
+def false_beside_effects(noise: Noise, n: int, studies: int, prior: float | None = None) -> float:
+    """The most studies of five arms with a false effect, whatever other contrasts are real.
+
+    Those that are real are so large that they are always found: then the fewest others share the
+    error. `prior` in place of d0, whatever the number of comparisons.
+    """
+    tables, weights = noise(np.random.default_rng(n), (studies, n, 5)), path_weights(5)
+    wrong = []
+    for places in without_effect():
+        count = len(places)
+        one = weighed(tables, weights[places], prior, None if prior is not None else count)
+        wrong.append(float((one.p <= inference.ALPHA / count).any(axis=1).mean()))
+    return max(wrong)
+
+
+def false_with_looks(noise: Noise, at: tuple[int, ...], spending: str, studies: int) -> float:
+    """The same with looks at so many seeds."""
+    tables, weights = noise(np.random.default_rng(5), (studies, at[-1], 5)), path_weights(5)
+    wrong = []
+    for places in without_effect():
+        count, any_ = len(places), np.zeros(studies, bool)
+        limits = boundaries(at, inference.ALPHA / count, spending)
+        for n, limit in zip(at, limits, strict=True):
+            one = weighed(tables[:, :n], weights[places], comparisons=count)
+            any_ |= (one.p <= limit).any(axis=1)
+        wrong.append(float(any_.mean()))
+    return max(wrong)
+
+
+def false_effects(noise: Noise, n: int, studies: int) -> float:
+    """The share of studies of five arms without effects that show any."""
+    return float(rejects(noise(np.random.default_rng(n), (studies, n, 5))).any(axis=1).mean())
 
 
 def power(effect: float, n: int, studies: int, *, alone: bool = False, steps: str = "one") -> float:
     """How often a step of so many SD is found among five arms: one real step, or all of them."""
     levels = effect * (np.arange(5) >= 2) if steps == "one" else effect * np.arange(5)
     tables = levels + NOISES["normal"](np.random.default_rng(n), (studies, n, 5))
-    rejected = holm_rejects(weighed(tables, path_weights(5), 0 if alone else None).p)
+    rejected = rejects(tables, prior=0 if alone else None)
     return float(rejected[:, 1].mean() if steps == "one" else rejected[:, :4].mean())
 
 
@@ -337,7 +405,7 @@ def _misled(
 ) -> bool:
     for number in range(1, reports + 1):
         one = weighed(values[None, :n], weights)
-        if holm_rejects(one.p, inference.ALPHA * share(number)).any():
+        if rejects(values[None, :n], inference.ALPHA * share(number)).any():
             return True
         level = inference.ALPHA * share(number + 1) / len(weights)
         sd = one.errors[0] * math.sqrt(n * one.freedom / special.chdtri(one.freedom, 0.1))

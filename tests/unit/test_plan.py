@@ -218,7 +218,7 @@ def test_noise_is_assumed_as_large_as_delta_unless_it_is_stated(study):
     said = plan_study(loaded, NOTHING, sd=0.002)
     assert said["noise"]["origin"] == "stated"
     staged = design(said, "staged")
-    error = Error(n=3, alpha=0.05 / 7, prior=2.25)
+    error = Error(n=3, comparisons=7, prior=2)
     expected = power.detectable(error) * 0.002
     assert staged["detectable"] == pytest.approx(expected)
 

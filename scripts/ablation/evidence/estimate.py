@@ -449,7 +449,7 @@ def noise_floor(measured: Measured, series: Mapping[str, Series]) -> NoiseFloor:
             return None
         error = Error(
             n=n,
-            alpha=inference.ALPHA / max(1, comparisons),
+            comparisons=max(1, comparisons),
             prior=prior,
             rows=float(np.mean(left)) / sd**2,
         )

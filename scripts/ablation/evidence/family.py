@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -64,17 +65,21 @@ class Series:
         """The same with the first n seeds only."""
         return replace(self, values=dict(list(self.values.items())[:n]))
 
-    def spread(self, n: int | None = None, *, new_rows: bool = True) -> Spread | None:
+    def spread(
+        self, n: int | None = None, comparisons: int | None = None, *, new_rows: bool = True
+    ) -> Spread | None:
         """The error of the mean of the first n seeds, of all where None.
 
         What every test, interval and look of this contrast rests on: on new test rows where the
-        outcomes by row are there, and on request on these.
+        outcomes by row are there, and on request on these. In a test, common noise counts less the
+        fewer comparisons share its error.
         """
         values = list(self.values.values())[:n]
         if self.background is None or not values:
             return spread_of(values)
         last = list(self.values)[len(values) - 1]
-        return self.background.spread(values, last, new_rows=new_rows)
+        found = self.background
+        return found.spread(values, last, new_rows=new_rows, comparisons=comparisons)
 
     @property
     def estimate(self) -> Estimate:
@@ -91,7 +96,7 @@ class Evidence:
     Attributes:
         method: "holm", "spending_bonferroni", or "none" for what is not planned.
         size: Contrasts in the family.
-        p: Two-sided p value of the paired t test.
+        p: Two-sided p value of the paired t test, alone: with its own noise over seeds.
         p_adjusted: Holm's; None with sequential looks, where the boundary stands for it.
         sign_flip_p, sign_flip_p_adjusted: The same of the sign-flip test.
         max_t_p: Westfall and Young's adjusted p, over the seeds that the whole family has.
@@ -191,14 +196,16 @@ def weigh_reports(
 def _fixed(family: Sequence[Series], delta: float, level: Level) -> dict[str, Evidence]:
     """Holm's tests and Bonferroni's intervals over the members, with a fixed number of seeds."""
     size, found, gone = len(family) + level.dropped, {}, [None] * level.dropped
-    equal = [0.0 if one.identical else _equivalence_p(one, delta) for one in family]
     flips = [inference.sign_flip_test(list(one.values.values())) for one in family]
+    lost = [lambda comparisons: None] * level.dropped
     columns = (
-        inference.holm([*map(_p, family), *gone], [*(one.sides for one in family), *gone]),
+        inference.step_down(
+            [*(partial(_p, one) for one in family), *lost], [*(one.sides for one in family), *gone]
+        ),
         flips,
         inference.holm([*flips, *gone]),
         _joint(family),
-        inference.holm([*equal, *gone]),
+        inference.step_down([*(partial(_equivalence_p, one, delta) for one in family), *lost]),
     )
     for one, adjusted, flip, flip_adjusted, joint, same in zip(family, *columns, strict=False):
         verdict = _verdict(one, adjusted, same, level.alpha, level.alpha / size)
@@ -273,7 +280,7 @@ def _looked(one: Series, decision: sequential.Decision, plan: sequential.Plan) -
 
 def _alone(one: Series, delta: float, alpha: float) -> Evidence:
     """Uncorrected evidence of what describes, checks or explores."""
-    p, same = _p(one), 0.0 if one.identical else _equivalence_p(one, delta)
+    p, same = _p(one), _equivalence_p(one, delta)
     return Evidence(
         method=UNCORRECTED,
         size=1,
@@ -300,15 +307,17 @@ def _verdict(
     )
 
 
-def _p(one: Series) -> float | None:
+def _p(one: Series, comparisons: int = 1) -> float | None:
     if one.identical:
         return 1.0
-    spread, mean = one.spread(), one.estimate.estimate
+    spread, mean = one.spread(comparisons=comparisons), one.estimate.estimate
     return None if spread is None or mean is None else spread.p(mean)
 
 
-def _equivalence_p(one: Series, delta: float) -> float | None:
-    spread, mean = one.spread(), one.estimate.estimate
+def _equivalence_p(one: Series, delta: float, comparisons: int = 1) -> float | None:
+    if one.identical:
+        return 0.0
+    spread, mean = one.spread(comparisons=comparisons), one.estimate.estimate
     return None if spread is None or mean is None else spread.equivalence_p(mean, delta)
 
 

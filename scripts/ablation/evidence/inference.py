@@ -8,15 +8,16 @@ one that assumes nothing but symmetry, with the smallest p value it can reach at
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from scipy import stats
 
 from ablation.evidence.spread import has_spread
 from ablation.evidence.together import Sides, most_true
+from ablation.study.power import TRUST, counts_that_differ
 
 ALPHA = 0.05
 MOST_EXACT = 20  # 2^19 sums are a few megabytes
@@ -75,15 +76,45 @@ def holm(
         comparisons: The sides of each; where given, each step counts only what can be without
             effect together (see `together`).
     """
-    known = np.array([1.0 if p is None else p for p in p_values], dtype=float)
-    order = np.argsort(known, kind="stable")
-    sides = comparisons or [None] * len(known)
-    left = [most_true(sides, order[:place].tolist()) for place in range(len(known))]
-    adjusted = np.empty_like(known)
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(known[order] * np.maximum(left, 1)))
-    return [
-        None if p is None else float(a) for p, a in zip(p_values, adjusted.tolist(), strict=True)
-    ]
+    return step_down([partial(_whatever, p) for p in p_values], comparisons)
+
+
+def _whatever(p: float | None, comparisons: int) -> float | None:
+    """A p value that does not depend on how many share the error."""
+    return p
+
+
+def step_down(
+    tests: Sequence[Callable[[int], float | None]], comparisons: Sequence[Sides | None] = ()
+) -> list[float | None]:
+    """Holm's adjusted p values where a test depends on how many comparisons share its error.
+
+    A closed test (Marcus, Peritz and Gabriel 1976, Biometrika 63(3):655-660): what is an effect
+    beside so many comparisons has to be one beside fewer, too, since those may be all that are
+    without effect.
+
+    Args:
+        tests: The p value of each member, by the number of comparisons.
+        comparisons: As for `holm`.
+    """
+    members = range(len(tests))
+    found = [[test(count) for count in TRUST] for test in tests]
+    sides = comparisons or [None] * len(tests)
+    adjusted: dict[int, float] = {}
+    largest = 0.0
+    while len(adjusted) < len(tests):
+        left = max(1, most_true(sides, list(adjusted)))
+        shared = {place: _shared(found[place], left) for place in members if place not in adjusted}
+        best = min(shared, key=shared.__getitem__)
+        largest = max(largest, shared[best])
+        adjusted[best] = min(1.0, largest)
+    return [None if found[place][0] is None else adjusted[place] for place in members]
+
+
+def _shared(found: Sequence[float | None], left: int) -> float:
+    """The p value of a member beside so many comparisons and beside fewer."""
+    counted = zip(counts_that_differ(left), found, strict=False)
+    return max(count * (1.0 if p is None else p) for count, p in counted)
 
 
 def max_t_test(rows: np.ndarray) -> list[float]:

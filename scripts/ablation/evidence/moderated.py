@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ablation.study.power import PRIORS, prior_freedom
+from ablation.study.power import PRIORS, prior_freedom, trusted
 
 DISAGREE = 3.0
 SWEEPS, SETTLED = 200, 1e-12
@@ -128,7 +128,13 @@ class Moderated:
         return math.sqrt(self.variance)
 
 
-def moderate(own: float, seeds: int, squares: float, common: Pool | None) -> Moderated:
+def moderate(
+    own: float,
+    seeds: int,
+    squares: float,
+    common: Pool | None,
+    comparisons: int | None = None,
+) -> Moderated:
     """The moderated variance of a contrast.
 
     Args:
@@ -136,10 +142,13 @@ def moderate(own: float, seeds: int, squares: float, common: Pool | None) -> Mod
         seeds: n.
         squares: The sum of its squared weights over arms, 2 for a difference of two.
         common: The study's noise; None leaves the contrast to itself.
+        comparisons: How many share the error of a test; None for an interval.
     """
     if common is None or common.prior == 0:
         return Moderated(own=own, pooled=None, variance=own, freedom=seeds - 1)
-    pooled = common.of_contrast(squares)
-    freedom = common.prior + seeds - 1
-    variance = (common.prior * pooled + (seeds - 1) * own) / freedom
+    pooled, prior = common.of_contrast(squares), common.prior
+    if comparisons is not None:
+        prior = trusted(prior, comparisons, seeds)
+    freedom = prior + seeds - 1
+    variance = (prior * pooled + (seeds - 1) * own) / freedom
     return Moderated(own=own, pooled=pooled, variance=variance, freedom=freedom)

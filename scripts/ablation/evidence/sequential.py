@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from scipy import special
@@ -17,6 +18,7 @@ from ablation.evidence.spread import ROUNDING, Spread, spread_of, t_quantile
 from ablation.evidence.statistics import EQUIVALENCE_CONFIDENCE
 from ablation.evidence.together import Sides, most_true
 from ablation.study.looks import OBRIEN_FLEMING, boundaries
+from ablation.study.power import counts_that_differ
 
 CONTINUE = "continue"
 SUPERIOR = "superior"
@@ -121,7 +123,13 @@ class Decision:
     looks: tuple[Look, ...]
 
 
-SpreadAt = Callable[[int], Spread | None]  # of the first so many values
+class SpreadAt(Protocol):
+    """The spread of the first n values, in a test whose error so many comparisons share."""
+
+    def __call__(self, n: int, comparisons: int | None = None, /) -> Spread | None:
+        """None where nothing varies."""
+
+
 Values = Mapping[int, float] | Sequence[float]
 
 
@@ -208,10 +216,9 @@ def _stepped_down(
     """One look at all open contrasts: effects first, until none is left that beats its limit."""
     found: dict[str, Look] = {}
     while True:
-        alpha = plan.alpha / _left(members, plan, {*effects, *found})
-        limit = boundaries(plan.looks, alpha, plan.spending)[number]
+        left = _left(members, plan, {*effects, *found})
         judged = {
-            name: _judged(replace(look, boundary=limit), plan)
+            name: _judged(_hardest(look, members[name], plan, number, left), plan)
             for name, look in here.items()
             if name not in found
         }
@@ -219,6 +226,19 @@ def _stepped_down(
         found |= shown
         if not shown:
             return {name: (found | judged)[name] for name in here}
+
+
+def _hardest(look: Look, member: Member, plan: Plan, number: int, left: int) -> Look:
+    """The look with the test that is hardest to pass: beside so many comparisons, or fewer."""
+
+    def at(comparisons: int) -> Look:
+        limit = boundaries(plan.looks, plan.alpha / comparisons, plan.spending)[number]
+        found = member.spread and member.spread(look.n, comparisons)
+        p = found.p(look.estimate) if found else look.p
+        return replace(look, p=p, boundary=limit)
+
+    looks = [at(count) for count in (counts_that_differ(left) if member.spread else (left,))]
+    return max(looks, key=lambda one: (one.p or 0.0) / one.boundary)
 
 
 def confidences_at(plan: Plan) -> Callable[[int], tuple[float, float]]:

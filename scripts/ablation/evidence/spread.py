@@ -81,23 +81,31 @@ class Background:
     pools: Mapping[int, Pool | None]
     rows: Mapping[int, Squares]
 
-    def moderated(self, values: np.ndarray, last: int) -> Moderated:
+    def moderated(self, values: np.ndarray, last: int, comparisons: int | None = None) -> Moderated:
         """The variance over seeds of a contrast's values, the last of which has this seed."""
         own = float(values.var(ddof=1)) if has_spread(values) else 0.0
-        return moderate(own, values.size, self.squares, self.pools.get(last))
+        return moderate(own, values.size, self.squares, self.pools.get(last), comparisons)
 
-    def spread(self, values: Sequence[float], last: int, *, new_rows: bool = True) -> Spread | None:
+    def spread(
+        self,
+        values: Sequence[float],
+        last: int,
+        *,
+        new_rows: bool = True,
+        comparisons: int | None = None,
+    ) -> Spread | None:
         """The spread of a mean over seeds with a moderated variance; None where nothing varies.
 
         Args:
             values: Of each seed.
             last: The seed of the last of them.
             new_rows: Whether it is to hold for new test rows, where the outcomes are there.
+            comparisons: How many share the error of a test; None for an interval.
         """
         array = np.asarray(values, dtype=float)
         if array.size < 2:
             return None
-        found = self.moderated(array, last)
+        found = self.moderated(array, last, comparisons)
         squares = self.rows.get(array.size) if new_rows else None
         if squares is not None:
             error = error_of(squares, found.variance, found.freedom)

@@ -39,16 +39,16 @@ def most_true(comparisons: Sequence[Sides | None], effects: Collection[int]) -> 
 @lru_cache(maxsize=64)
 def _equal(arms: int, ends: tuple[tuple[int, ...], ...]) -> np.ndarray:
     """Whether both sides are in one group, by grouping of the arms (rows) and comparison."""
-    groups = np.array(list(_groupings(arms)))
+    groups = np.array(list(groupings(arms)))
     found = np.stack([groups[:, low] == groups[:, high] for low, high in ends], axis=1)
     return np.unique(found, axis=0)
 
 
-def _groupings(arms: int) -> Iterator[tuple[int, ...]]:
+def groupings(arms: int) -> Iterator[tuple[int, ...]]:
     """Every way to put so many arms into groups: the group of each."""
     if not arms:
         yield ()
         return
-    for rest in _groupings(arms - 1):
+    for rest in groupings(arms - 1):
         for group in range(max(rest, default=-1) + 2):
             yield *rest, group

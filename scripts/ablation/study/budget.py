@@ -252,8 +252,9 @@ def _length(prospect: Prospect, seeds: int, devices: int, machine: Machine) -> f
 
 
 def _error(prospect: Prospect, noise: Noise, seeds: int) -> power.Error:
-    alpha = power.ALPHA / prospect.contrasts
-    return power.Error(n=seeds, alpha=alpha, prior=prospect.prior, rows=noise.rows / noise.sd**2)
+    rows = noise.rows / noise.sd**2
+    shared = prospect.contrasts
+    return power.Error(n=seeds, comparisons=shared, prior=prospect.prior, rows=rows)
 
 
 def with_looks(offer: Offer, markets: Sequence[Market], delta: float) -> Offer:
@@ -269,8 +270,8 @@ def with_looks(offer: Offer, markets: Sequence[Market], delta: float) -> Offer:
     unit = market.noise.sd * math.sqrt(prospect.variance or 1.0)
     at = (*(n for n in (*looks.LOOKS, 20) if n < offer.seeds - 1), offer.seeds)
     for spending, most in ((looks.POCOCK, COSTS_LITTLE), (looks.OBRIEN_FLEMING, math.inf)):
-        last = looks.boundaries(at, error.alpha, spending, CELLS)[-1]
-        looking = replace(error, alpha=last)
+        last = looks.boundaries(at, error.alpha / error.comparisons, spending, CELLS)[-1]
+        looking = replace(error, alpha=last * error.comparisons)
         found = (power.detectable(looking) or math.inf) * unit
         lost = offer.detectable <= delta < found
         if found <= most * offer.detectable and not lost:

@@ -423,8 +423,9 @@ def with_seeds(prospect: Prospect, noise: Noise, seeds: int) -> Prospect:
     if prospect.variance is None or not prospect.contrasts:
         return prospect
     rows = noise.rows / noise.sd**2
-    alpha = power.ALPHA / prospect.contrasts
-    size = power.detectable(power.Error(n=seeds, alpha=alpha, prior=prospect.prior, rows=rows))
+    shared = prospect.contrasts
+    error = power.Error(n=seeds, comparisons=shared, prior=prospect.prior, rows=rows)
+    size = power.detectable(error)
     if size is None:
         return replace(prospect, detectable_sd=None, detectable=None)
     size *= math.sqrt(prospect.variance)

@@ -23,7 +23,8 @@ class Error:
 
     Attributes:
         n: Paired seeds.
-        alpha: Two-sided error of this one test; for one of m, alpha / m.
+        alpha: Two-sided error of all comparisons together.
+        comparisons: How many share it.
         prior: Degrees of freedom that the other arms' noise adds (`prior_freedom`).
         rows: The variance that the test rows leave however many seeds there are, in that of a
             paired difference; 0 for these rows only.
@@ -31,12 +32,15 @@ class Error:
 
     n: int
     alpha: float = ALPHA
+    comparisons: int = 1
     prior: float = 0.0
     rows: float = 0.0
 
 
 # The degrees of freedom that the noise common to all arms is worth beside a contrast's own.
-PRIORS = {3: 1.0, 4: 1.5, 5: 2.25}
+PRIORS = {3: 1.0, 4: 1.5, 5: 2.0}
+# The most of it, in a contrast's own degrees of freedom, by how many comparisons share the error.
+TRUST = {1: 0.0, 2: 0.25, 3: 0.5, 4: 0.65, 5: 0.85, 6: 1.0}
 
 
 def prior_freedom(arms: int) -> float:
@@ -46,6 +50,22 @@ def prior_freedom(arms: int) -> float:
     as noisy as the others, at three seeds, where it is worst. Twice as much would raise it to 9 %.
     """
     return PRIORS[min(arms, max(PRIORS))] if arms >= min(PRIORS) else 0.0
+
+
+def trusted(prior: float, comparisons: int, n: int) -> float:
+    """What a common noise counts in a test whose error so many comparisons share.
+
+    An arm that is noisier than the others is tested too easily by a common noise. Where many
+    comparisons share the error, most of them of other arms, that is made up for; where few can be
+    without effect, it is not, and one alone is tested by its own noise. With n seeds, `TRUST` is
+    the most that keeps 5.5 % for each number of comparisons (docs/statistics.md).
+    """
+    return min(prior, TRUST[min(comparisons, max(TRUST))] * (n - 1))
+
+
+def counts_that_differ(comparisons: int) -> tuple[int, ...]:
+    """The numbers up to this one whose tests differ in more than their share of the error."""
+    return *range(1, min(comparisons, max(TRUST))), comparisons
 
 
 @lru_cache(maxsize=4096)
@@ -68,19 +88,27 @@ def detectable(error: Error, power: float = POWER) -> float | None:
 def power_of(error: Error, effect: float) -> float:
     """The chance that a two-sided t test finds a mean of `effect` sd of a paired difference.
 
-    Given the measured variance it is a normal probability, and that variance is averaged over its
-    quantiles. The common noise of many arms is taken to be known; Holm's steps, which find more
-    where several effects are real, are not counted.
+    It has to be found beside all comparisons and beside fewer, so the least of those chances. The
+    steps that find more where several effects are real are not counted.
     """
-    n = error.n
-    if n < 2:
+    if error.n < 2:
         return 0.0
+    return min(_power(error, effect, count) for count in counts_that_differ(error.comparisons))
+
+
+def _power(error: Error, effect: float, comparisons: int) -> float:
+    """The same beside so many comparisons.
+
+    Given the measured variance it is a normal probability, and that variance is averaged over its
+    quantiles. The common noise of many arms is taken to be known.
+    """
     from scipy import special  # here: each start of Snakemake imports this module
 
+    n, prior = error.n, trusted(error.prior, comparisons, error.n)
     truth = 1 / n + error.rows
-    freedom = (n - 1 + error.prior) * (truth * n) ** 2
-    critical = -float(special.stdtrit(freedom, error.alpha / 2))
-    limits = critical * np.sqrt((_variances(n - 1, error.prior) / n + error.rows) / truth)
+    freedom = (n - 1 + prior) * (truth * n) ** 2
+    critical = -float(special.stdtrit(freedom, error.alpha / comparisons / 2))
+    limits = critical * np.sqrt((_variances(n - 1, prior) / n + error.rows) / truth)
     shift = abs(effect) / math.sqrt(truth)
     return float((special.ndtr(shift - limits) + special.ndtr(-shift - limits)).mean())
 
