@@ -154,7 +154,7 @@ def test_the_chosen_contrast_is_not_optimistic_for_having_been_chosen(tmp_path):
                 "0.5, 1, 2 times",
             ],
         ),
-        ("ko", ["양쪽 학습률을 모두 맞추어도", "delta보다 작다", "그 너머에", "0.5, 1, 2배"]),
+        ("ko", ["양쪽 학습률을 모두 맞추어도", "(delta)보다 작다", "그 너머에", "0.5, 1, 2배"]),
     ],
 )
 def test_the_report_sets_tuned_sides_beside_the_plain_step(tmp_path, language, told):
