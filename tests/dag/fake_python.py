@@ -24,7 +24,9 @@ def option(name: str) -> str:
 
 def write(path: Path, content: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
+    partial = path.with_name(f".{path.name}.partial")  # whole or not there, as the real ones
+    partial.write_text(json.dumps(content))
+    partial.replace(path)
 
 
 def prepare_model(results: Path) -> None:

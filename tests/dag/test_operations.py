@@ -30,6 +30,20 @@ def study(tmp_path_factory) -> Iterator[Plugs]:
     ],
 )
 def test_the_next_call_finishes_what_a_failed_operation_left(study, kind, place, error):
-    nth = next(n for (one, where), n in study.places.items() if one == kind and place in where)
-    found = study.outcome(Fault(kind=kind, nth=nth, error=error))
+    found = study.outcome(fault_at(study, kind, place, error))
     assert found.what and found.problems == ()
+
+
+def test_one_study_survives_operations_that_fail_one_after_another(study):
+    wanted = [
+        ("write", "/snakemake.log", "ENOSPC"),
+        ("rename", "/grid.json", "EIO"),
+        ("mkdir", "/figures", "full"),
+    ]
+    found = study.together([fault_at(study, *one) for one in wanted])
+    assert all(one.what and one.problems == () for one in found)
+
+
+def fault_at(study: Plugs, kind: str, place: str, error: str) -> Fault:
+    faults = study.faults_of_places()
+    return next(f for f in faults if (f.kind, f.error) == (kind, error) and place in f.place)

@@ -151,9 +151,9 @@ class Runs:
         words += ["--warm", self.folder / ".warm"] if way.warm else []
         if way.interrupted:
             layer = Layer(self.folder / "build", run / "checkpoints")
-            layer.choose(Fault(kind="rename", nth=3, error="SIGKILL"))
+            layer.choose([Fault(kind="rename", nth=3, error="SIGKILL")])
             code, told = self._call("train_run.py", words, layer.environment)
-            assert code != 0 and layer.what().split(" by ")[0].endswith(MARK), told
+            assert code != 0 and layer.failed()[0].split(" by ")[0].endswith(MARK), told
         code, told = self._call("train_run.py", words)
         assert code == 0 and ("resuming from" in told) == way.interrupted, told[-3000:]
         return run

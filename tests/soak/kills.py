@@ -1,18 +1,21 @@
 """Processes of a study are killed or stopped at random moments; the next call must finish it.
 
-    python tests/soak/kills.py 1000           so many, of all kinds
-    python tests/soak/kills.py 20 --seed 7    others
+    python tests/soak/kills.py 1000                so many, of all kinds
+    python tests/soak/kills.py 20 --seed 7         others; what is tried adds up
+    python tests/soak/kills.py 20 --in-a-row 5     four studies, each disturbed five times
 
-Each time something small is begun (the faked study under Snakemake, one run that is trained with
-the warm worker, one with two ranks), something happens to it at a random moment, and it is called
-again: a signal to one of its processes, a second call beside it, a jump of the clock by a day. What
-is stopped is never continued: after a while its call is killed, as a user would.
+Something small is begun (the faked study under Snakemake, one run that is trained with the warm
+worker, one with two ranks), something happens to it at a random moment, and it is called again: a
+signal to one of its processes, a second call beside it, a jump of the clock by a day. What is
+stopped is never continued: after a while its call is killed, as a user would. After so many calls
+in a row to which something happened, one to which nothing does must end as if nothing had been.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import random
 import re
@@ -22,14 +25,22 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
 from soak.operations import SUBJECTS, Plugs
-from soak.plugged import begin_second, command_of, end, processes_in, still_there
+from soak.plugged import (
+    SmallStudy,
+    TinyRun,
+    begin_second,
+    command_of,
+    end,
+    processes_in,
+    still_there,
+)
 from soak.record import keep
 
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGSEGV", "SIGSTOP")
@@ -95,18 +106,41 @@ def choose_victim(study: Plugs, chance: random.Random) -> tuple[int, str] | None
     return chance.choice(sorted(kinds[kind])), kind
 
 
-def disturb(name: str, study: Plugs, chance: random.Random) -> Kill:
-    """Begin, let something happen, and run again."""
-    subject, event = study.anew(), chance.choice([*SIGNALS, SECOND, CLOCK])
-    study.layer.choose(None)
+def disturb_in_a_row(name: str, study: Plugs, chance: random.Random, length: int) -> list[Kill]:
+    """Begin and let something happen, so many times, and run once more.
+
+    What is wrong in the end is told of each: nobody knows which it was.
+    """
+    subject, happened, problems = study.anew(), [], list[str]()
+    for _ in range(length):
+        event, victim, wrong = disturb(subject, study, chance)
+        happened.append((event, victim))
+        problems += wrong
+    study.layer.jump(0)
+    killed = any(event != CLOCK for event, _ in happened)
+    problems += study.finish(subject, killed=killed)
+    return [
+        Kill(subject=name, event=event, victim=victim, problems=tuple(problems))
+        for event, victim in happened
+    ]
+
+
+def disturb(
+    subject: SmallStudy | TinyRun, study: Plugs, chance: random.Random
+) -> tuple[str, str, list[str]]:
+    """Begin, and let something happen.
+
+    Returns:
+        What happened, the kind of process that it happened to, and what was wrong after it.
+    """
+    event, victim, problems = chance.choice([*SIGNALS, SECOND, CLOCK]), "", list[str]()
+    study.layer.choose()
     process = subject.start(study.layer.environment)
     time.sleep(chance.uniform(0, study.seconds))
-    victim, problems = "", []
     if event == CLOCK:
         study.layer.jump(chance.choice([-DAY, DAY]))
     elif event == SECOND:
-        second = begin_second(subject, study.layer.environment)
-        end(second)
+        end(begin_second(subject, study.layer.environment))
     elif found := choose_victim(study, chance):
         victim = found[1]
         with contextlib.suppress(OSError):
@@ -116,10 +150,25 @@ def disturb(name: str, study: Plugs, chance: random.Random) -> Kill:
     code = end(process, PATIENCE_SECONDS) if event == "SIGSTOP" else end(process)
     if code == 124 and event != "SIGSTOP":
         problems.append("the disturbed call did not end")
-    problems += still_there(study.layer.folder)
-    study.layer.jump(0)
-    problems += study.finish(subject, killed=event != CLOCK)
-    return Kill(subject=name, event=event, victim=victim, problems=tuple(problems))
+    return event, victim, problems + still_there(study.layer.folder)
+
+
+class Kept:
+    """All that happened since the campaign was begun anew: calls, side by side or not, add up."""
+
+    def __init__(self) -> None:
+        self.file = ROOT / "results/soak/kills.jsonl"
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+
+    def add(self, kill: Kill) -> None:
+        """Note what happened."""
+        with self.file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(kill)) + "\n")
+
+    def found(self) -> list[Kill]:
+        """All of them."""
+        lines = self.file.read_text(encoding="utf-8").splitlines()
+        return [Kill(**json.loads(line)) for line in lines]
 
 
 def rows_of(kills: list[Kill]) -> list[tuple[str, ...]]:
@@ -141,22 +190,25 @@ def main() -> int:
     parser.add_argument("count", type=int)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--subjects", nargs="+", choices=SUBJECTS, default=list(SUBJECTS))
+    parser.add_argument("--in-a-row", type=int, default=1, metavar="N")
     args = parser.parse_args()
-    chance, kills = random.Random(args.seed), []
+    chance, kept, failed = random.Random(args.seed), Kept(), 0
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         work = Path(folder).resolve()
         studies = {n: stack.enter_context(SUBJECTS[n](work / n)) for n in args.subjects}
-        for _ in range(args.count):
+        for _ in range(0, args.count, args.in_a_row):
             name = chance.choice(args.subjects)
-            found = disturb(name, studies[name], chance)
-            kills.append(found)
-            mark = "FAILED" if found.problems else "well  "
-            print(f"{mark} {found.subject}: {found.event} {found.victim}", flush=True)
-            for problem in found.problems:
+            found = disturb_in_a_row(name, studies[name], chance, args.in_a_row)
+            for one in found:
+                kept.add(one)
+                mark = "FAILED" if one.problems else "well  "
+                print(f"{mark} {one.subject}: {one.event} {one.victim}", flush=True)
+            for problem in found[0].problems:
+                failed += 1
                 print(f"    {problem}", flush=True)
     header = ("what", "what happened", "to", "tried", "finished as if nothing had been")
-    keep("kills", header, rows_of(kills))
-    return int(any(found.problems for found in kills))
+    keep("kills", header, rows_of(kept.found()))
+    return int(failed > 0)
 
 
 if __name__ == "__main__":

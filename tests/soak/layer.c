@@ -11,6 +11,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <limits.h>
 #include <signal.h>
 #include <spawn.h>
@@ -30,18 +31,27 @@
 
 enum kind { WRITE, RENAME, FSYNC, UNLINK, OPEN, READ, MKDIR, SPAWN, KINDS };
 
-struct control {
-    _Atomic uint64_t counts[KINDS];
+enum { MOST = 32 };
+
+struct fault {
     uint32_t kind;         /* of the operation that fails */
     int32_t error;         /* errno, or 0: the process is killed */
-    uint64_t nth;          /* its number, from 1; 0: none fails */
+    uint64_t nth;          /* its number, from 1 */
     uint32_t lasting;      /* every later operation that needs room fails too: the disk is full */
     _Atomic uint32_t fired;
-    _Atomic uint32_t killed; /* number of the process that was killed */
+    _Atomic uint64_t matched;
+    char place[256];       /* pattern of paths: nth counts operations on these alone; empty: all */
+    char program[128];     /* and of programs whose command line begins with or holds this */
+    char what[512];        /* what failed: path, and program */
+};
+
+struct control {
+    _Atomic uint64_t counts[KINDS];
     _Atomic int64_t jump;  /* seconds by which the time of day is off */
+    uint64_t faults;       /* so many are chosen */
     char folder[512];
     char record[512];      /* file that tells each operation; empty: none */
-    char what[1024];       /* what failed: program, and path */
+    struct fault chosen[MOST];
 };
 
 static struct control *control;
@@ -101,53 +111,90 @@ static void resolve(int folder, const char *path, char *found, size_t size)
 static int counts_here(const char *path)
 {
     size_t length = strlen(control->folder);
-    return length && !strncmp(path, control->folder, length) && path[length] == '/';
+    int below = length && !strncmp(path, control->folder, length) && path[length] == '/';
+    return below && !strstr(path, "/../"); /* programs are called with a path that leads out */
 }
 
-static void tell(const char *record, enum kind kind, const char *path)
+/* What this process does. */
+static void describe(char *program, size_t size)
 {
-    char program[256] = "", line[PATH_MAX + 512];
+    program[0] = 0;
+    if (named[0]) {
+        snprintf(program, size, "%s", named);
+        return;
+    }
     int file = raw(SYS_openat, AT_FDCWD, (long)"/proc/self/cmdline", O_RDONLY | O_CLOEXEC, 0);
-    long length = file < 0 ? 0 : raw(SYS_read, file, (long)program, sizeof program - 1, 0);
+    long length = file < 0 ? 0 : raw(SYS_read, file, (long)program, size - 1, 0);
     if (file >= 0)
         raw(SYS_close, file, 0, 0, 0);
     for (long i = 0; i < length; i++)
         if (program[i] < ' ')
             program[i] = ' ';
-    if (named[0])
-        memcpy(program, named, sizeof program);
+    program[length > 0 ? length : 0] = 0;
+}
+
+/* Whether an operation is at the place that is asked for: a path below the folder, and a program. */
+static int at_place(const struct fault *fault, const char *path)
+{
+    char program[256];
+    const char *wanted = fault->program;
+    size_t length = strlen(control->folder);
+    if (!strncmp(path, control->folder, length))
+        path += length;
+    if (fnmatch(fault->place, path, 0))
+        return 0;
+    describe(program, sizeof program);
+    if (wanted[0] == '^')
+        return !strncmp(program, wanted + 1, strlen(wanted + 1));
+    return strstr(program, wanted) != NULL;
+}
+
+static void tell(enum kind kind, const char *path)
+{
+    char program[256], line[PATH_MAX + 512];
+    describe(program, sizeof program);
     snprintf(line, sizeof line, "%d\t%s\t%.250s\n", kind, path, program);
-    if (!record) {
-        snprintf(control->what, sizeof control->what, "%.700s\t%.250s", path, program);
-        return;
-    }
-    file = raw(SYS_openat, AT_FDCWD, (long)record, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC;
+    int file = raw(SYS_openat, AT_FDCWD, (long)control->record, flags, 0600);
     if (file >= 0) {
         raw(SYS_write, file, (long)line, strlen(line), 0);
         raw(SYS_close, file, 0, 0, 0);
     }
 }
 
+static void fire(struct fault *fault, const char *path)
+{
+    char program[256];
+    describe(program, sizeof program);
+    snprintf(fault->what, sizeof fault->what, "%.300s\t%.200s", path, program);
+    atomic_store(&fault->fired, 1);
+}
+
 /* 0: go on; an errno: fail with it; -1: leave this process. */
 static int verdict(enum kind kind, const char *path)
 {
     uint64_t number = atomic_fetch_add(&control->counts[kind], 1) + 1;
+    int needs_room = kind == WRITE || kind == FSYNC || kind == OPEN || kind == MKDIR, full = 0;
     if (control->record[0])
-        tell(control->record, kind, path);
-    if (!control->nth)
-        return 0;
-    if (kind == control->kind && number == control->nth) {
-        tell(NULL, kind, path);
-        atomic_store(&control->fired, 1);
-        return control->error ? control->error : -1;
+        tell(kind, path);
+    for (struct fault *one = control->chosen; one < control->chosen + control->faults; one++) {
+        if (atomic_load(&one->fired)) {
+            full |= one->lasting && needs_room;
+            continue;
+        }
+        if (kind != one->kind || (one->place[0] && !at_place(one, path)))
+            continue;
+        uint64_t found = one->place[0] ? atomic_fetch_add(&one->matched, 1) + 1 : number;
+        if (found == one->nth) {
+            fire(one, path);
+            return one->error ? one->error : -1;
+        }
     }
-    int needs_room = kind == WRITE || kind == FSYNC || kind == OPEN || kind == MKDIR;
-    return control->lasting && atomic_load(&control->fired) && needs_room ? control->error : 0;
+    return full ? ENOSPC : 0;
 }
 
 static void leave(void)
 {
-    atomic_store(&control->killed, raw(SYS_getpid, 0, 0, 0, 0));
     raw(SYS_kill, raw(SYS_getpid, 0, 0, 0, 0), SIGKILL, 0, 0);
 }
 

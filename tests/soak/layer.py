@@ -1,4 +1,4 @@
-"""The layer in which one chosen operation of the system fails: see layer.c.
+"""The layer in which chosen operations of the system fail: see layer.c.
 
 What a disk or a machine does to a program, at a place that can be chosen and tried again: the
 layer is loaded into every process that a command starts, whatever it is written in.
@@ -11,6 +11,7 @@ import mmap
 import os
 import struct
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +19,11 @@ SOURCE = Path(__file__).with_name("layer.c")
 KINDS = ("write", "rename", "fsync", "unlink", "open", "read", "mkdir", "spawn")
 # What an operation may fail with. "full": it and every later one that needs room.
 ERRORS = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO, "SIGKILL": 0, "full": errno.ENOSPC}
-_COUNTS = struct.Struct(f"={len(KINDS)}Q")
-_CHOICE = struct.Struct("=IiQIII4xq")
-_FOLDER, _RECORD, _WHAT = 512, 512, 1024
-_SIZE = _COUNTS.size + _CHOICE.size + _FOLDER + _RECORD + _WHAT
+MOST = 32  # faults at a time
+_HEAD = struct.Struct(f"={len(KINDS)}QqQ512s512s")
+_FAULT = struct.Struct("=IiQIIQ256s128s512s")
+_SIZE = _HEAD.size + MOST * _FAULT.size
+_JUMP = 8 * len(KINDS)  # where it lies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,23 +32,28 @@ class Fault:
 
     Attributes:
         kind: One of `KINDS`.
-        nth: Its number among those of its kind, from 1.
+        nth: Its number among those of its kind (and place), from 1.
         error: One of `ERRORS`.
+        place: The paths that are alike, a shell's pattern; empty: any.
+        program: What the command line of a program holds, or begins with after a "^".
     """
 
     kind: str
     nth: int
     error: str
+    place: str = ""
+    program: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.nth}, {self.error}"
+        where = f"{self.place} by {self.program.lstrip('^')}" if self.place else self.nth
+        return f"{self.kind} {where}, {self.error}"
 
 
 def can_fail(kind: str, error: str) -> bool:
     """Whether an operation of this kind can end so: reading needs no room, and so on."""
     if error in ("ENOSPC", "full"):
         return kind in ("write", "fsync", "open", "mkdir", "rename")
-    return True
+    return kind != "read" or error == "EIO"
 
 
 class Layer:
@@ -73,36 +80,35 @@ class Layer:
         self.folder = folder.resolve()
         self.environment = {"LD_PRELOAD": str(library), "FAULTS_CONTROL": str(self.control)}
 
-    def choose(self, fault: Fault | None, record: Path | None = None) -> None:
-        """Begin to count, and let this operation fail.
+    def choose(self, faults: Sequence[Fault] = (), record: Path | None = None) -> None:
+        """Begin to count, and let these operations fail, each once.
 
         Args:
-            fault: The operation; None lets none fail.
+            faults: The operations, at most `MOST`.
             record: A file to list every operation in.
         """
-        number, last = (fault.nth, fault.error == "full") if fault else (0, False)
-        kind = KINDS.index(fault.kind) if fault else 0
-        content = bytes(_COUNTS.size)
-        # Without a number first: processes that are still there fail no more.
-        content += _CHOICE.pack(kind, ERRORS[fault.error] if fault else 0, number, last, 0, 0, 0)
-        content += bytes(self.folder).ljust(_FOLDER, b"\0")
-        content += os.fsencode(record or "").ljust(_RECORD, b"\0")
+        texts = (bytes(self.folder), os.fsencode(record or ""))
+        content = _HEAD.pack(*[0] * len(KINDS), 0, len(faults), *texts)
+        for one in faults:
+            kind, error, last = KINDS.index(one.kind), ERRORS[one.error], one.error == "full"
+            place, program = map(os.fsencode, (one.place, one.program))
+            content += _FAULT.pack(kind, error, one.nth, last, 0, 0, place, program, b"")
         self.memory[:] = content.ljust(_SIZE, b"\0")
 
     def jump(self, seconds: int) -> None:
         """Let the time of day be off by so many seconds from now on; files keep the machine's."""
-        struct.pack_into("=q", self.memory, _COUNTS.size + _CHOICE.size - 8, seconds)
+        struct.pack_into("=q", self.memory, _JUMP, seconds)
 
     def counts(self) -> dict[str, int]:
         """How many operations of each kind there were."""
-        return dict(zip(KINDS, _COUNTS.unpack(self.memory[: _COUNTS.size]), strict=True))
+        return dict(zip(KINDS, _HEAD.unpack_from(self.memory), strict=False))
 
-    def fired(self) -> bool:
-        """Whether the chosen operation was reached, and failed."""
-        return bool(_CHOICE.unpack_from(self.memory, _COUNTS.size)[4])
-
-    def what(self) -> str:
-        """The path of the operation that failed, and the program that wanted it."""
-        start = _COUNTS.size + _CHOICE.size + _FOLDER + _RECORD
-        text = self.memory[start : start + _WHAT].split(b"\0")[0].decode(errors="replace")
-        return text.replace(str(self.folder), "").replace("\t", " by ")
+    def failed(self) -> list[str]:
+        """The path and the program of each operation that was chosen; empty: not reached."""
+        number = _HEAD.unpack_from(self.memory)[len(KINDS) + 1]
+        found = []
+        for place in range(number):
+            fault = _FAULT.unpack_from(self.memory, _HEAD.size + place * _FAULT.size)
+            text = fault[8].split(b"\0")[0].decode(errors="replace") if fault[4] else ""
+            found.append(text.replace(str(self.folder), "").replace("\t", " by "))
+        return found

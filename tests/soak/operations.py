@@ -2,12 +2,17 @@
 
     python tests/soak/operations.py study                       every operation, every way to fail
     python tests/soak/operations.py study --slice 3/20          a twentieth of them
-    python tests/soak/operations.py study --places              one operation of each place
+    python tests/soak/operations.py study --places --together 20    the first one of each place
     python tests/soak/operations.py study --only unlink:3:EIO   this one
 
-An operation is a write, rename, fsync, unlink, open, mkdir on a file of the folder, or a spawn. It
-fails with ENOSPC or EIO, its process is killed in it (SIGKILL, half of it written), or the disk is
-full from then on.
+An operation is a write, rename, fsync, unlink, open, mkdir on a file of the folder, the opening of
+one to read it, or a spawn. It fails with ENOSPC or EIO, its process is killed in it (SIGKILL, half
+of it written), or the disk is full from then on. Operations of one kind, by one program, on files
+whose names differ in numbers and sums alone are of one place.
+
+With --together, so many fail in one study, each once: those that stop a call are followed by
+another call, in which those fail that were not reached, and the last call by one without faults.
+Where that does not end as it must, each half of them is tried again, down to single ones.
 
 study: all of `ablation run` and Snakemake; the training is faked, and programs are forked from one
        that has imported them (soak/forked.py)
@@ -18,6 +23,7 @@ ranks: the same with two ranks of DeepSpeed's launcher
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -25,23 +31,29 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
-from ablation.files import load_json, save_json
 from soak.layer import ERRORS, KINDS, Fault, Layer, can_fail
 from soak.plugged import SmallStudy, TinyRun, call, content, differences, still_there
 from soak.record import keep
 
 OF_THE_KILLED = ("temporary snakemake", "temporary hangul-")
-FAILING = tuple(kind for kind in KINDS if kind != "read")  # and of reads, EIO alone
+# What tells a program: what its command line begins with, or its script.
+PROGRAM = re.compile(r"\w+\.py\b|^tee\b|^-c import|-m \S+|^\S*bash -c|^/bin/sh")
+# Names that differ from study to study: of temporary files, of Snakemake's records, of runs.
+DIFFERENT = (
+    (r"/tmp/(snakemake|[a-z]+-)?[a-z0-9_]{8}(?=/|$)", r"/tmp/\1*"),
+    (r"(?<=metadata/|complete/).+", "*"),
+    (r"(?<=runs/|_run/)[^/]+", "*"),
+    (r"\d+", "*"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,38 +87,83 @@ class Plugs:
         record = layer.control.with_name("record")
         record.unlink(missing_ok=True)
         study = anew()
-        layer.choose(None, record)
-        started = time.monotonic()
+        layer.choose((), record)
         code, told = call(study, layer.environment)
-        self.seconds = time.monotonic() - started
         assert code == 0, told[-3000:]
         self.counts = layer.counts()
         problems = study.left()
         assert not problems, problems
         self.expected = content(study.results)
-        self.places: dict[tuple[str, str], int] = {}
-        seen = dict.fromkeys(KINDS, 0)
+        study, started = anew(), time.monotonic()
+        call(study, layer.environment)  # a worker is there now
+        self.seconds = time.monotonic() - started
+        # In the order in which they are first reached.
+        self.places: dict[Place, None] = {}
         for line in record.read_text(errors="replace").splitlines():
             number, path, program = line.split("\t")
-            kind = KINDS[int(number)]
-            seen[kind] += 1
-            self.places.setdefault((kind, place_of(path, program, layer.folder)), seen[kind])
+            self.places.setdefault(place_of(KINDS[int(number)], path, program, layer.folder))
 
     def outcome(self, fault: Fault) -> Outcome:
         """Let an operation fail, and run the study again."""
-        started, study = time.monotonic(), self.anew()
-        self.layer.choose(fault)
+        return self.together([fault])[0]
+
+    def together(self, faults: Sequence[Fault]) -> list[Outcome]:
+        """Let operations fail, each once, until all were reached or the study has ended.
+
+        Returns:
+            What became of each. Where the end is not as it must be, each half of them is tried
+            by itself, and the last one told as failed if both are well so.
+        """
+        study, found = self.anew(), list[Outcome]()
+        left, code = list(faults), 1
+        while left and code:
+            started = time.monotonic()
+            code, reached, problems = self.disturb(study, left)
+            seconds = time.monotonic() - started
+            found += [
+                Outcome(fault=fault, what=what, problems=tuple(problems), seconds=seconds)
+                for fault, what in reached.items()
+            ]
+            left = [fault for fault in left if fault not in reached]
+            if not reached:
+                break
+        self.layer.choose()
+        killed = any(one.fault.error == "SIGKILL" or "/tmp/" in one.what for one in found)
+        wrong = self.finish(study, killed)
+        unreached = [Outcome(fault=fault, what="", problems=(), seconds=0) for fault in left]
+        if len(found) < 2:
+            return [replace(one, problems=(*one.problems, *wrong)) for one in found] + unreached
+        if not wrong and not any(one.problems for one in found):
+            return found + unreached
+        middle = len(found) // 2
+        halves = found[:middle], found[middle:]
+        again = [o for half in halves for o in self.together([one.fault for one in half])]
+        if not any(one.problems for one in again):
+            names = ", ".join(str(one.fault) for one in found)
+            seen = [problem for one in found for problem in one.problems]
+            again[-1] = replace(again[-1], problems=(f"together: {names}", *seen, *wrong))
+        return again + unreached
+
+    def disturb(
+        self, study: SmallStudy | TinyRun, faults: Sequence[Fault]
+    ) -> tuple[int, dict[Fault, str], list[str]]:
+        """Call the study with operations that fail.
+
+        Returns:
+            The exit code, which failed and where, and what was not as it must be.
+        """
+        self.layer.choose(faults)
         code, told = call(study, self.layer.environment)
         problems = ["the disturbed call did not end"] if code == 124 else []
-        what = self.layer.what() if self.layer.fired() else ""
-        ours = "scripts/" in what and "fake_python" not in what
-        if ours and fault.error != "SIGKILL" and "Traceback" in told:
+        failed = zip(faults, self.layer.failed(), strict=True)
+        reached = {fault: what for fault, what in failed if what}
+        ours = any(
+            "scripts/" in what and "fake_python" not in what and fault.error != "SIGKILL"
+            for fault, what in reached.items()
+        )
+        if ours and "Traceback" in told:
             problems.append(f"the disturbed call told a traceback: {told[-1500:]}")
-        problems += still_there(self.layer.folder)
-        self.layer.choose(None)
-        problems += self.finish(study, killed=fault.error == "SIGKILL" or "/tmp/" in what)
-        seconds = time.monotonic() - started
-        return Outcome(fault=fault, what=what, problems=tuple(problems), seconds=seconds)
+        return code, reached, problems + still_there(self.layer.folder)
 
     def finish(self, study: SmallStudy | TinyRun, killed: bool) -> list[str]:
         """What is wrong once the study is called again.
@@ -126,23 +183,45 @@ class Plugs:
         """Every operation with every way to fail."""
         return [
             Fault(kind=kind, nth=nth, error=error)
-            for kind in FAILING
+            for kind in KINDS
             for nth in range(1, self.counts[kind] + 1)
             for error in ERRORS
             if can_fail(kind, error)
         ]
 
     def faults_of_places(self) -> list[Fault]:
-        """One operation of each place, with every way to fail."""
-        first = {(kind, nth) for (kind, _), nth in self.places.items()}
-        return [fault for fault in self.faults() if (fault.kind, fault.nth) in first]
+        """The first operation of each place with every way to fail, in the order of the study."""
+        return [
+            Fault(kind=place.kind, nth=1, error=error, place=place.path, program=place.program)
+            for place in self.places
+            for error in ERRORS
+            if can_fail(place.kind, error)
+        ]
 
 
-def place_of(path: str, program: str, folder: Path) -> str:
-    """What is alike in operations of one place: names of runs, seeds and the like are left out."""
-    name = re.sub(r"[A-Za-z0-9+/=_-]{40,}|\d+", "#", path.replace(str(folder), ""))
-    script = re.search(r"(\w+)\.py|-m snakemake|\btee\b|\bbash\b|\bablation\b", program)
-    return f"{name} by {script[0] if script else program[:20]}"
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """What is alike in some operations.
+
+    Attributes:
+        kind: One of layer.KINDS.
+        path: A shell's pattern of the file's path, without numbers and sums.
+        program: What tells the program; see layer.Fault.
+    """
+
+    kind: str
+    path: str
+    program: str
+
+
+def place_of(kind: str, path: str, program: str, folder: Path) -> Place:
+    """The place of an operation."""
+    name = re.sub(r"([\[\]?*\\])", r"\\\1", path.replace(str(folder), ""))
+    for pattern, same in DIFFERENT:
+        name = re.sub(pattern, same, name)
+    found = PROGRAM.search(program)
+    told = found[0] if found else program[:20]
+    return Place(kind=kind, path=name, program=f"^{told}" if program.startswith(told) else told)
 
 
 @contextmanager
@@ -150,7 +229,7 @@ def faked_study(work: Path) -> Iterator[Plugs]:
     """The smallest study, and the process that its programs are forked from."""
     folder, server = work / "study", work / "server.sock"
     layer = Layer(work / "build", folder)
-    layer.choose(None)
+    layer.choose()
     environment = {**os.environ, **layer.environment, "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, ROOT / "tests/soak/forked.py", server]
     process = subprocess.Popen(list(map(str, command)), env=environment)
@@ -202,30 +281,52 @@ def parse_fault(text: str) -> Fault:
 
 
 class Kept:
-    """All outcomes since the campaign was begun anew: slices add to each other."""
+    """All outcomes since the campaign was begun anew: slices, side by side or not, add up."""
 
     def __init__(self, subject: str) -> None:
-        self.file = ROOT / "results/soak" / f"operations-{subject}.json"
-        self.found = load_json(self.file) if self.file.is_file() else {}
+        self.subject = subject
+        self.file = ROOT / "results/soak" / f"operations-{subject}.jsonl"
+        self.file.parent.mkdir(parents=True, exist_ok=True)
 
     def add(self, outcome: Outcome) -> None:
         """Note an outcome."""
-        told = {"what": outcome.what, "problems": outcome.problems, "seconds": outcome.seconds}
-        self.found[str(outcome.fault)] = told
-        save_json(self.found, self.file)
+        told = {"fault": str(outcome.fault), "what": outcome.what, "problems": outcome.problems}
+        with self.file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(told | {"seconds": round(outcome.seconds, 1)}) + "\n")
 
-    def rows(self, subject: str, total: Counter[tuple[str, str]]) -> list[tuple[str, ...]]:
+    def found(self) -> dict[str, bool | None]:
+        """Whether what was tried last ended well, by the fault; None if it was not reached."""
+        if not self.file.is_file():
+            return {}
+        lines = map(json.loads, self.file.read_text(encoding="utf-8").splitlines())
+        return {one["fault"]: not one["problems"] if one["what"] else None for one in lines}
+
+    def rows(self, operations: Sequence[Fault], places: Sequence[Fault]) -> list[tuple[str, ...]]:
         """The table: how many of the faults of a kind were tried, and what became of them."""
-        rows = []
-        for kind in KINDS:
-            for error in ERRORS:
-                names = [f"{kind} {n}, {error}" for n in range(1, total[kind, error] + 1)]
-                tried = [self.found[name] for name in names if name in self.found]
-                if tried:
-                    well = sum(not one["problems"] for one in tried)
-                    count = f"{len(tried)} of {len(names)}"
-                    rows.append((subject, f"{kind}, {error}", count, str(well)))
+        found, rows = self.found(), []
+        for kind, error in dict.fromkeys((fault.kind, fault.error) for fault in operations):
+            tried, counts = [], []
+            for faults in (places, operations):
+                names = [str(one) for one in faults if (one.kind, one.error) == (kind, error)]
+                reached = [one for name in names if (one := found.get(name)) is not None]
+                counts.append(f"{len(reached)} of {len(names)}")
+                tried += reached
+            rows.append(
+                (self.subject, f"{kind}, {error}", *counts, f"{sum(tried)} of {len(tried)}")
+            )
         return rows
+
+
+def try_all(study: Plugs, faults: Sequence[Fault], number: int) -> Iterator[Outcome]:
+    """What becomes of faults, so many in one study, as far from each other as can be.
+
+    Those that are not reached are tried once more by themselves; where that does not reach them
+    either, they come out with an empty `what`.
+    """
+    rows = -(-len(faults) // number)
+    for start in range(rows):
+        for outcome in study.together(faults[start::rows]):
+            yield outcome if outcome.what or number == 1 else study.outcome(outcome.fault)
 
 
 def main() -> int:
@@ -233,7 +334,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("subject", choices=SUBJECTS)
     parser.add_argument("--slice", default="1/1", help="3/20: the third of twenty")
-    parser.add_argument("--places", action="store_true", help="one operation of each place")
+    parser.add_argument("--places", action="store_true", help="the first operation of each place")
+    parser.add_argument("--together", type=int, default=1, metavar="N", help="faults of one study")
+    parser.add_argument("--new", action="store_true", help="only what was not tried before")
     parser.add_argument("--only", nargs="*", type=parse_fault, help="kind:nth:error")
     args = parser.parse_args()
     kept, failed = Kept(args.subject), 0
@@ -241,20 +344,26 @@ def main() -> int:
         tempfile.TemporaryDirectory() as name,
         SUBJECTS[args.subject](Path(name).resolve()) as study,
     ):
-        total = Counter((fault.kind, fault.error) for fault in study.faults())
-        wanted = study.faults_of_places() if args.places else study.faults()
+        operations, places = study.faults(), study.faults_of_places()
+        wanted = args.only or (places if args.places else operations)
+        before = kept.found() if args.new else {}
+        wanted = [fault for fault in wanted if str(fault) not in before]
         print(f"operations: {study.counts}; faults: {len(wanted)}", flush=True)
-        for fault in args.only or sliced(wanted, args.slice):
-            found = study.outcome(fault)
+        for found in try_all(study, sliced(wanted, args.slice), args.together):
             kept.add(found)
             failed += bool(found.problems)
-            mark = "FAILED" if found.problems else "well  "
-            print(f"{mark} {fault} ({found.seconds:.0f} s): {found.what[:160]}", flush=True)
-            for problem in found.problems:
-                print(f"    {problem}", flush=True)
-    header = ("what", "operation", "tried", "finished as if nothing had been")
-    keep(f"operations {args.subject}", header, kept.rows(args.subject, total))
+            show(found)
+    header = ("what", "operation", "places tried", "operations tried", "as if nothing had been")
+    keep(f"operations {args.subject}", header, kept.rows(operations, places))
     return int(failed > 0)
+
+
+def show(found: Outcome) -> None:
+    """Say what became of a fault."""
+    mark = "FAILED" if found.problems else "well" if found.what else "not reached"
+    print(f"{mark} {found.fault} ({found.seconds:.0f} s): {found.what[:160]}", flush=True)
+    for problem in found.problems:
+        print(f"    {problem}", flush=True)
 
 
 if __name__ == "__main__":

@@ -86,6 +86,13 @@ def test_only_the_adapter_and_the_head_learn(model):
     assert all("lora_" in name or "score" in name for name in names)
 
 
+def test_an_adapter_is_written_alike_whatever_order_its_process_gives_to_sets(model, tmp_path):
+    build(model).save_pretrained(tmp_path)
+    written = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert written["target_modules"] == sorted(written["target_modules"])
+    assert len(written["target_modules"]) == 4
+
+
 def test_padding_changes_no_prediction_even_where_a_row_ends_with_the_end_token(model):
     network = build(model).eval()
     network.config.pad_token_id = 7  # no row ends with it

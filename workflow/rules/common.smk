@@ -43,7 +43,7 @@ wildcard_constraints:
 def show_plan():
     """Say what will be run, once for all processes of a call."""
     if workflow.is_main_process:
-        print(PLAN.describe(words.asked_language()), file=sys.stderr)
+        print(checked(PLAN.describe, words.asked_language()), file=sys.stderr)
 
 
 def get_final_output():

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,9 @@ def main(args: argparse.Namespace, t: Messages) -> int:
 
 def _explain(args: argparse.Namespace, t: Messages) -> tuple[dict[str, Any], str]:
     """The explanation as data, and as the text that was asked for."""
-    with tempfile.TemporaryDirectory(prefix="ablation-") as folder:
+    # A folder only where one is needed: a process that is killed leaves its own behind.
+    exported = tempfile.TemporaryDirectory(prefix="ablation-") if args.git else nullcontext("")
+    with exported as folder:
         names = {"current": "", "backup": ""}
         if args.git:
             files = revisions.export(args.git, args.what[0], Path(folder), t)

@@ -54,7 +54,15 @@ def build_network(config: dict[str, Any], num_labels: int, boundary: int = 0) ->
     adapter = LoraConfig(**lora_arguments(settings))
     network = get_peft_model(base, adapter, autocast_adapter_dtype=mixed)
     initialize(network, config["seed"], missing, settings["lora.init_lora_weights"])
+    put_in_order(network.peft_config["default"])
     return network
+
+
+def put_in_order(adapter: Any) -> None:
+    """Let each process write an adapter's configuration alike: peft keeps its names in sets."""
+    for name, value in list(vars(adapter).items()):
+        if isinstance(value, set):
+            setattr(adapter, name, sorted(value))
 
 
 def base_of(network: Any) -> Any:
