@@ -336,7 +336,7 @@ def main() -> int:
     parser.add_argument("--slice", default="1/1", help="3/20: the third of twenty")
     parser.add_argument("--places", action="store_true", help="the first operation of each place")
     parser.add_argument("--together", type=int, default=1, metavar="N", help="faults of one study")
-    parser.add_argument("--new", action="store_true", help="only what was not tried before")
+    parser.add_argument("--new", action="store_true", help="only what has not ended well")
     parser.add_argument("--only", nargs="*", type=parse_fault, help="kind:nth:error")
     args = parser.parse_args()
     kept, failed = Kept(args.subject), 0
@@ -347,7 +347,7 @@ def main() -> int:
         operations, places = study.faults(), study.faults_of_places()
         wanted = args.only or (places if args.places else operations)
         before = kept.found() if args.new else {}
-        wanted = [fault for fault in wanted if str(fault) not in before]
+        wanted = [fault for fault in wanted if before.get(str(fault), False) is False]
         print(f"operations: {study.counts}; faults: {len(wanted)}", flush=True)
         for found in try_all(study, sliced(wanted, args.slice), args.together):
             kept.add(found)
