@@ -57,6 +57,15 @@ def test_a_loop_in_the_place_of_results_is_told_in_the_plan(faked):
     assert "error: results: links that lead to each other" in told(faked.call(PLANTED, "-n"))
 
 
+def test_half_a_profile_of_the_data_is_one_message_with_its_file(faked):
+    profile = faked.results / "data/profile.json"
+    profile.parent.mkdir(parents=True)
+    profile.write_text('{"rows"')
+    said = told(faked.call(PLANTED, "-n"))
+    assert "error: results/account_tax/data/profile.json:1: the file is not JSON" in said
+    assert "UserError" not in said
+
+
 @pytest.mark.parametrize("options", ["size=64k", "ro"])
 def test_a_disk_without_room_starts_nothing(faked, options):
     results = faked.folder / "results"

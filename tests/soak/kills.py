@@ -1,6 +1,6 @@
 """Processes of a study are killed or stopped at random moments; the next call must finish it.
 
-    python tests/soak/kills.py 1000                so many, of all kinds
+    python tests/soak/kills.py 1000                so many that hit something, of all kinds
     python tests/soak/kills.py 20 --seed 7         others; what is tried adds up
     python tests/soak/kills.py 20 --in-a-row 5     four studies, each disturbed five times
 
@@ -113,9 +113,11 @@ def disturb_in_a_row(name: str, study: Plugs, chance: random.Random, length: int
     """
     subject, happened, problems = study.anew(), [], list[str]()
     for _ in range(length):
-        event, victim, wrong = disturb(subject, study, chance)
+        code, event, victim, wrong = disturb(subject, study, chance)
         happened.append((event, victim))
         problems += wrong
+        if code == 0:  # all is done
+            break
     study.layer.jump(0)
     killed = any(event != CLOCK for event, _ in happened)
     problems += study.finish(subject, killed=killed)
@@ -127,16 +129,18 @@ def disturb_in_a_row(name: str, study: Plugs, chance: random.Random, length: int
 
 def disturb(
     subject: SmallStudy | TinyRun, study: Plugs, chance: random.Random
-) -> tuple[str, str, list[str]]:
-    """Begin, and let something happen.
+) -> tuple[int, str, str, list[str]]:
+    """Begin, and let something happen after so many operations on files as chance says.
 
     Returns:
-        What happened, the kind of process that it happened to, and what was wrong after it.
+        The exit code, what happened, the kind of process that it happened to, and what was wrong.
     """
     event, victim, problems = chance.choice([*SIGNALS, SECOND, CLOCK]), "", list[str]()
     study.layer.choose()
     process = subject.start(study.layer.environment)
-    time.sleep(chance.uniform(0, study.seconds))
+    moment = chance.uniform(0, sum(study.counts.values()))
+    while sum(study.layer.counts().values()) < moment and process.poll() is None:
+        time.sleep(0.005)
     if event == CLOCK:
         study.layer.jump(chance.choice([-DAY, DAY]))
     elif event == SECOND:
@@ -150,7 +154,7 @@ def disturb(
     code = end(process, PATIENCE_SECONDS) if event == "SIGSTOP" else end(process)
     if code == 124 and event != "SIGSTOP":
         problems.append("the disturbed call did not end")
-    return event, victim, problems + still_there(study.layer.folder)
+    return code, event, victim, problems + still_there(study.layer.folder)
 
 
 class Kept:
@@ -196,9 +200,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         work = Path(folder).resolve()
         studies = {n: stack.enter_context(SUBJECTS[n](work / n)) for n in args.subjects}
-        for _ in range(0, args.count, args.in_a_row):
+        left = args.count
+        while left > 0:
             name = chance.choice(args.subjects)
             found = disturb_in_a_row(name, studies[name], chance, args.in_a_row)
+            left -= sum(one.victim != NOBODY for one in found)
             for one in found:
                 kept.add(one)
                 mark = "FAILED" if one.problems else "well  "

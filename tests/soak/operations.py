@@ -94,9 +94,6 @@ class Plugs:
         problems = study.left()
         assert not problems, problems
         self.expected = content(study.results)
-        study, started = anew(), time.monotonic()
-        call(study, layer.environment)  # a worker is there now
-        self.seconds = time.monotonic() - started
         # In the order in which they are first reached.
         self.places: dict[Place, None] = {}
         for line in record.read_text(errors="replace").splitlines():
