@@ -1,10 +1,13 @@
 """Hundreds of broken inputs: each must end in one clear message, in seconds, with nothing written.
 
     python tests/soak/inputs.py              all of them
-    python tests/soak/inputs.py study        one kind: study, configuration, options, results
+    python tests/soak/inputs.py study        one kind: study, configuration, options, model, data,
+                                             results
 
 They are made from whole ones: every value of study.yaml and of both configurations becomes what it
-cannot be, every file is cut and garbled, options are misspelled, and files of results damaged.
+cannot be, every file is cut and garbled, options are misspelled, files of a model, of data and of
+results damaged. "accepted, and told" is a key that stands twice: trainers take the last one, and
+the plan says that they do.
 """
 
 from __future__ import annotations
@@ -18,8 +21,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,17 +31,27 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tiny
 import yaml
+from datasets import Dataset
 from synthetic import build_study
 
 from ablation.command.main import MISTAKE
 from ablation.command.main import main as ablation
+from ablation.data.model import prepare_model
+from ablation.data.prepare import prepare as prepare_rows
+from ablation.data.source import read_spec
 from ablation.errors import UserError
 from ablation.evidence.metrics import load_run
+from ablation.files import load_json
 from ablation.sums import sealed, sums_of
+from ablation.training.parameters import check_parameters
 from soak.record import keep
 
 MOST_SECONDS = 10.0
+GOOD = ("refused", "accepted, and told")
 # What no value of a study is: of another kind, out of every range, or no text.
 WRONG: tuple[object, ...] = ({"no": {"such": "thing"}}, [[1]], "no such\nvalue", -1e308)
 FREE = ("title", "purpose", "model", "stages", "claims")  # free texts, and any number
@@ -55,6 +69,7 @@ SETTINGS = (
     "lora_dropout",
     "max_length",
 )
+TWICE = "a key twice"
 COMMANDS = (
     ["plan", "--no-such-option", "STUDY"],
     ["plan"],
@@ -80,7 +95,7 @@ class Seen:
     Attributes:
         kind: What was broken.
         name: How.
-        outcome: "refused", "accepted", or what was wrong with the refusal.
+        outcome: "refused", "accepted, and told", or what was wrong.
         told: What was said.
         seconds: Seconds of a processor that it took.
     """
@@ -107,7 +122,8 @@ def broken_study(text: str) -> Iterator[tuple[str, str]]:
         if "architecture" in path:  # a family may have facts of its own
             continue
         yield f"unknown key in {path}", dumped(put(whole, (*path, "no_such_key"), 1))
-    for name in whole:
+    required = load_json(ROOT / "workflow/schemas/study.schema.json")["required"]
+    for name in required:
         yield f"no {name}", dumped({key: value for key, value in whole.items() if key != name})
     yield from garbled(text)
 
@@ -137,7 +153,7 @@ def garbled(text: str) -> Iterator[tuple[str, str]]:
     yield "a list", "- 1\n- 2\n"
     yield "a number", "17\n"
     yield "tabs", text.replace("  ", "\t")
-    yield "a key twice", f"{text}\nseeds: [2]\nseeds: [3]\n"
+    yield TWICE, f"{text}\nseeds: [2]\nseeds: [3]\n"
     yield "bytes", "\x00\x01\x02"
     yield "deep", "a: " + "[" * 5000 + "]" * 5000
 
@@ -206,6 +222,15 @@ def judge(kind: str, name: str, words: list[str], folder: Path) -> Seen:
     return Seen(kind=kind, name=name, outcome=outcome, told=told, seconds=seconds)
 
 
+def judge_told(seen: Seen, words: list[str], folder: Path) -> Seen:
+    """What is accepted, but must be told."""
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told):
+        ablation(words)
+    good = seen.outcome == "accepted" and "stands twice" in told.getvalue()
+    return replace(seen, outcome="accepted, and told") if good else seen
+
+
 def cases(kind: str, folder: Path, every: int = 1) -> Iterator[Seen]:
     """Every input of a kind, or each so-many-th one, tried."""
     study = Path(shutil.copytree(ROOT / "config/studies/account_tax", folder / "account_tax"))
@@ -221,7 +246,10 @@ def cases(kind: str, folder: Path, every: int = 1) -> Iterator[Seen]:
         whole = (study / file).read_text()
         for name, text in islice(break_it(whole), 0, None, every):
             (study / file).write_text(text)
-            yield judge(kind, f"{file}: {name}", command, folder)
+            seen = judge(kind, f"{file}: {name}", command, folder)
+            if kind == "configuration" and name == TWICE:
+                seen = judge_told(seen, ["explain", str(study)], folder)
+            yield seen
         (study / file).write_text(whole)
 
 
@@ -252,6 +280,91 @@ def damaged_results(folder: Path) -> Iterator[Seen]:
         file.write_bytes(whole)
 
 
+def broken_models(folder: Path) -> Iterator[Seen]:
+    """Each file of a model damaged, and each number of its configuration a word or a list."""
+    model = folder / "model"
+    tiny.write_model(model)
+    given = {"path": str(model), "file": "study.yaml", "lines": {"model.path": 9}}
+
+    def prepare() -> None:
+        prepare_model(given, folder / "prepared", check_parameters)
+
+    prepare()
+    for file in (model / "config.json", model / "tokenizer.json", model / "model.safetensors"):
+        whole = file.read_bytes()
+        for name, text in lost(whole):
+            file.write_bytes(text)
+            yield judge_preparing("model", f"{file.name}: {name}", prepare)
+        file.write_bytes(whole)
+    file = model / "config.json"
+    whole = json.loads(file.read_text())
+    # Tokens that nobody needs may be any; pretraining_tp is read by nothing any more.
+    free = ("token", "pretraining_tp")
+    sizes = [k for k, v in whole.items() if type(v) is int and not any(f in k for f in free)]
+    for key in sizes:
+        for wrong in ("many", [1], -3, 0):
+            file.write_text(json.dumps(whole | {key: wrong}))
+            yield judge_preparing("model", f"config.json: {key} {wrong!r}", prepare)
+
+
+def broken_data(folder: Path) -> Iterator[Seen]:
+    """Rows in each format, the file damaged."""
+    tiny.write_model(folder / "model")
+    rows = {"text": [f"w{n} w{n + 1}" for n in range(40)], "label": ["a", "b"] * 20}
+    table = pa.table(rows)
+    pq.write_table(table, folder / "rows.parquet")
+    Dataset(table).save_to_disk(str(folder / "saved"))
+    lines = [
+        json.dumps(dict(zip(rows, row, strict=True))) for row in zip(*rows.values(), strict=True)
+    ]
+    (folder / "rows.jsonl").write_text("\n".join(lines))
+    (folder / "rows.csv").write_text(
+        "text,label\n" + "\n".join(map(",".join, zip(*rows.values(), strict=True)))
+    )
+
+    def prepare(path: str) -> None:
+        given = {"path": path, "label_column": "label", "lines": {"data.path": 10}}
+        spec = read_spec(given | {"file": str(folder / "study.yaml")})
+        prepare_rows(spec, folder / "model/model.json", folder / "prepared", [8])
+
+    files = [folder / name for name in ("rows.parquet", "rows.jsonl", "rows.csv")]
+    for file in (*files, *sorted((folder / "saved").iterdir())):
+        path = "saved" if file.parent.name == "saved" else file.name
+        prepare(path)
+        whole = file.read_bytes()
+        # Of text by lines, what is left is fewer rows.
+        found = list(lost(whole))[: 2 if file.suffix == ".csv" else None]
+        for name, text in found:
+            file.write_bytes(text)
+            yield judge_preparing("data", f"{file.name}: {name}", partial(prepare, path))
+        file.write_bytes(whole)
+
+
+def judge_preparing(kind: str, name: str, prepare: Callable[[], None]) -> Seen:
+    """What preparing a model or data ends in: a mistake must name a file."""
+    started, told = time.process_time(), ""
+    try:
+        prepare()
+        outcome = "accepted"
+    except UserError as error:
+        told = str(error)
+        outcome = "refused" if error.file else "unclear"
+    except Exception as error:
+        outcome, told = "traceback", repr(error)
+    seconds = time.process_time() - started
+    outcome = "slow" if seconds > MOST_SECONDS else outcome
+    return Seen(kind=kind, name=name, outcome=outcome, told=told, seconds=seconds)
+
+
+def lost(whole: bytes) -> Iterator[tuple[str, bytes]]:
+    """Ways in which a disk loses parts of a file."""
+    yield "empty", b""
+    yield "zeros", bytes(len(whole))
+    yield "zeros at its end", whole[: len(whole) // 2].ljust(len(whole), b"\0")
+    for share in range(1, 10):
+        yield f"cut at {share}/10", whole[: len(whole) * share // 10]
+
+
 def damages(whole: bytes) -> Iterator[tuple[str, bytes]]:
     """Ways in which a disk loses a file's content."""
     yield "empty", b""
@@ -271,9 +384,9 @@ def try_kind(kind: str) -> list[Seen]:
     seen = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
-        for one in damaged_results(folder) if kind == "results" else cases(kind, folder):
+        for one in OTHERS[kind](folder) if kind in OTHERS else cases(kind, folder):
             seen.append(one)
-            if one.outcome != "refused":
+            if one.outcome not in GOOD:
                 told = one.told.strip()[:300]
                 print(f"{one.outcome}: {one.name} ({one.seconds:.1f} s) {told}", flush=True)
     return seen
@@ -286,10 +399,11 @@ def main(wanted: list[str]) -> int:
     slowest = {one.kind: max(s.seconds for s in seen if s.kind == one.kind) for one in seen}
     rows = [(*key, str(count), f"{slowest[key[0]]:.1f} s") for key, count in sorted(counts.items())]
     keep("inputs", ("broken", "outcome", "inputs", "slowest of the kind"), rows)
-    return int(any(outcome != "refused" for _, outcome in counts))
+    return int(any(outcome not in GOOD for _, outcome in counts))
 
 
-KINDS = ("study", "configuration", "options", "results")
+OTHERS = {"model": broken_models, "data": broken_data, "results": damaged_results}
+KINDS = ("study", "configuration", "options", *OTHERS)
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

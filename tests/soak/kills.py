@@ -136,6 +136,7 @@ def disturb(
         The exit code, what happened, the kind of process that it happened to, and what was wrong.
     """
     event, victim, problems = chance.choice([*SIGNALS, SECOND, CLOCK]), "", list[str]()
+    found: tuple[int, str] | None = None
     study.layer.choose()
     process = subject.start(study.layer.environment)
     moment = chance.uniform(0, sum(study.counts.values()))
@@ -152,6 +153,9 @@ def disturb(
     else:
         victim = NOBODY  # it had ended, or not begun
     code = end(process, PATIENCE_SECONDS) if event == "SIGSTOP" else end(process)
+    if event == "SIGSTOP" and found:  # what is stopped can do nothing about itself
+        with contextlib.suppress(OSError):
+            os.kill(found[0], signal.SIGKILL)
     if code == 124 and event != "SIGSTOP":
         problems.append("the disturbed call did not end")
     return code, event, victim, problems + still_there(study.layer.folder)

@@ -43,7 +43,7 @@ stages:
   - {name: rate, settings: [learning_rate]}
 """
 COMMAND = "import sys; sys.executable = sys.argv.pop(1); from ablation.command.main import main"
-LEFT_SECONDS = 20.0  # until what was started is gone
+LEFT_SECONDS = 120.0  # until what was started is gone: a Snakemake whose caller died ends its work
 CALL_SECONDS = 300.0  # of a call that hangs; one of these studies takes some 20
 
 

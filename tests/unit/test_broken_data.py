@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from datasets import Dataset
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from ablation.data import prepare as data_prepare
@@ -102,6 +103,18 @@ def test_tokens_beyond_the_embedding_that_no_row_uses_are_told(model):
 LINES = "".join(
     json.dumps({"text": f"some words {n}", "label": "ab"[n % 2]}) + "\n" for n in range(20)
 )
+
+
+def test_saved_rows_whose_end_was_never_written_are_damaged(model):
+    table = pa.table({"text": [f"words {n}" for n in range(40)], "label": ["a", "b"] * 20})
+    Dataset(table).save_to_disk(str(model.parent / "saved"))
+    (file,) = (model.parent / "saved").glob("*.arrow")
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2].ljust(len(content), b"\0"))
+    with pytest.raises(UserError, match=r"the data is damaged(.|\n)*in rows 1 to 40"):
+        prepare(model, "saved")
+
+
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n"
 OTHERWISE = {
     "a workbook named CSV": ("rows.csv", b"PK\x03\x04" + b"0" * 99, "an Excel workbook"),

@@ -138,8 +138,18 @@ def header_of(content: bytes):
     return lambda m: (m / WEIGHTS).write_bytes(content)
 
 
+def zeros_at_its_end(model):
+    content = (model / WEIGHTS).read_bytes()
+    (model / WEIGHTS).write_bytes(content[: len(content) // 2].ljust(len(content), b"\0"))
+
+
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n"
 BROKEN = {
+    "an end that was never written": (zeros_at_its_end, "zero from some place to the end"),
+    "no room for a token": (
+        lambda m: edit_config(m, max_position_embeddings=0),
+        "max_position_embeddings: 0",
+    ),
     "no weights": (lambda m: (m / WEIGHTS).unlink(), "has no weights"),
     "a shard absent": (index_without_file, "names files that are not there"),
     "a shard of another folder": (

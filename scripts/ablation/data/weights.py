@@ -166,6 +166,33 @@ def check_finite(path: Path, header: Mapping[str, Any], start: int) -> None:
         )
 
 
+def check_end(path: Path, header: Mapping[str, Any], start: int) -> None:
+    """Raise a `UserError` where a file ends in matrices of zeros: its end was never written.
+
+    A download that broke off, or a disk that lost power, leaves the whole length and no content.
+    """
+    zero = []
+    for name in sorted(header, key=lambda name: header[name]["data_offsets"], reverse=True):
+        begin, end = header[name]["data_offsets"]
+        if end > begin and not _is_zero(path, start + begin, end - begin):
+            break
+        zero.append(name)
+    matrices = [name for name in zero if len(header[name]["shape"]) > 1]
+    if matrices:
+        raise UserError(
+            "the model's weights are zero from some place to the end of the file",
+            file=path,
+            found=_named(matrices),
+            allowed="the whole file: compare its checksum with the source's",
+        )
+
+
+def _is_zero(path: Path, start: int, length: int) -> bool:
+    with path.open("rb") as file:
+        file.seek(start)
+        return not any(np.frombuffer(file.read(n), np.uint8).any() for n in _parts(length))
+
+
 def check_floating(path: Path, header: Mapping[str, Any]) -> None:
     """Raise a `UserError` where weights are whole numbers: those of a quantized model."""
     wrong = [
@@ -260,5 +287,6 @@ def check_files(folder: Path, allow_pickle: bool = False) -> dict[str, dict[str,
         _check_once(path, header, places)
         check_finite(path, header, start)
         check_floating(path, header)
+        check_end(path, header, start)
     named = [folder / name for name in _SUMMED if (folder / name).is_file()]
     return stamps_of(folder, [*named, *weights])

@@ -78,6 +78,14 @@ def _refuse_lost_layers(network: Any, unread: Iterable[str], folder: Path) -> No
             found=f"num_hidden_layers: {network.config.num_hidden_layers}",
             allowed="a number of at least 1",
         )
+    places = getattr(network.config, "max_position_embeddings", None)
+    if isinstance(places, int) and places < 1:
+        raise UserError(
+            "config.json of the model has no place for a token",
+            file=folder / "config.json",
+            found=f"max_position_embeddings: {places}",
+            allowed="a number of at least 1",
+        )
     own = {_NUMBER.sub(".", name) for name, _ in network.named_parameters()}
     lost = [name for name in unread if _NUMBER.search(name) and _NUMBER.sub(".", name) in own]
     if lost:
