@@ -149,6 +149,7 @@ def test_without_any_run_each_figure_says_so_or_shows_the_plan(tmp_path):
         ("가중치 감쇠와 최대 길이", ["가중치 감쇠와", "최대 길이"]),
         ("a b c", ["a b c"]),
         ("aaaaaaaaaaaaa " * 9, ["aaaaaaaaaaaaa"] * 3 + ["aaaaaaaaaaaaa …"]),
+        ("옵티마이저·오프로드·메모리", ["옵티마이저·", "오프로드·", "메모리"]),
     ],
 )
 def test_a_long_title_breaks_into_short_lines(text, lines):

@@ -15,7 +15,7 @@ from synthetic import Synthetic, build_study
 
 from ablation.command.main import DONE, MISTAKE, main
 from ablation.evidence import statistics
-from ablation.evidence.look import look, read_metric
+from ablation.evidence.look import look, read_metric, staged_pairs
 from ablation.evidence.metrics import collect
 from ablation.evidence.outcomes import wide_tables
 from ablation.machine.progress import (
@@ -153,6 +153,19 @@ def test_seeds_that_confirm_are_no_seeds_of_the_effects_so_far(made, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["counts"]["done"] == 22
     assert {effect["seeds"] for effect in told["effects"]} == {4}
+
+
+def test_a_last_stage_that_is_the_backup_is_told_once():
+    arms = [("current", "a"), ("stage1", "b"), ("stage2", "c"), ("backup", "c")]
+    grid = {
+        "designs": [{"design": "staged", "arms": [name for name, _ in arms]}],
+        "arms": [{"arm": name, "variant": variant} for name, variant in arms],
+    }
+    assert staged_pairs(grid) == [
+        ("stage1", "current"),
+        ("stage2", "stage1"),
+        ("backup", "current"),
+    ]
 
 
 def test_a_study_that_has_not_begun_says_how_to_begin(root, tmp_path, monkeypatch, capsys):

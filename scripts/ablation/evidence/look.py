@@ -84,9 +84,15 @@ def value_of(metrics: Mapping[str, Any], metric: Metric) -> float | None:
 
 
 def staged_pairs(grid: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Arm and reference of each step of the staged path, then of the whole gap."""
+    """Arm and reference of each step of the staged path, then of the whole gap.
+
+    A last stage that is the backup already leaves no step to it.
+    """
     path = next(d["arms"] for d in grid["designs"] if d["design"] == "staged")
+    runs = {arm["arm"]: arm["variant"] for arm in grid["arms"]}
     steps = list(zip(path[1:], path, strict=False))
+    if runs[path[-1]] == runs[path[-2]]:
+        del steps[-1]
     return [*steps, (path[-1], path[0])] if len(path) > 2 else steps
 
 

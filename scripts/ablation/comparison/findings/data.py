@@ -496,9 +496,9 @@ TEXTS: Texts = {
         ),
         "ko": (
             "max_length의 차이 ({current_limit} 대 {backup_limit})는 {shorter}토큰을 넘는 "
-            "글에서만 의미가 있다",
+            "텍스트에서만 의미가 있다",
             "한도는 {factor:times}이지만 {shorter}토큰 이하의 텍스트는 양쪽에서 똑같다. 얼마나 "
-            "많은 글이 그보다 긴지는 데이터를 준비하면 알 수 있다.",
+            "많은 텍스트가 그보다 긴지는 데이터를 준비하면 알 수 있다.",
         ),
     },
     "max_length_idle": {

@@ -6,6 +6,7 @@ readable in gray and on a dark page. Names are those of the report: titles of st
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -118,13 +119,18 @@ def say(figure: Figure, text: str) -> None:
 def lines_of(text: str, width: int, most: int = 4) -> str:
     """A text on lines of about `width` letters, a wide one counted twice; cut after `most`."""
     lines = [""]
-    for word in text.split():
-        if lines[-1] and _width(lines[-1]) + 1 + _width(word) > width:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
+    for word in _WORD.findall(text):
+        before = lines[-1] if lines[-1].endswith("·") else f"{lines[-1]} ".lstrip()
+        if before and _width(before) + _width(word) > width:
+            lines.append(word)
+        else:
+            lines[-1] = before + word
     if len(lines) > most:
         lines = [*lines[: most - 1], f"{lines[most - 1]} …"]
     return "\n".join(lines)
+
+
+_WORD = re.compile(r"\S+?·(?=\S)|\S+")  # Korean strings nouns together by middle dots
 
 
 def _width(text: str) -> int:
