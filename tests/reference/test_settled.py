@@ -247,6 +247,18 @@ def test_odd_values_are_taken_or_refused_as_deepspeed_does(tmp_path: Path, odd: 
         assert not compare(tmp_path, arguments, {**WHOLE, **odd})
 
 
+@pytest.mark.parametrize("kind", ["WarmupLR", "WarmupDecayLR", "WarmupCosineLR", "LRRangeTest"])
+def test_a_schedule_that_continues_begins_at_the_optimizers_rate(tmp_path: Path, kind: str) -> None:
+    params: dict[str, Any] = {"last_batch_iteration": 3}
+    if kind.startswith("Warmup"):
+        params["warmup_num_steps"] = "auto"
+    if kind in ("WarmupDecayLR", "WarmupCosineLR"):
+        params["total_num_steps"] = "auto"
+    block = {"type": kind, "params": params}
+    arguments = {"max_steps": 12, "warmup_steps": 6}
+    assert not compare(tmp_path, arguments, {**WHOLE, "scheduler": block})
+
+
 def test_a_scale_that_moves_needs_a_floor(tmp_path: Path) -> None:
     block = {"enabled": "auto", "min_loss_scale": 0}
     for scale in ({}, {"loss_scale": 0}, {"loss_scale": 128}):

@@ -175,6 +175,17 @@ def test_values_that_the_libraries_take_are_taken():
     assert value(resolve("15-valid-values-refused/sgd.json"), "optim") == "sgd"
 
 
+@pytest.mark.parametrize("name", ["ds.yaml", "ds"])
+def test_a_deepspeed_file_in_yaml_is_refused_as_transformers_refuses_it(tmp_path, name):
+    text = "zero_optimization: {stage: 2}\ntrain_micro_batch_size_per_gpu: auto\n"
+    (tmp_path / name).write_text(text)
+    path = tmp_path / "a.yaml"
+    path.write_text(f"output_dir: o\nlearning_rate: 1.0e-4\ndeepspeed: {name}\n")
+    side = resolve_file(path, MODEL)
+    assert [refusal.reason[:20] for refusal in side.refusals] == ["the file is not JSON"]
+    assert value(side, f"{ZERO}.stage") == 2
+
+
 def test_an_adapters_configuration_is_read_by_its_path_and_alone():
     beside = resolve("15-valid-values-refused/adapter-path.yaml")
     alone = resolve("15-valid-values-refused/adapter_config.json")

@@ -93,8 +93,8 @@ def embed_deepspeed(reader: Reader, prefix: str) -> None:
 
 
 def _check_json(reader: Reader, prefix: str, block: Entry) -> None:
-    """transformers reads the file with `json`, which takes no trailing comma and no comment."""
-    if block.file == reader.file or not block.file.endswith(".json"):
+    """transformers reads the file with `json`, whatever it is called: no comment, no YAML."""
+    if block.file == reader.file:
         return
     try:
         json.loads(read_text(block.file))

@@ -95,7 +95,11 @@ def rate_of(settings: Settings, total: int) -> Curve:
         # DeepSpeed steps its scheduler after the optimizer: step k runs at index k - 1, and the
         # first step at index -1, where each schedule has a value of its own.
         curve = _DEEPSPEED[name](settings, total)
-        return lambda step: curve(step - 1)
+        last = int(_kwargs(settings).get("last_batch_iteration", -1))
+        if last == -1:
+            return lambda step: curve(step - 1)
+        base = float(settings["learning_rate"])  # one that continues sets nothing as it begins
+        return lambda step: curve(last + step) if step else base
     raise UserError(
         "lr_scheduler_type has no schedule that is known before training",
         found=name,
