@@ -56,6 +56,11 @@ def drawn(tmp_path_factory) -> tuple[Synthetic, dict[str, str]]:
     return made, draw(made, root / "figures")
 
 
+def test_places_are_told_to_a_hundredth_of_a_point(drawn):
+    for text in drawn[1].values():
+        assert not re.search(r' (?:d|x|y)="[^"]*\.\d{3}', text)
+
+
 def test_every_figure_is_drawn(drawn):
     assert list(drawn[1]) == [
         f"{name}{ending}" for ending in ("", ".ko") for name in figures_of([])

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-MOST_POINTS, FEWEST_POINTS = 800, 40  # of a curve
-ALL_POINTS = 40_000  # of a figure, about half a megabyte: pages carry it in every language
+MOST_POINTS, FEWEST_POINTS = 800, 30  # of a curve
+ALL_POINTS = 30_000  # of a figure, about half a megabyte: pages carry it in every language
 
 
 def load_histories(grid: Mapping[str, Any], runs: str | Path) -> Histories:

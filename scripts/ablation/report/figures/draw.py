@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from ablation.report.figures.figure import STYLE, Drawing, load_figure
 from ablation.report.figures.fonts import know_hangul
 from ablation.report.sources import Sources
 from ablation.results import figure_file
+
+_PLACES = re.compile(r' (?:d|x|y)="[^"]*"')
+_DIGITS = re.compile(r"(?<=\.\d\d)\d+")
 
 
 def draw_all(languages: Sequence[Sources], runs: str | Path, output: str | Path) -> list[Path]:
@@ -53,4 +57,9 @@ def _draw(name: str, drawing: Drawing) -> str:
         figure = Figure(layout="constrained")
         load_figure(name).draw(figure, drawing)
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    return on_dark_pages(text.getvalue())
+    return on_dark_pages(_PLACES.sub(_shorten, text.getvalue()))
+
+
+def _shorten(places: re.Match[str]) -> str:
+    """Places to a hundredth of a point: pages carry a thousand runs' curves in every language."""
+    return _DIGITS.sub("", places.group())
