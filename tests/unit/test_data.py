@@ -507,6 +507,13 @@ def test_a_label_column_that_is_not_there_suggests_the_nearest(tmp_path, model, 
     assert "write:   label_column: label" in text
 
 
+def test_a_suggested_name_that_yaml_would_read_as_a_truth_value_is_quoted(tmp_path, model):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(json.dumps({"text": "a", "No": "b"}) for _ in range(9)))
+    text = message(tmp_path, model, path=str(path), label_column="no")
+    assert 'write:   label_column: "No"' in text
+
+
 def test_a_text_column_that_is_not_there_is_named(tmp_path, model):
     write_csv(tmp_path / "rows.csv", sample_rows())
     text = message(tmp_path, model, serialization={"text_columns": ["txt"]})

@@ -96,9 +96,10 @@ def test_the_list_of_reports_is_read_back_and_a_damaged_one_is_told(tmp_path):
     assert load_reports(path) == Reports()
     save_reports(Reports(reports=(OF_FOUR,)), path)
     assert load_reports(path).reports == (OF_FOUR,)
-    path.write_text('{"schema_version": 1, "reports": [3]}')
-    with pytest.raises(UserError, match="list of the study's reports"):
-        load_reports(path)
+    for text in ('{"schema_version": 1, "reports": [3]}', '{"schema_version": 2, "reports": []}'):
+        path.write_text(text)
+        with pytest.raises(UserError, match="list of the study's reports"):
+            load_reports(path)
 
 
 @pytest.mark.parametrize("noise", ["normal", "one arm 5x"])

@@ -9,7 +9,6 @@ import gzip
 import json
 import logging
 import lzma
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ import pyarrow.parquet as pq
 
 from ablation.data.content import recognize
 from ablation.documents.scalars import is_number
+from ablation.documents.style import write_text
 from ablation.errors import UserError, shorten
 
 logger = logging.getLogger(__name__)
@@ -316,7 +316,7 @@ def check_columns(spec: DataSpec, columns: Sequence[str]) -> list[str]:
             "data.label_column",
             found=spec.label_column,
             allowed=columns,
-            write=f"label_column: {_as_yaml(near)}" if near else None,
+            write=f"label_column: {write_text(near, '')}" if near else None,
         )
     key = "data.serialization.text_columns"
     rest = [name for name in columns if name != spec.label_column]
@@ -344,11 +344,6 @@ def check_columns(spec: DataSpec, columns: Sequence[str]) -> list[str]:
             allowed="at least one column of text or numbers",
         )
     return list(spec.text_columns) or rest
-
-
-def _as_yaml(name: str) -> str:
-    """A column's name as study.yaml must have it."""
-    return name if re.fullmatch(r"\w[\w.-]*", name) else json.dumps(name, ensure_ascii=False)
 
 
 def _nearest(name: str, columns: Sequence[str]) -> str | None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from ablation.designs.contrast import COMPUTE_ALONE, EQUAL_COMPUTE, Contrast, Made, between
-from ablation.designs.design import CONTROL, REMAINDER, Cell, Design, Options, Plan, Space
+from ablation.designs.design import CONTROL, REMAINDER, Cell, Design, Options, Plan, Space, tidy
 from ablation.designs.feasibility import Reason
 from ablation.designs.staged import staged_plan
 from ablation.settings.quantities import token_bounds
@@ -80,7 +80,7 @@ def match_compute(
         return Reason("rows_not_known")
     share = float(arm["data.extract_ratio"]) / float(before["data.extract_ratio"])
     factor = share * (batches if match == "steps" else tokens)
-    epochs = float(f"{float(arm['num_train_epochs']) * factor:.12g}")
+    epochs = tidy(float(arm["num_train_epochs"]) * factor)
     return {} if epochs == float(before["num_train_epochs"]) else {"num_train_epochs": epochs}
 
 

@@ -28,6 +28,11 @@ APART = (TUNING, CONTROL, RUNG_ARM, TUNED_ARM)
 Options = Mapping[str, Any]
 
 
+def tidy(value: float) -> float:
+    """A computed number to 12 digits: as people would have written it."""
+    return float(f"{value:.12g}")
+
+
 @dataclass(frozen=True)
 class Factor:
     """Settings that are switched from the current to the backup's values together."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ablation.designs.contrast import RETUNED, Contrast, Made, between
-from ablation.designs.design import TUNED_ARM, Cell, Design, Options, Plan, Space
+from ablation.designs.design import TUNED_ARM, Cell, Design, Options, Plan, Space, tidy
 from ablation.designs.staged import staged_plan, steps_of
 from ablation.settings.quantities import TUNING_SHARE
 
@@ -46,17 +46,13 @@ def _at(settings: Mapping[str, Any], multiple: float) -> dict[str, Any]:
     kwargs = dict(settings.get("lr_scheduler_kwargs") or {})
     for name in _RATES:
         if isinstance(kwargs.get(name), int | float):
-            kwargs[name] = _times(kwargs[name], multiple)
+            kwargs[name] = tidy(kwargs[name] * multiple)
     own = {"lr_scheduler_kwargs": kwargs} if kwargs else {}
     return {**settings, **own, "learning_rate": _rate(settings, multiple), TUNING_SHARE: SHARE}
 
 
 def _rate(settings: Mapping[str, Any], multiple: float) -> float:
-    return _times(settings["learning_rate"], multiple)
-
-
-def _times(value: float, multiple: float) -> float:
-    return float(f"{value * multiple:.12g}")
+    return tidy(settings["learning_rate"] * multiple)
 
 
 def _contrasts(made: Made) -> list[Contrast]:

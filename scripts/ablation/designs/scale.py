@@ -31,6 +31,7 @@ from ablation.designs.design import (
     Plan,
     Problem,
     Space,
+    tidy,
 )
 from ablation.designs.staged import staged_plan, steps_of
 from ablation.settings.quantities import POOL_ROWS
@@ -79,7 +80,7 @@ def _smaller(settings: Mapping[str, Any], rows: int, top: int, hold: str) -> dic
     """
     found = {**settings, POOL_ROWS: rows}
     if hold == STEPS and int(settings.get("max_steps", -1)) <= 0:
-        found["num_train_epochs"] = float(f"{settings['num_train_epochs'] * top / rows:.12g}")
+        found["num_train_epochs"] = tidy(settings["num_train_epochs"] * top / rows)
     return found
 
 

@@ -78,17 +78,15 @@ _OPTIMIZERS = {"adamw": "adamw_torch", "adamw_fused": "adamw_torch_fused", "Adam
 _DEEPSPEEDS = ("train_batch_size", "gradient_clipping")  # at the top level they are DeepSpeed's
 _KNOWN_OPTIMIZERS = {*OPTIMIZERS, *_OPTIMIZERS, *COMPRESSED_OPTIMIZERS, *OTHER_OPTIMIZERS}
 _LORA_OWN = {
-    **dict.fromkeys(words("r rank lora_r lora_rank"), "lora.r"),
+    **dict.fromkeys(words("rank lora_r lora_rank"), "lora.r"),
     **dict.fromkeys(words("lora_alpha alpha"), "lora.lora_alpha"),
     **dict.fromkeys(words("lora_dropout dropout"), "lora.lora_dropout"),
     **dict.fromkeys(
-        words("target_modules lora_target_modules targets lora_target modules"),
+        words("lora_target_modules targets lora_target modules"),
         "lora.target_modules",
     ),
-    **dict.fromkeys(words("modules_to_save lora_modules_to_save"), "lora.modules_to_save"),
-    **dict.fromkeys(words("bias lora_bias"), "lora.bias"),
-    "task_type": "lora.task_type",
-    "layers_to_transform": "lora.layers_to_transform",
+    "lora_modules_to_save": "lora.modules_to_save",
+    "lora_bias": "lora.bias",
 }
 LORA_NAMES = frozenset((*_LORA_OWN, *(name.removeprefix("lora.") for name in LORA_FIELDS)))
 # Names that say LoRA's settings also outside of a block of its own.

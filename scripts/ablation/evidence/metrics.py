@@ -13,6 +13,7 @@ import pandas as pd
 from ablation.errors import UserError
 from ablation.evidence.provenance import Origin, incomparable, origin_of
 from ablation.files import load_json, save_text
+from ablation.records import leaves
 from ablation.study.grid import Grid
 from ablation.sums import damaged, seal_is_broken
 
@@ -90,14 +91,7 @@ def _check_whole(metrics: Mapping[str, Any], path: Path) -> None:
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Scalars of nested mappings under dotted names; lists are left out (the file keeps them)."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            flat.update(flatten(value, f"{name}."))
-        elif not isinstance(value, list):
-            flat[name] = value
-    return flat
+    return {name: value for name, value in leaves(tree, prefix) if not isinstance(value, list)}
 
 
 def run_row(metrics: Mapping[str, Any], measured_at: str) -> dict[str, Any]:

@@ -180,6 +180,8 @@ def load_reports(path: Path) -> Reports:
         return Reports()
     try:
         found: Reports = from_plain(Reports, load_json(path))
+        if found.schema_version != SCHEMA_VERSION:
+            raise UserError("it is of another version", found=found.schema_version)
     except UserError as error:
         raise UserError(
             f"the list of the study's reports cannot be read: {error.problem}",

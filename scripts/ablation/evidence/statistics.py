@@ -27,7 +27,7 @@ LARGE_SHIFT = 30.0
 ONE_SEED = "one_seed"
 NO_SEEDS = "no_seeds"
 NO_SPREAD = "no_spread"
-OF_MACHINE = "of_machine"
+NO_SAMPLE = "of_machine"
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def of_machine(effect: Estimate, values: np.ndarray) -> Estimate:
     if not values.size:
         return effect
     low, middle, high = (float(np.quantile(values, q)) for q in (0.0, 0.5, 1.0))
-    return Estimate(middle, effect.sd, effect.n, effect.seeds, low, high, no_interval=OF_MACHINE)
+    return Estimate(middle, effect.sd, effect.n, effect.seeds, low, high, no_interval=NO_SAMPLE)
 
 
 def spread_ratio(

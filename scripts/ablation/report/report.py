@@ -14,7 +14,7 @@ from ablation.evidence.effects import StatementVerdict
 from ablation.evidence.health import HealthWarning, health_rows, read_health
 from ablation.evidence.outcomes import FINAL_SUFFIX
 from ablation.evidence.stability import divergence_bound
-from ablation.evidence.statistics import OF_MACHINE, Estimate
+from ablation.evidence.statistics import NO_SAMPLE, Estimate
 from ablation.machine.progress import Run
 from ablation.project import REPORT
 from ablation.report.advice import (
@@ -267,7 +267,7 @@ def _interval(sources: Sources, claim: StatementVerdict) -> str:
     if low is None or high is None:
         return t("no_interval")
     ends = (high, low) if claim.unit == "relative_reduction" else (low, high)
-    if claim.no_interval == OF_MACHINE:
+    if claim.no_interval == NO_SAMPLE:
         least, most = (in_words(sources, claim, end) for end in ends)
         return t("claims.extremes", low=least, high=most)
     if claim.unit == "absolute":

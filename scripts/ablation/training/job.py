@@ -36,7 +36,7 @@ from ablation.frozen.top import (
     prune_last_layer,
     whole_size,
 )
-from ablation.machine.attempts import all_attempts, read_attempts
+from ablation.machine.attempts import HISTORY, all_attempts, read_attempts
 from ablation.machine.pulse import END, Pulse
 from ablation.project import SCHEMAS
 from ablation.settings.architecture import is_full
@@ -57,7 +57,6 @@ from ablation.training.request import PACKAGES
 from ablation.training.rows import Collator, Rows, Tables, load_tables
 from ablation.training.summary import load_history, summarize_history
 from ablation.training.trainer import (
-    HISTORY,
     Checkpoints,
     Heart,
     Recorder,

@@ -6,7 +6,7 @@ import json
 import logging
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from ablation.errors import UserError
 from ablation.files import save_json
 from ablation.machine.launcher import has_gpu
 from ablation.project import LOCK
+from ablation.records import leaves
 from ablation.settings.quantities import POOL_ROWS
 from ablation.sums import file_sum
 from ablation.training.intent import batch_of, deepspeed_config
@@ -51,6 +52,7 @@ def make_request(
     require_unchanged(model, model_folder(model, model_json))
     require_whole(data)
     require_rows(settings, data)
+    provenance = provenance_of(model, data)
     return {
         "study": grid["study"],
         "variant": variant,
@@ -63,10 +65,10 @@ def make_request(
         "model_path": model_folder(model, model_json),
         "data": str(data),
         "prefix": str(prefix) if prefix else None,
-        "data_fingerprint": data_fingerprint(data),
+        "data_fingerprint": provenance["data"],
         "output": str(output),
         "code_commit": code_commit(),
-        "provenance": provenance_of(model, data),
+        "provenance": provenance,
     }
 
 
@@ -134,16 +136,7 @@ def identity_of(request: Mapping[str, Any]) -> dict[str, str]:
     found["model"] = digest(request["model"])
     found["versions"] = {name: version(name) for name in PACKAGES}
     found["device"] = "GPU" if has_gpu() else "CPU"
-    return {name: json.dumps(value, ensure_ascii=False) for name, value in flatten(found)}
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of nested mappings under dotted names."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+    return {name: json.dumps(value, ensure_ascii=False) for name, value in leaves(found)}
 
 
 def other_identity(file: Path, identity: Mapping[str, str]) -> str:

@@ -28,6 +28,7 @@ from transformers import (
 from transformers.utils import ModelOutput
 
 from ablation.errors import Interrupted
+from ablation.machine.attempts import HISTORY
 from ablation.machine.progress import step_line
 from ablation.machine.pulse import EVALUATION, FIRST_STEP, SAVE, STEP, Pulse
 from ablation.training.interval import Pace
@@ -37,7 +38,6 @@ from ablation.training.quality import quality_scores
 from ablation.training.rows import Collator, EpochSampler, Rows
 
 BEST_WEIGHTS = "best.safetensors"
-HISTORY = "history.jsonl"
 TELL_SECONDS = 10.0
 log = logging.getLogger(__name__)
 

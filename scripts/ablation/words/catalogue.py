@@ -21,24 +21,13 @@ from typing import Any, Protocol
 import yaml
 
 from ablation.errors import UserError
+from ablation.records import leaves
 
 LANGUAGES = ("en", "ko")
 ASKED = "ABLATION_LANGUAGE"
 SECTIONS = ("report", "explain", "health", "plan", "trackers", "card", "command")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MINUS = "\N{MINUS SIGN}"
-
-
-def flatten_catalogue(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """The catalogue's texts under dotted keys."""
-    flat: dict[str, str] = {}
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            flat.update(flatten_catalogue(value, f"{name}."))
-        else:
-            flat[name] = str(value).strip()
-    return flat
 
 
 def load_catalogue(section: str, language: str) -> Mapping[str, str]:
@@ -49,7 +38,7 @@ def load_catalogue(section: str, language: str) -> Mapping[str, str]:
     """
     if language not in LANGUAGES:
         raise UserError("no catalogue of this language", found=language, allowed=LANGUAGES)
-    return flatten_catalogue(_read(language)[section])
+    return {name: str(text).strip() for name, text in leaves(_read(language)[section])}
 
 
 @cache

@@ -31,30 +31,39 @@ class Valued(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Behavior:
-    """Something that releases of a library do otherwise than those that run here.
+class Change:
+    """What releases of a library do otherwise than those that run here.
 
     Attributes:
-        id: Names its texts.
         library: The library.
         since: The first release that does it; None where that is not known.
         before: The first release that no longer does it.
         change: Where it was changed.
         settings: The settings that it is about.
-        concerns: Whether it reaches a side with these values.
     """
 
-    id: str
     library: str
     since: str | None
     before: str
     change: str
     settings: tuple[str, ...]
-    concerns: Callable[[Valued, str], bool]
 
     def holds(self, version: Version) -> bool | None:
         """Whether the release does it; None where that depends on which of several it was."""
         return version.within(self.since, self.before)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Behavior(Change):
+    """A change that reaches some configurations.
+
+    Attributes:
+        id: Names its texts.
+        concerns: Whether it reaches a side with these values.
+    """
+
+    id: str
+    concerns: Callable[[Valued, str], bool]
 
 
 def _accumulates(pair: Valued, side: str) -> bool:
@@ -172,35 +181,13 @@ def ranges(pair: Pair) -> Iterator[Finding]:
             yield pair.find("version_depends", WARNING, evidence, settings, side, places)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Change:
-    """A change between releases that reaches a side."""
-
-    library: str
-    since: str | None
-    before: str
-    change: str
-    settings: tuple[str, ...]
-
-    def holds(self, version: Version) -> bool | None:
-        return version.within(self.since, self.before)
-
-
-def _changes(pair: Pair, side: str) -> Iterator[_Change]:
+def _changes(pair: Pair, side: str) -> Iterator[Change]:
     """The behaviors and the defaults that would be others with earlier releases."""
-    for one in BEHAVIORS:
-        if one.concerns(pair, side):
-            yield _Change(
-                library=one.library,
-                since=one.since,
-                before=one.before,
-                change=one.change,
-                settings=one.settings,
-            )
+    yield from (one for one in BEHAVIORS if one.concerns(pair, side))
     for default in EARLIER:
         value = pair.setting(side, default.setting)
         if value is not None and is_default_of(value, default):
-            yield _Change(
+            yield Change(
                 library=default.library,
                 since=None,
                 before=default.before,
@@ -209,7 +196,7 @@ def _changes(pair: Pair, side: str) -> Iterator[_Change]:
             )
 
 
-def _told(one: _Change) -> str:
+def _told(one: Change) -> str:
     return f"{one.library} < {one.before} ({one.change})"
 
 
