@@ -298,7 +298,7 @@ class _Settling:
         written = block.value if block is not None and isinstance(block.value, dict) else {}
         known = OPTIMIZER_PARAMETERS.get(algorithm, tuple(written))
         for parameter in written:
-            if parameter not in known:
+            if parameter not in known or parameter == "max_grad_norm":  # of no optimizer here
                 reason = f"{name} got an unexpected keyword argument '{parameter}'"
                 if parameter == "max_grad_norm":
                     reason = "'max_grad_norm' is not supported as an optimizer parameter"
