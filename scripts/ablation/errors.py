@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from ablation.masking import mask
+from ablation.masking import mask, visible
 
 _LABELS = ("found:  ", "allowed:", "write:  ")
 
@@ -76,7 +76,7 @@ class UserError(Exception):
             lines.append(f"  {allowed} {', '.join(map(str, self.allowed))}")
         if self.write is not None:
             lines.append(f"  {write} {self.write}")
-        return "\n".join([*lines, *(part.message(say, labels) for part in self.parts)])
+        return visible("\n".join([*lines, *(part.message(say, labels) for part in self.parts)]))
 
 
 def shorten(value: object, limit: int = 120) -> str:

@@ -7,12 +7,14 @@ as `HIDDEN`. Better too much is hidden than too little: no setting that a run us
 from __future__ import annotations
 
 import re
+import unicodedata
+from typing import TypeGuard
 
 HIDDEN = "(hidden)"
 
 _WORDS = (
     r"(?:token|secret|passw(?:or)?d|passphrase|credentials?|authorization|bearer|cookie"
-    r"|webhook(?:[_-]?url)?|connection[_-]?string|dsn"
+    r"|session[_-]?id|비밀번호|암호|시크릿|webhook(?:[_-]?url)?|connection[_-]?string|dsn"
     r"|(?:api|access|private|secret|account|shared|signing|encryption)[_-]?key(?:[_-]?id)?)"
 )
 _ENDS = r"(?:auth|key|key[_-]?id|pwd|pat|sas)"
@@ -25,6 +27,13 @@ _NAMED = re.compile(
     r"(?P<value>\"(?:\\.|[^\"\\])*\"|'[^']*'|(?:(?!\s#)[^\s,}\]&])(?:(?!\s#)[^,}\]&\n])*)",
     re.IGNORECASE,
 )
+# `--name value`, in one text or as two items of a list.
+_FLAG = re.compile(
+    rf"(?P<name>(?<![\w-])--?[\w-]*{_WORDS}[\"']?(?:,\s*|\s+)[\"']?)(?![\"'-])[^\s\"',\]]+",
+    re.IGNORECASE,
+)
+# What a terminal obeys, and what turns the direction of a line.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _PLAIN_VALUES = {"true", "false", "null", "none", "auto", "yes", "no", "~", HIDDEN}
 # What tells itself by its form: tokens of hubs and clouds, signed tokens, private keys.
 _SHAPES = re.compile(
@@ -38,7 +47,8 @@ _IN_URL = re.compile(r"(?<=://)[^/\s@'\"]+(?=@)")
 
 def is_secret(key: str) -> bool:
     """Whether a dotted key, or a block that it stands in, has the name of a secret."""
-    return any(_SECRET.fullmatch(name) and not _HARMLESS.fullmatch(name) for name in key.split("."))
+    names = unicodedata.normalize("NFKC", key).split(".")
+    return any(_SECRET.fullmatch(name) and not _HARMLESS.fullmatch(name) for name in names)
 
 
 def hide(key: str, value: object) -> object:
@@ -52,16 +62,26 @@ def hide(key: str, value: object) -> object:
     if isinstance(value, dict):
         return {name: hide(f"{key}.{name}", item) for name, item in value.items()}
     if isinstance(value, list):
-        return [hide(key, item) for item in value]
+        flags = ["", *(item.lstrip("-") if _is_flag(item) else "" for item in value)]
+        return [hide(f"{key}.{f}" if f else key, v) for f, v in zip(flags, value, strict=False)]
     if is_secret(key):
         return HIDDEN
     return mask(value) if isinstance(value, str) else value
 
 
+def _is_flag(item: object) -> TypeGuard[str]:
+    return isinstance(item, str) and item.startswith("-")
+
+
+def visible(text: str) -> str:
+    """Text for a terminal: what it would obey, or what turns a line around, is spelled out."""
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
 def mask(text: str) -> str:
     """Text without the secrets in it; as many lines as before."""
     text = _IN_URL.sub(HIDDEN, _SHAPES.sub(HIDDEN, text))
-    return _NAMED.sub(_masked, text)
+    return _NAMED.sub(_masked, _FLAG.sub(rf"\g<name>{HIDDEN}", text))
 
 
 def _masked(match: re.Match[str]) -> str:

@@ -154,11 +154,12 @@ class Plugs:
         problems = ["the disturbed call did not end"] if code == 124 else []
         failed = zip(faults, self.layer.failed(), strict=True)
         reached = {fault: what for fault, what in failed if what}
-        ours = any(
+        # What stands in for training tells one, and a kill may be seen by any program.
+        ours = all(
             "scripts/" in what and "fake_python" not in what and fault.error != "SIGKILL"
             for fault, what in reached.items()
         )
-        if ours and "Traceback" in told:
+        if reached and ours and "Traceback" in told:
             problems.append(f"the disturbed call told a traceback: {told[-1500:]}")
         return code, reached, problems + still_there(self.layer.folder)
 

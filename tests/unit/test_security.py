@@ -69,6 +69,25 @@ def test_the_name_of_a_secret_is_known(key):
 
 
 @pytest.mark.parametrize(
+    "key", ["비밀번호", "db.암호", "session_id", "\uff48\uff46_\uff54\uff4f\uff4b\uff45\uff4e"]
+)
+def test_the_name_of_a_secret_is_known_in_other_letters(key):
+    assert is_secret(key)
+
+
+def test_the_value_after_the_flag_of_a_secret_is_hidden():
+    arguments = ["--hub_token", "hunter2secret", "--lr", "1e-4"]
+    assert hide("args", arguments) == ["--hub_token", HIDDEN, "--lr", "1e-4"]
+    for line in ('args: ["--hub_token", "hunter2secret"]', "# run --api-key hunter2secret --lr 1"):
+        assert "hunter2secret" not in mask(line) and HIDDEN in mask(line)
+
+
+def test_a_terminal_obeys_nothing_that_a_message_quotes(tmp_path):
+    error = UserError("a value", found="a\x1b]0;title\x07\u202eb")
+    assert str(error).endswith("a\\u001b]0;title\\u0007\\u202eb")
+
+
+@pytest.mark.parametrize(
     "key",
     ["eos_token", "pad_token", "special_tokens", "max_tokens", "key_value_separator", "monkey"],
 )

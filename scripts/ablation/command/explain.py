@@ -19,6 +19,7 @@ from ablation.comparison.findings.texts import load_texts
 from ablation.documents.entries import load_entries
 from ablation.errors import UserError
 from ablation.files import save_json, save_text
+from ablation.masking import visible
 from ablation.study.explain import explain_files, explain_study
 from ablation.study.explain_text import render
 from ablation.study.load import load_study
@@ -56,7 +57,7 @@ def main(args: argparse.Namespace, t: Messages) -> int:
     elif args.json:
         print(json.dumps(said, indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        sys.stdout.write(text)
+        sys.stdout.write(visible(text))
     problem = any(finding["severity"] == PROBLEM for finding in said["findings"])
     return FOUND_A_PROBLEM if args.check and problem else 0
 

@@ -11,7 +11,7 @@ from ablation.documents.entries import Entry, load_entries
 from ablation.masking import hide
 from ablation.settings.catalogue import BOOKKEEPING, NO_OP
 from ablation.study.explain_text import names_of, places
-from ablation.words.catalogue import Messages, cell, code, in_code, prose
+from ablation.words.catalogue import Messages, cell, code, in_code, prose, without_html
 
 Said = Mapping[str, Any]
 # The newer side first in `said` is "current"; a review reads from old to new.
@@ -60,7 +60,8 @@ def _value(found: Said, texts: Messages) -> str:
     """A value with its line, or with the word that it is a default."""
     where = f":{found['line']}" if found["line"] is not None else f", {found['origin']}"
     origin = f" <sub>{prose(PurePath(found['file']).name)}{where}</sub>" if found["file"] else ""
-    return f"{texts.as_value(found['value'])}{origin}"
+    shown = texts.as_value(found["value"])
+    return f"{prose(shown) if isinstance(found['value'], str) else without_html(shown)}{origin}"
 
 
 # --- Changed to the eye only ---------------------------------------------------------------------
@@ -137,8 +138,8 @@ def _checks(said: Said, texts: Messages, t: Messages) -> list[str]:
         mark = texts(f"severity.{finding['severity']}")
         where = places(finding["places"], texts, names_of(said))
         text = f"{finding['text'][language]} ({where})" if where else finding["text"][language]
-        lines.append(f"- **{mark}: {finding['title'][language]}**  ")
-        lines.append(f"  {' '.join(text.split())}")
+        lines.append(f"- **{mark}: {without_html(finding['title'][language])}**  ")
+        lines.append(f"  {without_html(' '.join(text.split()))}")
     return lines
 
 
@@ -148,5 +149,6 @@ def _facts(said: Said, texts: Messages, t: Messages) -> list[str]:
         return []
     language = texts.language
     lines = [f"<details><summary>{t('comment.facts', count=len(found))}</summary>", ""]
-    lines += [f"- {' '.join(finding['title'][language].split())}" for finding in found]
+    titles = (" ".join(finding["title"][language].split()) for finding in found)
+    lines += [f"- {without_html(title)}" for title in titles]
     return [*lines, "", "</details>"]
