@@ -237,7 +237,7 @@ ODD: tuple[dict[str, Any], ...] = (
     {"checkpoint": {"tag_validation": "ignore"}},
     {"checkpoint": {"tag_validation": "never"}},
     {"optimizer": {**ADAMW, "params": []}},
-    {"optimizer": {"type": "LBFGS", "params": {"lr": "auto", "max_grad_norm": 1.0}}},
+    {"optimizer": {"type": "Muon", "params": {"lr": "auto", "max_grad_norm": 1.0}}},
     {"optimizer": {"type": "Adadelta", "params": {"lr": "auto", "betas": "auto"}}},
 )
 
