@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -78,8 +78,6 @@ def decide_seeds(
     stop = last or not needed
     undecided = any(c["status"] in ("continue", "undecided") for c in judged)
     reason = (MAXIMUM_REACHED if last and undecided else ALL_DECIDED) if stop else CONTINUE
-    follow = [name for name, leader in followers(grid).items() if leader in needed]
-    arms = [arm.name for arm in grid.arms if arm.name in needed or arm.name in follow]
     here = plan.looks[look - 1]
     return {
         "look": look,
@@ -87,11 +85,17 @@ def decide_seeds(
         "stop": stop,
         "reason": reason,
         "seeds": [] if stop else list(seeds[here : plan.looks[look]]),
-        "arms": [] if stop else arms,
+        "arms": [] if stop else _with_followers(grid, needed),
         "family": len(family),
         "spending": plan.spending,
         "contrasts": judged,
     }
+
+
+def _with_followers(grid: Grid, needed: Collection[str]) -> list[str]:
+    """The arms that are needed, and those that follow one of them, in the grid's order."""
+    follow = {name for name, leader in followers(grid).items() if leader in needed}
+    return [arm.name for arm in grid.arms if arm.name in needed or arm.name in follow]
 
 
 # --- Greedy path -------------------------------------------------------------------------------
