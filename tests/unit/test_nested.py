@@ -198,3 +198,13 @@ def test_two_nested_files_differ_where_their_blocks_do(tmp_path):
 def test_a_file_that_is_a_template_is_called_one(resolve, line):
     with pytest.raises(UserError, match="a template"):
         resolve(f"learning_rate: 1e-4\n{line}\nnum_train_epochs: 1\n")
+
+
+def test_a_block_called_training_is_the_arguments_by_many_own_names(tmp_path):
+    file = tmp_path / "file.yml"
+    rows = ("epochs: 2", "batch_size: 4", "grad_accum: 8", "learning_rate: 5e-6", "beta: 0.1")
+    file.write_text("training:\n" + "".join(f"  {row}\n" for row in rows))
+    side = resolve_file(file, {})
+    assert side.dialect == "nested"
+    names = ("num_train_epochs", "per_device_train_batch_size", "learning_rate")
+    assert [side.settings[name].value for name in names] == [2.0, 4, 5e-6]

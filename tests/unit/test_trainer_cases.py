@@ -545,3 +545,32 @@ def test_every_trainer_refuses_to_keep_the_best_model_without_the_strategies(tmp
     file.write_text(base.replace("{", f"{{{line}, ") if "{" in base else f"{base}{line}\n")
     reasons = [refusal.reason for refusal in resolve_file(file, {}).refusals]
     assert any("save and eval strategy to match" in reason for reason in reasons)
+
+
+# Which trainer a file is for
+
+
+@pytest.mark.parametrize(
+    ("text", "dialect"),
+    [
+        (  # axolotl has these names, and starts without a base model on nothing
+            "batch_size: 32\nmax_steps: 500\nlearning_rate: 1e-5\nwarmup_ratio: 0.1\n"
+            "weight_decay: 0.01\noutput_dir: out\nseed: 42\neval_batch_size: 8\n",
+            "hf_trainer",
+        ),
+        (  # how text is sampled is no sign of LLaMA-Factory
+            f"{FLAT}lora_r: 32\nlora_alpha: 64\nnum_generations: 8\ntemperature: 0.9\n"
+            "max_new_tokens: 1024\nkl_coef: 0.05\noutput_dir: out\n",
+            "hf_trainer",
+        ),
+        (  # the adapter's keys beside a switch that is off are TRL's all the same
+            TRL.replace("use_peft: true", "use_peft: false") + "lora_r: 64\nlora_alpha: 32\n"
+            "lora_dropout: 0.0\nwandb_tags: a\nraw_rollout: false\ntrain_seed: 4\n",
+            "trl",
+        ),
+    ],
+)
+def test_a_file_is_recognized_by_what_its_trainer_alone_has(tmp_path, text, dialect):
+    file = tmp_path / "file.yml"
+    file.write_text(text)
+    assert resolve_file(file, {}).dialect == dialect

@@ -3,8 +3,9 @@
 A dialect is a module with `NAME`, `DEFAULTS` (what an absent key means there, by the library that
 decides), `read`, which takes what it knows and leaves the rest, and `KEYS`: the way back into a
 user's file, made of the tables that `read` goes through. It may have `NO_EFFECT` (keys that change
-nothing that is trained, by reason), `REFUSES_STRANGERS` (whether its trainer stops at a key that it
-does not know) and `PASSES_OVER_STRANGERS` (whether it does nothing with such a key).
+nothing that is trained, by reason), `MARKS` (keys of which every file of its has one),
+`REFUSES_STRANGERS` (whether its trainer stops at a key that it does not know) and
+`PASSES_OVER_STRANGERS` (whether it does nothing with such a key).
 """
 
 from __future__ import annotations
@@ -117,7 +118,8 @@ def recognize(root: Entry, file: str, dialect: str | None = None) -> Recognized:
         if dialect not in DIALECTS:
             raise UserError("there is no such dialect", found=dialect, allowed=list(DIALECTS))
         return _read(DIALECTS[dialect], root, file)
-    found = [_read(module, _copy(root), file) for module in DIALECTS.values()]
+    may_be = [module for module in DIALECTS.values() if _may_be(module, root)]
+    found = [_read(module, _copy(root), file) for module in may_be]
     best, *others = sorted(found, key=lambda one: (-len(one.accounted), -one.own))
     places = {(entry.line, entry.column) for _, entry in root.leaves()}
     read = {(entry.line, entry.column) for key, entry in root.leaves() if key in best.accounted}
@@ -146,6 +148,12 @@ def recognize(root: Entry, file: str, dialect: str | None = None) -> Recognized:
     return Recognized(
         module=best.module, reader=best.reader, accounted=best.accounted, speaks_for=own
     )
+
+
+def _may_be(module: ModuleType, root: Entry) -> bool:
+    """Whether the file has a key without which, or one of which, no file is the dialect's."""
+    marks = getattr(module, "MARKS", ())
+    return not marks or any(root.at(key) is not None for key in marks)
 
 
 def _copy(entry: Entry) -> Entry:

@@ -32,6 +32,7 @@ from ablation.settings.catalogue import words
 NAME = "axolotl"
 LIBRARY = vocabulary.library_of(NAME)
 PASSES_OVER_STRANGERS = True
+MARKS = ("base_model",)  # it does not start without one
 DEFAULTS = (
     (defaults.AXOLOTL, defaults.AXOLOTL_DEFAULTS),
     (defaults.TRAINER, defaults.TRAINER_DEFAULTS),

@@ -33,6 +33,8 @@ from ablation.settings.catalogue import words
 NAME = "llama_factory"
 LIBRARY = vocabulary.library_of(NAME)
 REFUSES_STRANGERS = True
+# Its generating keys (temperature, max_new_tokens, ...) stand in anybody's files.
+MARKS = words("stage finetuning_type template dataset cutoff_len lora_target lora_rank dataset_dir")
 DEFAULTS = (
     (defaults.LLAMA_FACTORY, defaults.LLAMA_FACTORY_DEFAULTS),
     (defaults.TRAINER, defaults.TRAINER_DEFAULTS),

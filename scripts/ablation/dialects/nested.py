@@ -65,6 +65,9 @@ _DEEPSPEEDS = frozenset(words("zero_optimization train_micro_batch_size_per_gpu 
 # Keys of which all are there in files of a dialect that has blocks of its own.
 _OTHERS = (kedro.SIGNATURE[:1], deepspeed_native.SIGNATURE)
 _DEEPEST = 3  # blocks within blocks
+# A block of such a name is the arguments where many of its keys can be read, the rate among them.
+_CALLED = frozenset(words("training train training_args training_arguments"))
+_MANY = 4
 # Blocks beside the arguments whose names of Trainer's are read too.
 _BESIDE = frozenset(
     words(
@@ -128,7 +131,8 @@ def arguments_of(root: Entry) -> str | None:
         lora = has_lora or names & {"lora_r", "lora_rank", "lora_alpha"}
         if names & _DEEPSPEEDS:
             continue
-        enough = telling >= 2 or (telling >= 1 and lora) or (lora and count >= 3)
+        called = path in _CALLED and count >= _MANY and "learning_rate" in names
+        enough = telling >= 2 or (telling >= 1 and lora) or (lora and count >= 3) or called
         if enough and count > most:
             best, most = path, count
     flat = set(root.value) & _TELLING

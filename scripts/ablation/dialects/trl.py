@@ -131,7 +131,11 @@ def read(reader: Reader) -> None:
     if reader.raw("use_peft") is True:
         read_lora_keys(reader, _LORA)
     else:
-        reader.doubt("use_peft is not true: no adapter is trained", _LORA)
+        reason = "use_peft is not true: no adapter is trained"
+        if reader.root.at("use_peft") is None:
+            reader.doubt(reason, _LORA)
+        else:  # told so: that they stand beside it speaks against nothing
+            reader.idle({reason: [key for key in _LORA if reader.root.at(key) is not None]})
     for key in ("max_length", "max_seq_length"):
         _read_length(reader, key)
     _read_launch(reader)
