@@ -12,7 +12,7 @@ VENV := .venv
 # Rules call `python`; it must be the one of the environment.
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
-.PHONY: slurm-check setup demo test soak soak-settings bench gpu-check
+.PHONY: slurm-plugin slurm-check setup demo test soak soak-settings bench gpu-check
 
 setup: $(VENV)/installed
 
@@ -49,8 +49,10 @@ bench: setup
 gpu-check: setup
 	$(RUN) python tests/gpu/check.py $(if $(DRY),--dry)
 
-slurm-check: setup
+slurm-plugin: setup
 	$(VENV)/bin/python -m pip install --quiet snakemake-executor-plugin-slurm==2.8.0
-	eval "$$(tests/slurm/start-local-slurm)" && \
+
+slurm-check: slurm-plugin
+	eval "$$(LOCAL_SLURM_NODES=2 tests/slurm/start-local-slurm)" && \
 	$(RUN) SLURM_CONF="$$SLURM_CONF" python -m pytest tests/slurm; \
 	status=$$?; tests/slurm/stop-local-slurm --clean; exit $$status

@@ -8,17 +8,15 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from ablation.cli import run
-from ablation.machine.launcher import has_gpu, job_environment
-from ablation.machine.leases import Lease, lease
-from ablation.machine.warm import NoWorker, run_warm
+from ablation.cli import EXIT_LATER, run
+from ablation.machine.launcher import make_caches
+from ablation.machine.process import LaunchError
+from ablation.machine.watch import HungError
 from ablation.results import Results
 
 
@@ -34,23 +32,16 @@ def parse_args() -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Write the caches of the grid, in the warm worker where there may be one."""
+    """Write the caches of the grid, in a process that is watched: it may hang, or be killed."""
     results = Results(args.results)
     paths = {"model": results.model, "data": results.data, "output": results.frozen.parent}
     task: dict[str, Any] = {name: str(path.resolve()) for name, path in paths.items()}
     task |= {"wanted": args.wanted, "budget_gb": args.budget_gb}
-    use_gpu = has_gpu()
-    environment = job_environment(args.threads, 1, use_gpu)
-    if args.warm is not None and not use_gpu:
-        try:
-            sys.exit(run_warm({"caches": task}, environment, args.warm)[0])
-        except NoWorker as reason:
-            print(f"computing here: {reason}", file=sys.stderr)
-    with lease(1) if use_gpu else contextlib.nullcontext(Lease()) as gpus:
-        os.environ.update(environment | gpus.environment)  # read when torch is imported
-        from ablation.frozen.cache import write_caches
-
-        write_caches(**task)
+    try:
+        make_caches(task, args.threads, args.warm)
+    except LaunchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_LATER if isinstance(error, HungError) else 1)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,18 @@ CHUNK = 1 << 24  # bytes that are read at once
 SEAL = "seal"
 
 
-def file_sum(path: Path) -> str:
-    """XXH3 of a file's bytes (hex)."""
+def file_sum(path: Path, tell: Callable[[], object] = lambda: None) -> str:
+    """XXH3 of a file's bytes (hex).
+
+    Args:
+        path: The file.
+        tell: Called now and then: large files take long.
+    """
     found = xxhash.xxh3_128()
     with path.open("rb") as file:
         while part := file.read(CHUNK):
             found.update(part)
+            tell()
     return found.hexdigest()
 
 
@@ -44,12 +50,21 @@ def _has_sum(path: Path, expected: str) -> bool:
         return False
 
 
-def stamps_of(folder: Path, files: Iterable[Path]) -> dict[str, dict[str, Any]]:
-    """Sum, size and time of each file: for large ones, that are read again only when touched."""
+def stamps_of(
+    folder: Path, files: Iterable[Path], tell: Callable[[], object] = lambda: None
+) -> dict[str, dict[str, Any]]:
+    """Sum, size and time of each file: for large ones, that are read again only when touched.
+
+    Args:
+        folder: What the files are named from.
+        files: The files.
+        tell: Called now and then while they are read.
+    """
     found = {}
-    for name, total in sums_of(folder, files).items():
-        stat = (folder / name).stat()
-        found[name] = {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns, "xxh3": total}
+    for path in sorted(files):
+        total, stat = file_sum(path, tell), path.stat()
+        stamp = {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns, "xxh3": total}
+        found[path.relative_to(folder).as_posix()] = stamp
     return found
 
 

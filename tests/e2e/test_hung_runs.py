@@ -93,7 +93,7 @@ def result_of(study: Path, name: str) -> dict:
 def test_a_run_that_is_told_to_end_saves_within_its_epoch_and_ends_as_if_it_had_gone_on(study):
     whole = start(study, "whole")
     assert "completed" in whole.communicate()[0]
-    for number in (signal.SIGTERM, signal.SIGURG):
+    for number in (signal.SIGTERM, signal.SIGURG, signal.SIGINT):
         process = start(study, number.name)
         wait_for_steps(study, number.name, process, 7)
         process.send_signal(number)

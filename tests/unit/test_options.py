@@ -69,3 +69,20 @@ def test_an_unknown_key_is_told_with_the_nearest(file):
     with pytest.raises(UserError, match="unknown key 'devices_per_runs'") as error:
         check_config({"study": "account_tax", "devices_per_runs": 2}, file)
     assert error.value.line == 2 and error.value.write == "devices_per_run: …"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("prefix_cache_gb", float("nan")),
+        ("prefix_cache_gb", float("inf")),
+        ("prefix_cache_gb", -1),
+        ("threads_per_device", 1e30),
+        ("threads_per_device", 0),
+        ("devices_per_run", 10**9),
+        ("devices_per_run", ""),
+    ],
+)
+def test_a_number_that_no_machine_has_is_refused(key, value, file):
+    with pytest.raises(UserError, match=f"'{key}' has a value it cannot have"):
+        check_config({"study": "account_tax", key: value}, file)

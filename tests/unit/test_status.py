@@ -26,6 +26,7 @@ from ablation.machine.progress import (
     WAITING,
     read_progress,
     step_line,
+    stop_line,
 )
 from ablation.results import Results
 from ablation.study.grid import load_grid
@@ -86,6 +87,15 @@ def test_a_run_that_nobody_is_at_is_stopped(made, tmp_path):
     write_log(made, "backup", 4, STEPS)
     shutil.rmtree(tmp_path / ".snakemake/locks")
     assert run_of(made, "backup", 4).state == STOPPED
+
+
+def test_a_run_that_was_told_to_end_is_stopped_at_once_and_runs_again_when_it_goes_on(made):
+    ended = f"{STEPS}\n{stop_line('SIGINT')}\n"
+    write_log(made, "backup", 4, ended)
+    run = run_of(made, "backup", 4)
+    assert (run.state, run.step) == (STOPPED, 201)
+    write_log(made, "backup", 4, f"{ended}{STEPS}\n")
+    assert run_of(made, "backup", 4).state == RUNNING
 
 
 @pytest.mark.parametrize(

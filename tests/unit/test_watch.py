@@ -17,6 +17,7 @@ from ablation.machine import pulse as pulses
 from ablation.machine import watch as watches
 from ablation.machine.locks import remove_stale_locks
 from ablation.machine.pulse import END, EVALUATION, FIRST_STEP, SAVE, STEP, Pulse, read_beats
+from ablation.machine.told import PATIENCE
 from ablation.machine.watch import Stop, Watch
 
 FLOOR = 10.0
@@ -42,7 +43,7 @@ def clock(monkeypatch) -> Clock:
     found = Clock()
     monkeypatch.setattr(pulses, "time", found)
     monkeypatch.setattr(watches, "time", found)
-    monkeypatch.setenv(pulses.PATIENCE, str(FLOOR / 60))
+    monkeypatch.setenv(PATIENCE, str(FLOOR / 60))
     monkeypatch.setattr(pulses, "FIRST_SECONDS", 120.0)
     return found
 
@@ -187,6 +188,15 @@ def test_a_job_that_has_not_begun_to_train_is_not_asked_to_save(path, monkeypatc
     rank(0, monkeypatch).beat(STEP)
     assert not watch.must_end() and pulses.stop_file(path).exists()
     assert Pulse().asked_to_stop()
+    watch.stop.by(signal.SIGINT)
+    assert watch.must_end()
+
+
+def test_a_job_may_save_after_one_interrupt_and_not_after_two(path, monkeypatch):
+    watch = watch_of(path)
+    rank(0, monkeypatch).beat(STEP)
+    watch.stop.by(signal.SIGINT)
+    assert not watch.must_end() and pulses.stop_file(path).exists()
     watch.stop.by(signal.SIGINT)
     assert watch.must_end()
 

@@ -6,6 +6,7 @@ from ablation.evidence.metrics import is_whole
 from ablation.results import remove_partial, report_name
 from ablation.trackers import TRACKERS
 from ablation.words import catalogue as words
+from ablation.workflow.interrupt import tell_of_interrupts
 from ablation.workflow.library import code_hashes
 from ablation.workflow.plan import Caller, make_plan
 
@@ -44,6 +45,8 @@ def show_plan():
     """Say what will be run, once for all processes of a call."""
     if workflow.is_main_process:
         print(checked(PLAN.describe, words.asked_language()), file=sys.stderr)
+        if not workflow.dryrun:
+            tell_of_interrupts(words.asked_language())
 
 
 def get_final_output():

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
@@ -80,8 +80,11 @@ def _wait(process: subprocess.Popen[bytes], log: Path, teller: Teller) -> int:
             return process.wait(max(LEAST_SECONDS, spent / SHARE))
         except subprocess.TimeoutExpired:
             continue
-        except KeyboardInterrupt:  # it reached Snakemake, too: it ends its jobs first
-            process.wait()
+        except KeyboardInterrupt:  # it reached Snakemake and its jobs, too
+            teller.say(teller.t("run.saving"))
+            with suppress(KeyboardInterrupt):
+                process.wait()
+            process.wait()  # after a second one, too: then nothing is saved
             raise
 
 

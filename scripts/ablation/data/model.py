@@ -14,6 +14,7 @@ from typing import Any
 
 from ablation.data.weights import check_files, read_json_file
 from ablation.errors import UserError
+from ablation.files import save_text
 from ablation.sums import changed_files
 
 logger = logging.getLogger(__name__)
@@ -185,10 +186,7 @@ def fetch_snapshot(name: str, revision: str | None, allow_pickle: bool = False) 
 
 def save_record(record: Mapping[str, Any], folder: Path) -> None:
     """Write model.json, whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / ".model.json.part"
-    part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-    part.replace(folder / "model.json")
+    save_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", folder / "model.json")
 
 
 def prepare_model(

@@ -30,7 +30,7 @@ from transformers import AutoConfig, AutoModel
 from ablation.data.model import model_folder
 from ablation.data.prepared import data_fingerprint, deal_of, digest, special_tail
 from ablation.data.rows import SPLITS, training_rows, truncate_ids
-from ablation.errors import UserError
+from ablation.errors import Interrupted, UserError
 from ablation.files import save_json
 from ablation.frozen.padding_free import is_padding_free, pack, use_padding_free
 from ablation.frozen.which import (
@@ -43,6 +43,7 @@ from ablation.frozen.which import (
     why_plain,
     why_plain_model,
 )
+from ablation.machine.pulse import BATCH, SUM, Pulse
 from ablation.settings.catalogue import PADDING_FREE
 from ablation.settings.quantities import cut_of, engine_dtype, kernels_of
 from ablation.sums import changed_files, stamps_of
@@ -291,7 +292,11 @@ def build_cache(
 
     An interrupted one goes on: rows are done in the order of their lengths, and how many of them
     is noted when their states are on the disk.
+
+    Raises:
+        Interrupted: It was asked to leave.
     """
+    pulse = Pulse()
     dtype, boundaries, splits = build.dtype, build.boundaries, build.splits
     part = folder.with_name(folder.name + PART)
     part.mkdir(parents=True, exist_ok=True)
@@ -317,12 +322,15 @@ def build_cache(
                 for boundary in boundaries
             }
             at = done.get(split, 0)
-            for count in write_states(network, table.select(ids), lengths, tail, files, at):
+            rows = table.select(ids)
+            for count in write_states(network, rows, lengths, tail, files, at, pulse):
                 done[split] = count
                 save_json(done, noted)
+                if pulse.asked_to_stop():
+                    raise Interrupted(f"the next try goes on from row {count} of {split}")
         log.info("%s: %d rows, %d tokens", split, len(ids), lengths.sum())
     noted.unlink(missing_ok=True)
-    save_json(stamps_of(part, part.glob("*.*")), part / STAMPS)
+    save_json(stamps_of(part, part.glob("*.*"), lambda: pulse.beat(SUM)), part / STAMPS)
     part.rename(folder)
 
 
@@ -343,6 +351,7 @@ def write_states(
     tail: list[int],
     files: Mapping[int, BinaryIO],
     start: int,
+    pulse: Pulse,
 ) -> Iterator[int]:
     """Write the states of a split; now and then yields how many rows are safe on the disk.
 
@@ -353,16 +362,19 @@ def write_states(
         tail: Ids that a cut keeps at the end.
         files: By boundary, where the states go.
         start: How many of the shortest rows are there already.
+        pulse: What says that it gets on.
     """
     offsets, last = np.cumsum(lengths) - lengths, time.monotonic()
     for batch in even_batches(lengths, TOKENS_AT_ONCE[network.device.type], start):
+        pulse.beat(BATCH, start)
         rows = [truncate_ids(table[int(i)]["input_ids"], int(lengths[i]), tail) for i in batch]
         for boundary, states in hidden_states(network, rows, list(files)).items():
             for i, state in zip(batch, states, strict=True):
                 files[boundary].seek(int(offsets[i]) * state[0].nbytes)
                 files[boundary].write(as_stored(state[: lengths[i]]).data)
         start += len(batch)
-        if start == len(lengths) or time.monotonic() - last > NOTE_SECONDS:
+        due = start == len(lengths) or time.monotonic() - last > NOTE_SECONDS
+        if due or pulse.asked_to_stop():
             for file in files.values():
                 file.flush()
                 os.fsync(file.fileno())

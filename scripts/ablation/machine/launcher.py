@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 import signal
@@ -11,12 +12,14 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ablation.machine.leases import Lease, lease
 from ablation.machine.locks import remove_stale_locks
 from ablation.machine.process import LaunchError, free_port
 from ablation.machine.pulse import MASTER
 from ablation.machine.supervisor import run_supervised
+from ablation.machine.told import check_environment
 from ablation.machine.warm import NoWorker, run_warm
 
 OUT_OF_MEMORY = re.compile(
@@ -121,6 +124,7 @@ def launch(run_dir: Path, world_size: int, threads: int, warm: Path | None = Non
         LaunchError: The job left no metrics.json.
     """
     use_gpu = has_gpu()
+    check_environment()
     environment = job_environment(threads, world_size, use_gpu)
     remove_stale_locks(Path(environment["TORCH_EXTENSIONS_DIR"]))
     try:
@@ -161,19 +165,65 @@ def launch_anew(run_dir: Path, world_size: int, environment: dict[str, str], gpu
             raise LaunchError(failure_message(tail))
 
 
-def failure_message(tail: list[str], code: int = 1) -> str:
+def make_caches(task: dict[str, Any], threads: int, warm: Path | None = None) -> None:
+    """Compute the states of the frozen layers, to the end.
+
+    Args:
+        task: The arguments of `ablation.frozen.cache.write_caches`; paths are absolute.
+        threads: CPU threads.
+        warm: Folder of the warm worker, which does it where there is no GPU.
+
+    Raises:
+        LaunchError: It ended without them; the next try goes on from what is there.
+    """
+    use_gpu = has_gpu()
+    check_environment()
+    environment = job_environment(threads, 1, use_gpu)
+    code: int | None = None
+    tail: list[str] = []
+    if warm is not None and not use_gpu:
+        try:
+            code, tail = run_warm({"caches": task}, environment, warm)
+        except NoWorker as reason:
+            print(f"computing anew: {reason}", file=sys.stderr, flush=True)
+    if code is None:
+        command = [sys.executable, "-m", "ablation.frozen", "--task", json.dumps(task)]
+        with lease(1) if use_gpu else contextlib.nullcontext(Lease()) as gpus:
+            environment |= gpus.environment
+            port = free_port()
+            code, tail = run_supervised(command, environment, port, gpus.files, launches=False)
+    if code == USER_ERROR:
+        sys.exit(USER_ERROR)
+    if code:
+        ended = "the states of the frozen layers are not whole"
+        raise LaunchError(failure_message(tail, code, ended, LESS_FOR_CACHES))
+
+
+LESS_FOR_RUNS = (
+    "Lower per_device_train_batch_size (and raise gradient_accumulation_steps by the same factor: "
+    "the effective batch stays), set gradient_checkpointing: true, or offload the optimizer."
+)
+LESS_FOR_CACHES = (
+    "Leave it more, or set prefix_cache_gb: 0 in config/config.yaml: each run then computes all "
+    "its layers itself, with the same result. The next try goes on from what is there."
+)
+
+
+def failure_message(
+    tail: list[str],
+    code: int = 1,
+    ended: str = "the training job ended without metrics.json",
+    less: str = LESS_FOR_RUNS,
+) -> str:
     """What went wrong, with the last lines of the job and a hint where memory ran out.
 
     Args:
         tail: The job's last lines.
         code: Its exit code; the kernel kills with SIGKILL where memory runs out.
+        ended: What has become of it.
+        less: How it takes less memory.
     """
-    message = "the training job ended without metrics.json; its last lines:\n"
-    message += "\n".join(f"  {line}" for line in tail)
+    message = "\n".join([f"{ended}; its last lines:", *(f"  {line}" for line in tail)])
     if code == -signal.SIGKILL or any(OUT_OF_MEMORY.search(line) for line in tail):
-        message += (
-            "\nIt looks as if memory ran out. Lower per_device_train_batch_size (and raise "
-            "gradient_accumulation_steps by the same factor: the effective batch stays), set "
-            "gradient_checkpointing: true, or offload the optimizer."
-        )
+        message += f"\nIt looks as if memory ran out. {less}"
     return message

@@ -24,8 +24,8 @@ from pathlib import Path
 from ablation.machine import turns
 from ablation.machine.gpus import Gpu, visible_gpus
 from ablation.machine.process import LaunchError, Process, workflow_process
+from ablation.machine.told import LEASES
 
-FOLDER = "ABLATION_LEASES"  # another folder than the user's cache
 # Inside an allocation the scheduler has handed out the GPUs, and numbers them from 0 in each.
 ALLOCATIONS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID")
 WAIT_SECONDS = 0.5  # between two looks of a run that others are before
@@ -50,7 +50,7 @@ class Lease:
 def lease_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """Where the locks are: one folder for each machine and, on a cluster, for each allocation."""
     cache = Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    named = environment.get(FOLDER)
+    named = environment.get(LEASES)
     folder = Path(named) if named else cache / "staged-ablation/leases" / socket.gethostname()
     job = next((environment[key] for key in ALLOCATIONS if environment.get(key)), None)
     return folder / f"job-{_plain(job)}" if job else folder

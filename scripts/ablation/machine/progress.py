@@ -26,12 +26,18 @@ STILL_SECONDS = 30.0  # a run that says nothing for so long after an exception h
 _STEP = re.compile(r"^(\S+ \S+?)[,.]?\d* .*: step (\d+) of (\d+), loss (\S+)$", re.MULTILINE)
 # "error: …" of our own programs, "ValueError: …" of a traceback, with a rank before it or not.
 _REASON = re.compile(r"^(?:\[rank\d+\]: *)?((?:error|[\w.]*(?:Error|Exception|Interrupt)): *\S.*)")
+_STOPPED = "stopped by "
 _FRAME = "error: the training job ended without metrics.json"  # what it quotes says more
 
 
 def step_line(step: int, steps: int, loss: float | None) -> str:
     """What a run says of itself now and then; `read_runs` reads it back from the log."""
     return f"step {step} of {steps}, loss {loss}"
+
+
+def stop_line(signal: str) -> str:
+    """What a run that was told to end says last; `read_runs` reads it back from the log."""
+    return f"{_STOPPED}{signal}: the next try goes on from the last checkpoint"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +152,8 @@ def _read_run(
         changed, text = log.stat().st_mtime, read_tail(log)
     except OSError:
         return Run(**facts, state=WAITING)
+    if any(line.startswith(_STOPPED) for line in _after_steps(text).splitlines()):
+        return Run(**facts, state=STOPPED, **_steps(text))
     still = now is None or now - changed > STILL_SECONDS
     if _has_ended(text, still):
         reason = (reason_in(text) or "").removeprefix("error: ") or None
@@ -191,9 +199,14 @@ def _has_ended(log: str, still: bool) -> bool:
         log: Its end.
         still: Whether nothing was added to it of late; a run may survive an exception.
     """
-    last = log[max((match.end() for match in _STEP.finditer(log)), default=0) :]
+    last = _after_steps(log)
     own = any(line.startswith("error: ") for line in last.splitlines())
     return own or (still and reason_in(last) is not None)
+
+
+def _after_steps(log: str) -> str:
+    """What a log says after its last line on a step."""
+    return log[max((match.end() for match in _STEP.finditer(log)), default=0) :]
 
 
 def reason_in(log: str) -> str | None:

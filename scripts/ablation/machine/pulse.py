@@ -16,14 +16,16 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablation.machine.told import patience
+
 SHARED_MEMORY = Path("/dev/shm")
 MASTER = "127.0.0.1"  # address of each job's first rank
 PULSE = "ABLATION_PULSE"  # what the names of a job's files of the pulse begin with
 FACTOR = 20.0
-PATIENCE = "ABLATION_PATIENCE_MINUTES"  # of what may last no less
 FIRST_SECONDS = 3600.0  # a first step loads, compiles, and skips rows when it resumes
 START, FIRST_STEP, STEP = "its start", "its first step", "step"
 EVALUATION, SAVE, END = "an evaluation", "a checkpoint", "its end"
+BATCH, SUM = "a batch of states", "a sum of states"  # what makes a cache of frozen layers is at
 STACKS = signal.SIGUSR2  # makes a rank write the stacks of all its threads
 _SIZE = 256
 
@@ -84,11 +86,6 @@ def limit_of(slowest: float | None) -> float:
     """
     floor = patience()
     return max(FIRST_SECONDS, 12 * floor) if slowest is None else max(floor, FACTOR * slowest)
-
-
-def patience() -> float:
-    """Seconds that anything may last. A warm worker serves runs of several environments."""
-    return 60 * float(os.environ.get(PATIENCE, "5"))
 
 
 class Pulse:

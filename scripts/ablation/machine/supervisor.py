@@ -35,31 +35,39 @@ class Job:
     launcher: subprocess.Popen[bytes]
     mark: str
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+    launches: bool = True  # whether the command only starts those who work
     started: bool = False  # whether the launcher has had a child
 
     def running(self) -> bool:
         """Whether the launcher runs and isn't merely shutting down, which takes it seconds."""
         if self.launcher.poll() is not None:
             return False
+        if not self.launches:
+            return True
         states = child_states(self.launcher.pid)
         self.started = self.started or bool(states)
         return not self.started or any(state not in "ZX" for state in states)
 
 
 def run_supervised(
-    command: list[str], environment: dict[str, str], port: int, locks: Sequence[int] = ()
+    command: list[str],
+    environment: dict[str, str],
+    port: int,
+    locks: Sequence[int] = (),
+    launches: bool = True,
 ) -> tuple[int, list[str]]:
     """Exit code of a command and its last lines, once nothing of it is left.
 
     Its output is passed on to ours as it comes. SIGINT and SIGTERM, and the end of the workflow
-    that started us, end the job; then we exit ourselves, with 128 + the signal. After SIGTERM, and
-    signals ahead of a time limit, a job that trains may save a checkpoint first.
+    that started us, end the job; then we exit ourselves, with 128 + the signal. After a signal a
+    job that is at work may save first what it has; after a second SIGINT it may not.
 
     Args:
         command: What starts the job.
         environment: Its environment.
         port: The job's MASTER_PORT, which its shared memory is named after.
         locks: Descriptors of a lease: the guard keeps it until the job is gone.
+        launches: Whether the command starts the job's processes and has nothing else to do.
 
     Raises:
         HungError: No rank got on.
@@ -76,7 +84,7 @@ def run_supervised(
         watch = Watch(stop, workflow_process(), pulse, lambda: job_processes(mark), extensions)
         guard = start_guard(mark, port, locks)
         try:
-            job = start_job(command, marked, mark)
+            job = start_job(command, marked, mark, launches)
             reader = threading.Thread(target=pass_on, args=(job,), daemon=True)
             reader.start()
             while job.running() and not watch.must_end():
@@ -92,7 +100,7 @@ def run_supervised(
         return job.launcher.returncode, list(job.tail)
 
 
-def start_job(command: list[str], environment: dict[str, str], mark: str) -> Job:
+def start_job(command: list[str], environment: dict[str, str], mark: str, launches: bool) -> Job:
     """The command in a session of its own, so that Ctrl-C reaches the supervisor alone."""
     launcher = subprocess.Popen(
         command,
@@ -102,7 +110,7 @@ def start_job(command: list[str], environment: dict[str, str], mark: str) -> Job
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    return Job(launcher, mark)
+    return Job(launcher, mark, launches=launches)
 
 
 def pass_on(job: Job) -> None:

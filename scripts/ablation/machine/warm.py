@@ -38,8 +38,6 @@ from ablation.machine.pulse import MASTER, PULSE, new_pulse
 from ablation.machine.supervisor import TAIL_LINES
 from ablation.machine.watch import Watch, stop_signals
 
-# Longer than a pause between runs of a slow machine; it leaves at once with its snakemake.
-IDLE_SECONDS = float(os.environ.get("ABLATION_WARM_IDLE_SECONDS", "120"))
 START_SECONDS = 180.0
 PART = 1 << 20
 FOLDER = ".warm"
@@ -213,19 +211,15 @@ def run_warm(
         tail: deque[str] = deque(maxlen=TAIL_LINES)
         reader = threading.Thread(target=copy_lines, args=(reading, tail), daemon=True)
         reader.start()
-        # What computes caches does not say how it gets on.
         worker = Worker(channel)
-        pulse, extensions = (
-            pulse if "run" in task else None,
-            environment.get("TORCH_EXTENSIONS_DIR"),
-        )
+        extensions = environment.get("TORCH_EXTENSIONS_DIR")
         watch = Watch(stop, workflow_process(), pulse, worker.processes, extensions)
         child, code = follow(worker, watch)
         remove_shared_memory(port)
+        reader.join(timeout=2 if child else 0)  # what it said last, before what we say
         watch.raise_end()
         if child is None:
             raise NoWorker("the warm worker refused the task")
-        reader.join(timeout=2)
         return code, list(tail)
 
 

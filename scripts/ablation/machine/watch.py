@@ -18,21 +18,27 @@ from pathlib import Path
 
 from ablation.machine.locks import remove_stale_locks
 from ablation.machine.process import POLL_SECONDS, LaunchError, Process, state_of
+from ablation.machine.progress import stop_line
 from ablation.machine.pulse import (
-    PATIENCE,
     STACKS,
     START,
     STEP,
     Beat,
     limit_of,
-    patience,
     read_beats,
     stop_file,
 )
+from ablation.machine.told import PATIENCE, patience
 
 # What a job may still take to save a checkpoint, in seconds. Clusters kill half a minute after
-# SIGTERM; the others are asked for ahead of a time limit, see profiles/slurm.
-GRACE: dict[int, float] = {signal.SIGTERM: 25.0, signal.SIGUSR1: 110.0, signal.SIGURG: 110.0}
+# SIGTERM; others are asked for ahead of a time limit, see profiles/slurm. Who has pressed Ctrl-C
+# may do it again.
+GRACE: dict[int, float] = {
+    signal.SIGTERM: 25.0,
+    signal.SIGINT: 110.0,
+    signal.SIGUSR1: 110.0,
+    signal.SIGURG: 110.0,
+}
 CLEAN_SECONDS = 5.0  # between looks for compile locks
 STACKS_SECONDS = 1.5  # for a process to write its stacks
 
@@ -42,12 +48,19 @@ class HungError(LaunchError):
 
 
 class Stop(threading.Event):
-    """Set when the job shall end; `number` is the signal that asked for it, 0 before."""
+    """Set when the job shall end.
+
+    Attributes:
+        number: The signal that asked for it; 0 before.
+        at_once: Whether it may not save first: Ctrl-C came when it was asked already.
+    """
 
     number = 0
+    at_once = False
 
     def by(self, number: int) -> None:
         """Ask for the end on behalf of a signal."""
+        self.at_once = self.at_once or (number == signal.SIGINT and self.is_set())
         self.number = number
         self.set()
 
@@ -67,7 +80,7 @@ def stop_signals() -> Iterator[Stop]:
     def note(number: int, frame: object) -> None:
         stop.by(number)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, *GRACE)}
+    before = {number: signal.signal(number, note) for number in GRACE}
     try:
         yield stop
     finally:
@@ -135,6 +148,7 @@ class Watch:
             HungError: It did not get on.
         """
         if self.stop.is_set():
+            print(stop_line(signal.Signals(self.stop.number).name), file=sys.stderr, flush=True)
             sys.exit(128 + self.stop.number)
         if self.hung:
             raise HungError(self.hung)
@@ -149,7 +163,7 @@ class Watch:
     def may_save(self) -> bool:
         """Whether a job that shall end still has time to save; it is asked to."""
         grace = GRACE.get(self.stop.number)
-        if self.pulse is None or grace is None:
+        if self.pulse is None or grace is None or self.stop.at_once:
             return False
         if self.deadline is None:
             beats = read_beats(self.pulse) or {}
@@ -161,7 +175,10 @@ class Watch:
                 return False
             self.deadline = time.monotonic() + grace
             name = signal.Signals(self.stop.number).name
-            print(f"{name}: the run saves a checkpoint and stops", file=sys.stderr, flush=True)
+            text = f"{name}: the run saves a checkpoint and stops"
+            if self.stop.number == signal.SIGINT:
+                text += "; SIGINT again ends it at once"
+            print(text, file=sys.stderr, flush=True)
         return time.monotonic() < self.deadline
 
     def none_gets_on(self, beats: dict[int, Beat]) -> bool:

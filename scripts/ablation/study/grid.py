@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from ablation.designs.design import APART, CURRENT, ENDPOINT, STAGE, Cell
 from ablation.designs.feasibility import Reason, cannot_run, needs_gpu
 from ablation.designs.staged import STAGED
 from ablation.errors import UserError
-from ablation.files import load_json
+from ablation.files import load_json, save_text
 from ablation.project import SCHEMAS
 from ablation.settings.architecture import is_full
 from ablation.study.study import Study
@@ -370,14 +371,13 @@ def read_grid(data: Any, file: str | Path | None = None) -> Grid:
 def save_grid_csv(grid: Grid, path: str | Path) -> None:
     """Write the table arm × setting, one row for each arm."""
     names = list(grid.arms[0].settings)
-    with Path(path).open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["arm", "variant", "stage", "changed", *names])
-        for arm in grid.arms:
-            values = [_cell(arm.settings[name]) for name in names]
-            writer.writerow(
-                [arm.name, arm.variant, arm.stage or "", " ".join(arm.changed), *values]
-            )
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(["arm", "variant", "stage", "changed", *names])
+    for arm in grid.arms:
+        values = [_cell(arm.settings[name]) for name in names]
+        writer.writerow([arm.name, arm.variant, arm.stage or "", " ".join(arm.changed), *values])
+    save_text(table.getvalue(), path)
 
 
 def _cell(value: object) -> object:

@@ -175,7 +175,9 @@ def check_options(
     """
     schema = json.loads((SCHEMAS / "config.schema.json").read_text())
     known = list(schema["properties"])
-    for error in jsonschema.Draft202012Validator(schema).iter_errors(config):
+    # No bound keeps out what is not a number.
+    told = {k: str(v) if isinstance(v, float) and v != v else v for k, v in config.items()}
+    for error in jsonschema.Draft202012Validator(schema).iter_errors(told):
         unknown = next((key for key in config if key not in known), None)
         key = str(error.absolute_path[0]) if error.absolute_path else unknown
         file, line = (places or {}).get(str(key), ("config/config.yaml", None))

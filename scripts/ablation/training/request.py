@@ -15,7 +15,7 @@ from ablation.data.model import model_folder, require_unchanged
 from ablation.data.outcomes import OUTCOMES
 from ablation.data.prepared import data_fingerprint, digest, require_whole
 from ablation.errors import UserError
-from ablation.files import save_json
+from ablation.files import save_json, save_text
 from ablation.machine.launcher import has_gpu
 from ablation.project import LOCK
 from ablation.records import leaves
@@ -172,4 +172,4 @@ def save_request(request: dict[str, Any], output: Path) -> None:
     remove_damaged(checkpoints)
     for name, value in (("config", request), ("ds_config", request["deepspeed"])):
         text = json.dumps(value, indent=2, ensure_ascii=False)
-        (output / f"{name}.json").write_text(text + "\n")
+        save_text(text + "\n", output / f"{name}.json")

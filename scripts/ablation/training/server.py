@@ -27,7 +27,8 @@ from ablation.cli import EXIT_LATER, run
 from ablation.errors import Interrupted, RunError
 from ablation.machine.process import Process, remove_shared_memory, watch_supervisor
 from ablation.machine.pulse import START, Pulse, show_stacks_on_demand
-from ablation.machine.warm import IDLE_SECONDS, bind, kill_session, receive_request, remove
+from ablation.machine.told import idle_seconds
+from ablation.machine.warm import bind, kill_session, receive_request, remove
 
 PRELOADED = (
     "torch",
@@ -99,7 +100,7 @@ def serve(folder: Path, name: str, workflow: Process | None) -> None:
     preload()
     listener = bind(folder, name)
     children: dict[socket.socket, Child] = {}
-    idle_since = time.monotonic()
+    idle_since, most = time.monotonic(), idle_seconds()
     try:
         while workflow is None or workflow.alive():
             ready, _, _ = select.select([listener, *children], [], [], 0.05 if children else 0.3)
@@ -111,7 +112,7 @@ def serve(folder: Path, name: str, workflow: Process | None) -> None:
             reap(children)
             if children:
                 idle_since = time.monotonic()
-            elif time.monotonic() - idle_since > IDLE_SECONDS:
+            elif time.monotonic() - idle_since > most:
                 return
     finally:
         remove(folder, name)

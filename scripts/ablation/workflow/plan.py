@@ -25,6 +25,7 @@ from ablation.machine.gpus import (
     told_devices,
     visible_gpus,
 )
+from ablation.machine.told import check_environment
 from ablation.report.figures import figures_of
 from ablation.results import Results, figure_file
 from ablation.settings.quantities import cut_of
@@ -298,6 +299,7 @@ def make_plan(config: dict[str, Any], studies: Path, caller: Caller) -> Plan:
         UserError: what is wrong with the options, the study, or the devices that it asks for.
     """
     check_config(config, caller.options)
+    check_environment()
     # However it is written: a study of another path is prepared again, and trained again.
     folder = os.path.relpath(config.get("studies") or studies)
     study = load_study(study_file(config["study"], folder))

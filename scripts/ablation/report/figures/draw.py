@@ -14,6 +14,7 @@ matplotlib.use("svg")
 from matplotlib.figure import Figure
 
 from ablation.data.counts import train_rows_of
+from ablation.files import save_text
 from ablation.report.figures import figures_of
 from ablation.report.figures.curves import load_histories
 from ablation.report.figures.dark import on_dark_pages
@@ -46,7 +47,7 @@ def draw_all(languages: Sequence[Sources], runs: str | Path, output: str | Path)
         drawing = Drawing(sources=sources, histories=histories, rows=rows)
         for name in names:
             paths.append(folder / figure_file(name, sources.messages.language))
-            paths[-1].write_text(_draw(name, drawing), encoding="utf-8")
+            save_text(_draw(name, drawing), paths[-1])
     return paths
 
 
