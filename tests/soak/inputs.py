@@ -44,7 +44,7 @@ from ablation.data.model import prepare_model
 from ablation.data.prepare import prepare as prepare_rows
 from ablation.data.source import read_spec
 from ablation.errors import UserError
-from ablation.evidence.metrics import load_run
+from ablation.evidence.run import load_run
 from ablation.files import load_json
 from ablation.sums import sealed, sums_of
 from ablation.training.parameters import check_parameters

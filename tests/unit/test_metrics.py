@@ -9,14 +9,9 @@ import pandas as pd
 import pytest
 
 from ablation.errors import UserError
-from ablation.evidence.metrics import (
-    collect,
-    load_history,
-    load_json,
-    load_run,
-    load_table,
-    save_table,
-)
+from ablation.evidence.metrics import collect, load_history, load_table, save_table
+from ablation.evidence.run import load_run
+from ablation.files import load_json
 from ablation.study.grid import Arm, Grid
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ablation.errors import UserError
-from ablation.evidence.metrics import load_run
+from ablation.evidence.run import load_run
 from ablation.files import save_json
 from ablation.sums import changed_files, seal_is_broken, sealed, stamps_of, sums_of
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +14,7 @@ from ablation.errors import UserError
 from ablation.workflow.library import code_hashes
 from ablation.workflow.plan import Caller, Plan, make_plan
 
+ROOT = Path(__file__).resolve().parents[2]
 LOCAL = Caller(cores=2, remote=False, dry=False, options=None)
 
 
@@ -114,3 +117,14 @@ def test_a_change_of_a_room_changes_its_hash_and_those_above_only(tmp_path):
     after = code_hashes(tmp_path)
     assert before["words"] == after["words"] and before["settings"] == after["settings"]
     assert before["study"] != after["study"] and before["report"] != after["report"]
+
+
+def test_the_workflow_is_planned_without_pandas():
+    rules = (ROOT / "workflow/rules").glob("*.smk")
+    lines = [line for file in rules for line in file.read_text().splitlines()]
+    imports = "\n".join(line for line in lines if line.startswith("from ablation."))
+    assert "make_plan" in imports
+    code = (
+        f"import sys\nsys.path.insert(0, 'scripts')\n{imports}\nassert 'pandas' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -2,7 +2,7 @@
 
 import subprocess
 
-from ablation.evidence.metrics import is_whole
+from ablation.evidence.run import is_whole
 from ablation.results import remove_partial, report_name
 from ablation.trackers import TRACKERS
 from ablation.words import catalogue as words

@@ -64,7 +64,6 @@ from ablation.evidence.effects import (
 )
 from ablation.evidence.family import Evidence, Series
 from ablation.evidence.judgements import judge_impacts, judge_statements, levels_of
-from ablation.evidence.metrics import COMPLETED, DIVERGED, MISSING
 from ablation.evidence.moderated import Pool, mixed, pool
 from ablation.evidence.outcomes import (
     OF_MACHINE,
@@ -84,6 +83,7 @@ from ablation.evidence.reports import (
     share_of,
 )
 from ablation.evidence.retune import choose_rates
+from ablation.evidence.run import COMPLETED, DIVERGED, MISSING
 from ablation.evidence.scale import Scale, read_scale
 from ablation.evidence.spread import Background, spread_of
 from ablation.evidence.statistics import Estimate

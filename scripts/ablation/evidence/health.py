@@ -19,8 +19,8 @@ import numpy as np
 
 from ablation.comparison.findings.finding import INFO, PROBLEM, SEVERITIES, WARNING
 from ablation.documents.scalars import is_number
-from ablation.evidence.metrics import DIVERGED, run_folder
 from ablation.evidence.provenance import CODE, MATERIAL, differences, origin_of, usual_facts
+from ablation.evidence.run import DIVERGED, run_folder
 from ablation.settings.catalogue import SYSTEMS, acts_on
 from ablation.settings.schedules import warmup_steps
 from ablation.words.catalogue import LANGUAGES, Messages, load_catalogue

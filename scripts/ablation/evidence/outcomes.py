@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ablation.evidence import statistics
-from ablation.evidence.metrics import COMPLETED, DIVERGED, MISSING
+from ablation.evidence.run import COMPLETED, DIVERGED, MISSING
 from ablation.study.grid import Grid
 
 FINAL_SUFFIX = ".final"

@@ -14,7 +14,7 @@ import pandas as pd
 
 from ablation.designs.retune import RETUNE
 from ablation.evidence.contrast import facts_of
-from ablation.evidence.metrics import COMPLETED
+from ablation.evidence.run import COMPLETED
 from ablation.study.grid import Grid
 
 COLUMN = "quality.tuning."

@@ -15,8 +15,9 @@ from ablation.designs.contrast import ONLY, REMAINDER, STAGE, WITHOUT
 from ablation.errors import UserError
 from ablation.evidence.confirmation import Confirmation, load_confirmation
 from ablation.evidence.effects import ArmSummary, Effect, Effects, load_effects
-from ablation.evidence.metrics import COMPLETED, load_table
+from ablation.evidence.metrics import load_table
 from ablation.evidence.recommendation import Recommendation
+from ablation.evidence.run import COMPLETED
 from ablation.files import load_json
 from ablation.machine.progress import Run
 from ablation.results import Results

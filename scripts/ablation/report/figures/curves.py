@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ablation.designs.design import RUNG_ARM, TUNED_ARM
-from ablation.evidence.metrics import load_history, run_folder
+from ablation.evidence.metrics import load_history
+from ablation.evidence.run import run_folder
 from ablation.report.figures.figure import Histories, lines_of
 
 if TYPE_CHECKING:
