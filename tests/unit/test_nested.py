@@ -159,7 +159,6 @@ def test_a_rank_is_read_once_from_a_block_of_both_names(resolve):
         ("task: llm-sft\nbase_model: m\nparams: {lr: 1e-5, epochs: 1}", "AutoTrain"),
         ("dataset_mixer_list: a 1.0\nlearning_rate: 1e-5\nmax_seq_length: 4", "open-instruct"),
         ("trainer: {accelerator: gpu, max_epochs: 3}\nmodel: {lr: 0.1}", "PyTorch Lightning"),
-        ("training: {epochs: 9, batch_size: 64, lr: 0.1}\nmodel: {name: resnet50}", "script"),
     ],
 )
 def test_files_of_other_trainers_are_refused_by_name(resolve, text, name):

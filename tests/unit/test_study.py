@@ -207,6 +207,11 @@ CLAIM = "- {id: mine, text: {en: Mine}, quantity: eval_accuracy, unit: absolute,
     ("old", "new", "parts"),
     [
         ("low: 0.05}", "contrast: epoch, low: 0.05}", ["unknown contrast", "contrast: epochs"]),
+        (
+            "quantity: eval_accuracy,",
+            "quantity: steps, contrast: all_stage, decided_by: arithmetic,",
+            ["unknown contrast", "contrast: all_stages"],
+        ),
         ("quantity: eval_accuracy", "quantity: accuracy", ["unknown quantity", "eval_accuracy"]),
         ("unit: absolute", "unit: value", ["unknown unit"]),
         (", low: 0.05", "", ["empty range"]),

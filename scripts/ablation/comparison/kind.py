@@ -11,6 +11,7 @@ _OF_TASK = {
     "TOKEN_CLS": "token_classification",
     "CAUSAL_LM": "causal",
     "SEQ_2_SEQ_LM": "seq2seq",
+    "FEATURE_EXTRACTION": "embeddings",
 }
 # Settings that only classifiers have.
 _OF_CLASSES = ("data.label_column", "data.max_classes", "loss.use_class_weights")

@@ -12,7 +12,7 @@ from ablation.comparison.derive import derive, fill_earlier, fill_unsaid
 from ablation.comparison.kind import kind_of
 from ablation.comparison.versions import Versions, find_versions
 from ablation.comparison.without_effect import has_no_effect
-from ablation.dialects import recognize
+from ablation.dialects import choose, recognize
 from ablation.dialects.reader import (
     DEFAULT,
     DERIVED,
@@ -26,6 +26,7 @@ from ablation.dialects.reader import (
 from ablation.dialects.settle import settle
 from ablation.dialects.vocabulary import default_of
 from ablation.documents.entries import Entry, load_entries
+from ablation.documents.tree import Repeated
 from ablation.errors import UserError, raise_all
 from ablation.settings.catalogue import NO_OP, OTHER, SETTINGS, UNTRAINED, acts_on, in_arm
 
@@ -62,7 +63,7 @@ class Configuration:
         strangers: Keys that the dialect's trainer does not have.
         without_effect: Keys that change nothing that is trained, with the reason.
         speaks_for: The keys that speak for the dialect, as no other has them.
-        repeated: Keys that stand twice, with the lines of the first and of the last, which counts.
+        repeated: Keys that stand twice.
         counting: How the trainer counts steps, where not as Trainer does.
         assumed: What is computed with in place of each value that cannot be read.
         steps_told: Numbers of steps that transformers compares with the run's.
@@ -79,7 +80,7 @@ class Configuration:
     strangers: tuple[Stranger, ...] = ()
     without_effect: Mapping[str, str] = field(default_factory=dict)
     speaks_for: tuple[str, ...] = ()
-    repeated: tuple[tuple[str, int, int], ...] = ()
+    repeated: tuple[Repeated, ...] = ()
     counting: Mapping[str, object] = field(default_factory=dict)
     assumed: Mapping[str, Value] = field(default_factory=dict)
     steps_told: tuple[StepsTold, ...] = ()
@@ -176,7 +177,7 @@ def resolve_file(
     Raises:
         UserError: the file cannot be read, or no dialect accounts for its keys.
     """
-    root = load_entries(path)
+    root = choose(load_entries(path), str(path), dialect)
     found = recognize(root, str(path), dialect)
     reader, module = found.reader, found.module
     reader.other(found.vocabulary)

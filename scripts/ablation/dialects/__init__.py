@@ -4,8 +4,9 @@ A dialect is a module with `NAME`, `DEFAULTS` (what an absent key means there, b
 decides), `read`, which takes what it knows and leaves the rest, and `KEYS`: the way back into a
 user's file, made of the tables that `read` goes through. It may have `NO_EFFECT` (keys that change
 nothing that is trained, by reason), `MARKS` (keys of which every file of its has one),
-`REFUSES_STRANGERS` (whether its trainer stops at a key that it does not know) and
-`PASSES_OVER_STRANGERS` (whether it does nothing with such a key).
+`REFUSES_STRANGERS` (whether its trainer stops at a key that it does not know),
+`PASSES_OVER_STRANGERS` (whether it does nothing with such a key) and `REFUSES_REPEATED` (the parser
+that stops at a key that stands twice, and its words).
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from ablation.dialects import (
     vocabulary,
 )
 from ablation.dialects.others import name_of
-from ablation.dialects.reader import Reader, Stranger
+from ablation.dialects.reader import Reader, Refusal, Stranger
+from ablation.dialects.spelling import Spelled, respell
 from ablation.documents.entries import Entry
 from ablation.errors import UserError
 from ablation.settings.catalogue import OTHER
@@ -103,6 +105,50 @@ class Recognized:
             )
 
 
+# Scripts read these files: they may spell keys as they like.
+_OF_SCRIPTS = frozenset(
+    module.NAME for module in (hf_trainer, kedro, deepspeed_native, deepspeed_json, nested)
+)
+
+
+def choose(root: Entry, file: str, dialect: str | None = None) -> Entry:
+    """Of several documents of a file the one that is a training configuration.
+
+    Args:
+        root: The file.
+        file: Its name.
+        dialect: As for `recognize`.
+
+    Raises:
+        UserError: several are.
+    """
+    if not root.others:
+        return root
+    told = [(_told(one, file, dialect), one) for one in (root, *root.others)]
+    best = max(count for count, _ in told)
+    chosen = [one for count, one in told if 2 * count >= best]
+    if len(chosen) > 1 and best:
+        lines = ", ".join(str(one.line) for one in chosen)
+        raise UserError(
+            "several configurations stand in one file",
+            file=file,
+            line=chosen[1].line,
+            found=f"they begin in lines {lines}",
+            allowed="one of them a file, as trainers take no more",
+        )
+    note = f"; the part that begins in line {chosen[0].line} is read here"
+    odd = tuple(replace(one, reason=one.reason + note) if one.several else one for one in root.odd)
+    return replace(chosen[0], odd=odd, repeated=root.repeated, others=())
+
+
+def _told(root: Entry, file: str, dialect: str | None) -> int:
+    """How many of a document's keys its dialect accounts for."""
+    try:
+        return len(recognize(root, file, dialect).accounted)
+    except UserError:
+        return 0
+
+
 def recognize(root: Entry, file: str, dialect: str | None = None) -> Recognized:
     """The file as the dialect reads it that accounts for the most of its keys.
 
@@ -117,14 +163,15 @@ def recognize(root: Entry, file: str, dialect: str | None = None) -> Recognized:
     if dialect is not None:
         if dialect not in DIALECTS:
             raise UserError("there is no such dialect", found=dialect, allowed=list(DIALECTS))
-        return _read(DIALECTS[dialect], root, file)
+        return _read(DIALECTS[dialect], root, file, respell(root))
+    spelled = respell(root)
     may_be = [module for module in DIALECTS.values() if _may_be(module, root)]
-    found = [_read(module, _copy(root), file) for module in may_be]
-    best, *others = sorted(found, key=lambda one: (-len(one.accounted), -one.own))
+    found = [_read(module, root, file, spelled) for module in may_be]
+    best, *others = sorted(found, key=_rank)
     places = {(entry.line, entry.column) for _, entry in root.leaves()}
     read = {(entry.line, entry.column) for key, entry in root.leaves() if key in best.accounted}
     few = 2 * len(read) < len(places) or 4 * best.own < len(root.value)
-    if foreign := name_of(root, best.module.NAME, few=few):
+    if foreign := name_of(root, few=few):
         raise UserError(
             f"{foreign}: it cannot be explained",
             file=file,
@@ -132,7 +179,7 @@ def recognize(root: Entry, file: str, dialect: str | None = None) -> Recognized:
             found=_top(root),
             allowed=f"a training configuration of {', '.join(DIALECTS)}",
         )
-    if not best.accounted:
+    if not best.accounted and not best.reader.own_names:
         raise UserError(
             "no dialect recognizes this configuration",
             file=file,
@@ -163,15 +210,28 @@ def _copy(entry: Entry) -> Entry:
     return replace(entry, value={key: _copy(below) for key, below in entry.value.items()})
 
 
-def _read(module: ModuleType, root: Entry, file: str) -> Recognized:
-    keys = [key for key, _ in root.leaves()]
-    reader = Reader(root, file)
+def _rank(one: Recognized) -> tuple[int, int, int]:
+    names = 0 if one.accounted else len(one.reader.own_names)  # they speak where nothing else does
+    return -len(one.accounted), -one.own, -names
+
+
+def _read(module: ModuleType, root: Entry, file: str, spelled: Spelled) -> Recognized:
+    ours = module.NAME in _OF_SCRIPTS
+    whole = spelled.root if ours else root
+    keys = {key for key, _ in root.leaves()}
+    meant = [key for key, _ in whole.leaves() if key not in keys]
+    reader = Reader(_copy(whole), file, written_as=spelled.written if ours else {})
     try:
         module.read(reader)
     except UserError as error:  # what a dialect cannot go on without
         reader.stop(error)
-    reader.idle(getattr(module, "NO_EFFECT", {}))
-    known = vocabulary.keys_of(module.NAME)
+    blocks = {name for name, entry in root.value.items() if nested.holds_arguments(entry)}
+    idle = getattr(module, "NO_EFFECT", {}).items()
+    reader.idle({reason: [key for key in names if key not in blocks] for reason, names in idle})
+    reader.doubt_blocks(vocabulary.plain_keys_of(module.NAME))
+    reader.own_names += [spelled.written.get(k, k) for k in meant if k in reader.read_keys]
+    _refuse_repeated(reader, module)
+    known = set(vocabulary.keys_of(module.NAME)) - blocks
     accounted = frozenset(
         key
         for key in keys
@@ -179,6 +239,24 @@ def _read(module: ModuleType, root: Entry, file: str) -> Recognized:
     )
     own = sum(1 for key in root.value if key in known and key not in reader.doubted)
     return Recognized(module=module, reader=reader, accounted=accounted, own=own)
+
+
+def _refuse_repeated(reader: Reader, module: ModuleType) -> None:
+    """Note keys that stand twice, where the trainer's own parser stops at them."""
+    library, reason = getattr(module, "REFUSES_REPEATED", (None, ""))
+    for one in reader.root.repeated if library else ():
+        problem = reason.format(key=one.key)
+        refusal = Refusal(
+            kind="library",
+            key=one.key,
+            setting=None,
+            file=reader.file,
+            line=one.last,
+            found=f"{one.key} in lines {one.first} and {one.last}",
+            library=library,
+            reason=problem,
+        )
+        reader.refusals.append(refusal)
 
 
 def _near(best: Recognized, other: Recognized) -> bool:

@@ -174,6 +174,7 @@ def _read_kind(reader: Reader) -> None:
         ("reward_model", lambda value: "reward"),
         ("process_reward_model", lambda value: "process_reward"),
         ("pretraining_dataset", lambda value: "pt"),
+        ("kd_trainer", lambda value: "gkd"),
     )
     for key, name in objectives:
         if _is_set(reader, key):

@@ -11,6 +11,7 @@ from ablation.dialects.reader import Reader
 NAME = "deepspeed_json"
 SIGNATURE = ("train_micro_batch_size_per_gpu", "train_batch_size", "zero_optimization")
 DEFAULTS = NATIVE_DEFAULTS
+REFUSES_REPEATED = ("deepspeed", "Duplicate keys in DeepSpeed config: ['{key}']")
 
 
 # What Trainer's arguments decide where the file leaves it to them.

@@ -30,6 +30,7 @@ from ablation.dialects.keys import (
     trainer_keys,
     under,
 )
+from ablation.dialects.objective import tell_objective
 from ablation.dialects.own_names import SWITCHES, read_own_lora, read_own_names
 from ablation.dialects.reader import Reader
 
@@ -105,6 +106,8 @@ def read(reader: Reader) -> None:
     for block in _BLOCKS:
         if reader.root.at(f"{block}.r") is None:
             read_own_lora(reader, block, whole=True)
+    if told := tell_objective(reader):
+        reader.derive("training.objective", *told)
     reader.doubted.update(reader.own_names)
 
 

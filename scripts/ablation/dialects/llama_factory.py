@@ -33,6 +33,7 @@ from ablation.settings.catalogue import words
 NAME = "llama_factory"
 LIBRARY = vocabulary.library_of(NAME)
 REFUSES_STRANGERS = True
+REFUSES_REPEATED = ("OmegaConf", "found duplicate key {key}")
 # Its generating keys (temperature, max_new_tokens, ...) stand in anybody's files.
 MARKS = words("stage finetuning_type template dataset cutoff_len lora_target lora_rank dataset_dir")
 DEFAULTS = (
@@ -124,7 +125,10 @@ def _read_kind(reader: Reader) -> None:
         note = "the model's own weights are trained"
         reader.derive("lora.enable", False, "finetuning_type", note)
     reader.untrained("finetuning_type", "training.method")
-    reader.untrained("stage", "training.objective")
+    if reader.raw("stage") == "dpo" and reader.raw("pref_loss") in ("orpo", "simpo", "ipo"):
+        reader.derive("training.objective", reader.raw("pref_loss"), "pref_loss", "its loss")
+    else:
+        reader.untrained("stage", "training.objective")
     reader.derive("training.objective", "sft", LIBRARY, "`stage` is not written")
 
 

@@ -31,6 +31,7 @@ from ablation.dialects.keys import (
     lora_keys,
     trainer_keys,
 )
+from ablation.dialects.objective import tell_objective
 from ablation.dialects.own_names import (
     LORA_NAMES,
     OWN_NAMES,
@@ -64,10 +65,10 @@ _ARGUMENTS = TRAINER_SETTINGS | TRAINER_BOOKKEEPING | {"optim", "warmup_steps", 
 _DEEPSPEEDS = frozenset(words("zero_optimization train_micro_batch_size_per_gpu train_batch_size"))
 # Keys of which all are there in files of a dialect that has blocks of its own.
 _OTHERS = (kedro.SIGNATURE[:1], deepspeed_native.SIGNATURE)
+# Names that say how something is trained; those of watching and saving tell no arguments.
+_LEARNED = (TRAINER_SETTINGS | OWN_NAMES.keys() | _TELLING) - {"seed", "random_seed"}
+_PARAMETERS = ("params", "parameters", "kwargs")  # of an optimizer or schedule that is named beside
 _DEEPEST = 3  # blocks within blocks
-# A block of such a name is the arguments where many of its keys can be read, the rate among them.
-_CALLED = frozenset(words("training train training_args training_arguments"))
-_MANY = 4
 # Blocks beside the arguments whose names of Trainer's are read too.
 _BESIDE = frozenset(
     words(
@@ -75,7 +76,8 @@ _BESIDE = frozenset(
         "args hyperparameters hyperparams hp params optimizer optimization optim scheduler "
         "lr_scheduler schedule evaluation eval validation output outputs checkpoint checkpointing "
         "checkpoints logging save saving precision mixed_precision hardware system memory sft "
-        "run reproducibility experiment early_stopping batch"
+        "run reproducibility experiment early_stopping batch command cmd entrypoint argv flags "
+        "cli_args extra_args"
     )
 )
 _MODELS = words(
@@ -99,12 +101,12 @@ NO_EFFECT = {
 
 def read(reader: Reader) -> None:
     """Read the whole file into the reader's settings, where it has a block of arguments."""
-    main = arguments_of(reader.root)
-    if main is None:
+    main, lora = arguments_of(reader.root), _lora_block(reader.root)
+    if main is None and (lora is None or _is_flat(reader.root) or _is_anothers(reader.root)):
         return
     reader.arguments = main
     reader.null_is_absent = True
-    lora = _lora_block(reader.root)
+    main = main or ""
     reader.expand()
     read_trainer(reader, main)
     read_own_names(reader, main)
@@ -116,27 +118,45 @@ def read(reader: Reader) -> None:
     _read_lengths(reader, main)
     _read_deepspeed(reader, main)
     read_absent_lora(reader)
+    if told := tell_objective(reader, tuple(dict.fromkeys((main, "", "model", "task")))):
+        reader.derive("training.objective", *told)
 
 
 def arguments_of(root: Entry) -> str | None:
     """The block of Trainer's arguments; None where none is one, or they stand at the top level."""
-    if any(all(root.at(key) is not None for key in keys) for keys in _OTHERS):
+    if _is_anothers(root):
         return None
     best, most = None, 0
     has_lora = _lora_block(root) is not None
     for path, block in _blocks(root):
         names = set(block)
-        telling = len(names & _TELLING)
+        called = path.rsplit(".", 1)[-1].lower()
         count = len(names & _ARGUMENTS) + len(names & OWN_NAMES.keys())
-        lora = has_lora or names & {"lora_r", "lora_rank", "lora_alpha"}
-        if names & _DEEPSPEEDS:
+        if names & _DEEPSPEEDS or _is_deepspeeds(path) or called in _PARAMETERS:
             continue
-        called = path in _CALLED and count >= _MANY and "learning_rate" in names
-        enough = telling >= 2 or (telling >= 1 and lora) or (lora and count >= 3) or called
+        learned = names & _LEARNED
+        enough = learned and (len(learned) >= 2 or called in _BESIDE or has_lora)
         if enough and count > most:
             best, most = path, count
-    flat = set(root.value) & _TELLING
-    return None if best is None or len(flat) >= most else best
+    return None if _is_flat(root, most) else best
+
+
+def _is_flat(root: Entry, most: int = 1) -> bool:
+    """Whether the top level has at least so many of Trainer's names itself."""
+    return len(set(root.value) & _LEARNED - OWN_NAMES.keys()) >= most
+
+
+def _is_anothers(root: Entry) -> bool:
+    """Whether a file is one of a dialect that has blocks of its own."""
+    return any(all(root.at(key) is not None for key in keys) for keys in _OTHERS)
+
+
+def holds_arguments(entry: Entry | None) -> bool:
+    """Whether a value is a block that says how something is trained, or has one below it."""
+    if entry is None or not isinstance(entry.value, dict):
+        return False
+    blocks = [entry.value, *(block for _, block in _blocks(entry))]
+    return any(len(set(block) & _LEARNED) >= 2 for block in blocks)
 
 
 def _blocks(
@@ -158,7 +178,8 @@ def _lora_block(root: Entry) -> str | None:
     for path, block in _blocks(root):
         names = set(block) & LORA_NAMES
         called = any(word in path.rsplit(".", 1)[-1].lower() for word in ("lora", "peft"))
-        if len(names) >= 2 and names & {"r", "rank", "lora_r", "lora_rank", "target_modules"}:
+        telling = names & {"r", "rank", "lora_r", "lora_rank", "lora_alpha", "target_modules"}
+        if telling and (called or len(names) >= 2):
             found.append((not called, path))
     return min(found, key=lambda one: one[0])[1] if found else None
 

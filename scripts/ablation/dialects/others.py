@@ -56,20 +56,14 @@ _FORMATS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("a conda environment", ("dependencies", "channels")),
     ("a package's description", ("scripts", "dependencies")),
 )
-# Blocks in which scripts of people's own nest their arguments.
-_NESTED = ("training", "train", "trainer", "training_args", "training_arguments", "hyperparameters")
 
 
-_NESTING = ("kedro", "deepspeed_native", "nested")  # dialects that have such blocks themselves
-
-
-def name_of(root: Entry, dialect: str, *, few: bool) -> str | None:
+def name_of(root: Entry, *, few: bool) -> str | None:
     """What a file is instead of a configuration of the dialect; None where it may be one.
 
     Args:
         root: The file.
-        dialect: The dialect that accounts for the most of its keys.
-        few: Whether those are few.
+        few: Whether the dialect that knows its keys best knows few of them.
     """
     for name, keys in _CERTAIN:
         if all(root.at(key) is not None for key in keys):
@@ -79,8 +73,4 @@ def name_of(root: Entry, dialect: str, *, few: bool) -> str | None:
     for name, keys in _FORMATS:
         if all(root.at(key) is not None for key in keys):
             return name
-    for key in () if dialect in _NESTING else _NESTED:
-        entry = root.at(key)
-        if entry is not None and isinstance(entry.value, dict) and entry.value:
-            return f"a configuration of a script of its own, with its arguments below '{key}:'"
     return None

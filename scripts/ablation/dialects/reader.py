@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ablation.dialects.defaults import DEEPSPEED_BELOW_ZERO, DEEPSPEED_UNSAID
+from ablation.dialects.defaults import DEEPSPEED_BELOW_ZERO, DEEPSPEED_UNSAID, TRAINER_DEFAULTS
 from ablation.documents.entries import Entry, load_entries
 from ablation.errors import UserError, shorten
 from ablation.masking import hide
@@ -85,8 +86,9 @@ class Refusal:
 
     Attributes:
         kind: "library" (the source's own library refuses it), "value" (a value that the setting
-            cannot have), "template" (a value that is filled in from elsewhere), "missing_file"
-            or "here" (no run of this project can do it).
+            cannot have), "template" (a value that is filled in from elsewhere), "missing_file",
+            "file" (a parser that stops at the file), "encoding" (it is not UTF-8) or "here" (no
+            run of this project can do it).
         key: The key as the file has it.
         setting: The canonical name; None where none stands for the key.
         file: The file.
@@ -115,7 +117,8 @@ class Refusal:
 
     def error(self) -> UserError:
         """The refusal as a user's mistake, for whoever would start a run."""
-        who = f"{self.library} refuses '{self.key}': " if self.library else ""
+        named = f"{self.library} refuses '{self.key}': " if self.key else f"{self.library}: "
+        who = named if self.library else ""
         return UserError(
             f"{who}{self.reason}",
             file=self.file,
@@ -232,6 +235,7 @@ class Reader:
         engine: The DeepSpeed configuration that must agree with Trainer's arguments, if any.
         arguments: The block of a script of its own that holds Trainer's arguments.
         own_names: Keys that are read as a setting although no library calls it so.
+        written_as: Keys that are spelled otherwise in the file, as it has them.
     """
 
     root: Entry
@@ -252,6 +256,27 @@ class Reader:
     engine: Engine | None = None
     arguments: str | None = None
     own_names: list[str] = field(default_factory=list)
+    written_as: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._note_odd(self.root)
+
+    def _note_odd(self, root: Entry) -> None:
+        """Record what a reader of such files stops at."""
+        for odd in root.odd:
+            kind = "encoding" if odd.encoding else "file" if odd.reader else "here"
+            refusal = Refusal(
+                kind=kind,
+                key="",
+                setting=None,
+                file=root.file,
+                line=odd.line,
+                found=odd.found,
+                library=odd.reader,
+                reason=odd.reason,
+                allowed=odd.allowed,
+            )
+            self.refusals.append(refusal)
 
     def raw(self, key: str) -> object:
         """The plain value at a key, None where it is absent; marks the key as read."""
@@ -327,7 +352,11 @@ class Reader:
         setting: str | None,
         allowed: object,
         problem: str = "has a value it cannot have",
+        write: str | None = None,
     ) -> None:
+        place = (entry.file, entry.line)
+        if any((told.file, told.line) == place for told in self.refusals if told.kind == "file"):
+            return  # its tag is refused already
         template = isinstance(entry.value, str) and bool(_TEMPLATE.search(entry.value))
         self.refusals.append(
             Refusal(
@@ -339,6 +368,7 @@ class Reader:
                 found=_shown(key, entry),
                 reason=f"'{key}' is filled in from elsewhere" if template else f"'{key}' {problem}",
                 allowed=_listed(allowed),
+                write=write,
             )
         )
 
@@ -377,9 +407,8 @@ class Reader:
             self.settings.setdefault(setting, []).append(auto)
             return
         if plain == "auto":
-            self.automatic.setdefault(
-                setting, Value(None, DERIVED, entry.file, entry.line, key, "auto")
-            )
+            place = (entry.file, entry.line, self.written_as.get(key, key))
+            self.automatic.setdefault(setting, Value(None, DERIVED, *place, "auto"))
             return
         self.add(key, entry, setting, convert(plain) if convert else plain, note, wins)
 
@@ -409,7 +438,7 @@ class Reader:
             EXPLICIT,
             entry.file,
             entry.line,
-            key,
+            self.written_as.get(key, key),
             note,
             wins=wins,
             unreadable=unreadable,
@@ -501,6 +530,19 @@ class Reader:
                 self.without_effect[key] = "a preset that no other place of the file uses"
             else:
                 self.add(key, entry, f"{OTHER}{key}", entry.plain())
+                self._check_called(key, entry)
+
+    def _check_called(self, key: str, entry: Entry) -> None:
+        """Note a key that is called as a number or a switch, and has no such value."""
+        setting = SETTINGS.get(key)
+        if setting is None or entry.value is None or setting.kind not in ("float", "int", "bool"):
+            return
+        try:
+            setting.read(entry.plain())
+        except UserError as error:
+            own = TRAINER_DEFAULTS.get(key)
+            write = None if own is None else f"{key}: {json.dumps(own)}"
+            self._refuse_value(key, entry, f"{OTHER}{key}", error.allowed, write=write)
 
     def _in_preset(self, key: str) -> bool:
         """Whether a key stands below an anchor of the top level that nothing repeats."""
@@ -521,6 +563,12 @@ class Reader:
                 if self.root.at(key) is not None and key not in self.read_keys:
                     self.ignore(key)
                     self.without_effect[key] = reason
+
+    def doubt_blocks(self, plain: Collection[str]) -> None:
+        """Doubt keys that hold a block where the trainer has a plain value."""
+        for name, entry in self.root.value.items():
+            if name in plain and isinstance(entry.value, dict):
+                self.doubted.update(below for below, _ in entry.leaves(name))
 
     def doubt(self, reason: str, keys: Collection[str]) -> None:
         """Mark keys that the trainer passes over for what the rest of the file says."""
@@ -568,6 +616,7 @@ class Reader:
         parent, _, name = key.rpartition(".")
         block = self.root.known(parent) if parent else self.root
         block.value[name] = loaded
+        self._note_odd(loaded)
         self.included.append(str(found))
 
     def _missing_file(self, key: str, entry: Entry) -> None:

@@ -26,6 +26,7 @@ from ablation.dialects.keys import (
     trainer_keys,
     under,
 )
+from ablation.dialects.objective import tell_objective
 from ablation.dialects.reader import Reader
 from ablation.settings.catalogue import words
 
@@ -83,25 +84,11 @@ NO_EFFECT = {
         "hub_model_revision overwrite_hub_revision push_to_hub_revision"
     ),
 }
-# Keys that only one of TRL's trainers has, or that the scripts of its users give to one.
-_OBJECTIVES = {
-    "grpo": words(
-        "num_generations max_completion_length reward_funcs reward_weights num_iterations "
-        "scale_rewards use_vllm epsilon_high steps_per_generation generation_batch_size"
-    ),
-    "kto": words("desirable_weight undesirable_weight"),
-    "reward": words("center_rewards_coefficient"),
-    "dpo": words(
-        "f_divergence_type ld_alpha discopop_tau rpo_alpha loss_weights use_weighting "
-        "precompute_ref_log_probs max_prompt_length label_smoothing beta"
-    ),
-    "sft": words(
-        "dataset_text_field packing completion_only_loss assistant_only_loss packing_strategy "
-        "eval_packing max_seq_length padding_free"
-    ),
-}
 # The learning rate of each of TRL's trainers where none is written.
-_RATES = {"dpo": 1e-6, "grpo": 1e-6, "kto": 1e-6, "reward": 1e-4}
+_RATES = {
+    **dict.fromkeys(words("dpo ipo grpo kto orpo cpo simpo rloo preferences"), 1e-6),
+    "reward": 1e-4,
+}
 # Names that older releases used, in which of them, and what they are called now.
 _OLD = {
     "max_seq_length": "max_length",
@@ -163,16 +150,16 @@ def _read_kind(reader: Reader) -> None:
         if vocabulary.is_dump(reader.root.value):
             note = "saved arguments do not say whether an adapter was trained"
         reader.derive("lora.enable", False, key, note)
-    said = {
-        name: [key for key in keys if reader.root.at(key) is not None]
-        for name, keys in _OBJECTIVES.items()
-    }
-    name = next((name for name, keys in said.items() if keys), "sft")
-    key = said[name][0] if said[name] else LIBRARY
-    reader.derive("training.objective", name, key, "no key says it: by keys of one trainer")
-    if name in _RATES and reader.raw("learning_rate") is None:
+    told = tell_objective(reader, preferences=True)
+    name, key, note = told or ("sft", LIBRARY, "no key says it: by keys of one trainer")
+    reader.derive("training.objective", name, key, note)
+    if reader.raw("learning_rate") is not None or name == "sft":
+        return
+    if name in _RATES:
         note = f"TRL's own for {name}"
         reader.derive("learning_rate", _RATES[name], defaults.TRL, note)
+    else:
+        reader.untold("learning_rate", f"TRL's own for {name} is not known here")
 
 
 def _read_length(reader: Reader, key: str) -> None:

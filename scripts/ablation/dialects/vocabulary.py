@@ -16,6 +16,7 @@ from ablation.settings.catalogue import SETTINGS, words
 
 _LONGEST = 80  # characters of a key that could be meant for another one
 _DUMPED = 70  # arguments; people write a dozen or three by hand
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _KEPT = Path(__file__).with_name("vocabulary.json")
 # Words of keys that say how something is trained, beside those of the settings' own names.
 _TRAINING = frozenset(
@@ -96,6 +97,13 @@ def _keys(dialect: str) -> Mapping[str, object]:
     return kept.keys if kept else {}
 
 
+@functools.cache
+def plain_keys_of(dialect: str) -> Collection[str]:
+    """The top-level keys whose own value is a switch, a number or a word, and never a block."""
+    known = _keys(dialect)
+    return {key for key, value in known.items() if isinstance(value, (bool, int, float, str))}
+
+
 def is_dump(keys: Collection[str]) -> bool:
     """Whether a file is what `TrainingArguments.to_json_string` writes: nearly every argument.
 
@@ -154,9 +162,14 @@ def _fits(kind: str, value: object) -> bool:
     return _KINDS[kind](value) if kind in _KINDS else kind == f"={value}"
 
 
+def spell(name: str) -> str:
+    """A key in small letters with underscores: `learningRate`, `learning-rate`, `LEARNING_RATE`."""
+    return _HUMP.sub("_", name).replace("-", "_").replace(" ", "_").lower()
+
+
 def trains(key: str) -> bool:
     """Whether the words of a key are those of training rather than of watching it."""
-    parts = set(re.split(r"[._\-]", key.rsplit(".", 1)[-1].lower()))
+    parts = set(spell(key.rsplit(".", 1)[-1]).split("_"))
     return bool(parts & (_TRAINING | _OWN_WORDS)) and not parts & _WATCHES
 
 
@@ -165,7 +178,9 @@ def nearest(key: str, dialect: str) -> str | None:
     if len(key) > _LONGEST:
         return None
     known = list(keys_of(dialect))
-    name = key.rsplit(".", 1)[-1].lower()
+    name = spell(key.rsplit(".", 1)[-1])
+    if name in known:
+        return name
     parts = set(name.split("_"))
     shared = [k for k in known if parts <= set(k.split("_")) or set(k.split("_")) <= parts]
     close = difflib.get_close_matches(name, shared, n=1, cutoff=0.5)

@@ -6,9 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 
+from ablation.documents.odd import BOM
 from ablation.documents.style import Raw, Style, write_block, write_flow, write_key, write_scalar
 from ablation.documents.tree import (
-    BOM,
     Node,
     Use,
     find,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ablation.documents.source import read_text
-from ablation.documents.tree import BOM, MAX_VALUES, Node, merged, parse
+from ablation.documents.odd import BOM, Odd, odd_source
+from ablation.documents.scalars import read_plain
+from ablation.documents.source import read_source
+from ablation.documents.tree import MAX_VALUES, Node, Repeated, merged, parse
 from ablation.errors import UserError
+
+_FLAG = re.compile(r"--?([A-Za-z][\w.-]*)(?:=(.*))?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,9 @@ class Entry:
         column: The column (from 0) at which a scalar or flow collection begins.
         read_as_number: The value is a number that YAML 1.1 reads as text (`1e-5`).
         anchored: Whether it defines an anchor, so that other places may repeat it.
-        repeated: Of the whole file, the keys that stand twice in a mapping, with both lines.
+        repeated: Of the whole file, the keys that stand twice in a mapping.
+        odd: Of the whole file, what a reader of the trainer's stops at.
+        others: Of the whole file, the other mappings at its top: documents, or items of a list.
     """
 
     value: Any
@@ -37,7 +44,9 @@ class Entry:
     column: int = 0
     read_as_number: bool = False
     anchored: bool = False
-    repeated: tuple[tuple[str, int, int], ...] = ()
+    repeated: tuple[Repeated, ...] = ()
+    odd: tuple[Odd, ...] = ()
+    others: tuple[Entry, ...] = ()
 
     def plain(self) -> object:
         """The value without its places: scalars, lists and dicts."""
@@ -84,9 +93,18 @@ def load_entries(path: str | Path) -> Entry:
     Raises:
         UserError: as `read_text` and `parse`; the aliases expand without end.
     """
-    text = read_text(path).removeprefix(BOM)
-    root = parse(text, str(path))
-    return replace(_Expansion(str(path)).entry(root), repeated=root.repeated)
+    source = read_source(path)
+    root = parse(source.text.removeprefix(BOM), str(path))
+    expansion = _Expansion(str(path))
+    whole = expansion.entry(root)
+    if isinstance(whole.value, list):  # the arguments of a command line
+        whole = replace(whole, value=read_flags(whole.value))
+    return replace(
+        whole,
+        repeated=root.repeated,
+        odd=(*odd_source(source, str(path)), *root.odd),
+        others=tuple(expansion.entry(other) for other in root.others),
+    )
 
 
 class _Expansion:
@@ -135,3 +153,34 @@ class _Expansion:
         value = self.entry(source).value
         assert isinstance(value, dict), "only mappings are merged"
         return value
+
+
+def read_flags(items: Sequence[Entry]) -> dict[str, Entry]:
+    """The arguments of a command line by name; none where the items are no command line.
+
+    What stands before the first flag (the program) is left out, and a flag without a value is on.
+    """
+    texts = [item.text for item in items if isinstance(item.text, str)]
+    if len(texts) < len(items) or not any(text.startswith("--") for text in texts):
+        return {}
+    found: dict[str, list[Entry]] = {}
+    flags: dict[str, Entry] = {}
+    name = ""
+    for item, text in zip(items, texts, strict=True):
+        if flag := _FLAG.fullmatch(text):
+            name = flag[1]
+            flags[name] = item
+            found[name] = [] if flag[2] is None else [_told(item, flag[2])]
+        elif name:
+            found[name].append(_told(item, text))
+    return {name: _argument(flags[name], values) for name, values in found.items()}
+
+
+def _argument(flag: Entry, values: Sequence[Entry]) -> Entry:
+    if not values:
+        return replace(flag, value=True, text="true")
+    return values[0] if len(values) == 1 else replace(values[0], value=list(values), text=None)
+
+
+def _told(item: Entry, text: str) -> Entry:
+    return replace(item, value=read_plain(text), text=text, read_as_number=False)

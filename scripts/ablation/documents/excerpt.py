@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
+from ablation.documents.odd import BOM
 from ablation.documents.secrets import mask_document
-from ablation.documents.tree import BOM, Node, Use, parse
+from ablation.documents.tree import Node, Use, parse
 
 GAP = "# ..."
 

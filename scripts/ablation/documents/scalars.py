@@ -15,6 +15,7 @@ _TEXT_TAGS = {MERGE_TAG, *(f"tag:yaml.org,2002:{name}" for name in ("timestamp",
 _NUMBER = re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)([eE][-+]?\d+)?")
 _INTEGER = re.compile(r"[-+]?\d[\d_]*")
 _DIGITS = 100  # a number with more characters is none that a setting could have
+_HALVES = re.compile("[\ud800-\udfff]")
 _YAML = yaml.SafeLoader("")
 
 
@@ -33,6 +34,15 @@ def resolve_tag(text: str, tag: str | None, implicit: tuple[bool, bool]) -> str:
         return tag
     found: str = _YAML.resolve(yaml.ScalarNode, text, implicit)  # type: ignore[no-untyped-call]
     return found
+
+
+def read_plain(text: str) -> object:
+    """What a text means that is written without quotes; as it stands where that is nothing."""
+    tag = resolve_tag(text, None, (True, False))
+    try:
+        return read_scalar(text, tag, True)[0] if is_known(tag) else text
+    except NotAScalar:
+        return text
 
 
 def is_text(plain: str) -> bool:
@@ -55,7 +65,7 @@ def read_scalar(text: str, tag: str, plain: bool) -> tuple[object, bool]:
         plain: Whether it stands without quotes.
 
     Raises:
-        NotAScalar: a number that is none, or not finite.
+        NotAScalar: a number that is none.
     """
     kind = tag.rsplit(":", 1)[1]
     if kind == "null":
@@ -63,10 +73,18 @@ def read_scalar(text: str, tag: str, plain: bool) -> tuple[object, bool]:
     if kind == "bool":
         return text.lower() in ("yes", "true", "on"), False
     if kind in ("int", "float"):
-        return _finite(_yaml_number(text, kind)), False
+        return _told(_yaml_number(text, kind), text), False
     if kind == "str" and plain and len(text) <= _DIGITS and _NUMBER.fullmatch(text):
-        return _finite(_number(text)), True
-    return text, False
+        number = _number(text)
+        return _told(number, text), math.isfinite(number)
+    return _joined(text), False
+
+
+def _joined(text: str) -> str:
+    """Text whose letters are whole: JSON writes those beyond 16 bits as two halves."""
+    if not _HALVES.search(text):
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _yaml_number(text: str, kind: str) -> int | float:
@@ -74,7 +92,7 @@ def _yaml_number(text: str, kind: str) -> int | float:
     node = yaml.ScalarNode(f"tag:yaml.org,2002:{kind}", text)
     read = _YAML.construct_yaml_int if kind == "int" else _YAML.construct_yaml_float
     if len(text) > _DIGITS:
-        raise NotAScalar("not a number")
+        return math.inf  # no setting has it: it is told as it is written
     try:
         return read(node)
     except (ValueError, OverflowError):
@@ -86,7 +104,6 @@ def _number(text: str) -> int | float:
     return int(text) if _INTEGER.fullmatch(text) else float(text)
 
 
-def _finite(number: int | float) -> int | float:
-    if isinstance(number, float) and not math.isfinite(number):
-        raise NotAScalar("a number that is not finite")
-    return number
+def _told(number: int | float, text: str) -> object:
+    """A number; one that is not finite stays as it is written, as no setting can have it."""
+    return number if isinstance(number, int) or math.isfinite(number) else text

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ablation.documents.tree import BOM, Node, parse
+from ablation.documents.odd import BOM
+from ablation.documents.tree import Node, parse
 from ablation.masking import HIDDEN, is_secret, mask
 
 

@@ -7,12 +7,13 @@ beneath them (`edit`), or cuts lines out of it (`excerpt`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import yaml
 
+from ablation.documents.odd import PYYAML, Odd, is_json, without_comments
 from ablation.documents.scalars import (
     MERGE_TAG,
     NotAScalar,
@@ -22,7 +23,6 @@ from ablation.documents.scalars import (
 )
 from ablation.errors import UserError, shorten
 
-BOM = "\ufeff"
 TEMPLATE = "a template that is filled in from elsewhere, no configuration yet"
 MAX_VALUES = 50_000
 MAX_DEPTH = 64
@@ -30,6 +30,18 @@ _COLLECTION_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("map", "seq")}
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Event = Any  # a parser's events have marks; the type of PyYAML's says that they may lack them
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s*)*")
+_HALVES = re.compile(r"\\u[dD][89abAB]")  # libyaml stops at letters that JSON writes as two halves
+# Tags for which PyYAML's safe loader has objects of its own.
+_SAFE_OBJECTS = {f"tag:yaml.org,2002:{name}" for name in ("set", "binary", "omap", "pairs")}
+
+
+class Repeated(NamedTuple):
+    """A key that stands twice in a mapping: the line of the first and of the last, which counts."""
+
+    key: str
+    first: int
+    last: int
+    differs: bool
 
 
 @dataclass(eq=False, slots=True)
@@ -51,8 +63,9 @@ class Node:
         anchor: Its anchor's name.
         children: What stands below it.
         home: Where it is written.
-        repeated: Of the whole text's node, the keys that stand twice in a mapping, with the line
-            of the first and of the last, which counts.
+        repeated: Of the whole text's node, the keys that stand twice in a mapping.
+        odd: Of the whole text's node, what a reader of the trainer's stops at.
+        others: Of the whole text's node, the other mappings that stand beside it at the top.
     """
 
     kind: str
@@ -69,7 +82,9 @@ class Node:
     anchor: str | None = None
     children: list[Use] = field(default_factory=list)
     home: Use | None = None
-    repeated: tuple[tuple[str, int, int], ...] = ()
+    repeated: tuple[Repeated, ...] = ()
+    odd: tuple[Odd, ...] = ()
+    others: tuple[Node, ...] = ()
 
     @property
     def place(self) -> Use:
@@ -114,10 +129,12 @@ class _Parser:
     def __init__(self, text: str, file: str) -> None:
         self.text = text
         self.file = file
-        self.events = self._limited(yaml.parse(text, Loader=_Loader))
+        loader = yaml.SafeLoader if _HALVES.search(text) else _Loader
+        self.events = self._limited(yaml.parse(text, Loader=loader))
         self.anchors: dict[str, Node] = {}
         self.open: set[int] = set()
-        self.repeated: list[tuple[str, int, int]] = []
+        self.repeated: list[Repeated] = []
+        self.odd: list[Odd] = []
 
     def _limited(self, events: Iterator[_Event]) -> Iterator[_Event]:
         depth = 0
@@ -141,21 +158,28 @@ class _Parser:
     def fail(self, problem: str, line: int, **facts: Any) -> UserError:
         return UserError(problem, file=self.file, line=line, **facts)
 
-    def root(self) -> Node | None:
-        """The only document of the text; None if it is empty."""
-        found: Node | None = None
+    def documents(self) -> list[Node]:
+        """The documents of the text that are not empty."""
+        found: list[Node] = []
+        count = 0
         for event in self.events:
             if isinstance(event, yaml.DocumentStartEvent):
-                if found is not None:
-                    raise self._second_document(event)
+                count += 1
+                self.anchors = {}
+                if count == 2:
+                    self._note(
+                        "expected a single document in the stream", event, PYYAML, several=True
+                    )
             elif isinstance(event, yaml.NodeEvent):
-                found = self.use(None, event).node
+                node = self.use(None, event).node
+                if node.kind != "scalar" or node.value not in (None, ""):
+                    found.append(node)
         return found
 
-    def _second_document(self, event: _Event) -> UserError:
+    def _note(self, reason: str, event: _Event, reader: str | None, **facts: Any) -> None:
         line = event.start_mark.line + 1
-        found = self.text.split("\n")[line - 1]
-        return self.fail("not YAML: but found another document", line, found=found)
+        found = facts.pop("found", None) or self.text.split("\n")[line - 1]
+        self.odd.append(Odd(reader=reader, reason=reason, line=line, found=found, **facts))
 
     def use(self, key: Node | None, event: _Event) -> Use:
         start = event.start_mark.index
@@ -190,7 +214,8 @@ class _Parser:
             node = self._scalar(event, start)
         else:
             kind = "mapping" if isinstance(event, yaml.MappingStartEvent) else "list"
-            self._check_tag(event.tag, mark.line + 1)
+            if event.tag is not None and event.tag not in ("!", *_COLLECTION_TAGS):
+                self._note_tag(event.tag, event)
             node = Node(kind, start, start, mark.line + 1, mark.column, flow=bool(event.flow_style))
         self._name(node, event.anchor)
         self.open.add(id(node))
@@ -211,14 +236,12 @@ class _Parser:
         if anchor is not None:
             self.anchors[anchor] = node
 
-    def _check_tag(self, tag: str | None, line: int) -> None:
-        if tag is not None and tag not in ("!", *_COLLECTION_TAGS):
-            raise self._unsafe(tag, line)
-
-    def _unsafe(self, tag: str, line: int) -> UserError:
-        return self.fail(
+    def _note_tag(self, tag: str, event: _Event) -> None:
+        """A tag builds an object where its loader knows it; here the value stays as it is."""
+        self._note(
             "a tag would build an object out of the file",
-            line,
+            event,
+            None if tag in _SAFE_OBJECTS else PYYAML,
             found=tag,
             allowed="plain YAML: text, numbers, lists and mappings",
         )
@@ -230,7 +253,9 @@ class _Parser:
         node.text, node.quote = event.value, event.style or ""
         tag = resolve_tag(event.value, event.tag, event.implicit)
         if not is_known(tag):
-            raise self._unsafe(tag, node.line)
+            self._note_tag(tag, event)
+            node.text = node.value = shorten(f"{tag} {event.value}".rstrip(), 1000)
+            return node
         node.merge = tag == MERGE_TAG
         try:
             node.value, node.read_as_number = read_scalar(node.text, tag, not node.quote)
@@ -239,7 +264,7 @@ class _Parser:
         return node
 
     def _fill_mapping(self, node: Node) -> None:
-        lines: dict[str, int] = {}
+        said: dict[str, Use] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             key = self.use(None, event).node
             if key.kind != "scalar":
@@ -247,10 +272,12 @@ class _Parser:
                 if "{{" in found:
                     raise self.fail(TEMPLATE, key.line, found=found, allowed="the rendered file")
                 raise self.fail("a key is a list or a mapping", key.line, allowed="a name")
-            if key.text in lines and not key.merge:
-                self.repeated.append((key.text, lines[key.text], key.line))
-            lines[key.text] = key.line
             use = self.use(key, next(self.events))
+            if key.text in said and not key.merge:
+                first = said[key.text]
+                differs = plain(first.node) != plain(use.node)
+                self.repeated.append(Repeated(key.text, first.name.line, key.line, differs))
+            said[key.text] = use
             node.children.append(use)
             if key.merge and any(source.kind != "mapping" for source in merged(use)):
                 raise self.fail("'<<' merges something that is not a mapping", use.node.line)
@@ -283,28 +310,62 @@ def parse(text: str, file: str) -> Node:
         UserError: it is empty, no YAML, no mapping, or more than a configuration may be; an alias
             stands inside what it repeats.
     """
-    if file.endswith(".json"):
-        text = "\n".join(_spaces_for_tabs(line) for line in text.split("\n"))
-    node = _parse(text, file)
-    if node is None:
+    if is_json(file):
+        text = without_comments(text).replace("\t", " ")
+    found, parser = _parse(text, file)
+    if not found:
         raise UserError(
             "the file is empty", file=file, line=1, allowed="a mapping of keys to values"
         )
-    if node.kind != "mapping":
+    first, *others = _mappings(found, parser)
+    if _is_command_line(first):
+        reason = "a list of a command line's arguments, and trainers take a mapping"
+        parser.odd.append(Odd(reader="the trainer", reason=reason, line=first.line, found="[--…]"))
+    elif first.kind != "mapping":
         raise UserError(
             "not a configuration",
             file=file,
-            line=node.line,
+            line=first.line,
             found=text.strip().split("\n")[0],
             allowed="a mapping of keys to values, as in `learning_rate: 2.0e-5`",
         )
-    return node
+    first.repeated, first.odd = tuple(parser.repeated), tuple(parser.odd)
+    first.others = tuple(others)
+    return first
 
 
-def _parse(text: str, file: str) -> Node | None:
+def _mappings(found: list[Node], parser: _Parser) -> list[Node]:
+    """The mappings at the top, of several documents or items of a list; any node without one."""
+    items = [use.node for node in found if node.kind == "list" for use in node.children]
+    listed = [node for node in items if node.kind == "mapping"]
+    if listed and len(listed) == len(items):
+        reason = "the top level is a list, and trainers take a mapping"
+        parser.odd.append(
+            Odd(reader="the trainer", reason=reason, line=found[0].line, found="- …", several=True)
+        )
+        found = [*found, *_in_one(listed)]
+    mappings = [node for node in found if node.kind == "mapping" and node.children]
+    return mappings or found
+
+
+def _is_command_line(node: Node) -> bool:
+    items = [use.node for use in node.children if node.kind == "list"]
+    return any(item.text.startswith("--") for item in items)
+
+
+def _in_one(found: Sequence[Node]) -> list[Node]:
+    """Mappings without a key in common as one: the items of a list that say one thing each."""
+    names = [use.name.text for node in found for use in node.children]
+    if len(found) < 2 or len(set(names)) < len(names):
+        return list(found)
+    children = [use for node in found for use in node.children]
+    return [replace(found[0], children=children)]
+
+
+def _parse(text: str, file: str) -> tuple[list[Node], _Parser]:
     try:
         parser = _Parser(text, file)
-        root = parser.root()
+        return parser.documents(), parser
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(file, text, error) from None
     except yaml.reader.ReaderError as error:
@@ -317,9 +378,6 @@ def _parse(text: str, file: str) -> Node | None:
         ) from None
     except (yaml.YAMLError, ValueError) as error:
         raise UserError("not YAML", file=file, line=1, found=str(error).split("\n")[0]) from None
-    if root is not None:
-        root.repeated = tuple(parser.repeated)
-    return root
 
 
 def _spaces_for_tabs(line: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ablation import designs
@@ -18,6 +18,7 @@ from ablation.study.claim import (
     ABSOLUTE,
     CONTRASTS,
     SEED_SPREAD,
+    VALUE,
     Claim,
     measured_quantities,
     read_claim,
@@ -183,27 +184,45 @@ def _claims(study: Study) -> Iterator[UserError]:
         except UserError as error:
             yield error.at(study.file, study.lines[key])
             continue
-        if not is_arithmetic(entry):
+        if is_arithmetic(entry):
+            yield from _computed(study, key, claim)
+        else:
             yield from _measured(study, key, claim)
+
+
+def _computed(study: Study, key: str, claim: Claim) -> Iterator[UserError]:
+    """What is wrong with a claim that arithmetic decides, beside what only its values tell."""
+    if claim.unit != VALUE:
+        yield from _contrast(study, key, claim)
 
 
 def _measured(study: Study, key: str, claim: Claim) -> Iterator[UserError]:
     """What is wrong with a claim that runs decide. Ids of other contrasts hold a colon."""
+    if ":" not in claim.contrast:
+        yield from _contrast(study, key, claim)
+    yield from _quantity(study, key, claim, measured_quantities(study.options["metric"]["name"]))
+    if claim.quantity == SEED_SPREAD and claim.unit == ABSOLUTE:
+        text = f"claim {claim.id}: a spread is compared as a ratio"
+        yield _problem(study, f"{key}.unit", text, claim.unit, "factor, relative_reduction")
+
+
+def _contrast(study: Study, key: str, claim: Claim) -> Iterator[UserError]:
     names = [*CONTRASTS, *(stage.name for stage in study.stages)]
-    if claim.contrast not in names and ":" not in claim.contrast:
+    if claim.contrast not in names:
         near = difflib.get_close_matches(claim.contrast, names)
         write = f"contrast: {near[0]}" if near else None
         text = f"claim {claim.id} names an unknown contrast"
         yield _problem(study, f"{key}.contrast", text, claim.contrast, names, write)
-    quantities = measured_quantities(study.options["metric"]["name"])
+
+
+def _quantity(
+    study: Study, key: str, claim: Claim, quantities: Sequence[str]
+) -> Iterator[UserError]:
     if claim.quantity not in quantities:
         near = difflib.get_close_matches(claim.quantity, quantities)
         write = f"quantity: {near[0]}" if near else None
         text = f"claim {claim.id} names an unknown quantity"
         yield _problem(study, f"{key}.quantity", text, claim.quantity, quantities, write)
-    if claim.quantity == SEED_SPREAD and claim.unit == ABSOLUTE:
-        text = f"claim {claim.id}: a spread is compared as a ratio"
-        yield _problem(study, f"{key}.unit", text, claim.unit, "factor, relative_reduction")
 
 
 def _keys(study: Study) -> dict[str, str]:

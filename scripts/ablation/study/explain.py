@@ -296,7 +296,8 @@ def _versions(side: Configuration) -> dict[str, Any]:
 
 def _not_read(pair: Pair) -> list[str]:
     """Why it cannot be said that nothing differs, where no difference is known."""
-    reasons = [r.reason for side in SIDES for r in pair.sides[side].refusals]
+    refusals = [r for side in SIDES for r in pair.sides[side].refusals]
+    reasons = [r.reason for r in refusals if r.kind != "encoding"]
     return [*dict.fromkeys(reasons), *(d.setting for d in pair.silent())]
 
 

@@ -201,11 +201,13 @@ def check_options(
 
 def _checked(root: Entry, path: Path) -> dict[str, Any]:
     """study.yaml as plain values with the schema's defaults, or all that is wrong with it."""
-    for key, first, last in root.repeated:
+    for odd in root.odd:
+        raise odd.error(str(path))
+    for one in root.repeated:
         raise UserError(
-            f"the key '{key}' stands twice, first in line {first}",
+            f"the key '{one.key}' stands twice, first in line {one.first}",
             file=path,
-            line=last,
+            line=one.last,
             allowed="each key once: only one of the two values would be used",
         )
     schema = study_schema()

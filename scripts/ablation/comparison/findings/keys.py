@@ -23,6 +23,8 @@ _KINDS = {
     "value": ("value_refused", PROBLEM),
     "template": ("value_filled_elsewhere", WARNING),
     "missing_file": ("file_missing", WARNING),
+    "file": ("file_not_read_by_trainer", PROBLEM),
+    "encoding": ("file_encoding", WARNING),
     "here": ("cannot_run_here", INFO),
 }
 
@@ -89,10 +91,16 @@ def unknown_differences(pair: Pair) -> Iterator[Finding]:
 def written_again(pair: Pair) -> Iterator[Finding]:
     """A key that stands twice: trainers take the last one without a word."""
     for side in SIDES:
-        for key, first, last in pair.sides[side].repeated:
-            evidence = {"key": key, "first": first, "last": last}
-            places = [Place(side, None, pair.sides[side].file, line, key) for line in (first, last)]
-            yield pair.find("key_twice", WARNING, evidence, [], side, places)
+        configuration = pair.sides[side]
+        refused = {(r.key, r.line) for r in configuration.refusals}
+        for one in configuration.repeated:
+            if (one.key, one.last) in refused:
+                continue
+            evidence = {"key": one.key, "first": one.first, "last": one.last}
+            lines = (one.first, one.last)
+            places = [Place(side, None, configuration.file, line, one.key) for line in lines]
+            severity = PROBLEM if one.differs else WARNING
+            yield pair.find("key_twice", severity, evidence, [], side, places)
 
 
 def script_of_its_own(pair: Pair) -> Iterator[Finding]:
@@ -202,6 +210,30 @@ TEXTS: Texts = {
         "ko": (
             "{side:side}: {key} 키가 가리키는 파일이 없다",
             "{found}. 그 파일의 내용은 표에 없다. 찾은 곳: {allowed}.",
+        ),
+    },
+    "file_not_read_by_trainer": {
+        "en": (
+            "{side:side}: {library} cannot read this file",
+            "{reason} (found: {found}). No trainer that reads it so can have used it as it stands; "
+            "here it is read all the same.",
+        ),
+        "ko": (
+            "{side:side}: {library}에서 읽을 수 없는 파일이다",
+            "{reason} (값: {found}). 이렇게 읽는 학습 도구는 이 파일을 그대로 쓸 수 없다. 여기서는 "
+            "읽을 수 있는 대로 읽었다.",
+        ),
+    },
+    "file_encoding": {
+        "en": (
+            "{side:side} is not in UTF-8: it was decoded as {found}",
+            "Trainers open text in the system's encoding, which is UTF-8 on Linux, and stop there. "
+            "Save it as UTF-8 before a study.",
+        ),
+        "ko": (
+            "{side:side} 파일은 UTF-8이 아니어서 {found}로 읽었다",
+            "학습 도구는 시스템 인코딩(Linux에서는 UTF-8)으로 파일을 열기 때문에 여기서 멈춘다. "
+            "실험 전에 UTF-8로 저장해야 한다.",
         ),
     },
     "cannot_run_here": {
