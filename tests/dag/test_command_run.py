@@ -74,7 +74,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(at_desk, faked, capfd):
     assert at_desk("run", "account_tax", "--dry-run", "--lang", "ko") == DONE
     told = capfd.readouterr()
     assert "train_run" in told.out
-    assert "실행 5개, 실행마다" in told.err and "모든 구성에서 같게 둔다" in told.err
+    assert "실행 5개, 실행마다" in told.err and "어느 쪽이든 각 구성의 유효" in told.err
     assert not faked.results.exists()
 
 
