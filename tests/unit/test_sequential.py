@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from scipy import special
+from scipy import special, stats
 
 from ablation.evidence import sequential
 from ablation.evidence.sequential import Plan, decide
+from ablation.evidence.spread import Background, Spread
+from ablation.evidence.twoway import Squares
 from ablation.study.looks import OBRIEN_FLEMING, POCOCK, SPENDINGS, boundaries, spent
 
 # statistics.md, simulated there with 4e5 paths: the standard error of a boundary is 1 to 3 %.
@@ -103,6 +107,47 @@ def test_hopeless_noise_stops_early_as_undecided():
     found = decide(steps(0.0, 8, 30.0), PLAN)
     assert (found.status, found.reason) == ("undecided", "conditional_power")
     assert found.n < 8
+
+
+def background(rows: float) -> Background:
+    """Three seeds that differ by 1 on 100 test rows, of which a share of the error is left."""
+    of_seeds = 100.0
+    squares = Squares(seeds=of_seeds, rows=rows, error=1.0, n=3, size=100)
+    return Background(squares=2.0, pools={}, rows={n: replace(squares, n=n) for n in (3, 5, 8)})
+
+
+def with_rows(values: list[float], found: Background):
+    return decide(values, PLAN, lambda n, comparisons=None: found.spread(values[:n], n))
+
+
+def test_an_error_that_more_seeds_leave_gives_no_hope():
+    """Seen: with the error over seeds alone it went on to the next look, and to the last."""
+    values = [0.7, 1.7, -0.3, 0.7, 1.7, -0.3, 0.7, 1.7]
+    assert decide(values[:3], PLAN).reason == "between_boundaries"
+    assert with_rows(values[:3], background(rows=1.0)).reason == "between_boundaries"
+    found = with_rows(values, background(rows=1000.0))
+    assert (found.status, found.reason, found.n) == ("undecided", "conditional_power", 3)
+
+
+def test_the_chances_of_the_seeds_to_come_are_as_before_where_rows_leave_nothing():
+    look = sequential.latest_look([0.4, 1.4, -0.6], PLAN)
+    assert look is not None
+    plain = sequential.conditional_powers(look, PLAN, Spread(error=3**-0.5, df=2))
+    # the mean of eight beyond what is needed, given three of mean 0.4 and five of mean 0.5
+    needed = stats.t.isf(PLAN.effect_limits[-1] / 2, 7) / 8**0.5
+    ahead, moves = (3 * 0.4 + 5 * 0.5) / 8, 5**0.5 / 8
+    beyond = stats.norm.sf(needed, ahead, moves) + stats.norm.cdf(-needed, ahead, moves)
+    assert plain[0] == pytest.approx(beyond)
+    halved = sequential.conditional_powers(
+        look, PLAN, Spread(error=(2 / 3) ** 0.5, df=4, rows=1 / 3)
+    )
+    assert halved[0] < plain[0]
+
+
+def test_seeds_that_do_not_differ_beside_arms_that_do_are_judged_by_the_common_noise():
+    """Seen: equal counts at a look with a common noise divided by zero."""
+    found = decide([0.0] * 3, PLAN, lambda n, comparisons=None: Spread(error=0.3, df=4))
+    assert found.reason == "between_boundaries"
 
 
 def test_without_delta_only_the_boundary_or_the_maximum_stops():

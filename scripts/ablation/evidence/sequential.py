@@ -147,10 +147,12 @@ class Member:
     spread: SpreadAt | None = None
     sides: Sides | None = None
 
+    def error(self, n: int) -> Spread | None:
+        """The error of the mean of the first n; None where nothing varies."""
+        return spread_of(_array(self.values)[:n]) if self.spread is None else self.spread(n)
 
-def decide(
-    differences: Mapping[int, float] | Sequence[float], plan: Plan, spread: SpreadAt | None = None
-) -> Decision:
+
+def decide(differences: Values, plan: Plan, spread: SpreadAt | None = None) -> Decision:
     """What the seeds so far say about one contrast.
 
     The first look that decides is the one that counts: later seeds, which other contrasts may have
@@ -186,7 +188,7 @@ def decide_together(members: Mapping[str, Member], plan: Plan) -> dict[str, Deci
                 size = int(values[name].size)
                 decided[name] = Decision(CONTINUE, reason, size, n, tuple(looks[name]))
         here = {
-            name: _look(values[name][:n], plan, number, one.spread)
+            name: _look(values[name][:n], plan, number, one.error(n))
             for name, one in members.items()
             if name not in decided
         }
@@ -218,7 +220,9 @@ def _stepped_down(
     while True:
         left = _left(members, plan, {*effects, *found})
         judged = {
-            name: _judged(_hardest(look, members[name], plan, number, left), plan)
+            name: _judged(
+                _hardest(look, members[name], plan, number, left), plan, members[name].error(look.n)
+            )
             for name, look in here.items()
             if name not in found
         }
@@ -257,14 +261,12 @@ def confidences_at(plan: Plan) -> Callable[[int], tuple[float, float]]:
     return confidences
 
 
-def _array(differences: Mapping[int, float] | Sequence[float]) -> np.ndarray:
+def _array(differences: Values) -> np.ndarray:
     given = differences.values() if isinstance(differences, Mapping) else differences
     return np.array([value for value in given if math.isfinite(value)], dtype=float)
 
 
-def latest_look(
-    differences: Mapping[int, float] | Sequence[float], plan: Plan, spread: SpreadAt | None = None
-) -> Look | None:
+def latest_look(differences: Values, plan: Plan, spread: SpreadAt | None = None) -> Look | None:
     """The largest look there are seeds for, whether it decides or not; None before the first.
 
     Its repeated interval holds whatever was concluded, and done, before.
@@ -273,13 +275,14 @@ def latest_look(
     reached = [number for number, n in enumerate(plan.looks) if n <= len(values)]
     if not reached:
         return None
-    return _look(values[: plan.looks[reached[-1]]], plan, reached[-1], spread)
+    n = plan.looks[reached[-1]]
+    error = Member(values=differences, spread=spread).error(n)
+    return _look(values[:n], plan, reached[-1], error)
 
 
-def _look(values: np.ndarray, plan: Plan, number: int, spread: SpreadAt | None) -> Look:
+def _look(values: np.ndarray, plan: Plan, number: int, found: Spread | None) -> Look:
     n, limit = len(values), plan.effect_limits[number]
     mean, sd = float(values.mean()), float(values.std(ddof=1))
-    found = spread_of(values) if spread is None else spread(n)
     look = Look(
         n=n,
         estimate=mean,
@@ -297,15 +300,15 @@ def _look(values: np.ndarray, plan: Plan, number: int, spread: SpreadAt | None) 
         low, high = found.interval(mean, 1 - limit)
         low90, high90 = found.interval(mean, 1 - plan.equivalence_limits[number])
         look = replace(look, p=found.p(mean), low=low, high=high, low90=low90, high90=high90)
-    return _judged(look, plan)
+    return _judged(look, plan, found)
 
 
-def _judged(look: Look, plan: Plan) -> Look:
-    status, reason = _status(look, plan)
+def _judged(look: Look, plan: Plan, found: Spread | None) -> Look:
+    status, reason = _status(look, plan, found)
     return replace(look, status=status, reason=reason)
 
 
-def _status(look: Look, plan: Plan) -> tuple[str, str]:
+def _status(look: Look, plan: Plan, found: Spread | None) -> tuple[str, str]:
     if look.p is not None and look.p <= look.boundary:
         return (SUPERIOR if look.estimate > 0 else INFERIOR), BEYOND_BOUNDARY
     last = look.n == plan.looks[-1]
@@ -314,30 +317,36 @@ def _status(look: Look, plan: Plan) -> tuple[str, str]:
     if plan.delta is not None and look.low90 is not None and look.high90 is not None:
         if -plan.delta < look.low90 and look.high90 < plan.delta:
             return EQUIVALENT, INSIDE_DELTA
-        if not last and max(conditional_powers(look, plan)) < HOPELESS_POWER:
+        if found and not last and max(conditional_powers(look, plan, found)) < HOPELESS_POWER:
             return UNDECIDED, HOPELESS
     return (UNDECIDED, NO_MORE_SEEDS) if last else (CONTINUE, NOT_YET)
 
 
-def conditional_powers(look: Look, plan: Plan) -> tuple[float, float]:
+def conditional_powers(look: Look, plan: Plan, found: Spread) -> tuple[float, float]:
     """The chances that the most seeds will show an effect, and that they will show equivalence.
 
-    Given the seeds so far, with the measured standard deviation taken as the true one (Lan, Simon
-    and Halperin 1982, Seq. Anal. 1(3):207-219). For an effect the truth is taken to be the
-    estimate or delta, whichever is further from zero; for equivalence, the estimate or zero,
-    whichever makes it likelier. Optimistic on purpose: a contrast is given up only when hope does
-    not help either.
+    Given the seeds so far, with the measured variance taken as the true one (Lan, Simon and
+    Halperin 1982, Seq. Anal. 1(3):207-219). For an effect the truth is taken to be the estimate or
+    delta, whichever is further from zero; for equivalence, the estimate or zero, whichever makes it
+    likelier. Optimistic on purpose: a contrast is given up only when hope does not help either.
+
+    Args:
+        look: What the seeds so far say.
+        plan: The looks.
+        found: The error of the look; the part of the test rows is there at the last one, too.
     """
     delta, most, mean = float(plan.delta or 0.0), plan.looks[-1], look.estimate
     share = look.n / most
-    spread = look.sd * math.sqrt(most - look.n) / most
-    error = look.sd / math.sqrt(most)
-    needed = t_quantile(1 - plan.effect_limits[-1], most - 1) * error
-    room = delta - t_quantile(1 - plan.equivalence_limits[-1], most - 1) * error
+    of_seed = max(0.0, look.n * (found.error**2 - found.rows))
+    moves = max(ROUNDING, math.sqrt(of_seed * (most - look.n)) / most)
+    error = math.sqrt(of_seed / most + found.rows)
+    df = max(found.df, most - 1)
+    needed = t_quantile(1 - plan.effect_limits[-1], df) * error
+    room = delta - t_quantile(1 - plan.equivalence_limits[-1], df) * error
 
     def above(bound: float, truth: float) -> float:
         expected = share * mean + (1 - share) * truth
-        return float(special.ndtr((expected - bound) / spread))
+        return float(special.ndtr((expected - bound) / moves))
 
     further = math.copysign(max(abs(mean), delta), mean)
     shown = above(needed, further) + 1 - above(-needed, further)

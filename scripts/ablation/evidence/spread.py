@@ -14,7 +14,7 @@ import numpy as np
 from scipy import special
 
 from ablation.evidence.moderated import Moderated, Pool, moderate
-from ablation.evidence.twoway import Squares, error_of, quantile
+from ablation.evidence.twoway import ROWS, Squares, error_of, quantile
 
 ROUNDING = 1e-12
 
@@ -26,10 +26,13 @@ class Spread:
     Attributes:
         error: Its standard error, in the unit of the mean; above zero.
         df: Degrees of freedom of the error.
+        rows: The part of its square that the test rows leave however many seeds there are; 0 where
+            the mean is about these rows.
     """
 
     error: float
     df: float
+    rows: float = 0.0
 
     def p(self, mean: float) -> float:
         """Two-sided p value of Student's t test of no effect."""
@@ -109,12 +112,14 @@ class Background:
         squares = self.rows.get(array.size) if new_rows else None
         if squares is not None:
             error = error_of(squares, found.variance, found.freedom)
-            return _spread(error.variance, error.freedom)
+            return _spread(error.variance, error.freedom, error.variance * error.shares[ROWS])
         return _spread(found.variance / array.size, found.freedom)
 
 
-def _spread(variance: float, freedom: float) -> Spread | None:
-    return Spread(error=math.sqrt(variance), df=freedom) if variance > ROUNDING**2 else None
+def _spread(variance: float, freedom: float, rows: float = 0.0) -> Spread | None:
+    if variance <= ROUNDING**2:
+        return None
+    return Spread(error=math.sqrt(variance), df=freedom, rows=rows)
 
 
 def has_spread(values: np.ndarray) -> bool:
