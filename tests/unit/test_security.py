@@ -11,13 +11,14 @@ import pytest
 from synthetic import STUDY, TRAINING, build_study
 from test_report import analyse, render
 
-from ablation.comparison.resolve import resolve_file
+from ablation.comparison.resolve import require_runnable, resolve_file
 from ablation.comparison.rewrite import Target, rewrite
 from ablation.documents.excerpt import excerpt
 from ablation.documents.secrets import mask_document
 from ablation.errors import UserError
 from ablation.masking import HIDDEN, hide, is_secret, mask
 from ablation.report.patch import shown_patch
+from ablation.study.load import load_study
 from ablation.words.catalogue import prose, without_html
 
 MODEL = {"num_hidden_layers": 30, "dtype": "bfloat16"}
@@ -219,12 +220,23 @@ def test_a_comment_in_an_excerpt_cannot_leave_its_block(tmp_path):
 # Paths and tags
 
 
-@pytest.mark.parametrize("tag", ["!!python/object/apply:os.system [id]", "!mine 1", "!!set {a}"])
-def test_a_tag_builds_nothing(tmp_path, tag):
-    path = tmp_path / "training.yml"
-    path.write_text(f"output_dir: {tag}\n")
+@pytest.mark.parametrize(
+    "tag", ["!!python/object/apply:os.mkdir [{folder}]", "!mine 1", "!!set {{a}}", "!!binary YQ=="]
+)
+def test_a_tag_builds_nothing_and_no_run_starts_with_it(tmp_path, tag):
+    path, made = tmp_path / "training.yml", tmp_path / "made"
+    path.write_text(f"output_dir: o\nrun_name: {tag.format(folder=made)}\n")
+    side = resolve_file(path, MODEL)
+    assert not made.exists()
+    assert type(side.settings["run_name"].value) in (str, list, dict)
     with pytest.raises(UserError, match="would build an object"):
-        resolve_file(path, MODEL)
+        require_runnable(side)
+
+
+def test_a_study_with_a_tag_is_refused(account_tax, edit):
+    edit("study.yaml", "seeds:", "x: !mine 1\nseeds:")
+    with pytest.raises(UserError, match="would build an object"):
+        load_study(account_tax / "study.yaml", to_run=False)
 
 
 @pytest.mark.parametrize("name", ["../ds.json", "{folder}/ds.json", "link.json"])
