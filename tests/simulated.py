@@ -13,13 +13,14 @@ from functools import lru_cache
 from math import sqrt
 
 import numpy as np
+import pandas as pd
 from scipy import special, stats
 
-from ablation.evidence import family, inference, sequential, twoway
+from ablation.evidence import by_row, family, inference, sequential, statistics, twoway
 from ablation.evidence.claims import MULTIPLES, Impact, judge_impact
 from ablation.evidence.family import Evidence, Series
 from ablation.evidence.reports import share_of
-from ablation.evidence.spread import spread_of
+from ablation.evidence.spread import Background, spread_of
 from ablation.evidence.together import groupings, most_true
 from ablation.study.looks import boundaries
 from ablation.study.power import prior_freedom, trusted
@@ -444,19 +445,20 @@ class Outcomes:
         difficulty: SD of what a row is to both arms, in units of the noise of one answer.
         taste: SD of what a row is to each arm alone: what makes new rows another sample.
         seed: SD of what a seed does to an arm.
+        easier: How much easier all rows are to the second arm.
     """
 
     difficulty: float = 2.0
     taste: float = 1.0
     seed: float = 0.1
+    easier: float = 0.0
 
-    def draw(self, rng: np.random.Generator, n: int, rows: int) -> tuple[np.ndarray, float]:
-        """Improvements (seeds, rows) of one arm over the other, and the truth on these rows.
-
-        Improvements are -1, 0 or 1; the truth on new rows is 0.
-        """
+    def answers(
+        self, rng: np.random.Generator, n: int, rows: int
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Whether each arm is right (seeds, rows), and what each row is to it."""
         difficulty = rng.normal(0, self.difficulty, rows)
-        levels = [difficulty + rng.normal(0, self.taste, rows) for _ in range(2)]
+        levels = [difficulty + rng.normal(0, self.taste, rows) + e for e in (0.0, self.easier)]
         right = [
             rng.standard_normal((n, rows), dtype=np.float32)
             + level
@@ -464,6 +466,19 @@ class Outcomes:
             > 0
             for level in levels
         ]
+        return right, levels
+
+    def truths(self) -> tuple[float, float]:
+        """The share that each arm has right of new rows, on new seeds."""
+        sd = math.sqrt(1 + self.difficulty**2 + self.taste**2 + self.seed**2)
+        return float(special.ndtr(0.0)), float(special.ndtr(self.easier / sd))
+
+    def draw(self, rng: np.random.Generator, n: int, rows: int) -> tuple[np.ndarray, float]:
+        """Improvements (seeds, rows) of one arm over the other, and the truth on these rows.
+
+        Improvements are -1, 0 or 1; the truth on new rows is 0.
+        """
+        right, levels = self.answers(rng, n, rows)
         before, after = (special.ndtr(level / math.hypot(1, self.seed)) for level in levels)
         return right[1].astype(np.float32) - right[0], float((after - before).mean())
 
@@ -490,6 +505,36 @@ def split_coverage(n: int, rows: int, share: float, studies: int) -> dict[str, f
         for name, one in (("product", twoway.error_of(squares)), ("seeds_only", alone)):
             low, high = one.interval(mean, 0.95)
             hits[name] += low <= 0 <= high
+    return {name: count / studies for name, count in hits.items()}
+
+
+def ratio_coverage(n: int, rows: int, studies: int, outcomes: Outcomes) -> dict[str, float]:
+    """How often 95 % intervals of a ratio of two accuracies cover the truth on new rows and seeds.
+
+    "product" is the product's; "seeds_only" is the t interval of the seeds' log ratios.
+    """
+    rng, hits = np.random.default_rng(n * 7919 + rows), {"product": 0, "seeds_only": 0}
+    truth = -math.log(np.divide(*outcomes.truths()))
+    for _ in range(studies):
+        right, _ = outcomes.answers(rng, n, rows)
+        values = {
+            (name, seed): answers.astype(np.int8)
+            for name, own in zip("ba", right, strict=True)
+            for seed, answers in enumerate(own)
+        }
+        table = pd.DataFrame(
+            {name: own.mean(axis=1) for name, own in zip("ba", right, strict=True)}
+        )
+        kept = by_row.ByRow(values=values, scope=by_row.NEW_ROWS, size=rows)
+
+        def background(weights, seeds, kept=kept):
+            return Background(squares=2.0, pools={}, rows=kept.squares(weights, seeds, {n}))
+
+        for name, one in (
+            ("product", statistics.log_ratio_of_means(table, ("a", "b"), background)),
+            ("seeds_only", statistics.paired_log_ratio(table, "a", "b")),
+        ):
+            hits[name] += one.low <= truth <= one.high
     return {name: count / studies for name, count in hits.items()}
 
 

@@ -16,6 +16,7 @@ from ablation.evidence.metrics import collect
 from ablation.study.grid import load_grid
 
 ROWS = 400
+COLUMN = "quality.selected.eval_accuracy"
 
 
 @pytest.fixture
@@ -87,6 +88,28 @@ def both(found):
 def effects_of_without(found):
     grid = load_grid(found.grid)
     return estimate_effects(grid, collect(grid, found.runs), STUDY)
+
+
+def test_a_claim_on_a_factor_of_the_metric_holds_for_new_rows_as_one_on_a_difference(made):
+    """Seen: the ratio was judged over seeds alone, the difference over seeds and rows."""
+    for entry in STUDY["claims"]["statements"]:
+        if entry["id"] == "accuracy":
+            factor = entry | {"id": "factor", "unit": "factor", "low": 1.1, "high": None}
+    study = STUDY | {"claims": {"statements": [factor]}}
+    grid = load_grid(made.grid)
+    runs = collect(grid, made.runs)
+    rows = by_row.load_by_row(grid, made.runs, "eval_accuracy")
+    here, there = (
+        estimate_effects(grid, runs, study, *own).claims.statements[0] for own in ((), (rows,))
+    )
+    means = [
+        runs.loc[runs["arm"] == arm, COLUMN].mean() for arm in ("stage3-regularisation", "current")
+    ]
+    assert here.estimate == there.estimate == pytest.approx(means[0] / means[1])
+    assert there.interval_low < here.interval_low < here.interval_high < there.interval_high
+    total = estimate_effects(grid, runs, study, rows).by_id["total:stage3-regularisation"]
+    apart = (total.improvement.high - total.improvement.low) / means[1]
+    assert there.interval_high - there.interval_low == pytest.approx(apart, rel=0.2)
 
 
 def test_runs_that_finished_before_are_about_these_rows(made):

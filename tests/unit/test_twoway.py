@@ -127,6 +127,14 @@ def test_new_rows_are_covered_however_many_seeds_there_are(n):
     assert 0.93 <= covered["these_rows"] <= 0.97
 
 
+@pytest.mark.parametrize(("n", "easier"), [(3, 3.0), (5, -3.0), (8, 3.0)])
+def test_a_ratio_of_two_arms_that_differ_much_covers_new_rows(n, easier):
+    """Seen: a claim of a factor had an interval over seeds alone."""
+    covered = simulated.ratio_coverage(n, 450, 400, simulated.Outcomes(easier=easier))
+    assert 0.92 <= covered["product"] <= 0.985
+    assert covered["seeds_only"] < 0.89
+
+
 @pytest.mark.parametrize(("n", "most"), [(3, 1.0), (5, 0.985), (8, 0.975)])
 def test_new_rows_are_covered_where_each_seed_draws_its_own_test_rows(n, most):
     covered = simulated.split_coverage(n, 450, 0.2, 500)

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -242,11 +242,38 @@ def _claims(
     plan: sequential.Plan | None,
 ) -> Verdicts:
     """The verdicts on what the source report promised."""
-    levels, tables = levels_of(plan, measured.history.level()), measured.tables
     return Verdicts(
         impact=judge_impacts(study, contrasts),
-        statements=judge_statements(study, contrasts, tables, measured.metric, levels),
+        statements=judge_statements(
+            study,
+            contrasts,
+            measured.tables,
+            measured.metric,
+            levels_of(plan, measured.history.level()),
+            partial(_log_ratio, measured),
+        ),
     )
+
+
+def _log_ratio(measured: Measured, effect: Effect) -> Estimate:
+    """The logarithm of an arm's metric over its reference's, with the noise of their contrast."""
+    if effect.pair is None:
+        raise ValueError(f"{effect.id} is not one arm against another")
+    if effect.same_results:
+        return effect.improvement
+
+    def background(weights: Mapping[str, float], values: Mapping[int, float]) -> Background:
+        one = Contrast(
+            id=effect.id,
+            role=effect.role,
+            factor=effect.factor,
+            design=effect.design,
+            weights=weights,
+        )
+        return _background(measured, one, values)
+
+    arms = effect.pair.arm, effect.pair.reference
+    return statistics.log_ratio_of_means(measured.table, arms, background)
 
 
 def _left_out(grid: Grid) -> tuple[LeftOutArm, ...]:

@@ -34,6 +34,7 @@ from ablation.study.claim import (
 )
 from ablation.study.power import ALPHA
 
+LogRatio = Callable[[Effect], Estimate]
 SCALES = "scales"  # why a claim is undecided: its verdict depends on the scale
 
 
@@ -99,6 +100,7 @@ def judge_statements(
     table_of: Mapping[str, pd.DataFrame],
     metric: Metric,
     levels: Levels,
+    ratio: LogRatio,
 ) -> tuple[StatementVerdict, ...]:
     """A verdict on each statement in numbers that runs decide (arithmetic decides the others).
 
@@ -108,6 +110,7 @@ def judge_statements(
         table_of: Each quantity's table.
         metric: The study's metric.
         levels: What they are judged at.
+        ratio: The logarithm of an arm's metric over its reference's, of a contrast.
     """
     names = _contrast_names(contrasts)
     judged = []
@@ -121,7 +124,7 @@ def judge_statements(
                 found=claim.contrast,
                 allowed=sorted(names),
             )
-        effect = claim_effect(claim, names[claim.contrast], table_of, metric.name)
+        effect = claim_effect(claim, names[claim.contrast], table_of, metric.name, ratio)
         confidence, narrow = levels.at(effect.n)
         if effect.low is not None and claim.quantity not in OF_MACHINE:
             effect = _at(effect, confidence, narrow)
@@ -184,6 +187,7 @@ def claim_effect(
     contrast: Effect,
     table_of: Mapping[str, pd.DataFrame],
     metric: str,
+    ratio: LogRatio,
 ) -> Estimate:
     """What a claim is judged by: a difference, or for relative units a log ratio."""
     pair = contrast.pair
@@ -209,8 +213,8 @@ def claim_effect(
         return pair.quantities[claim.quantity]
     if claim.quantity in OF_MACHINE:
         return statistics.machine_ratio(table, arm, reference)
-    if claim.unit == ABSOLUTE and claim.quantity == metric:
-        return pair.quantities[metric]
+    if claim.quantity == metric:
+        return pair.quantities[metric] if claim.unit == ABSOLUTE else ratio(contrast)
     if claim.unit == ABSOLUTE:
         return statistics.paired_difference(table, arm, reference, identical=same)
     return statistics.paired_log_ratio(table, arm, reference, identical=same)

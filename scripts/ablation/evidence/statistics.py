@@ -8,7 +8,7 @@ reference, in the quantity's own units; whether that is better is the caller's a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ablation.evidence.spread import Spread, has_spread, spread_of, t_quantile
+from ablation.evidence.spread import Background, Spread, has_spread, spread_of, t_quantile
 
 CONFIDENCE = 0.95
 EQUIVALENCE_CONFIDENCE = 0.90  # two one-sided 5 % tests are a 90 % interval
@@ -190,6 +190,32 @@ def paired_log_ratio(
     return mean_estimate(
         logs, [s for s, k in zip(seeds, kept, strict=True) if k], identical=identical
     )
+
+
+def log_ratio_of_means(
+    wide: pd.DataFrame,
+    arms: tuple[str, str],
+    background: Callable[[Mapping[str, float], Mapping[int, float]], Background],
+) -> Estimate:
+    """Logarithm of the ratio of two arms' means, as surely as a contrast of them is known.
+
+    By the delta method (Oehlert 1992, Am. Stat. 46(1):27-29) it moves as the arm over its mean
+    minus the reference over its own: a weighted sum of arms seed by seed, whose error is found as
+    that of every contrast. No estimate where a mean is not above zero.
+
+    Args:
+        wide: Seeds by arms.
+        arms: The arm and its reference.
+        background: What the noise of so weighted arms, with their values by seed, is judged by.
+    """
+    above, below, seeds = paired_arrays(wide, *arms)
+    if not seeds or above.mean() <= 0 or below.mean() <= 0:
+        return estimate([], [], None)
+    weights = dict(zip(arms, (1 / float(above.mean()), -1 / float(below.mean())), strict=True))
+    moved = math.log(above.mean() / below.mean()) + above / above.mean() - below / below.mean()
+    values = dict(zip(seeds, map(float, moved), strict=True))
+    spread = background(weights, values).spread(list(values.values()), seeds[-1])
+    return estimate(list(values.values()), seeds, spread)
 
 
 def machine_ratio(wide: pd.DataFrame, arm: str, reference: str) -> Estimate:
