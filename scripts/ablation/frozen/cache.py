@@ -307,9 +307,7 @@ def build_cache(
     network = load_bottom(model_path, model, dtype, max(boundaries), build.kernels)
     each = state_bytes(network.config.hidden_size, dtype)
     tokens = sum(int(lengths.sum()) for _, lengths in splits.values())
-    taken = sum(512 * path.stat().st_blocks for path in part.glob("*.bin"))
-    if (needed := tokens * each * len(boundaries) - taken) > shutil.disk_usage(part).free:
-        raise no_room(part.parent, f"{needed / GIGABYTE:.3g} GB more are needed")
+    _check_room(part, tokens * each * len(boundaries))
     tail = special_tail(data)
     for split, (ids, lengths) in splits.items():
         np.save(part / f"{split}.ids.npy", ids)
@@ -321,9 +319,8 @@ def build_cache(
                 boundary: stack.enter_context(open_sized(part / f"{split}.{boundary}.bin", size))
                 for boundary in boundaries
             }
-            at = done.get(split, 0)
-            rows = table.select(ids)
-            for count in write_states(network, rows, lengths, tail, files, at, pulse):
+            rows = CutRows(table=table.select(ids), lengths=lengths, tail=tail)
+            for count in write_states(network, rows, files, done.get(split, 0), pulse):
                 done[split] = count
                 save_json(done, noted)
                 if pulse.asked_to_stop():
@@ -332,6 +329,12 @@ def build_cache(
     noted.unlink(missing_ok=True)
     save_json(stamps_of(part, part.glob("*.*"), lambda: pulse.beat(SUM)), part / STAMPS)
     part.rename(folder)
+
+
+def _check_room(part: Path, size: int) -> None:
+    taken = sum(512 * path.stat().st_blocks for path in part.glob("*.bin"))
+    if (needed := size - taken) > shutil.disk_usage(part).free:
+        raise no_room(part.parent, f"{needed / GIGABYTE:.3g} GB more are needed")
 
 
 def damage_of(folder: Path) -> list[str]:
@@ -344,31 +347,43 @@ def damage_of(folder: Path) -> list[str]:
     return changed_files(folder, json.loads(path.read_text())) if path.exists() else []
 
 
+@dataclass(frozen=True, kw_only=True)
+class CutRows:
+    """The rows of a split, with where they are cut.
+
+    Attributes:
+        table: The rows, with `input_ids`.
+        lengths: Tokens of each row after its cut, which is where the next row's begin.
+        tail: Ids that a cut keeps at the end.
+    """
+
+    table: Any
+    lengths: np.ndarray
+    tail: list[int]
+
+    def ids(self, row: int) -> Sequence[int]:
+        """A row's ids after its cut."""
+        return truncate_ids(self.table[row]["input_ids"], int(self.lengths[row]), self.tail)
+
+
 def write_states(
-    network: Any,
-    table: Any,
-    lengths: np.ndarray,
-    tail: list[int],
-    files: Mapping[int, BinaryIO],
-    start: int,
-    pulse: Pulse,
+    network: Any, rows: CutRows, files: Mapping[int, BinaryIO], start: int, pulse: Pulse
 ) -> Iterator[int]:
     """Write the states of a split; now and then yields how many rows are safe on the disk.
 
     Args:
         network: The frozen layers.
-        table: Its rows, with `input_ids`.
-        lengths: Tokens of each row after its cut, which is where the next row's begin.
-        tail: Ids that a cut keeps at the end.
+        rows: Its rows.
         files: By boundary, where the states go.
         start: How many of the shortest rows are there already.
         pulse: What says that it gets on.
     """
+    lengths = rows.lengths
     offsets, last = np.cumsum(lengths) - lengths, time.monotonic()
     for batch in even_batches(lengths, TOKENS_AT_ONCE[network.device.type], start):
         pulse.beat(BATCH, start)
-        rows = [truncate_ids(table[int(i)]["input_ids"], int(lengths[i]), tail) for i in batch]
-        for boundary, states in hidden_states(network, rows, list(files)).items():
+        ids = [rows.ids(int(i)) for i in batch]
+        for boundary, states in hidden_states(network, ids, list(files)).items():
             for i, state in zip(batch, states, strict=True):
                 files[boundary].seek(int(offsets[i]) * state[0].nbytes)
                 files[boundary].write(as_stored(state[: lengths[i]]).data)
