@@ -262,7 +262,8 @@ def test_what_llama_factorys_parser_refuses_is_a_problem(explain, lines):
             ("full", "sft"),
         ),
         (TRL + "num_generations: 8\n", ("lora", "grpo")),
-        (TRL + "beta: 0.1\n", ("lora", "dpo")),
+        (TRL + "beta: 0.1\n", ("lora", "preferences")),  # of ORPO, CPO and KTO, too
+        (TRL + "beta: 0.1\nloss_type: sigmoid\n", ("lora", "dpo")),
         (FACTORY.replace("type: lora", "type: freeze"), ("freeze", "sft")),
         (FACTORY.replace("stage: sft", "stage: rm"), ("lora", "rm")),
         (FACTORY + "quantization_bit: 4\n", ("qlora", "sft")),
@@ -483,7 +484,6 @@ def test_two_files_of_one_name_keep_their_places_apart(tmp_path):
         ("compute_environment: LOCAL_MACHINE\ndistributed_type: FSDP\n", "accelerate"),
         ("architecture: {backbone_dtype: int4}\ntokenizer: {}\nprediction: {}\n", "H2O LLM Studio"),
         ('{"global_step": 5, "log_history": [], "epoch": 1.0}', "trainer_state.json"),
-        ("training:\n  batch: 4\n  lr: 0.1\nmodel_kind: bert\n", "below 'training:'"),
     ],
 )
 def test_other_peoples_formats_are_named(tmp_path, text, name):
