@@ -197,9 +197,9 @@ def test_the_report_says_what_ran_here_what_the_source_ran_and_what_differs(tmp_
     (made.study.parent / "requirements.txt").write_text("peft==0.11.1\ntransformers>=4.40\n")
     save_json(explain_study(load_study(made.study)), made.results.findings)
     text = render(made)
-    assert "Versions that trained here: deepspeed 0.19.8" in text
+    assert "Trained here with these versions: deepspeed 0.19.8" in text
     assert "Current: peft `0.11.1`, transformers `>=4.40`; Backup: peft `0.11.1`" in text
     assert "Kind of training on both sides: classification, LoRA." in text
-    (line,) = [line for line in text.splitlines() if "Versions that trained here" in line]
+    (line,) = [line for line in text.splitlines() if "Trained here with" in line]
     assert "transformers \\#34191" in line.partition("Known differences")[2]
     assert "여기서 학습한 버전: deepspeed 0.19.8" in render(made, "ko")
