@@ -22,6 +22,8 @@ REMAINDER = "remainder"
 # The kinds of arms in grid.json.
 ENDPOINT, STAGE, ONLY, WITHOUT, CELL = "endpoint", "stage", "only", "without", "cell"
 TUNING, CONTROL, RUNG_ARM, TUNED_ARM = "grid", "control", "rung", "tuned"
+# Sets of the path's factors: these may be recommended.
+SETS_OF_FACTORS = (ENDPOINT, STAGE, ONLY, WITHOUT, CELL)
 # Those that are no set of factors by itself: no arm of another design is the same.
 APART = (TUNING, CONTROL, RUNG_ARM, TUNED_ARM)
 

@@ -13,20 +13,17 @@ from ablation.designs.contrast import (
     A_A,
     ONLY,
     PLANNED,
-    STAGE,
     TOTAL,
-    WITHOUT,
     Contrast,
     Made,
     between,
 )
-from ablation.designs.design import CELL, ENDPOINT
+from ablation.designs.design import ENDPOINT, SETS_OF_FACTORS
 from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.designs.one_at_a_time import ONE_AT_A_TIME
 from ablation.study.grid import Arm, Grid
 
 DIGITS = 12
-SETS_OF_FACTORS = (ENDPOINT, STAGE, ONLY, WITHOUT, CELL)  # kinds of arms
 
 
 def computations(contrast: Contrast, grid: Grid) -> frozenset[tuple[str, float]]:

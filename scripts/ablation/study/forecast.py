@@ -17,7 +17,7 @@ from typing import Any
 
 from ablation.designs import DESIGNS, read_designs
 from ablation.designs.a_a import A_A
-from ablation.designs.design import Cell
+from ablation.designs.design import SETS_OF_FACTORS, Cell
 from ablation.designs.factorial import FACTORIAL
 from ablation.designs.feasibility import cannot_run, cautions
 from ablation.designs.fractional import FRACTIONAL
@@ -392,10 +392,11 @@ def compared(
 ) -> frozenset[tuple[str, ...]]:
     """The questions that share the error of a study with these designs, each once.
 
-    Two arms that two designs compare are one question, as in the analysis. Exploratory designs and
-    controls have none.
+    Two arms that two designs compare are one question, as in the analysis, and each arm that may be
+    recommended is one against current. Exploratory designs and controls have none.
     """
     space, found = study.space(), set()
+    current, whole = _key(cells[STAGED][0].settings), set(cells[STAGED][-1].stages)
     for name, options in asked.items():
         if name not in cells:
             continue
@@ -406,6 +407,13 @@ def compared(
             pairs = [(arms[0], other) for other in arms[1:]]
             pairs += pairwise(arms) if name == STAGED else ()
             found |= {(min(pair), max(pair)) for pair in pairs if pair[0] != pair[1]}
+        if name != GREEDY_PATH:
+            totals = (
+                _key(cell.settings)
+                for cell in cells[name]
+                if cell.kind in SETS_OF_FACTORS and set(cell.stages) <= whole
+            )
+            found |= {(min(current, arm), max(current, arm)) for arm in totals if arm != current}
     return frozenset(found)
 
 
