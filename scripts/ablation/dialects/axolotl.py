@@ -248,8 +248,7 @@ def _refuse_evaluation(reader: Reader) -> None:
 
 def _do_not_divide(whole: object, part: object) -> bool:
     """Whether two numbers, neither zero, do not divide."""
-    numbers = (isinstance(value, (int, float)) and bool(value) for value in (whole, part))
-    return all(numbers) and whole % part != 0  # type: ignore[operator]
+    return is_number(whole) and is_number(part) and 0 not in (whole, part) and whole % part != 0
 
 
 def _refuse_groups(reader: Reader) -> None:
@@ -263,8 +262,7 @@ def _refuse_groups(reader: Reader) -> None:
         reason = f"generation batch size {size} must be divisible by trl.num_generations"
         reader.refuse("trl.num_generations", None, LIBRARY, reason)
     losses, weights = reader.raw("dpo_loss_type"), reader.raw("dpo_loss_weights")
-    both = isinstance(losses, list) and isinstance(weights, list)
-    if both and len(losses) != len(weights):  # type: ignore[arg-type]
+    if isinstance(losses, list) and isinstance(weights, list) and len(losses) != len(weights):
         reason = "`dpo_loss_type` and `dpo_loss_weights` must be the same length"
         reader.refuse("dpo_loss_weights", None, LIBRARY, reason)
 

@@ -13,6 +13,7 @@ from itertools import combinations, product
 from ablation.dialects import vocabulary
 from ablation.dialects.reader import Reader
 from ablation.documents.entries import Entry
+from ablation.documents.scalars import is_number
 from ablation.settings.catalogue import words
 
 # Attention by the old switches, in the order in which axolotl asks them.
@@ -170,8 +171,8 @@ def _compile(term: str) -> tuple[str, Callable[[object], bool]]:
         "=": lambda value: _word(value) in values,
         "!=": lambda value: _word(value) not in values,
         "~": lambda value: any(text in _word(value) for text in values),
-        ">": lambda value: _is_number(value) and value > float(values[0]),  # type: ignore[operator]
-        "<=": lambda value: _is_number(value) and value <= float(values[0]),  # type: ignore[operator]
+        ">": lambda value: is_number(value) and value > float(values[0]),
+        "<=": lambda value: is_number(value) and value <= float(values[0]),
     }
     test = tests[parts["op"]]
     return parts["key"], (lambda value: not test(value)) if parts["not"] else test
@@ -179,10 +180,6 @@ def _compile(term: str) -> tuple[str, Callable[[object], bool]]:
 
 def _word(value: object) -> str:
     return str(value).lower()
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def rules() -> list[tuple[list[str], str]]:
