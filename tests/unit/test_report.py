@@ -242,6 +242,20 @@ def test_numbers_carry_their_interval_and_n(english):
     assert all(re.search(r"points \[[+−][\d.]+, [+−][\d.]+\], n = 3", row) for row in rows)
 
 
+def test_only_arms_with_the_same_rows_and_batch_share_the_order_of_the_data(tmp_path):
+    """Seen: arms of another batch were said to see the rows in the same order."""
+    made = build_study(tmp_path)
+    analyse(made)
+    assert "Groups of such arms: Current, stages 1 to 3; Backup." in render(made)
+    grid = load_json(made.grid)
+    for arm in grid["arms"]:
+        if arm["arm"] in ARMS[2:4]:
+            arm["settings"]["gradient_accumulation_steps"] *= 2
+    save_json(grid, made.grid)
+    groups = re.search(r"Groups of such arms: (.*?\.)", render(made)).group(1)
+    assert groups == "Current, stage 1; stage 2 + stage 3; Backup."
+
+
 def test_missing_and_diverged_runs_are_listed(tmp_path):
     text = report(tmp_path, missing=[("backup", 3)], diverged=[("stage1-lora_lr", 2)])
     absent = section(text, "Missing and diverged runs")

@@ -38,6 +38,12 @@ def test_an_epoch_covers_each_row_and_fills_the_last_batch():
     assert order[10:].tolist() == order[:2].tolist()
 
 
+def test_another_batch_has_another_order_of_the_rows():
+    lengths = np.random.default_rng(1).integers(4, 60, 64)
+    orders = [plan.epoch_order(64, rows, 1, 0, lengths).tolist() for rows in (8, 8, 16)]
+    assert orders[0] == orders[1] != orders[2]
+
+
 def test_epochs_and_seeds_have_orders_of_their_own():
     first = plan.epoch_order(50, 10, seed=1, epoch=0).tolist()
     assert first == plan.epoch_order(50, 10, seed=1, epoch=0).tolist()

@@ -12,6 +12,7 @@ from ablation.evidence.reports import share_of
 from ablation.report.advice import delta_text
 from ablation.report.sources import SIDES, Sources
 from ablation.report.versions import kind_lines, values_of, version_lines
+from ablation.settings.schedules import effective_batch
 from ablation.words.catalogue import Messages, cell, code
 
 LEVELS = ("high", "medium", "low")
@@ -139,13 +140,16 @@ def _world_lines(sources: Sources) -> list[str]:
 
 
 def _order_line(sources: Sources) -> str:
-    """Which arms of the path see the same rows in the same order: those with equal data."""
+    """Which arms of the path see the same rows in the same order.
+
+    Those with equal data and effective batch, as a batch holds rows of similar length.
+    """
     t = sources.messages
     groups: dict[str, list[str]] = {}
     for arm in sources.arms:
         settings = sources.settings(arm)
-        data = repr([(n, v) for n, v in sorted(settings.items()) if n.startswith("data.")])
-        groups.setdefault(data, []).append(arm)
+        data = [(n, v) for n, v in sorted(settings.items()) if n.startswith("data.")]
+        groups.setdefault(repr((data, effective_batch(settings))), []).append(arm)
     if len(groups) == 1:
         return t("method.order.shared")
     told = "; ".join(sources.arms_text(arms) for arms in groups.values())
