@@ -171,6 +171,18 @@ def test_runs_that_are_missing_bound_the_mean(tmp_path):
     assert found.gap.pair.missing == 0 and found.gap.pair.if_missing is None
 
 
+def test_the_bound_holds_where_the_worst_runs_are_those_that_are_missing(tmp_path):
+    """The mean of the others is then too good, and nothing in them tells."""
+    seeds = (1, 2, 3, 4, 5, 6)
+    whole = effects_of(tmp_path / "whole", seeds=seeds).by_id["stage:epochs"]
+    worst = sorted(whole.values, key=whole.values.__getitem__)[:2]
+    lost = [("stage2-epochs", seed) for seed in worst]
+    found = effects_of(tmp_path / "lost", seeds=seeds, missing=lost).by_id["stage:epochs"]
+    low, high = found.pair.if_missing
+    assert found.improvement.estimate > whole.improvement.estimate
+    assert low < whole.improvement.estimate < high and found.pair.missing == 2
+
+
 def test_a_collapsed_seed_is_named_with_the_median(tmp_path):
     study = copy.deepcopy(STUDY)
     made = build_study(tmp_path, study=study, seeds=(1, 2, 3, 4))

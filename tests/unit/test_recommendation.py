@@ -100,6 +100,13 @@ def test_a_step_that_hurts_is_not_taken_over_where_an_arm_without_it_is_as_good(
     assert far.arm == "abc"
 
 
+def test_a_step_without_an_effect_that_matters_is_not_left_out_for_that_alone():
+    """One of four steps of just delta is called surely smaller too often to drop it for that."""
+    steps = [step("a", "helps"), step("b", "no_effect", "a")]
+    found = chosen(arm("ab", 0.2), arm("a", 0.199), steps=steps)
+    assert found.arm == "ab" and not found.passed_over
+
+
 def test_where_no_run_leaves_out_a_step_that_hurts_the_arm_to_run_is_named():
     found = chosen(arm("a", -0.1), arm("ab", 0.1), arm("abc", 0.3))
     question = found.questions[0]

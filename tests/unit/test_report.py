@@ -242,6 +242,13 @@ def test_numbers_carry_their_interval_and_n(english):
     assert all(re.search(r"points \[[+−][\d.]+, [+−][\d.]+\], n = 3", row) for row in rows)
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_metric_at_its_ceiling_is_warned_of_with_a_finer_one(made, tmp_path, language):
+    finer = "`metric: {name: eval_loss"
+    assert finer in report(tmp_path, language, effects={"epochs": 0.45}, noise=0.0001)
+    assert finer not in render(made, language)
+
+
 def test_only_arms_with_the_same_rows_and_batch_share_the_order_of_the_data(tmp_path):
     """Seen: arms of another batch were said to see the rows in the same order."""
     made = build_study(tmp_path)
