@@ -334,6 +334,14 @@ def test_a_block_of_arguments_is_never_taken_for_a_key_without_effect(explain):
     assert values(explain(text, text.replace("1.0e-4", "2.0e-4")))["learning_rate"] == (1e-4, 2e-4)
 
 
+@pytest.mark.parametrize("devices", ["nan", "many", "null", "[2]", "0", "-1", "2.5", "9" * 30])
+def test_a_number_of_devices_that_cannot_be_is_not_handed_to_the_other_side(explain, devices):
+    loop = "training: {epochs: 3}\ndeepspeed: {train_batch_size: 256}\n"
+    said = explain(loop, f"{BASE}num_processes: {devices}\n")
+    assert said["differences"]
+    assert findings(said, "value_refused")
+
+
 def test_a_study_is_read_strictly(tmp_path: Path):
     path = tmp_path / "study.yaml"
     path.write_text("name: a\n---\nname: b\n")

@@ -338,7 +338,8 @@ def resolve_pair(
     ]
     said = [side.settings["world_size"] for side in sides]
     for index, (own, other) in enumerate(zip(said, said[::-1], strict=True)):
-        if own.origin == DERIVED and own.line is None and other.line is not None:
+        told = other.line is not None and not other.unreadable
+        if own.origin == DERIVED and own.line is None and told:
             side = resolve_file(
                 paths[index], architecture, dialects[index], other.value, sides[index].versions
             )
