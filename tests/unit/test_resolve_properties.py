@@ -296,7 +296,7 @@ def test_a_pair_resolves_or_is_refused_and_survives_a_round_trip(current, backup
     for side in first:
         for name, setting in SETTINGS.items():
             if name in side.settings and not setting.held:
-                setting.read(side.settings[name].value)  # what is resolved is allowed
+                setting.read(side.readable[name].value)  # what is resolved is allowed
     differing = {d.setting for d in find_differences(*first)}
     differing |= {d.setting for d in find_silent(*first)}
     values = plain_values(first)
