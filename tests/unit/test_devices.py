@@ -16,6 +16,7 @@ from ablation.machine import leases as devices
 from ablation.machine.gpus import Gpu, visible_gpus
 from ablation.machine.leases import lease, lease_folder
 from ablation.machine.process import LaunchError
+from ablation.machine.told import LEASES
 
 SCRIPTS = Path(launch.__file__).parents[2]
 HOLDER = """
@@ -43,7 +44,7 @@ def start(tmp_path):
 
     def run(wanted: int, visible: str, *arguments: str, code: str = HOLDER) -> subprocess.Popen:
         environment = {k: v for k, v in os.environ.items() if k not in devices.ALLOCATIONS}
-        environment |= {"PYTHONPATH": str(SCRIPTS), devices.FOLDER: str(tmp_path)}
+        environment |= {"PYTHONPATH": str(SCRIPTS), LEASES: str(tmp_path)}
         environment |= {"CUDA_VISIBLE_DEVICES": visible}
         process = subprocess.Popen(
             [sys.executable, "-c", code, str(wanted), *arguments],
@@ -189,7 +190,7 @@ def test_more_gpus_than_there_are_is_said_at_once(tmp_path):
 
 
 def test_each_allocation_of_a_cluster_counts_its_gpus_from_zero(tmp_path):
-    named = {devices.FOLDER: str(tmp_path)}
+    named = {LEASES: str(tmp_path)}
     assert lease_folder(named) == tmp_path
     assert lease_folder({**named, "SLURM_JOB_ID": "7"}) == tmp_path / "job-7"
 

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from ablation.documents.entries import load_entries
+from ablation.documents.entries import load_plainly
 from ablation.project import SCHEMAS, STUDIES
 from ablation.study.names import study_file
 
@@ -17,7 +17,7 @@ OWN = Path("config") / "studies"  # those of the folder one works in
 def default_study() -> str:
     """The study that config/config.yaml names, else the one that is the default there."""
     schema = json.loads((SCHEMAS / "config.schema.json").read_text(encoding="utf-8"))
-    own = load_entries(CONFIG).at("study") if CONFIG.is_file() else None
+    own = load_plainly(CONFIG).at("study") if CONFIG.is_file() else None
     return str(own.value if own else schema["properties"]["study"]["default"])
 
 

@@ -107,6 +107,18 @@ def load_entries(path: str | Path) -> Entry:
     )
 
 
+def load_plainly(path: str | Path) -> Entry:
+    """The same of a file of this project, where nothing odd may stand.
+
+    Raises:
+        UserError: as `load_entries`; a tag, a second document, another encoding than UTF-8.
+    """
+    root = load_entries(path)
+    for odd in root.odd:
+        raise odd.error(str(path))
+    return root
+
+
 class _Expansion:
     """Turns the nodes of one file into entries, aliases expanded, within a budget of values."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablation.documents.entries import load_entries
+from ablation.documents.entries import load_plainly
 from ablation.evidence.spread import spread_of
 from ablation.project import SCHEMAS
 from ablation.study.checks import LOWER_IS_BETTER
@@ -60,7 +60,7 @@ class Glance:
 
 def read_metric(study: Path) -> Metric:
     """The metric of a study.yaml; the schema's defaults where the file does not say."""
-    block = load_entries(study).at("metric")
+    block = load_plainly(study).at("metric")
     own = block.plain() if block and isinstance(block.value, dict) else {}
     assert isinstance(own, dict)
     schema = json.loads((SCHEMAS / "study.schema.json").read_text(encoding="utf-8"))

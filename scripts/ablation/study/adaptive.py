@@ -16,7 +16,7 @@ from ablation.designs import DESIGNS, read_designs
 from ablation.designs.design import BACKUP, CELL, CURRENT, ENDPOINT, cell_of, subsets
 from ablation.designs.feasibility import cannot_run
 from ablation.designs.greedy_path import FORWARD, GREEDY_PATH
-from ablation.documents.entries import load_entries
+from ablation.documents.entries import load_plainly
 from ablation.files import load_json
 from ablation.results import Results
 from ablation.study.grid import Arm, Grid, expand
@@ -56,7 +56,7 @@ def with_kept_spending(study: Study, path: str | Path, results: Results) -> Stud
     The default was another one before looks noted theirs, and a study that has begun keeps its own.
     """
     options, first = study.options["sequential"], results.look(1)
-    if not options or not first.is_file() or load_entries(path).at("sequential.spending"):
+    if not options or not first.is_file() or load_plainly(path).at("sequential.spending"):
         return study
     spending = load_json(first).get("spending", OBRIEN_FLEMING)
     kept = {**study.options, "sequential": {**options, "spending": spending}}

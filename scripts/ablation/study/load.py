@@ -21,7 +21,7 @@ from ablation.comparison.versions import Versions, find_versions
 from ablation.designs import extend_schema
 from ablation.designs.design import REMAINDER
 from ablation.dialects import DIALECTS
-from ablation.documents.entries import Entry, load_entries
+from ablation.documents.entries import Entry, load_plainly
 from ablation.errors import UserError, raise_all
 from ablation.project import SCHEMAS
 from ablation.settings.catalogue import MOVES_TOGETHER, SETTINGS, in_arm
@@ -53,7 +53,7 @@ def load_study(path: str | Path, *, to_run: bool = True) -> Study:
         UserError: everything that is wrong with the file, its stages or its configurations.
     """
     path = Path(path)
-    root = load_entries(path)
+    root = load_plainly(path)
     options = _checked(root, path)
     folder = path.parent
     dialects = options.get("dialects", {})
@@ -139,7 +139,7 @@ def read_options(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: everything in it that the schema refuses.
     """
-    return _checked(load_entries(path), Path(path))
+    return _checked(load_plainly(path), Path(path))
 
 
 def _walk(entry: Entry, prefix: str = "") -> list[tuple[str, Entry]]:
@@ -201,8 +201,6 @@ def check_options(
 
 def _checked(root: Entry, path: Path) -> dict[str, Any]:
     """study.yaml as plain values with the schema's defaults, or all that is wrong with it."""
-    for odd in root.odd:
-        raise odd.error(str(path))
     for one in root.repeated:
         raise UserError(
             f"the key '{one.key}' stands twice, first in line {one.first}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ablation.documents.entries import load_entries
+from ablation.documents.entries import load_plainly
 from ablation.study.load import check_options
 
 CONFIG = "config/config.yaml"
@@ -20,7 +20,7 @@ def has_options(file: Path) -> bool:
     """
     if not (file.exists() or file.is_symlink()):
         return False
-    told = load_entries(file) if _says_something(file) else None
+    told = load_plainly(file) if _says_something(file) else None
     return told is not None and bool(told.value)
 
 
@@ -45,7 +45,7 @@ def check_config(config: dict[str, Any], file: Path | None) -> None:
     said: dict[str, Any] = {}
     lines: dict[str, int | None] = {}
     if file and has_options(file):
-        root = load_entries(file)
+        root = load_plainly(file)
         said = dict(root.plain())  # type: ignore[call-overload]
         lines = {key: entry.key_line for key in said if (entry := root.at(key))}
     places = {
