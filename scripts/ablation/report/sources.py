@@ -230,8 +230,11 @@ class Sources:
         return runs
 
     def made_of(self, arm: str) -> str | None:
-        """An arm as what one factor makes of current or the backup; None for others."""
-        kind = self._arm(arm)["kind"]
+        """An arm as what one factor makes of current or the backup; None for others.
+
+        Arms that a study adds while it runs are not in the grid before it has ended.
+        """
+        kind = next((one["kind"] for one in self.grid["arms"] if one["arm"] == arm), None)
         if kind not in (ONLY, WITHOUT):
             return None
         factor = self.factor_title(arm.removeprefix(f"{kind}-"))
@@ -251,7 +254,10 @@ class Sources:
         if arm in SIDES:
             return self.messages(f"side.{arm}")
         step = next((s for s in self.path if s.pair and s.pair.arm == arm), None)
-        return self.step_title(step) if step else capital(self.made_of(arm) or arm)
+        if step:
+            return self.step_title(step)
+        made = self.made_of(arm)
+        return capital(made) if made else arm
 
     @cached_property
     def path_arms(self) -> dict[str, str]:
