@@ -15,7 +15,9 @@ torch = pytest.importorskip("torch")
 
 import test_tiny_study as tiny_study
 
-pytestmark = pytest.mark.e2e
+# Minutes of training that have to be caught in their middle, which a busy machine does not let.
+alone = pytest.mark.skipif("SOAK" not in os.environ, reason="wants a machine of its own: SOAK=1")
+pytestmark = [pytest.mark.e2e, alone]
 SAVES = "SIGINT: the run saves a checkpoint and stops"
 
 
