@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from ablation.cli import EXIT_LATER, run
-from ablation.machine.launcher import make_caches
+from ablation.cli import run
+from ablation.machine.launcher import leave, make_caches
 from ablation.machine.process import LaunchError
-from ablation.machine.watch import HungError
 from ablation.results import Results
 
 
@@ -40,8 +38,7 @@ def main(args: argparse.Namespace) -> None:
     try:
         make_caches(task, args.threads, args.warm)
     except LaunchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(EXIT_LATER if isinstance(error, HungError) else 1)
+        leave(error)
 
 
 if __name__ == "__main__":

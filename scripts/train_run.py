@@ -6,16 +6,14 @@ python scripts/train_run.py --results results/<study> --variant <variant> --seed
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from ablation.cli import EXIT_LATER, run
+from ablation.cli import run
 from ablation.files import load_json
 from ablation.machine.attempts import begin_attempt, end_attempt
-from ablation.machine.launcher import launch
+from ablation.machine.launcher import launch, leave
 from ablation.machine.process import LaunchError
-from ablation.machine.watch import HungError
 from ablation.results import Results
 from ablation.study.resolved import load_resolved
 from ablation.training.request import make_request, save_request
@@ -53,8 +51,7 @@ def main(args: argparse.Namespace) -> None:
     try:
         launch(output, args.world_size, args.threads, args.warm)
     except LaunchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(EXIT_LATER if isinstance(error, HungError) else 1)
+        leave(error)
     finally:
         end_attempt(output)
 

@@ -91,6 +91,12 @@ def shorten(value: object, limit: int = 120) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def few(items: Sequence[str], most: int, mark: str = ", ") -> str:
+    """The first of some items for a message, and how many more there are."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return mark.join(items[:most]) + more
+
+
 def raise_all(problems: Iterable[UserError]) -> None:
     """Raise the problems as one error, if there are any: the user mends all of them in one go."""
     problems = list({str(problem): problem for problem in problems}.values())

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from ablation.errors import few
+
 MOST_NAMED = 5
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 
@@ -29,11 +31,10 @@ def alike(labels: Iterable[str]) -> list[list[str]]:
 
 def describe_alike(groups: list[list[str]]) -> str:
     """A note on labels that look alike, with the line that merges them."""
-    named = "; ".join(" = ".join(map(ascii_form, group)) for group in groups[:MOST_NAMED])
-    more = f" and {len(groups) - MOST_NAMED} more" if len(groups) > MOST_NAMED else ""
+    named = few([" = ".join(map(ascii_form, group)) for group in groups], MOST_NAMED, "; ")
     return (
         f"{len(groups)} group(s) of labels differ only in Unicode form, blanks or invisible "
-        f"characters, or as 1 and 1.0, and are classes of their own: {named}{more}. "
+        f"characters, or as 1 and 1.0, and are classes of their own: {named}. "
         "`merge_labels: true` under data: makes each group one class."
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
 
 from ablation.data.content import recognize
-from ablation.errors import UserError
+from ablation.errors import UserError, few
 from ablation.sums import CHUNK, stamps_of
 
+MOST_NAMED = 5  # tensors of a message
 INDEX = "model.safetensors.index.json"
 WEIGHTS = "model.safetensors"
 PICKLE = "pytorch_model*.bin"
@@ -161,7 +162,7 @@ def check_finite(path: Path, header: Mapping[str, Any], start: int) -> None:
         raise UserError(
             "the model has weights that are infinite or not a number",
             file=path,
-            found=_named(wrong),
+            found=few(wrong, MOST_NAMED),
             allowed="finite values",
         )
 
@@ -182,7 +183,7 @@ def check_end(path: Path, header: Mapping[str, Any], start: int) -> None:
         raise UserError(
             "the model's weights are zero from some place to the end of the file",
             file=path,
-            found=_named(matrices),
+            found=few(matrices, MOST_NAMED),
             allowed="the whole file: compare its checksum with the source's",
         )
 
@@ -205,7 +206,7 @@ def check_floating(path: Path, header: Mapping[str, Any]) -> None:
             "the model's weights are whole numbers, as those of a quantized model: they cannot be "
             "trained on",
             file=path,
-            found=_named(wrong),
+            found=few(wrong, MOST_NAMED),
             allowed="weights in float32, bfloat16 or float16",
         )
 
@@ -217,7 +218,7 @@ def _check_once(path: Path, header: Mapping[str, Any], places: dict[str, str]) -
         raise UserError(
             f"the model has tensors in two of its files: {path.name} and {places[twice[0]]}",
             file=path,
-            found=_named(twice),
+            found=few(twice, MOST_NAMED),
             allowed="each tensor once",
         )
     places.update(dict.fromkeys(header, path.name))
@@ -233,11 +234,6 @@ def _check_configured(folder: Path) -> None:
             found=f"quantization_config: {quantized.get('quant_method', 'of no name')}",
             allowed="the same model in float32, bfloat16 or float16",
         )
-
-
-def _named(names: Sequence[str]) -> str:
-    """The first of them, and how many more there are."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def check_no_adapter(folder: Path) -> None:

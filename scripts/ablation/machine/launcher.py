@@ -12,8 +12,9 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from ablation.cli import EXIT_LATER, EXIT_USER_ERROR
 from ablation.machine.leases import Lease, lease
 from ablation.machine.locks import remove_stale_locks
 from ablation.machine.process import LaunchError, free_port
@@ -21,6 +22,7 @@ from ablation.machine.pulse import MASTER
 from ablation.machine.supervisor import run_supervised
 from ablation.machine.told import check_environment
 from ablation.machine.warm import NoWorker, run_warm
+from ablation.machine.watch import HungError
 
 OUT_OF_MEMORY = re.compile(
     r"out of memory|OutOfMemoryError|can't allocate memory|Cannot allocate memory|"
@@ -28,7 +30,6 @@ OUT_OF_MEMORY = re.compile(
     re.IGNORECASE,
 )
 PORT_TAKEN = re.compile(r"EADDRINUSE|address already in use", re.IGNORECASE)
-USER_ERROR = 2
 
 
 def launcher_command(
@@ -146,8 +147,8 @@ def launch_warm(run_dir: Path, environment: dict[str, str], warm: Path) -> None:
     code, tail = run_warm({"run": str(run_dir.resolve())}, environment, warm)
     if (run_dir / "metrics.json").exists():
         return
-    if code == USER_ERROR:
-        sys.exit(USER_ERROR)
+    if code == EXIT_USER_ERROR:
+        sys.exit(EXIT_USER_ERROR)
     raise LaunchError(failure_message(tail, code))
 
 
@@ -159,8 +160,8 @@ def launch_anew(run_dir: Path, world_size: int, environment: dict[str, str], gpu
         code, tail = run_supervised(command, environment, port, gpus.files)
         if (run_dir / "metrics.json").exists():
             return
-        if code == USER_ERROR:
-            sys.exit(USER_ERROR)
+        if code == EXIT_USER_ERROR:
+            sys.exit(EXIT_USER_ERROR)
         if attempt == 2 or not any(PORT_TAKEN.search(line) for line in tail):
             raise LaunchError(failure_message(tail))
 
@@ -192,11 +193,17 @@ def make_caches(task: dict[str, Any], threads: int, warm: Path | None = None) ->
             environment |= gpus.environment
             port = free_port()
             code, tail = run_supervised(command, environment, port, gpus.files, launches=False)
-    if code == USER_ERROR:
-        sys.exit(USER_ERROR)
+    if code == EXIT_USER_ERROR:
+        sys.exit(EXIT_USER_ERROR)
     if code:
         ended = "the states of the frozen layers are not whole"
         raise LaunchError(failure_message(tail, code, ended, LESS_FOR_CACHES))
+
+
+def leave(error: LaunchError) -> NoReturn:
+    """Say what has become of a job, and exit: so that it is tried again where it only hung."""
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(EXIT_LATER if isinstance(error, HungError) else 1)
 
 
 LESS_FOR_RUNS = (

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ablation.documents.scalars import is_number
 from ablation.evidence.metrics import flatten, load_history
 from ablation.files import load_json
 from ablation.results import Results
@@ -150,8 +151,7 @@ def scored(metrics: Mapping[str, Any]) -> dict[str, Any]:
 def numbers_of(blocks: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """The finite numbers of nested blocks, each with its dotted name."""
     for name, value in flatten(blocks).items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if number and math.isfinite(value):
+        if is_number(value) and math.isfinite(value):
             yield name, float(value)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from transformers import AutoConfig, AutoModelForSequenceClassification
 from transformers.utils import logging
 
-from ablation.errors import UserError
+from ablation.errors import UserError, few
 
 MOST_NAMED = 6
 _NUMBER = re.compile(r"\.\d+\.")
@@ -102,11 +102,9 @@ def is_head(network: Any, name: str) -> bool:
     return not name.startswith(f"{network.base_model_prefix}.")
 
 
-def named(items: list[str]) -> str:
+def named(items: Iterable[str]) -> str:
     """The first few of them, and how many there are."""
-    items = sorted(items)
-    more = len(items) - MOST_NAMED
-    return "; ".join(items[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return few(sorted(items), MOST_NAMED, "; ")
 
 
 def first_line(error: BaseException) -> str:
