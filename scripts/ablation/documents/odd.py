@@ -43,10 +43,9 @@ class Odd:
     several: bool = False
 
     def error(self, file: str) -> UserError:
-        """The same as a user's mistake."""
-        who = f"{self.reader}: " if self.reader else ""
+        """The same as a user's mistake, in a file that no trainer reads."""
         return UserError(
-            f"{who}{self.reason}",
+            self.reason,
             file=file,
             line=self.line,
             found=self.found,
