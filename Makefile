@@ -1,4 +1,4 @@
-# make setup   the environment in .venv, with the command `ablation`
+# make setup   the environment in .venv, with the command `ablation` and DeepSpeed's operators compiled
 # make demo    the default study, end to end, without a GPU
 # make test    the whole test suite
 # make gpu-check   what a GPU does with this product, in one table; DRY=1 tries the program without
@@ -20,6 +20,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --requirement requirements.lock
 	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(RUN) python scripts/compile_operators.py
 	touch $@
 
 demo: setup

@@ -254,3 +254,18 @@ def test_a_request_that_breaks_off_leaves_no_descriptor_open():
     assert os.read(reading, 1) == b""  # nobody else has the other end
     os.close(reading)
     server.close()
+
+
+def test_operators_that_cannot_be_compiled_are_told_in_a_line_and_left_to_the_first_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+    monkeypatch.setenv("CXX", "/bin/false")
+    told = launch.make_operators()
+    assert told is not None and "/bin/false" in told and "\n" not in told
+
+
+def test_operators_are_found_by_runs_where_they_were_compiled() -> None:
+    assert launch.make_operators() is None  # the environment's own, kept from run to run
+    found = {path.parent.name for path in launch.extensions_folder().glob("*/*.so")}
+    assert {"cpu_adam", "deepspeed_shm_comm"} <= found

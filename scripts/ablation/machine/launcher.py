@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -198,6 +199,15 @@ def make_caches(task: dict[str, Any], threads: int, warm: Path | None = None) ->
     if code:
         ended = "the states of the frozen layers are not whole"
         raise LaunchError(failure_message(tail, code, ended, LESS_FOR_CACHES))
+
+
+def make_operators() -> str | None:
+    """Compile DeepSpeed's operators where runs look for them; the last line of what failed."""
+    environment = job_environment(os.cpu_count() or 1, 1, has_gpu())
+    remove_stale_locks(Path(environment["TORCH_EXTENSIONS_DIR"]))
+    command = [sys.executable, "-m", "ablation.training.operators"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    return (done.stderr.strip().splitlines() or ["no reason told"])[-1] if done.returncode else None
 
 
 def leave(error: LaunchError) -> NoReturn:
