@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ablation import dialects
 from ablation.dialects import blocks, defaults
 from ablation.settings.catalogue import DEEPSPEED_SCHEDULERS, HF_SCHEDULERS, SETTINGS, UNTRAINED
 
@@ -77,7 +78,7 @@ def test_every_default_is_a_setting():
 
 
 def test_every_setting_can_have_its_default():
-    for table in (defaults.TRAINER_DEFAULTS, defaults.LORA_DEFAULTS, defaults.PIPELINE_DEFAULTS):
+    for _, table in (*defaults.WITH_TRAINER, *defaults.NATIVE_LOOP):
         for name, value in table.items():
             if name in SETTINGS:
                 assert SETTINGS[name].read(value) == value
@@ -233,6 +234,48 @@ def test_deepspeeds_precision_defaults_are_those_of_its_classes(prefix, name):
 def test_deepspeed_clips_at_one_where_nothing_is_written():
     constants = pytest.importorskip("deepspeed.runtime.constants")
     assert defaults.NATIVE_LOOP_DEFAULTS["max_grad_norm"] == constants.GRADIENT_CLIPPING_DEFAULT
+
+
+def owners_keys(owner: str) -> set[str]:
+    """The settings of which a library has the key: read from its own classes."""
+    if owner == defaults.TRAINER:
+        fields = field_defaults(pytest.importorskip("transformers").TrainingArguments)
+        return {*fields, "gradient_checkpointing", "optim_implementation"}  # an alias; of `optim`
+    if owner == defaults.PEFT:
+        return {f"lora.{name}" for name in field_defaults(pytest.importorskip("peft").LoraConfig)}
+    if owner == defaults.LOADER:
+        loader = pytest.importorskip("torch.utils.data").DataLoader
+        return {f"dataloader_{name}" for name in inspect.signature(loader).parameters}
+    if owner == defaults.DEEPSPEED:
+        adam = pytest.importorskip("deepspeed.ops.adam").DeepSpeedCPUAdam
+        rates = {"lr": "learning_rate", "weight_decay": "weight_decay", "eps": "adam_epsilon"}
+        betas = {"adam_beta1", "adam_beta2"}
+        of_adam = {rates[name] for name in rates if name in inspect.signature(adam).parameters}
+        config = pytest.importorskip("deepspeed.runtime.config")
+        switches = {
+            setting
+            for setting, function in (
+                ("max_grad_norm", "get_gradient_clipping"),
+                ("gradient_accumulation_steps", "get_gradient_accumulation_steps"),
+                ("lr_scheduler_type", "get_scheduler_name"),
+                ("lr_scheduler_kwargs", "get_scheduler_params"),
+                ("bf16", "get_bfloat16_config"),
+                ("fp16", "get_float16_config"),
+            )
+            if hasattr(config, function) or setting in ("bf16", "fp16")
+        }
+        zero = {f"{ZERO}.{name}" for name in zero_defaults()}
+        return of_adam | betas | switches | zero | {"warmup_steps"}  # of its schedulers
+    return {"model.trust_remote_code"} if owner == defaults.TRANSFORMERS_MODEL else set()
+
+
+@pytest.mark.parametrize("dialect", dialects.DIALECTS)
+def test_a_default_is_said_to_be_that_of_a_library_that_has_the_setting(dialect):
+    unowned = (defaults.SCRIPT, defaults.NO_SUCH_STEP)
+    elsewhere = (defaults.TRL, defaults.TRL_MODEL, defaults.AXOLOTL, defaults.LLAMA_FACTORY)
+    for owner, table in dialects.DIALECTS[dialect].DEFAULTS:
+        if owner not in (*unowned, *elsewhere):
+            assert set(table) - owners_keys(owner) == set(), owner
 
 
 def test_deepspeeds_adam_has_adamws_decay_unless_told_otherwise():

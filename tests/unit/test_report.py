@@ -107,6 +107,7 @@ def test_there_is_a_title_for_every_group_of_settings():
         (256.0, "256"),
         ([28, 29, 30, 31], "28-31"),
         ([1, 3], "1, 3"),
+        (0.00099999999999, "0.001"),
         ({"a": 0.1}, "a=0.1"),
         (True, "true"),
         ("none", "none"),
@@ -129,8 +130,29 @@ def test_numbers_are_formatted_in_one_place_for_both_languages():
         "2.0시간",
     )
     assert en.memory(1.5 * 2**30) == "1.50 GiB"
-    assert (en.factor(3), ko.factor(3)) == ("3.00×", "3.00배")
+    assert (en.factor(3), ko.factor(3)) == ("3×", "3배")
     assert en.percent(None) == "–"
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ((2e-3, 1e-3 - 1e-12), ["0.002", "0.001"]),
+        ((2e-3, 2e-4), ["2e-3", "2e-4"]),
+        ((0.5, 5e-5), ["0.5", "5e-5"]),
+        ((0.054, 0.104), ["0.054", "0.104"]),
+        ((5.87e12, 1.2e13), ["5.87e12", "1.2e13"]),
+        ((0.0, None), ["0", "–"]),
+    ],
+)
+def test_numbers_that_are_compared_are_written_alike(values, told):
+    assert Messages("en", load_catalogue("report", "en")).numbers(*values) == told
+
+
+def test_values_of_both_files_are_written_alike():
+    texts = Messages("en", load_catalogue("report", "en"))
+    assert texts.values(2e-3, 5e-5) == ["`2e-3`", "`5e-5`"]
+    assert texts.values(0.01, 0.002, True) == ["`0.01`", "`0.002`", "`true`"]
 
 
 # --- The report ---
@@ -260,7 +282,7 @@ def test_only_arms_with_the_same_rows_and_batch_share_the_order_of_the_data(tmp_
             arm["settings"]["gradient_accumulation_steps"] *= 2
     save_json(grid, made.grid)
     groups = re.search(r"Groups of such arms: (.*?\.)", render(made)).group(1)
-    assert groups == "Current, stage 1; stage 2 + stage 3; Backup."
+    assert groups == "Current, stage 1; Stage 2, stage 3; Backup."
 
 
 def test_missing_and_diverged_runs_are_listed(tmp_path):

@@ -110,6 +110,28 @@ def test_a_warning_of_several_arms_is_one_row(whole):
     assert "Stage 2 (More epochs): every step's loss is that of Stage 1 (" in found[0][3]
 
 
+def test_each_arm_of_a_warning_stands_once_and_each_thing_warned_of_has_a_row(whole):
+    arms = ("current", "stage1-lora_lr", "stage2-epochs", "without-epochs")
+    warnings = [
+        {
+            "id": "other_origin",
+            "severity": "warning",
+            "arm": arm,
+            "variant": arm,
+            "seeds": [1],
+            "numbers": {"other": library, "found": "1", "usual": "2"},
+        }
+        for arm in arms
+        for library in ("torch", "numpy")
+    ]
+    save_json({"schema_version": 1, "warnings": warnings}, whole.results.health)
+    found = rows(block(render(whole), "Health of the runs"))
+    whole.results.health.unlink()
+    told = "Current, stage 1, stage 2; The backup without stage 2 (More epochs)"
+    assert [row[1] for row in found] == [told, told]
+    assert "torch was 1" in found[0][3] and "numpy was 1" in found[1][3]
+
+
 # --- Greedy path and grid ---
 
 
@@ -321,7 +343,7 @@ def test_the_report_says_which_path_runs_took_and_why(made_plain):
         for language, title in (("en", "How it was measured"), ("ko", "측정 방법"))
     )
     assert "20 of 25 runs read the states of the frozen layers" in english
-    assert "5 of 25 runs computed all layers themselves" in english
+    assert "5 of 25 runs computed all layers in every step" in english
     assert "Backup. Reason: `bias is all`." in english
     assert "`bias is all`" in korean
     assert "Share of the tokens in training batches that are text and not padding: 80%." in english

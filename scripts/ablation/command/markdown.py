@@ -11,7 +11,15 @@ from ablation.documents.entries import Entry, load_entries
 from ablation.masking import hide
 from ablation.settings.catalogue import BOOKKEEPING, NO_OP
 from ablation.study.explain_text import names_of, places
-from ablation.words.catalogue import Messages, cell, code, in_code, prose, without_html
+from ablation.words.catalogue import (
+    Messages,
+    cell,
+    code,
+    in_code,
+    prose,
+    smallest_plain,
+    without_html,
+)
 
 Said = Mapping[str, Any]
 # The newer side first in `said` is "current"; a review reads from old to new.
@@ -49,18 +57,19 @@ def _changes(
     lines = [t("comment.changes", count=len(real)), "", f"| {' | '.join(heads)} |"]
     lines.append("| --- | --- | --- | --- |")
     for d in real:
-        values = [cell(_value(d[side], texts)) for side in (OLD, NEW)]
+        small = smallest_plain([d[side]["value"] for side in (OLD, NEW)])
+        values = [cell(_value(d[side], texts, small)) for side in (OLD, NEW)]
         lines.append(
             f"| {code(d['setting'])} | {' | '.join(values)} | {texts('class.' + d['class'])} |"
         )
     return lines
 
 
-def _value(found: Said, texts: Messages) -> str:
+def _value(found: Said, texts: Messages, small: float) -> str:
     """A value with its line, or with the word that it is a default."""
     where = f":{found['line']}" if found["line"] is not None else f", {found['origin']}"
     origin = f" <sub>{prose(PurePath(found['file']).name)}{where}</sub>" if found["file"] else ""
-    shown = texts.as_value(found["value"])
+    shown = texts.as_value(found["value"], small)
     return f"{prose(shown) if isinstance(found['value'], str) else without_html(shown)}{origin}"
 
 

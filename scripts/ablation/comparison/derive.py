@@ -14,6 +14,7 @@ from ablation.dialects.defaults import (
     EARLIER,
     PEFT,
     PEFT_TARGETS,
+    SCRIPT,
 )
 from ablation.dialects.reader import DEFAULT, DERIVED, Value
 from ablation.errors import UserError
@@ -163,7 +164,7 @@ def _is_count(value: object) -> bool:
 
 
 def _is_open(value: Value) -> bool:
-    return value.origin == DEFAULT and value.key == DEEPSPEED
+    return value.origin == DEFAULT and value.key in (DEEPSPEED, SCRIPT)
 
 
 def _devices(total: Value | None, known: Mapping[str, Value], world_size: int | None) -> Value:

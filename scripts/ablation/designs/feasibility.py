@@ -28,7 +28,7 @@ from ablation.settings.schedule_arguments import (
     missing_arguments,
     unknown_arguments,
 )
-from ablation.words.catalogue import load_catalogue
+from ablation.words.catalogue import Messages, load_catalogue
 
 Settings = Mapping[str, Any]
 
@@ -64,7 +64,8 @@ class Reason:
 
     def text(self, language: str = "en") -> str:
         """The reason in words."""
-        return load_catalogue("plan", language)[f"cannot.{self.id}"].format(**self.numbers)
+        t = Messages(language, load_catalogue("plan", language))
+        return t(f"cannot.{self.id}", **self.numbers)
 
 
 def cannot_run(

@@ -35,10 +35,7 @@ PASSES_OVER_STRANGERS = True
 MARKS = ("base_model",)  # it does not start without one
 DEFAULTS = (
     (defaults.AXOLOTL, defaults.AXOLOTL_DEFAULTS),
-    (defaults.TRAINER, defaults.TRAINER_DEFAULTS),
-    (defaults.PEFT, defaults.LORA_DEFAULTS),
-    (defaults.DEEPSPEED, defaults.DEEPSPEED_DEFAULTS),
-    (defaults.NO_SUCH_STEP, defaults.PIPELINE_DEFAULTS),
+    *defaults.WITH_TRAINER,
 )
 
 _LORA = {

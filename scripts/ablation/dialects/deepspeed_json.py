@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from ablation.dialects import defaults
 from ablation.dialects.deepspeed import read_deepspeed
-from ablation.dialects.deepspeed_native import DEFAULTS as NATIVE_DEFAULTS
 from ablation.dialects.keys import Keys, by_setting, deepspeed_keys
 from ablation.dialects.reader import Reader
 
 NAME = "deepspeed_json"
 SIGNATURE = ("train_micro_batch_size_per_gpu", "train_batch_size", "zero_optimization")
-DEFAULTS = NATIVE_DEFAULTS
+DEFAULTS = defaults.NATIVE_LOOP
 REFUSES_REPEATED = ("deepspeed", "Duplicate keys in DeepSpeed config: ['{key}']")
 
 
@@ -54,8 +53,8 @@ def read(reader: Reader) -> None:
         return
     reader.derive(
         "num_train_epochs",
-        defaults.NATIVE_LOOP_DEFAULTS["num_train_epochs"],
-        defaults.DEEPSPEED,
+        defaults.SCRIPT_DEFAULTS["num_train_epochs"],
+        defaults.SCRIPT,
         "a DeepSpeed file does not say how long it trains",
     )
 

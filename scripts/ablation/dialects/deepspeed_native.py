@@ -24,12 +24,7 @@ from ablation.dialects.reader import Reader
 
 NAME = "deepspeed_native"
 SIGNATURE = ("deepspeed.train_micro_batch_size_per_gpu", "training.epochs")
-DEFAULTS = (
-    (defaults.DEEPSPEED, defaults.NATIVE_LOOP_DEFAULTS),
-    (defaults.PEFT, defaults.LORA_DEFAULTS),
-    (defaults.DEEPSPEED, defaults.DEEPSPEED_DEFAULTS),
-    (defaults.NO_SUCH_STEP, defaults.PIPELINE_DEFAULTS),
-)
+DEFAULTS = defaults.NATIVE_LOOP
 
 _KEYS = (
     Key("training.epochs", "num_train_epochs"),

@@ -17,6 +17,8 @@ TRAINER = "transformers.TrainingArguments"
 PEFT = "peft.LoraConfig"
 DEEPSPEED = "deepspeed"
 TRANSFORMERS_MODEL = "transformers.from_pretrained"
+LOADER = "torch.utils.data.DataLoader"
+SCRIPT = "the script"  # decides what no library does: the value is assumed
 NO_SUCH_STEP = "no such step"
 LLAMA_FACTORY = "llamafactory.hparams"
 AXOLOTL = "axolotl.utils.schemas"
@@ -145,37 +147,45 @@ DEEPSPEED_BELOW_ZERO = words(
     "deepspeed.fp16.min_loss_scale deepspeed.zero_optimization.stage3_module_granularity_threshold"
 )
 
-# A training loop that drives DeepSpeed itself has DeepSpeed's optimizer, and no scheduler of its
-# own.
+# A training loop that drives DeepSpeed itself: DeepSpeed has these in its optimizer and engine.
 NATIVE_LOOP_DEFAULTS: dict[str, object] = {
     "learning_rate": 1e-3,
     "weight_decay": 0.0,
-    "num_train_epochs": 1.0,
-    "max_steps": -1,
-    "per_device_train_batch_size": 1,
     "gradient_accumulation_steps": 1,
     "lr_scheduler_type": "constant",
     "lr_scheduler_kwargs": {},
     "warmup_steps": 0.0,
-    "optim": "adamw",
-    "optim_implementation": "deepspeed",
     "adam_beta1": 0.9,
     "adam_beta2": 0.999,
     "adam_epsilon": 1e-8,
     "max_grad_norm": 1.0,
-    "label_smoothing_factor": 0.0,
     "bf16": False,
     "fp16": False,
+}
+LOADER_DEFAULTS: dict[str, object] = {
+    "dataloader_num_workers": 0,
+    "dataloader_pin_memory": False,
+}
+# DeepSpeed wants these said, or leaves them to the loop.
+SCRIPT_DEFAULTS: dict[str, object] = {
+    "num_train_epochs": 1.0,
+    "per_device_train_batch_size": 1,
+    "optim": "adamw",
+    "optim_implementation": "deepspeed",
+}
+
+MODEL_DEFAULTS: dict[str, object] = {"model.trust_remote_code": False}
+
+# Steps that a loop or a pipeline either has or has not: absent means that nothing is chosen, cut,
+# weighted or filtered.
+LOOP_STEPS: dict[str, object] = {
+    "max_steps": -1,
+    "label_smoothing_factor": 0.0,
     "gradient_checkpointing": False,
     "load_best_model_at_end": False,
     "metric_for_best_model": None,
     "greater_is_better": None,
-    "dataloader_num_workers": 0,
-    "dataloader_pin_memory": False,
 }
-
-# Steps that a pipeline either has or has not: absent means that nothing is cut, weighted or
-# filtered.
 PIPELINE_DEFAULTS: dict[str, object] = {
     "truncation": True,
     "padding": "longest",
@@ -186,8 +196,24 @@ PIPELINE_DEFAULTS: dict[str, object] = {
     "loss.class_weight_alpha": 1.0,
     "loss.class_weight_min": 0.0,
     "loss.class_weight_max": None,
-    "model.trust_remote_code": False,
 }
+
+# What every dialect rests on, after defaults of its own.
+Defaults = tuple[tuple[str, dict[str, object]], ...]
+IN_EVERY_RUN: Defaults = (
+    (PEFT, LORA_DEFAULTS),
+    (DEEPSPEED, DEEPSPEED_DEFAULTS),
+    (TRANSFORMERS_MODEL, MODEL_DEFAULTS),
+    (NO_SUCH_STEP, PIPELINE_DEFAULTS),
+)
+WITH_TRAINER: Defaults = ((TRAINER, TRAINER_DEFAULTS), *IN_EVERY_RUN)
+NATIVE_LOOP: Defaults = (
+    (DEEPSPEED, NATIVE_LOOP_DEFAULTS),
+    (LOADER, LOADER_DEFAULTS),
+    (SCRIPT, SCRIPT_DEFAULTS),
+    (NO_SUCH_STEP, LOOP_STEPS),
+    *IN_EVERY_RUN,
+)
 
 # LLaMA-Factory: checkpointing is on unless it is switched off; alpha follows the rank (see there).
 LLAMA_FACTORY_DEFAULTS: dict[str, object] = {

@@ -43,12 +43,7 @@ SIGNATURE = (
     "output_dir",
     "per_gpu_train_batch_size",
 )
-DEFAULTS = (
-    (defaults.TRAINER, defaults.TRAINER_DEFAULTS),
-    (defaults.PEFT, defaults.LORA_DEFAULTS),
-    (defaults.DEEPSPEED, defaults.DEEPSPEED_DEFAULTS),
-    (defaults.NO_SUCH_STEP, defaults.PIPELINE_DEFAULTS),
-)
+DEFAULTS = defaults.WITH_TRAINER
 
 _BLOCKS = ("lora", "peft_config", "lora_config", "peft")
 FLAT_LORA = {

@@ -28,12 +28,7 @@ from ablation.dialects.reader import Reader
 
 NAME = "kedro"
 SIGNATURE = ("train.training_args", "train.tokenization")
-DEFAULTS = (
-    (defaults.TRAINER, defaults.TRAINER_DEFAULTS),
-    (defaults.PEFT, defaults.LORA_DEFAULTS),
-    (defaults.DEEPSPEED, defaults.DEEPSPEED_DEFAULTS),
-    (defaults.NO_SUCH_STEP, defaults.PIPELINE_DEFAULTS),
-)
+DEFAULTS = defaults.WITH_TRAINER
 
 _SPLIT = {
     "label_column": "data.label_column",

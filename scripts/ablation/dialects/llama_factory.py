@@ -38,10 +38,7 @@ REFUSES_REPEATED = ("OmegaConf", "found duplicate key {key}")
 MARKS = words("stage finetuning_type template dataset cutoff_len lora_target lora_rank dataset_dir")
 DEFAULTS = (
     (defaults.LLAMA_FACTORY, defaults.LLAMA_FACTORY_DEFAULTS),
-    (defaults.TRAINER, defaults.TRAINER_DEFAULTS),
-    (defaults.PEFT, defaults.LORA_DEFAULTS),
-    (defaults.DEEPSPEED, defaults.DEEPSPEED_DEFAULTS),
-    (defaults.NO_SUCH_STEP, defaults.PIPELINE_DEFAULTS),
+    *defaults.WITH_TRAINER,
 )
 
 _LORA = {

@@ -44,12 +44,7 @@ from ablation.documents.entries import Entry
 from ablation.settings.catalogue import words
 
 NAME = "nested"
-DEFAULTS = (
-    (defaults.TRAINER, defaults.TRAINER_DEFAULTS),
-    (defaults.PEFT, defaults.LORA_DEFAULTS),
-    (defaults.DEEPSPEED, defaults.DEEPSPEED_DEFAULTS),
-    (defaults.NO_SUCH_STEP, defaults.PIPELINE_DEFAULTS),
-)
+DEFAULTS = defaults.WITH_TRAINER
 
 # Names that only Trainer has among the libraries: they tell its arguments from those of others.
 _TELLING = frozenset(

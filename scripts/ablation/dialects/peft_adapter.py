@@ -8,12 +8,7 @@ from ablation.dialects.keys import Key, Keys, by_setting, lora_keys
 from ablation.dialects.reader import Reader
 
 NAME = "peft_adapter"
-DEFAULTS = (
-    (defaults.PEFT, defaults.LORA_DEFAULTS),
-    (defaults.TRAINER, defaults.TRAINER_DEFAULTS),
-    (defaults.DEEPSPEED, defaults.DEEPSPEED_DEFAULTS),
-    (defaults.NO_SUCH_STEP, defaults.PIPELINE_DEFAULTS),
-)
+DEFAULTS = defaults.WITH_TRAINER
 _TELLING = frozenset(("r", "lora_alpha"))  # of a bare LoraConfig, which names no type
 _FIELDS = {name.removeprefix("lora.") for name in LORA_FIELDS}
 _MODEL = Key("base_model_name_or_path", "model.name_or_path")

@@ -36,10 +36,7 @@ REFUSES_STRANGERS = True
 DEFAULTS = (
     (defaults.TRL, defaults.TRL_DEFAULTS),
     (defaults.TRL_MODEL, defaults.TRL_MODEL_DEFAULTS),
-    (defaults.TRAINER, defaults.TRAINER_DEFAULTS),
-    (defaults.PEFT, defaults.LORA_DEFAULTS),
-    (defaults.DEEPSPEED, defaults.DEEPSPEED_DEFAULTS),
-    (defaults.NO_SUCH_STEP, defaults.PIPELINE_DEFAULTS),
+    *defaults.WITH_TRAINER,
 )
 
 _LORA = {

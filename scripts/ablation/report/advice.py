@@ -28,9 +28,9 @@ from ablation.evidence.recommendation import (
 from ablation.evidence.statistics import Estimate
 from ablation.report.patch import recommended_rewrite, shown_patch
 from ablation.report.sections import impact_text, undecided_contrast
-from ablation.report.sources import Sources, capital
+from ablation.report.sources import Sources
 from ablation.study.claim import UNDECIDED
-from ablation.words.catalogue import cell, code, fence, in_code, is_score, prose
+from ablation.words.catalogue import capital, cell, code, fence, in_code, is_score, prose
 
 FIRST_LOOK, MOST_LOOKS = 3, 5
 

@@ -97,15 +97,10 @@ def _change(sources: Sources) -> str:
     t, arm = sources.messages, sources.recommendation.arm
     here, there = sources.settings(CURRENT), sources.settings(arm)
     changed = [name for name in _by_effect(sources) if here.get(name) != there.get(name)]
-    shown = [
-        t(
-            "answer.setting",
-            name=t(f"setting.{name}") if t.has(f"setting.{name}") else f"`{in_code(name)}`",
-            old=t.value(here.get(name)),
-            new=t.value(there.get(name)),
-        )
-        for name in changed[:MOST_CHANGES]
-    ]
+    shown = []
+    for name in changed[:MOST_CHANGES]:
+        old, new = t.values(here.get(name), there.get(name))
+        shown.append(t("answer.setting", name=t.label(name), old=old, new=new))
     if len(changed) > MOST_CHANGES:
         shown.append(t("answer.more", n=len(changed) - MOST_CHANGES))
     return t("answer.change", changes=t.listing(shown), arm=arm_text(sources, arm))

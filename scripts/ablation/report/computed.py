@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ablation.report.sources import Sources
+from ablation.report.sources import SIDES, Sources
 from ablation.words.catalogue import cell, code, prose
 
 # Quantities that a reader compares first; the rest is in findings.json.
@@ -41,8 +41,7 @@ def quantity_rows(sources: Sources) -> list[dict[str, str]]:
         rows.append(
             {
                 "label": cell(quantity["label"][t.language]),
-                "current": _amount(sources, quantity, "current"),
-                "backup": _amount(sources, quantity, "backup"),
+                **{side: _amount(sources, quantity, side) for side in SIDES},
                 "ratio": _ratio(sources, low, high),
                 "formula": cell(quantity["formula"][t.language]),
             }
@@ -57,10 +56,10 @@ def _amount(sources: Sources, quantity: Mapping[str, Any], side: str) -> str:
     if quantity["unit"] == "memory":
         return t.memory(value)
     if quantity["unit"] == "percent":
-        return t.percent(value, 2)
+        return t.as_percent(value)
     if value == int(value) and abs(value) < 1e12:
         return f"{int(value):,}"
-    return t.number(value)
+    return t.numbers(value, *(quantity[one] for one in SIDES))[0]
 
 
 def _ratio(sources: Sources, low: float | None, high: float | None) -> str:

@@ -29,7 +29,7 @@ from ablation.report.report import render_report
 from ablation.report.sources import SIDES, Sources
 from ablation.results import Results
 from ablation.settings.catalogue import group_of, in_arm
-from ablation.words.catalogue import anchor, plain, short_value
+from ablation.words.catalogue import anchor, plain, short_value, smallest_plain
 
 TEMPLATE = "report.html.j2"
 # Of metrics.csv: what the table of all runs shows beside the metric, and how it is said.
@@ -314,7 +314,7 @@ def _settings_table(sources: Sources) -> Table:
             [
                 Cell(text=f"{name} {label}".strip()),
                 Cell(text=group),
-                *(Cell(text=_value(sources, one)) for one in found),
+                *(Cell(text=text) for text in _values(sources, found)),
                 Cell(text=t("page.differs" if name in differing else "page.same")),
             ]
         )
@@ -329,10 +329,16 @@ def _settings_table(sources: Sources) -> Table:
     return Table(name="settings", title=title, columns=columns, rows=rows)
 
 
-def _value(sources: Sources, provenance: Mapping[str, Any]) -> str:
-    """A setting's value and where it comes from."""
+def _values(sources: Sources, found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A setting's values on both sides, written alike, and where they come from."""
+    small = smallest_plain([one.get("value") for one in found])
+    return [_value(sources, one, small) for one in found]
+
+
+def _value(sources: Sources, provenance: Mapping[str, Any], small: float) -> str:
     t, value = sources.messages, provenance.get("value")
-    text = t("value.none") if value is None else short_value(value) or t("value.empty")
+    text = t("value.none") if value is None else short_value(value, small=small)
+    text = text or t("value.empty")
     line = provenance.get("line")
     if line:
         return f"{text} ({Path(str(provenance.get('file') or '')).name}:{line})"

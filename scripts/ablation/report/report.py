@@ -45,7 +45,7 @@ from ablation.report.sections import (
     level_text,
     undecided_text,
 )
-from ablation.report.sources import SIDES, Sources
+from ablation.report.sources import SHORTENED, SIDES, Sources
 from ablation.report.steadiness import steadiness_block
 from ablation.results import figure_file
 from ablation.settings.catalogue import NO_OP, in_arm
@@ -155,7 +155,11 @@ def difference_row(sources: Sources, difference: Mapping[str, Any]) -> dict[str,
         measured = t(
             "differences.measured", impact=level_text(sources, step), effect=effect, place=place
         )
-    values = {side: cell(_shown(sources, difference[side])) for side in SIDES}
+    written = t.values(*(difference[side]["value"] for side in SIDES))
+    values = {
+        side: cell(t("value.default", value=text) if _is_default(difference[side]) else text)
+        for side, text in zip(SIDES, written, strict=True)
+    }
     return {
         "setting": cell(t.setting(name)),
         **values,
@@ -164,10 +168,8 @@ def difference_row(sources: Sources, difference: Mapping[str, Any]) -> dict[str,
     }
 
 
-def _shown(sources: Sources, provenance: Mapping[str, Any]) -> str:
-    t = sources.messages
-    text = t.value(provenance["value"])
-    return t("value.default", value=text) if provenance["origin"] == "default" else text
+def _is_default(provenance: Mapping[str, Any]) -> bool:
+    return bool(provenance["origin"] == "default")
 
 
 def difference_notes(sources: Sources) -> list[str]:
@@ -438,18 +440,27 @@ def health_lines(sources: Sources) -> list[dict[str, str]]:
         return []
     groups: dict[str, list[HealthWarning]] = {}
     for warning in read_health(sources.health):
-        groups.setdefault(warning.id, []).append(_with_titles(sources, warning))
+        groups.setdefault(_about(warning), []).append(_with_titles(sources, warning))
     return [_health_row(sources, group) for group in groups.values()]
+
+
+def _about(warning: HealthWarning) -> str:
+    """What is warned of: its kind, and what a run was made with that others were not."""
+    unlike = warning.id.startswith("other_")  # of `evidence.health`, by what a run was made with
+    return f"{warning.id} {warning.numbers['other']}" if unlike else warning.id
 
 
 def _health_row(sources: Sources, group: Sequence[HealthWarning]) -> dict[str, str]:
     """A warning with all arms that have it."""
     t, first = sources.messages, group[0]
     row = health_rows([first], t.language)[0]
-    arms = [sources.arm_title(warning.arm) for warning in group]
-    text = row["text"] if len(arms) == 1 else t("health.first", arm=arms[0], text=row["text"])
+    arms, text = list(dict.fromkeys(warning.arm for warning in group)), row["text"]
+    if len(arms) > 1:
+        text = t("health.first", arm=sources.arm_title(arms[0]), text=text)
     seeds = sorted({seed for warning in group for seed in warning.seeds})
-    told = {"arm": cell("; ".join(arms)), "seeds": t.listing([str(s) for s in seeds])}
+    short = len(arms) >= SHORTENED
+    named = sources.arms_text(arms) if short else "; ".join(map(sources.arm_title, arms))
+    told = {"arm": cell(named), "seeds": t.listing([str(s) for s in seeds])}
     return {**row, **told, "text": cell(text)}
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from ablation.data.counts import train_rows_of
-from ablation.dialects.defaults import NO_SUCH_STEP
+from ablation.dialects.defaults import NO_SUCH_STEP, SCRIPT
 from ablation.errors import UserError
 from ablation.evidence.claims import DIVERGES
 from ablation.evidence.effects import Effect, StatementVerdict
@@ -85,8 +86,8 @@ def _default(sources: Sources, provenance: Mapping[str, Any]) -> dict[str, str]:
     origin, key = provenance.get("origin"), provenance.get("key")
     reason = t("origin.derived")
     if origin == "default":
-        known = key and key != NO_SUCH_STEP
-        reason = t("origin.default", library=key) if known else t("origin.absent")
+        whose = {NO_SUCH_STEP: "origin.absent", SCRIPT: "origin.script"}
+        reason = t(whose.get(key or NO_SUCH_STEP, "origin.default"), library=key)
     return {"value": t.value(provenance.get("value")), "reason": reason}
 
 
@@ -262,7 +263,8 @@ def _weight_decay(sources: Sources) -> list[str]:
         float(s["learning_rate"]) * float(s["weight_decay"])
         for s in (sources.settings(side) for side in SIDES)
     ]
-    fact = t("fact.weight_decay", current=t.number(pulls[0]), backup=t.number(pulls[1]))
+    current, backup = t.numbers(*pulls)
+    fact = t("fact.weight_decay", current=current, backup=backup)
     return [*_ratio(sources, "weight_decay"), fact]
 
 
@@ -283,25 +285,24 @@ def _epochs(sources: Sources) -> list[str]:
 
 
 def _scheduler(sources: Sources) -> list[str]:
-    t, facts = sources.messages, []
+    t, curves = sources.messages, {}
     for side, steps in planned_steps(sources).items():
-        try:
-            curve = learning_rates(sources.settings(side), steps)
-        except UserError:
-            continue
-        facts.append(
-            t(
-                "fact.scheduler",
-                side=t(f"side.{side}"),
-                kind=sources.settings(side)["lr_scheduler_type"],
-                first=t.number(float(curve[0])),
-                peak=t.number(float(curve.max())),
-                peak_step=int(np.argmax(curve)) + 1,
-                last=t.number(float(curve[-1])),
-                steps=f"{steps:,}",
-            )
+        with suppress(UserError):
+            curves[side] = learning_rates(sources.settings(side), steps)
+    marks = ("first", "peak", "last")
+    rates = [(float(c[0]), float(c.max()), float(c[-1])) for c in curves.values()]
+    written = zip(*(t.numbers(*values) for values in zip(*rates, strict=True)), strict=True)
+    return [
+        t(
+            "fact.scheduler",
+            side=t(f"side.{side}"),
+            kind=sources.settings(side)["lr_scheduler_type"],
+            peak_step=int(np.argmax(curves[side])) + 1,
+            steps=f"{len(curves[side]):,}",
+            **dict(zip(marks, numbers, strict=True)),
         )
-    return facts
+        for side, numbers in zip(curves, written, strict=True)
+    ]
 
 
 def _max_length(sources: Sources) -> list[str]:

@@ -24,7 +24,15 @@ from ablation.results import Results
 from ablation.settings.catalogue import NO_OP, SETTINGS, group_of, in_arm
 from ablation.study.resolved import load_resolved
 from ablation.study.study import Study
-from ablation.words.catalogue import LANGUAGES, Messages, code, load_catalogue, localized, prose
+from ablation.words.catalogue import (
+    LANGUAGES,
+    Messages,
+    capital,
+    code,
+    load_catalogue,
+    localized,
+    prose,
+)
 
 SIDES = ("current", "backup")
 SHORTENED = 3  # stages in a row that are told as "stages 1 to 3"
@@ -198,6 +206,9 @@ class Sources:
 
     def factors_text(self, names: Sequence[str]) -> str:
         """Factors in few words, stages that follow each other as one: "stages 1 to 3"."""
+        return " + ".join(self._factor_words(names))
+
+    def _factor_words(self, names: Sequence[str]) -> list[str]:
         words: list[str] = []
         for run in self._in_a_row(names):
             numbers = [self.stage_number(name) for name in run if name in self._staged]
@@ -205,16 +216,17 @@ class Sources:
                 words += map(self.factor_name, run)
             else:
                 words.append(self.messages("path.stages", first=numbers[0], last=numbers[-1]))
-        return " + ".join(words)
+        return words
 
     def arms_text(self, arms: Sequence[str]) -> str:
-        """Arms of the path in few words: "Current, stages 1 to 6"."""
+        """Arms in few words: "Current, stages 1 to 6; The backup without stage 1"."""
         steps = {step.pair.arm: str(step.factor) for step in self.path if step.pair}
         stages = [steps[arm] for arm in arms if steps.get(arm) in self._staged]
-        words = [self.messages("side.current")] if arms[0] == "current" else []
-        words += [self.factors_text(stages)] if stages else []
-        words += [self.messages("side.backup")] if arms[-1] == "backup" else []
-        return self.messages.listing(words)
+        others = [arm for arm in arms if arm not in SIDES and steps.get(arm) not in self._staged]
+        words = [self.messages("side.current")] if "current" in arms else []
+        words += self._factor_words(stages)
+        words += [self.messages("side.backup")] if "backup" in arms else []
+        return capital("; ".join([self.messages.listing(words), *map(self.arm_title, others)]))
 
     def _in_a_row(self, names: Sequence[str]) -> list[list[str]]:
         """The names, those of stages that follow each other together."""
@@ -295,11 +307,6 @@ class Sources:
         """The date of the newest measurement, None before the first."""
         times = self.runs["measured_at"].dropna()
         return str(times.max())[:10] if len(times) else None
-
-
-def capital(text: str) -> str:
-    """The text with its first letter large."""
-    return text[:1].upper() + text[1:]
 
 
 def load_sources(results: Results, language: str) -> Sources:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
 from ablation.comparison.findings.finding import SEVERITIES, SIDES
 from ablation.comparison.findings.texts import bounds_text
-from ablation.dialects.defaults import NO_SUCH_STEP
+from ablation.dialects.defaults import NO_SUCH_STEP, SCRIPT
 from ablation.settings.catalogue import BOOKKEEPING, OTHER, SETTINGS
-from ablation.words.catalogue import Messages, localized
+from ablation.words.catalogue import Messages, localized, smallest_plain
 from ablation.words.terminal import pad, width_of, wrap
 
 WIDTH = 100
@@ -86,7 +86,8 @@ def _kind(said: Said, side: str, texts: Messages) -> str:
     if not keys:
         return text
     shown = ", ".join(keys[:MOST_KEYS])
-    return text + " " + texts("explain.speaks_for", dialect=said["dialects"][side], keys=shown)
+    told = {"dialect": said["dialects"][side], "keys": shown, "count": len(keys)}
+    return text + " " + texts("explain.speaks_for", **told)
 
 
 def _versions(said: Said, texts: Messages) -> str:
@@ -186,13 +187,14 @@ def _difference(difference: Said, texts: Messages, names: Names) -> list[str]:
     if width_of(name) >= NAME:
         lines, name = [f"  {name}"], ""
     cells = [(name, NAME)]
-    cells += [(_cell(difference[side], texts, names), SIDE) for side in SIDES]
+    small = smallest_plain([difference[side]["value"] for side in SIDES])
+    cells += [(_cell(difference[side], texts, names, small), SIDE) for side in SIDES]
     return lines + _row([*cells, (texts(f"class.{difference['class']}"), CLASS)])
 
 
-def _cell(found: Said, texts: Messages, names: Names) -> str:
+def _cell(found: Said, texts: Messages, names: Names, small: float) -> str:
     """A value and where it comes from."""
-    return f"{texts.as_value(found['value'])} ({_origin(found, texts, names)})"
+    return f"{texts.as_value(found['value'], small)} ({_origin(found, texts, names)})"
 
 
 def _origin(found: Said, texts: Messages, names: Names) -> str:
@@ -258,6 +260,8 @@ def _ranges(numbers: Sequence[int]) -> str:
 def _default(library: str, texts: Messages) -> str:
     if library == NO_SUCH_STEP:
         return texts("explain.default_absent")
+    if library == SCRIPT:
+        return texts("explain.default_script")
     return texts("explain.default", library=library.removeprefix("transformers."))
 
 
@@ -310,16 +314,22 @@ def _quantities(said: Said, texts: Messages) -> list[str]:
 
 
 def _quantity(quantity: Said, texts: Messages) -> list[str]:
-    language, show = texts.language, getattr(texts, f"as_{quantity['unit']}")
+    language, unit = texts.language, quantity["unit"]
+    amounts = [quantity[side] for side in SIDES]
+    shown = texts.numbers(*amounts) if unit == "number" else map(_show(texts, unit), amounts)
     cells = [(quantity["label"][language], LABEL)]
-    for side in SIDES:
-        value = show(quantity[side])
+    for side, value in zip(SIDES, shown, strict=True):
         if side in quantity["at_most"] and quantity[side] is not None:
             value = texts("explain.at_most", value=value)
         cells.append((value, AMOUNT))
     ratio = bounds_text(texts, quantity["ratio_low"], quantity["ratio_high"], "times")
     formula = quantity["formula"][language]
     return _row([*cells, (ratio, AMOUNT)]) + ([f"      = {formula}"] if formula else [])
+
+
+def _show(texts: Messages, unit: str) -> Callable[[float | None], str]:
+    show: Callable[[float | None], str] = getattr(texts, f"as_{unit}")
+    return show
 
 
 def sparkline(values: Sequence[float], top: float) -> str:

@@ -65,7 +65,7 @@ def _arms(study: Study, grid: Grid, t: Messages) -> Iterator[str]:
 
 
 def _runs(study: Study, grid: Grid, devices: int, on_gpus: bool, t: Messages) -> Iterator[str]:
-    key = ("gpu" if on_gpus else "cpu") + ("s" if devices > 1 else "")
+    key = "gpu" if on_gpus else "cpu"
     yield t(f"outline.runs_{key}", runs=len(grid.runs()), devices=devices)
     yield from _to_be_decided(study, t)
     source = max(int(arm.settings["world_size"]) for arm in grid.arms)

@@ -22,6 +22,7 @@ import yaml
 
 from ablation.errors import UserError
 from ablation.records import leaves
+from ablation.words.agreement import agreeing
 
 LANGUAGES = ("en", "ko")
 ASKED = "ABLATION_LANGUAGE"
@@ -93,15 +94,38 @@ class Measured(Protocol):
     def n(self) -> int: ...
 
 
-class _Formatter(string.Formatter):
-    """Puts values in by the name of a method of `Messages`: {x:times} is `as_times(x)`."""
+class Filler(string.Formatter):
+    """Fills texts: `{x:times}` is shown by `Messages.as_times`, `{n:row|rows}` agrees with n.
+
+    A side or a step that begins a sentence has a capital letter. In Korean `{:은|는}` is
+    the particle that fits what stands before it.
+    """
 
     def __init__(self, messages: Messages) -> None:
         self.messages = messages
 
-    def format_field(self, value: Any, format_spec: str) -> str:
-        shown = getattr(self.messages, f"as_{format_spec}", None) if format_spec else None
-        return shown(value) if shown else super().format_field(value, format_spec)
+    def vformat(self, text: str, args: Sequence[Any], values: Mapping[str, Any]) -> str:
+        """The text with the values put in."""
+        told, sentence = "", text.endswith(".")
+        for literal, field, spec, conversion in self.parse(text):
+            told += literal
+            if field is None:
+                continue
+            value = self.get_field(field, args, values)[0] if field else None
+            shown = self._shown(self.convert_field(value, conversion), spec or "", told)
+            named = spec in _SIDES or (sentence and field in _STEPS)
+            told += capital(shown) if named and _BEGINS.search(told) else shown
+        return told
+
+    def _shown(self, value: Any, spec: str, before: str) -> str:
+        if "|" in spec:
+            return agreeing(self.messages.language, spec, value, before)
+        show = getattr(self.messages, f"as_{spec}", None) if spec else None
+        return show(value) if show else self.format_field(value, spec)
+
+
+_SIDES, _STEPS = ("side", "sides"), ("step", "steps", "stages")
+_BEGINS = re.compile(r"(^|[.!?])[\s*]*$")
 
 
 @dataclass(frozen=True)
@@ -110,13 +134,14 @@ class Messages:
 
     A text may name how a value is shown: `{rows:number}`, `{factor:times}`, `{share:percent}`,
     `{size:memory}`, `{setting:value}`, `{side:side}`, `{names:names}`: the methods `as_...` below.
+    For words that agree with a value see `Filler`.
     """
 
     language: str
     texts: Mapping[str, str]
 
     def __call__(self, key: str, /, **values: object) -> str:
-        return _Formatter(self).vformat(self.texts[key], (), values)
+        return Filler(self).vformat(self.texts[key], (), values)
 
     def has(self, key: str) -> bool:
         """Whether the catalogue has the key."""
@@ -124,23 +149,20 @@ class Messages:
 
     # Numbers. None is a dash everywhere: what was not measured has no number.
 
-    def number(self, value: float | None, digits: int = 3) -> str:
-        """Significant digits with thousands separated: 0.0123, 1,440, 1.2e-5."""
+    def number(self, value: float | None, digits: int = 3, *, small: float = 1e-3) -> str:
+        """Significant digits without zeros at the end, thousands separated: 0.012, 1,440, 1.2e-5.
+
+        What is below `small` once it is rounded has an exponent.
+        """
         if value is None or not math.isfinite(value):
             return self("none")
-        if value == 0:
-            return "0"
-        size = abs(value)
-        if size < 1e-3 or size >= 1e9:
-            text = f"{value:.{digits - 1}e}"
-            mantissa, exponent = text.split("e")
-            mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
-            text = f"{mantissa}e{int(exponent)}"
-        elif size >= 1000 or float(value).is_integer():
-            text = f"{value:,.0f}"
-        else:
-            text = f"{value:.{max(0, digits - 1 - math.floor(math.log10(size)))}f}"
+        text = number_text(value, digits, small=small)
         return text.replace("-", MINUS, 1) if value < 0 else text
+
+    def numbers(self, *values: float | None, digits: int = 3) -> list[str]:
+        """Numbers that are compared, all with an exponent where one of them needs it."""
+        small = smallest_plain(values, digits)
+        return [self.number(value, digits, small=small) for value in values]
 
     def percent(self, share: float | None, digits: int = 1) -> str:
         """A share as a percentage: 0.123 is "12.3%"; 0.9996 is ">99.9%", as it is not all."""
@@ -154,7 +176,7 @@ class Messages:
 
     def factor(self, value: float | None) -> str:
         """A ratio: 2.97 is "2.97×"."""
-        return self("none") if value is None else self("unit.times", value=f"{value:.2f}")
+        return self("none") if value is None else self("unit.times", value=self.number(value))
 
     def seconds(self, value: float | None) -> str:
         """A duration in the largest fitting unit."""
@@ -173,7 +195,9 @@ class Messages:
 
     def score(self, value: float | None, metric: str) -> str:
         """A value of a metric: scores between 0 and 1 in percent, others as they are."""
-        return self.percent(value) if is_score(metric) else self.number(value)
+        if value is None or is_score(metric):
+            return self.percent(value)
+        return f"{value:.3f}".replace("-", MINUS)
 
     def difference(self, value: float | None, metric: str) -> str:
         """A difference of a metric with its sign: scores in percentage points."""
@@ -199,18 +223,28 @@ class Messages:
             n=effect.n,
         )
 
+    def label(self, name: str) -> str:
+        """A setting's label within a sentence, its name where it has none."""
+        key = f"setting.{name}"
+        return self(key) if self.has(key) else code(name)
+
     def setting(self, name: str) -> str:
         """A setting's name for a table: its label where there is one, and the name."""
         key = f"setting.{name}"
         return f"{self(key)} ({code(name)})" if self.has(key) else code(name)
 
-    def value(self, value: object) -> str:
+    def value(self, value: object, small: float = 1e-3) -> str:
         """A setting's value, short: runs of integers as a range, mappings as pairs."""
         if value is None:
             return self("value.none")
         if value == {} or value == []:
             return self("value.empty")
-        return code(short_value(value))
+        return code(short_value(value, small=small))
+
+    def values(self, *values: object) -> list[str]:
+        """Values that are compared, written alike."""
+        small = smallest_plain(values)
+        return [self.value(value, small) for value in values]
 
     def listing(self, items: Sequence[str]) -> str:
         """Items in one line."""
@@ -219,13 +253,12 @@ class Messages:
     # How a text asks for a value: {x:number}, {x:times}, ...
 
     def as_number(self, value: float | None) -> str:
-        """Three significant digits, whole numbers whole, without zeros at the end."""
-        text = self.number(value)
-        return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+        """Three significant digits, whole numbers whole."""
+        return self.number(value)
 
     def as_times(self, value: float | None) -> str:
         """A ratio."""
-        return self("none") if value is None else self("unit.times", value=self.as_number(value))
+        return self.factor(value)
 
     def as_percent(self, value: float | None) -> str:
         """A share, small ones with two significant digits."""
@@ -240,7 +273,7 @@ class Messages:
         """Bytes as GiB or MiB."""
         return self("none") if value is None else self.memory(value)
 
-    def as_value(self, value: object) -> str:
+    def as_value(self, value: object, small: float = 1e-3) -> str:
         """A setting's value as one writes it."""
         if value is None:
             return self("value.none")
@@ -250,7 +283,7 @@ class Messages:
             return ", ".join(value)
         if isinstance(value, float) and not value.is_integer():
             value = float(f"{value:.6g}")
-        return short_value(value)
+        return short_value(value, small=small)
 
     def as_side(self, value: str) -> str:
         """A side's name."""
@@ -304,34 +337,62 @@ def change_text(value: float, metric: str) -> str:
     return signed(100 * value) if is_score(metric) else signed(value, 3)
 
 
-def short_value(value: object) -> str:
-    """A value on one line: 2e-5, 28-35, cos_min_ratio=0.025."""
+def short_value(value: object, *, small: float = 1e-3) -> str:
+    """A value on one line: 2e-5, 28-35, cos_min_ratio=0.025; below `small` with an exponent."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return short_float(value)
+        return number_text(value, 10, small=small, separated=False)
     if isinstance(value, list):
         numbers = all(isinstance(item, int) for item in value)
         if numbers and len(value) > 2 and value == list(range(value[0], value[-1] + 1)):
             return f"{value[0]}-{value[-1]}"
-        return ", ".join(short_value(item) for item in value)
+        return ", ".join(short_value(item, small=small) for item in value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}={short_value(item)}" for key, item in value.items())
+        return ", ".join(f"{key}={short_value(item, small=small)}" for key, item in value.items())
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def short_float(value: float) -> str:
-    """A float as people write it in a configuration: 2e-5, 0.01, 256."""
-    text = f"{value:.10g}"
-    if "e" in text:
-        mantissa, exponent = text.split("e")
-        return f"{mantissa}e{int(exponent)}"
-    return text if abs(value) >= 1e-3 or value == 0 else _scientific(value)
+def number_text(value: float, digits: int, *, small: float = 1e-3, separated: bool = True) -> str:
+    """A number as people write it in a configuration: 2e-5, 0.01, 256.
+
+    Args:
+        value: The number.
+        digits: Significant digits, those of whole numbers apart; zeros at the end are left out.
+        small: What is below it once it is rounded has an exponent.
+        separated: Whether thousands are.
+    """
+    if not math.isfinite(value):
+        return f"{value:g}"
+    rounded = float(f"{value:.{digits}g}")
+    if rounded and (abs(rounded) < small or abs(rounded) >= _LARGE):
+        mantissa, exponent = f"{rounded:.{digits - 1}e}".split("e")
+        return f"{_bare(mantissa)}e{int(exponent)}"
+    if not separated and abs(rounded) >= 1:
+        return f"{value:.{digits}g}"
+    if abs(rounded) >= 1000 or float(value).is_integer():
+        return f"{value:,.0f}"
+    places = digits - 1 - math.floor(math.log10(abs(rounded))) if rounded else 0
+    return _bare(f"{value:.{max(0, places)}f}")
 
 
-def _scientific(value: float) -> str:
-    mantissa, exponent = f"{value:.9e}".split("e")
-    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+_LARGE = 1e9
+
+
+def smallest_plain(values: Sequence[object], digits: int = 10) -> float:
+    """Below what numbers that are compared have an exponent: all small ones, or none of them."""
+    floats = [v for v in values if isinstance(v, float) and math.isfinite(v) and v]
+    sizes = [abs(float(f"{value:.{digits}g}")) for value in floats]
+    return 0.1 if sizes and min(sizes) < 1e-3 else 1e-3
+
+
+def _bare(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def capital(text: str) -> str:
+    """The text with its first letter as at the beginning of a sentence."""
+    return text[:1].upper() + text[1:]
 
 
 def cell(text: str) -> str:

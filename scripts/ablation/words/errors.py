@@ -13,10 +13,10 @@ from pathlib import Path
 import yaml
 
 from ablation.errors import UserError
-from ablation.words.catalogue import Messages, load_catalogue
+from ablation.words.catalogue import Filler, Messages, load_catalogue
 from ablation.words.terminal import pad, width_of
 
-_FIELD = re.compile(r"\{(\w*)\}")
+_FIELD = re.compile(r"\{(\w*)(?::([^{}]*))?\}")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -37,7 +37,8 @@ def translate(text: str, language: str) -> str:
     for pattern, other in _table(language):
         if match := pattern.fullmatch(text):
             named = {k: translate(v, language) for k, v in match.groupdict().items()}
-            return other.format(*(translate(part, language) for part in match.groups()), **named)
+            parts = [translate(part, language) for part in match.groups()]
+            return Filler(Messages(language, {})).vformat(other, parts, named)
     return text
 
 
@@ -60,8 +61,11 @@ def _pattern(text: str) -> re.Pattern[str]:
     at = 0
     for field in _FIELD.finditer(text):
         pieces.append(re.escape(text[at : field.start()]))
-        name = field[1]
-        pieces.append(f"(?P={name})" if name in seen else f"(?P<{name}>.+)" if name else "(.+)")
-        seen |= {name} - {""}
+        name, forms = field[1], field[2]
+        if forms:
+            pieces.append(f"(?:{forms})")
+        else:
+            pieces.append(f"(?P={name})" if name in seen else f"(?P<{name}>.+)" if name else "(.+)")
+            seen |= {name} - {""}
         at = field.end()
     return re.compile("".join([*pieces, re.escape(text[at:])]), re.DOTALL)

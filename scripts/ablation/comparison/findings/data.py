@@ -262,26 +262,28 @@ CHECKS = (
 TEXTS: Texts = {
     "length_beyond_rotations": {
         "en": (
-            "{side:side}: max_length {limit} is {factor:times} the {places} positions that the "
-            "model was made for",
+            "{side:side}: max_length {limit} is {factor:times} the {places} "
+            "{places:position|positions} that the model was made for",
             "Its positions are rotations, so longer texts are computed all the same, with angles "
             "that it never saw: they are likely to score worse. Texts up to {places} tokens are as "
             "before.",
         ),
         "ko": (
-            "{side:side}: max_length {limit}은 모델이 학습한 위치 {places}개의 {factor:times}이다",
+            "{side:side}: max_length {limit}{:은|는} 모델이 학습한 위치 {places}개의 "
+            "{factor:times}이다",
             "위치가 회전으로 표현되므로 더 긴 텍스트도 계산은 되지만, 본 적 없는 각도를 쓰게 되어 "
             "점수가 나빠지기 쉽다. {places}토큰까지의 텍스트는 달라지지 않는다.",
         ),
     },
     "length_beyond_positions": {
         "en": (
-            "{side:side}: max_length {limit} is beyond the model, which has {places} positions",
+            "{side:side}: max_length {limit} is beyond the model, which has {places} "
+            "{places:position|positions}",
             "It has an embedding for each position: training ends with an error at the first text "
-            "of more than {places} tokens.",
+            "of more than {places} {places:token|tokens}.",
         ),
         "ko": (
-            "{side:side}: max_length {limit}은 위치가 {places}개인 모델의 범위를 벗어난다",
+            "{side:side}: max_length {limit}{:은|는} 위치가 {places}개인 모델의 범위를 벗어난다",
             "위치마다 임베딩이 있으므로 {places}토큰을 넘는 첫 텍스트에서 학습이 오류로 끝난다.",
         ),
     },
@@ -320,10 +322,10 @@ TEXTS: Texts = {
         "en": (
             "The effective batch is the same in rows: {current_batch:number}",
             "{current_micro} × {current_accumulation} × {current_devices} = {backup_micro} × "
-            "{backup_accumulation} × {backup_devices} = {current_batch:number} rows a step. The "
-            "loss of a language model is averaged over tokens: whether over those of a step or of "
-            "each micro-batch and device depends on the trainer and its release, so the two may "
-            "weigh rows otherwise.",
+            "{backup_accumulation} × {backup_devices} = {current_batch:number} "
+            "{current_batch:row|rows} a step. The loss of a language model is averaged over "
+            "tokens: whether over those of a step or of each micro-batch and device depends on the "
+            "trainer and its release, so the two may weigh rows otherwise.",
         ),
         "ko": (
             "유효 배치의 행 수는 같다: {current_batch:number}",
@@ -362,9 +364,9 @@ TEXTS: Texts = {
         "en": (
             "The effective batch is the same: {current_batch:number}",
             "{current_micro} × {current_accumulation} × {current_devices} = {backup_micro} × "
-            "{backup_accumulation} × {backup_devices} = {current_batch:number} rows a step. "
-            "Micro-batch and accumulation change memory and speed, not what is learned (up to "
-            "rounding and padding).",
+            "{backup_accumulation} × {backup_devices} = {current_batch:number} "
+            "{current_batch:row|rows} a step. Micro-batch and accumulation change memory and "
+            "speed, not what is learned (up to rounding and padding).",
         ),
         "ko": (
             "유효 배치는 같다: {current_batch:number}",
@@ -377,10 +379,10 @@ TEXTS: Texts = {
     "effective_batch_differs": {
         "en": (
             "The effective batch differs: {current_batch:number} against {backup_batch:number}",
-            "{current_micro} × {current_accumulation} × {current_devices} = "
-            "{current_batch:number} rows a step, against {backup_micro} × {backup_accumulation} "
-            "× {backup_devices} = {backup_batch:number}. At the same epochs that is "
-            "{factor:times} the rows a step, and that many times fewer steps.",
+            "{current_micro} × {current_accumulation} × {current_devices} = {current_batch:number} "
+            "{current_batch:row|rows} a step, against {backup_micro} × {backup_accumulation} × "
+            "{backup_devices} = {backup_batch:number}. At the same epochs that is {factor:times} "
+            "the rows a step, and that many times fewer steps.",
         ),
         "ko": (
             "유효 배치가 다르다: {current_batch:number} 대 {backup_batch:number}",
@@ -416,7 +418,7 @@ TEXTS: Texts = {
     },
     "class_filter_idle": {
         "en": (
-            "max_classes drops nothing: the data has {classes} classes",
+            "max_classes drops nothing: the data has {classes} {classes:class|classes}",
             "{current_limit:value} against {backup_limit:value} makes no difference on this data.",
         ),
         "ko": (
@@ -428,8 +430,8 @@ TEXTS: Texts = {
     "split_differs": {
         "en": (
             "They are evaluated on other rows",
-            "{settings:names} differ: accuracies of the two cannot be compared. Here one split "
-            "serves all arms.",
+            "{settings:names} {settings:differs|differ}: accuracies of the two cannot be compared. "
+            "Here one split serves all arms.",
         ),
         "ko": (
             "서로 다른 행으로 평가한다",
@@ -490,9 +492,10 @@ TEXTS: Texts = {
     "max_length_unknown": {
         "en": (
             "max_length {current_limit} against {backup_limit} matters only for texts over "
-            "{shorter} tokens",
-            "The limit is {factor:times} as long; texts of at most {shorter} tokens are the same "
-            "under both. How many are longer is known once the data is prepared.",
+            "{shorter} {shorter:token|tokens}",
+            "The limit is {factor:times} as long; texts of at most {shorter} "
+            "{shorter:token|tokens} are the same under both. How many are longer is known once the "
+            "data is prepared.",
         ),
         "ko": (
             "max_length의 차이 ({current_limit} 대 {backup_limit})는 {shorter}토큰을 넘는 "
@@ -504,8 +507,9 @@ TEXTS: Texts = {
     "max_length_idle": {
         "en": (
             "No text reaches the limit: max_length makes no difference",
-            "The longest text has {longest:number} tokens, so {current_limit} and {backup_limit} "
-            "cut nothing. What differs is padding, where rows are padded to the limit.",
+            "The longest text has {longest:number} {longest:token|tokens}, so {current_limit} and "
+            "{backup_limit} cut nothing. What differs is padding, where rows are padded to the "
+            "limit.",
         ),
         "ko": (
             "한도에 닿는 텍스트가 없다: max_length의 차이는 의미가 없다",
@@ -529,7 +533,7 @@ TEXTS: Texts = {
     },
     "padding_to_limit": {
         "en": (
-            "{side:side} pads every row to {limit} tokens",
+            "{side:side} pads every row to {limit} {limit:token|tokens}",
             "Padding costs compute and teaches nothing. How much of it is real text is known "
             "once the data is prepared.",
         ),
@@ -541,9 +545,10 @@ TEXTS: Texts = {
     },
     "padding_wasted": {
         "en": (
-            "{side:side} pads every row to {limit} tokens, {wasted:percent} of it padding",
-            "A row has {real:number} real tokens on average: {real_share:percent} of what is "
-            "computed. Pad to the longest of the batch instead; results stay the same.",
+            "{side:side} pads every row to {limit} {limit:token|tokens}, {wasted:percent} of it "
+            "padding",
+            "A row has {real:number} real {real:token|tokens} on average: {real_share:percent} of "
+            "what is computed. Pad to the longest of the batch instead; results stay the same.",
         ),
         "ko": (
             "{side:side} 설정은 모든 행을 {limit}토큰까지 패딩하며, 그중 패딩이 "
@@ -554,9 +559,9 @@ TEXTS: Texts = {
     },
     "differences_in_no_stage": {
         "en": (
-            "{count} differences are in no stage",
-            "No stage takes over {settings:names}. Together they are the remainder between the "
-            "last stage and the backup; what they do is not told apart.",
+            "{count} {count:difference|differences} {count:is|are} in no stage",
+            "No stage takes over {settings:names}. {settings:It is|Together they are} the "
+            "remainder between the last stage and the backup; what they do is not told apart.",
         ),
         "ko": (
             "어느 단계에도 없는 차이가 {count}개 있다",

@@ -56,7 +56,7 @@ CHECKS = (overruled, steps_told)
 TEXTS: Texts = {
     "argument_overruled": {
         "en": (
-            "{side:side}: {keys:names} are written and not obeyed",
+            "{side:side}: {keys:names} {keys:is|are} written and not obeyed",
             "Where its file does not have the key, DeepSpeed takes its own default, whatever the "
             "arguments say. What runs: {values:names}.",
         ),

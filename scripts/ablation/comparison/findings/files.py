@@ -174,7 +174,8 @@ TEXTS: Texts = {
     "epochs_idle": {
         "en": (
             "{side:side}: max_steps {steps} makes num_train_epochs mean nothing",
-            "{epochs:value} epochs are written, {steps} steps are trained.",
+            "{epochs:value} {epochs:epoch is|epochs are} written, {steps} "
+            "{steps:step is|steps are} trained.",
         ),
         "ko": (
             "{side:side}: max_steps: {steps} 때문에 num_train_epochs는 의미가 없다",
@@ -240,7 +241,7 @@ TEXTS: Texts = {
     },
     "keys_unread": {
         "en": (
-            "{side:side}: nothing reads {count} keys",
+            "{side:side}: nothing reads {count} {count:key|keys}",
             "In {blocks:names}.",
         ),
         "ko": (

@@ -231,7 +231,7 @@ TEXTS: Texts = {
             "Save it as UTF-8 before a study.",
         ),
         "ko": (
-            "{side:side} 파일은 UTF-8이 아니어서 {found}로 읽었다",
+            "{side:side} 파일은 UTF-8이 아니어서 {found}{:으로|로} 읽었다",
             "학습 도구는 시스템 인코딩(Linux에서는 UTF-8)으로 파일을 열기 때문에 여기서 멈춘다. "
             "실험 전에 UTF-8로 저장해야 한다.",
         ),
@@ -285,8 +285,8 @@ TEXTS: Texts = {
     },
     "unknown_keys_differ": {
         "en": (
-            "{keys:names} differ, and what they do is not known",
-            "No run here can act upon them.",
+            "{keys:names} {keys:differs|differ}, and what {keys:it does|they do} is not known",
+            "No run here can act upon {keys:it|them}.",
         ),
         "ko": (
             "값이 다른데 무엇을 하는지 알 수 없는 키: {keys:names}",

@@ -207,10 +207,11 @@ TEXTS: Texts = {
         "en": (
             "{factor:times} the trained weights, not {rank_factor:times}",
             "{backup_total:number} against {current_total:number}. The rank is "
-            "{rank_factor:times}, in {backup_layers:value} layers against {current_layers:value} "
-            "and in the modules that each side names: {backup_lora:number} against "
-            "{current_lora:number} LoRA weights ({lora_factor:times}), and the head of "
-            "{head:number} weights ({labels} classes) stays.",
+            "{rank_factor:times}, in {backup_layers:value} {backup_layers:layer|layers} against "
+            "{current_layers:value} and in the modules that each side names: {backup_lora:number} "
+            "against {current_lora:number} LoRA {current_lora:weight|weights} "
+            "({lora_factor:times}), and the head of {head:number} {head:weight|weights} ({labels} "
+            "{labels:class|classes}) stays.",
         ),
         "ko": (
             "학습되는 가중치는 {rank_factor:times}가 아니라 {factor:times}이다",
@@ -224,10 +225,10 @@ TEXTS: Texts = {
     "lora_parameters": {
         "en": (
             "{lora_factor:times} the LoRA weights, not {rank_factor:times}",
-            "{backup_lora:number} against {current_lora:number}: the rank is "
-            "{rank_factor:times}, in {backup_layers:value} layers against {current_layers:value} "
-            "and in the modules that each side names. The head comes on top; its number of "
-            "classes is not known.",
+            "{backup_lora:number} against {current_lora:number}: the rank is {rank_factor:times}, "
+            "in {backup_layers:value} {backup_layers:layer|layers} against {current_layers:value} "
+            "and in the modules that each side names. The head comes on top; its number of classes "
+            "is not known.",
         ),
         "ko": (
             "LoRA 가중치는 {rank_factor:times}가 아니라 {lora_factor:times}이다",
@@ -239,7 +240,8 @@ TEXTS: Texts = {
     },
     "layers_backup_inside": {
         "en": (
-            "The backup's {backup_count} layers are among the current {current_count}",
+            "The backup's {backup_count} {backup_count:layer|layers} {backup_count:is|are} among "
+            "the current {current_count}",
             "{backup_layers:value} lie inside {current_layers:value}. What the current side has "
             "more are adapters in {only_current:value}; in the others both train.",
         ),
@@ -251,7 +253,8 @@ TEXTS: Texts = {
     },
     "layers_current_inside": {
         "en": (
-            "The current {current_count} layers are among the backup's {backup_count}",
+            "The current {current_count} {current_count:layer|layers} {current_count:is|are} among "
+            "the backup's {backup_count}",
             "{current_layers:value} lie inside {backup_layers:value}. The backup has "
             "{only_backup:value} on top.",
         ),
@@ -282,8 +285,8 @@ TEXTS: Texts = {
         "ko": (
             "{side:side} 설정은 레이어를 뒤에서부터 세지만 peft는 그렇게 세지 않는다",
             "peft는 번호를 레이어 번호와 그대로 비교하므로 음수는 어떤 레이어와도 맞지 않고, "
-            "음수만 있으면 NoMatchingPeftModuleError로 멈춘다. {file:file}을 쓰는 학습 코드가 "
-            "직접 바꿔 셌을 것이다. Trainer 설정에는 {layers:value}라고 적어야 한다.",
+            "음수만 있으면 NoMatchingPeftModuleError로 멈춘다. {file:file}{:을|를} 쓰는 학습 "
+            "코드가 직접 바꿔 셌을 것이다. Trainer 설정에는 {layers:value}라고 적어야 한다.",
         ),
     },
     "negative_layers_uncounted": {
@@ -314,7 +317,8 @@ TEXTS: Texts = {
     "modules_uncounted": {
         "en": (
             "{side:side}: not every trained module is counted",
-            "{modules:names} are trained, too, and missing in the number of trained weights.",
+            "{modules:names} {modules:is|are} trained, too, and missing in the number of trained "
+            "weights.",
         ),
         "ko": (
             "{side:side}: 학습되는 모듈 일부는 세지 못했다",

@@ -417,8 +417,9 @@ TEXTS: Texts = {
     "warmup_longer_than_run": {
         "en": (
             "{side:side}: the run ends before its warmup does",
-            "{warmup:number} steps of warmup, {steps:number} steps in all: the rate rises to "
-            "{reached:number}, and the {written:number} that is written is never reached.",
+            "{warmup:number} {warmup:step|steps} of warmup, {steps:number} {steps:step|steps} in "
+            "all: the rate rises to {reached:number}, and the {written:number} that is written is "
+            "never reached.",
         ),
         "ko": (
             "{side:side}: 워밍업이 끝나기 전에 학습이 끝난다",
@@ -442,7 +443,8 @@ TEXTS: Texts = {
         "en": (
             "Trainer's nearest to {type} is {twin}",
             "lr_scheduler_type: {twin}, lr_scheduler_kwargs: {kwargs:value}. Over {steps:number} "
-            "steps it stays within {deviation:percent} of the peak of {side:side}'s curve.",
+            "{steps:step|steps} it stays within {deviation:percent} of the peak of {side:side}'s "
+            "curve.",
         ),
         "ko": (
             "Trainer에서 가장 가까운 스케줄: {type} ≈ {twin}",

@@ -234,12 +234,13 @@ TEXTS: Texts = {
     },
     "checkpointing_through_frozen": {
         "en": (
-            "{side:side}: gradient_checkpointing trains through {frozen} frozen layers",
+            "{side:side}: gradient_checkpointing trains through {frozen} frozen "
+            "{frozen:layer|layers}",
             "To checkpoint, transformers makes the embedding's output require a gradient, so all "
-            "{layers} layers are recomputed and back-propagated: (2 + {rho:number}) × {layers} = "
-            "{on:number} layer forwards a token. Without checkpointing it is {layers} + "
-            "{reached} = {off:number}, so it costs {factor:times}; with the hook removed "
-            "{unhooked:number} ({unhooked_factor:times}). Memory is what it buys.",
+            "{layers} {layers:layer|layers} {layers:is|are} recomputed and back-propagated: (2 + "
+            "{rho:number}) × {layers} = {on:number} layer forwards a token. Without checkpointing "
+            "it is {layers} + {reached} = {off:number}, so it costs {factor:times}; with the hook "
+            "removed {unhooked:number} ({unhooked_factor:times}). Memory is what it buys.",
         ),
         "ko": (
             "{side:side}: gradient_checkpointing 때문에 고정된 레이어 {frozen}개까지 역전파한다",
@@ -253,9 +254,9 @@ TEXTS: Texts = {
     "deepspeed_checkpointing_idle": {
         "en": (
             "{side:side}: DeepSpeed's activation_checkpointing has no effect",
-            "{keys:names} configure deepspeed.checkpointing, which a model has to call itself; "
-            "no Hugging Face model does. What counts is gradient_checkpointing: {instead:value} "
-            "here.",
+            "{keys:names} {keys:configures|configure} deepspeed.checkpointing, which a model has "
+            "to call itself; no Hugging Face model does. What counts is gradient_checkpointing: "
+            "{instead:value} here.",
         ),
         "ko": (
             "{side:side}: DeepSpeed의 activation_checkpointing은 효과가 없다",
@@ -281,9 +282,10 @@ TEXTS: Texts = {
     "offload_moves_little": {
         "en": (
             "{side:side}: offloading the optimizer frees {moved:memory}",
-            "Only {trained:number} weights are trained: 12 bytes each, shared by {world} "
-            "devices, are {moved:memory}, {share:percent} of a GPU's memory here. The other side "
-            "keeps {other_optimizer:memory} on the GPU.",
+            "Only {trained:number} {trained:weight|weights} {trained:is|are} trained: 12 bytes "
+            "each, shared by {world} {world:device|devices}, {trained:is|are} {moved:memory}, "
+            "{share:percent} of a GPU's memory here. The other side keeps {other_optimizer:memory} "
+            "on the GPU.",
         ),
         "ko": (
             "{side:side}: 옵티마이저 오프로드가 비우는 메모리는 {moved:memory}뿐이다",
@@ -294,7 +296,8 @@ TEXTS: Texts = {
     },
     "bucket_too_large": {
         "en": (
-            "The reduce bucket takes {bytes:memory} of each GPU for {trained:number} gradients",
+            "The reduce bucket takes {bytes:memory} of each GPU for {trained:number} "
+            "{trained:gradient|gradients}",
             "True of {sides:sides}: ZeRO 1 and 2 reserve reduce_bucket_size elements on each "
             "GPU, however little is trained.",
         ),

@@ -297,7 +297,7 @@ TEXTS: Texts = {
             "release that the side ran with.",
         ),
         "ko": (
-            "{side:side} 쪽의 {library} {version} 기본값이 다르다: {setting}은(는) {value:value}",
+            "{side:side} 쪽의 {library} {version} 기본값이 다르다: {setting}{:은|는} {value:value}",
             "{before}부터 기본값이 바뀌었다 ({change}). 표에는 해당 릴리스의 기본값이 쓰인다.",
         ),
     },
@@ -323,7 +323,7 @@ TEXTS: Texts = {
             "Others tell {others:lines}. Write the one that trained in study.yaml (`versions:`).",
         ),
         "ko": (
-            "{side:side}: {library} 버전이 파일마다 다르며, {version}을(를) 쓴다",
+            "{side:side}: {library} 버전이 파일마다 다르며, {version}{:을|를} 쓴다",
             "다른 파일의 버전: {others:lines}. 학습에 쓴 버전을 study.yaml의 `versions:`에 적으면 "
             "된다.",
         ),

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from ablation.evidence.effects import Effect, Effects
 from ablation.report.evidence import effect_label
 from ablation.report.figures.figure import INK, Drawing, Shown, label_axis, lines_of, say
-from ablation.report.sources import capital
-from ablation.words.catalogue import plain
+from ablation.words.catalogue import capital, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from ablation.designs.contrast import BETWEEN, INTERACTION, SHAPLEY
 from ablation.evidence.statistics import Estimate
 from ablation.report.figures.figure import INK, Drawing, Shown, lines_of, say
-from ablation.report.sources import capital
-from ablation.words.catalogue import change_text, plain
+from ablation.words.catalogue import capital, change_text, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,8 +12,7 @@ from ablation.evidence.scale import MEASURED, Step
 from ablation.evidence.statistics import Estimate
 from ablation.report.figures.curves import panels_of
 from ablation.report.figures.figure import INK, WHOLE, Drawing, Shown, label_axis, say
-from ablation.report.sources import capital
-from ablation.words.catalogue import plain
+from ablation.words.catalogue import capital, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -26,8 +26,7 @@ from ablation.report.figures.figure import (
     lines_of,
     say,
 )
-from ablation.report.sources import capital
-from ablation.words.catalogue import Messages, change_text, plain
+from ablation.words.catalogue import Messages, capital, change_text, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
