@@ -3,7 +3,8 @@
     python benchmarks/plan_many_runs.py [--finished] [--repeat 3]
 
 Prints one row for each study: the CPU time of `snakemake -n`, that of an empty Snakefile in turn
-with it, and the difference: goal 2 s for 1,000 runs, growing linearly.
+with it, and the difference: goal 2 s for 1,000 runs, growing linearly. The library is compiled by a
+call before, whatever PYTHONDONTWRITEBYTECODE says: a user's second call finds it so.
 `seeds` has five arms and many seeds, `arms` many arms (a `grid` design) and few seeds. --finished
 adds the plan of a finished study ("Nothing to be done"); its results are empty files.
 """
@@ -56,6 +57,7 @@ def snakemake(folder: Path, *arguments: str) -> tuple[float, str]:
     """CPU seconds (user and system) of a Snakemake call in a folder, and what it printed."""
     command = [sys.executable, "-m", "snakemake", "--directory", str(folder), *arguments]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -98,6 +100,7 @@ def main(finished: bool, repeat: int) -> None:
         folder = Path(name)
         (folder / "Snakefile").write_text("rule all:\n    output: 'x'\n    shell: 'touch x'\n")
         empty = (folder, "--snakefile", str(folder / "Snakefile"), "-n", "--quiet", "all")
+        plan(folder, make_study(folder, "first", 10), "-n")  # compiles
         columns = ["study", "runs", "plan", "start", "beyond", "x start", "ms a run"]
         print("".join(f"{column:>10}" for column in [*columns, "finished"]))
         for kind in (SEEDS, ARMS):

@@ -20,7 +20,8 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
 import simulated
 
-from ablation.study.looks import LOOKS, SPENDINGS, boundaries
+from ablation.study.looks import boundaries
+from ablation.study.power import LOOKS, SPENDINGS
 
 SEEDS = (3, 4, 5, 8)
 ROWS = (450, 2000, 10_000)

@@ -24,8 +24,8 @@ import simulated
 from simulated import Plan
 
 from ablation.evidence import sequential
-from ablation.study.looks import LOOKS as DEFAULT_LOOKS
-from ablation.study.looks import SPENDINGS
+from ablation.study.power import LOOKS as DEFAULT_LOOKS
+from ablation.study.power import SPENDINGS
 
 SEEDS = (3, 5, 8, 12)
 LOOKS = ((3, 5, 8), (3, 5, 8, 12), DEFAULT_LOOKS)

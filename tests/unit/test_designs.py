@@ -20,7 +20,7 @@ from ablation.evidence.estimate import estimate_effects
 from ablation.evidence.metrics import collect
 from ablation.evidence.spread import spread_of
 from ablation.files import save_json
-from ablation.study import looks
+from ablation.study import power
 from ablation.study.adaptive import candidates, seeds_grid, step_arms, steps_of_path
 from ablation.study.forecast_text import load_texts
 from ablation.study.grid import expand, load_grid
@@ -440,7 +440,7 @@ def test_only_arms_that_are_still_open_get_more_seeds(study):
 
 
 def test_looks_that_are_not_given_are_those_of_the_analysis(study):
-    assert study("sequential: {}").options["sequential"]["looks"] == list(looks.LOOKS)
+    assert study("sequential: {}").options["sequential"]["looks"] == list(power.LOOKS)
 
 
 def test_planned_contrasts_name_each_pair_of_arms_once_and_no_arm_against_itself(study):

@@ -10,8 +10,7 @@ import simulated
 
 from ablation.evidence.inference import step_down
 from ablation.evidence.moderated import Pool, moderate, pool
-from ablation.study.looks import SPENDINGS
-from ablation.study.power import prior_freedom
+from ablation.study.power import SPENDINGS, prior_freedom
 
 # Three seeds, four arms: seed and arm means are 0, so the numbers are the residuals.
 RESIDUALS = np.array([[1.0, -1.0, 2.0, -2.0], [0.0, 0.0, -1.0, 1.0], [-1.0, 1.0, -1.0, 1.0]])

@@ -10,7 +10,8 @@ from ablation.evidence import sequential
 from ablation.evidence.sequential import Plan, decide
 from ablation.evidence.spread import Background, Spread
 from ablation.evidence.twoway import Squares
-from ablation.study.looks import OBRIEN_FLEMING, POCOCK, SPENDINGS, boundaries, spent
+from ablation.study.looks import boundaries, spent
+from ablation.study.power import OBRIEN_FLEMING, POCOCK, SPENDINGS
 
 # statistics.md, simulated there with 4e5 paths: the standard error of a boundary is 1 to 3 %.
 TABLE = [

@@ -8,7 +8,7 @@ import simulated
 from simulated import Plan, sure, t_interval
 
 from ablation.evidence import sequential
-from ablation.study import looks
+from ablation.study import power
 
 SEEDS = (3, 5, 8, 12)
 
@@ -29,7 +29,7 @@ def test_seven_stages_that_do_nothing_are_called_effects_in_5_percent_of_studies
     assert wrong / studies <= sure(0.05, studies)
 
 
-@pytest.mark.parametrize("spending", looks.SPENDINGS)
+@pytest.mark.parametrize("spending", power.SPENDINGS)
 def test_looking_again_and_again_keeps_the_error(spending):
     studies, wrong = 1500, 0
     plan = sequential.Plan((3, 5, 8), spending=spending, families=8)
@@ -40,7 +40,7 @@ def test_looking_again_and_again_keeps_the_error(spending):
 
 
 def test_the_repeated_intervals_cover_whenever_one_stops():
-    plan, missed, studies = sequential.Plan((3, 5, 8), spending=looks.POCOCK), 0, 1500
+    plan, missed, studies = sequential.Plan((3, 5, 8), spending=power.POCOCK), 0, 1500
     for values in np.random.default_rng(7).normal(0.8, 1, size=(studies, 8)):
         stopped = sequential.decide(values, plan).looks[-1]
         missed += not stopped.low <= 0.8 <= stopped.high
@@ -76,8 +76,8 @@ def test_a_single_cause_among_seven_stages_is_ranked_first_and_confirmed():
     ids=["all 3 SD", "all 5 SD", "one 3 SD"],
 )
 def test_the_default_looks_save_runs_at_large_effects_with_the_same_verdicts(effects, delta, share):
-    plan = sequential.Plan(looks.LOOKS, delta=delta, families=8)
-    plans = Plan(effects, looks.LOOKS[-1], 300, seed=3)
+    plan = sequential.Plan(power.LOOKS, delta=delta, families=8)
+    plans = Plan(effects, power.LOOKS[-1], 300, seed=3)
     found = [simulated.compare_looks(study, plan) for study in simulated.simulate(plans)]
     assert np.mean([one.statuses == one.fixed for one in found]) >= 0.93
     assert np.mean([one.runs for one in found]) <= share

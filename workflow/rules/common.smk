@@ -25,7 +25,7 @@ STUDY = PLAN.study
 LIBRARY = code_hashes()
 LANGUAGES = {report_name(language): language for language in words.LANGUAGES}
 # Of a command: a warm worker's socket is for one machine.
-WARM = " --warm results/{wildcards.study}/.warm" * (
+WARM = f" --warm {PLAN.results.folder}/.warm" * (
     config["warm_worker"] == "auto" and not PLAN.cluster
 )
 

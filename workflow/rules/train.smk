@@ -30,13 +30,13 @@ rule train_run:
     params:
         script=SCRIPTS / "train_run.py",
     shell:
+        # Snakemake fills in each field thrice for each run: what is the same for all is not one.
         "python {params.script:q}"
-        " --results results/{wildcards.study}"
+        f" --results {PLAN.results.folder}{WARM}"
         " --variant {wildcards.variant}"
         " --seed {wildcards.seed}"
         " --world-size {resources.devices}"
         " --threads {threads}"
-        f"{WARM}"
         " > {log:q} 2>&1"
 
 

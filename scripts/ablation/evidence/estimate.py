@@ -89,10 +89,9 @@ from ablation.evidence.spread import Background, spread_of
 from ablation.evidence.statistics import Estimate
 from ablation.evidence.twoway import error_of
 from ablation.settings.quantities import POOL_ROWS, TUNING_SHARE
-from ablation.study import looks
 from ablation.study.claim import UNDECIDED
 from ablation.study.grid import Arm, Grid
-from ablation.study.power import Error
+from ablation.study.power import LOOKS, SPENDING, Error
 from ablation.study.power import detectable as smallest_found
 from ablation.words.catalogue import LANGUAGES
 
@@ -156,7 +155,7 @@ def measure(
 ) -> Measured:
     """The runs of a study as they are compared; the arguments are those of `estimate_effects`."""
     history = history_of(grid, study, reports) if reports.reports else FIRST_REPORT
-    at = (study.get("sequential") or {}).get("looks", looks.LOOKS)
+    at = (study.get("sequential") or {}).get("looks", LOOKS)
     paired = paired_runs(grid, runs)
     return Measured(
         grid=grid,
@@ -306,9 +305,9 @@ def sequential_plan(
     if options is None:
         return None
     return sequential.Plan(
-        tuple(int(n) for n in options.get("looks", looks.LOOKS)),
+        tuple(int(n) for n in options.get("looks", LOOKS)),
         float(options.get("alpha", inference.ALPHA)) * share_of(history.number),
-        str(options.get("spending", looks.SPENDING)),
+        str(options.get("spending", SPENDING)),
         metric.delta,
         families + len(history.dropped),
     )

@@ -17,9 +17,8 @@ from ablation.errors import UserError
 from ablation.evidence.contrast import planned_contrasts
 from ablation.files import load_json, save_json
 from ablation.records import from_plain, to_plain
-from ablation.study import looks
 from ablation.study.grid import Grid
-from ablation.study.power import ALPHA
+from ablation.study.power import ALPHA, LOOKS
 
 SCHEMA_VERSION = 1
 LATER = 0.05  # of the error, for the second report; half of it for each one after
@@ -143,7 +142,7 @@ FIRST_REPORT = History()
 def report_of(grid: Grid, study: Mapping[str, Any]) -> Report:
     """What the report of a grid is about."""
     options = study.get("sequential")
-    planned = () if options is None else tuple(map(int, options.get("looks", looks.LOOKS)))
+    planned = () if options is None else tuple(map(int, options.get("looks", LOOKS)))
     return Report(
         metric=str(study["metric"]["name"]),
         seeds=tuple(int(seed) for seed in grid.seeds),

@@ -17,8 +17,8 @@ from ablation.evidence.inference import ALPHA
 from ablation.evidence.spread import ROUNDING, Spread, spread_of, t_quantile
 from ablation.evidence.statistics import EQUIVALENCE_CONFIDENCE
 from ablation.evidence.together import Sides, most_true
-from ablation.study.looks import OBRIEN_FLEMING, boundaries
-from ablation.study.power import counts_that_differ
+from ablation.study.looks import boundaries
+from ablation.study.power import OBRIEN_FLEMING, counts_that_differ
 
 CONTINUE = "continue"
 SUPERIOR = "superior"

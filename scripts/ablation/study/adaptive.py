@@ -20,7 +20,7 @@ from ablation.documents.entries import load_plainly
 from ablation.files import load_json
 from ablation.results import Results
 from ablation.study.grid import Arm, Grid, expand
-from ablation.study.looks import OBRIEN_FLEMING
+from ablation.study.power import OBRIEN_FLEMING
 from ablation.study.study import Study
 
 Decision = Mapping[str, Any]

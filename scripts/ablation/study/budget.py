@@ -268,8 +268,8 @@ def with_looks(offer: Offer, markets: Sequence[Market], delta: float) -> Offer:
     prospect = next(one for one in market.prospects if one.design == offer.design)
     error = _error(prospect, market.noise, offer.seeds)
     unit = market.noise.sd * math.sqrt(prospect.variance or 1.0)
-    at = (*(n for n in (*looks.LOOKS, 20) if n < offer.seeds - 1), offer.seeds)
-    for spending, most in ((looks.POCOCK, COSTS_LITTLE), (looks.OBRIEN_FLEMING, math.inf)):
+    at = (*(n for n in (*power.LOOKS, 20) if n < offer.seeds - 1), offer.seeds)
+    for spending, most in ((power.POCOCK, COSTS_LITTLE), (power.OBRIEN_FLEMING, math.inf)):
         last = looks.boundaries(at, error.alpha / error.comparisons, spending, CELLS)[-1]
         looking = replace(error, alpha=last * error.comparisons)
         found = (power.detectable(looking) or math.inf) * unit

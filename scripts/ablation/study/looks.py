@@ -17,14 +17,8 @@ from itertools import pairwise
 import numpy as np
 from scipy import special
 
-from ablation.study.power import ALPHA
+from ablation.study.power import ALPHA, OBRIEN_FLEMING, POCOCK
 
-OBRIEN_FLEMING = "obf"
-POCOCK = "pocock"
-SPENDINGS = (OBRIEN_FLEMING, POCOCK)
-SPENDING = POCOCK  # where a study names none: docs/statistics.md has what either saves
-
-LOOKS = (3, 5, 7, 9, 12)
 CELLS = 400
 _HALVINGS = 50
 

@@ -14,6 +14,15 @@ import numpy as np
 
 ALPHA = 0.05
 POWER = 0.80
+
+# How a study with looks spends its error (`ablation.study.looks`), and when it looks.
+OBRIEN_FLEMING = "obf"
+POCOCK = "pocock"
+SPENDINGS = (OBRIEN_FLEMING, POCOCK)
+SPENDING = POCOCK  # where a study names none: docs/statistics.md has what either saves
+
+LOOKS = (3, 5, 7, 9, 12)
+
 _POINTS = 500
 
 
