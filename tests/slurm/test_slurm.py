@@ -87,6 +87,8 @@ class Study:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            # What a shell starts in the background is deaf to Ctrl-C, and so are its children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
 
     def command(self, name: str) -> list[str]:

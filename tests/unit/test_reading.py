@@ -329,6 +329,58 @@ def test_a_file_of_few_lora_keys_is_explained(explain, text):
     assert values(explain(text, text.replace("8", "16"))) == {"lora.r": (8, 16)}
 
 
+def test_modules_alone_say_that_an_adapter_is_trained(explain):
+    text = f"{BASE}target_modules: [query]\n"
+    said = explain(text, text.replace("[query]", "[query, value]"))
+    assert said["kinds"]["current"]["method"] == "lora"
+    assert values(said) == {"lora.target_modules": (["query"], ["query", "value"])}
+
+
+_TRL = "model_name_or_path: m/x\ndataset_name: d\nlearning_rate: 1.0e-4\nuse_peft: false\n"
+_LLAMA_FACTORY = "stage: sft\ntemplate: qwen\ncutoff_len: 512\nfinetuning_type: full\n"
+_AXOLOTL = "base_model: m/x\nsequence_len: 512\nmicro_batch_size: 2\n"
+_NESTED = "training_args: {output_dir: o, learning_rate: 1.0e-4}\npeft:\n  enabled: false\n"
+
+
+@pytest.mark.parametrize(
+    ("trainer", "text"),
+    [
+        ("trl", f"{_TRL}lora_r: 8\n"),
+        ("llama_factory", f"{_LLAMA_FACTORY}lora_rank: 8\n"),
+        ("axolotl", f"{_AXOLOTL}lora_r: 8\n"),
+        ("hf_trainer", f"{BASE}use_lora: false\nlora:\n  r: 8\n"),
+        ("nested", f"{_NESTED}  r: 8\n"),
+    ],
+)
+def test_keys_of_an_adapter_that_nobody_trains_are_told_and_no_difference(explain, trainer, text):
+    said = explain(text, text.replace(": 8\n", ": 16\n"))
+    assert said["dialects"]["current"] == trainer
+    assert values(said) == {}
+    (line,) = findings(said, "keys_idle")[0]["evidence"]["lines"]
+    assert ": 8 / 16 (" in line and "adapter" in line
+    assert not findings(explain(text, text), "keys_idle")
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "first", "second"),
+    [
+        ("label_smoothing", "label_smoothing_factor", 0.1, 0.2),
+        ("gpus", "world_size", 1, 4),
+        ("n_gpu", "world_size", 2, 8),
+    ],
+)
+def test_a_name_of_scripts_is_the_setting_that_it_means(explain, name, setting, first, second):
+    said = explain(f"{BASE}{name}: {first}\n", f"{BASE}{name}: {second}\n")
+    assert values(said) == {setting: (first, second)}
+    assert findings(said, "names_of_a_script")
+
+
+def test_label_smoothing_beside_beta_is_that_of_a_loss_of_preferences(explain):
+    text = f"{_TRL}beta: 0.1\nlabel_smoothing: 0.1\n"
+    said = explain(text, text.replace("smoothing: 0.1", "smoothing: 0.2"))
+    assert values(said) == {"label_smoothing": (0.1, 0.2)}
+
+
 def test_a_block_of_arguments_is_never_taken_for_a_key_without_effect(explain):
     text = "env:\n  training:\n    learning_rate: 1.0e-4\n    max_steps: 10\n"
     assert values(explain(text, text.replace("1.0e-4", "2.0e-4")))["learning_rate"] == (1e-4, 2e-4)

@@ -61,7 +61,7 @@ class Configuration:
         files: The file and those that it includes.
         refusals: What no run can start with.
         strangers: Keys that the dialect's trainer does not have.
-        without_effect: Keys that change nothing that is trained, with the reason.
+        without_effect: Keys that change nothing that is trained; the note is the reason.
         speaks_for: The keys that speak for the dialect, as no other has them.
         repeated: Keys that stand twice.
         counting: How the trainer counts steps, where not as Trainer does.
@@ -78,7 +78,7 @@ class Configuration:
     files: tuple[str, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     strangers: tuple[Stranger, ...] = ()
-    without_effect: Mapping[str, str] = field(default_factory=dict)
+    without_effect: Mapping[str, Value] = field(default_factory=dict)
     speaks_for: tuple[str, ...] = ()
     repeated: tuple[Repeated, ...] = ()
     counting: Mapping[str, object] = field(default_factory=dict)
@@ -109,7 +109,7 @@ class Configuration:
             "unknown": [key.as_json() for key in self.unknown],
             "refusals": [refusal.as_json() for refusal in self.refusals],
             "strangers": [asdict(stranger) for stranger in self.strangers],
-            "without_effect": dict(self.without_effect),
+            "without_effect": {key: value.note for key, value in self.without_effect.items()},
         }
 
 
@@ -187,7 +187,7 @@ def resolve_file(
     versions = find_versions(path) if versions is None else versions
     fill_earlier(settings, versions)
     settings, unread = _derived(reader, module, settings, architecture, world_size)
-    settings = _without_idle_adapter(settings)
+    settings, idle = _without_idle_adapter(settings)
     unread |= _unreadable(written, architecture)
     return Configuration(
         file=str(path),
@@ -197,7 +197,7 @@ def resolve_file(
         files=(str(path), *reader.included),
         refusals=tuple(reader.refusals),
         strangers=found.strangers,
-        without_effect=reader.without_effect,
+        without_effect=idle | reader.without_effect,
         speaks_for=found.speaks_for,
         repeated=root.repeated,
         counting=reader.counting,
@@ -306,12 +306,19 @@ def require_runnable(*sides: Configuration) -> None:
     raise_all(refusal.error() for side in sides for refusal in side.refusals)
 
 
-def _without_idle_adapter(settings: dict[str, Value]) -> dict[str, Value]:
-    """The settings without those of an adapter that is not trained."""
+def _without_idle_adapter(
+    settings: dict[str, Value],
+) -> tuple[dict[str, Value], dict[str, Value]]:
+    """The settings without those of an adapter that is not trained, and its keys in the file."""
     full = settings.get("lora.enable")
     if full is None or full.value is not False:
-        return settings
-    return {name: value for name, value in settings.items() if not _of_adapter(name)}
+        return settings, {}
+    idle = {
+        str(value.key): replace(value, note="no adapter is trained")
+        for name, value in settings.items()
+        if _of_adapter(name) and value.line is not None
+    }
+    return {name: value for name, value in settings.items() if not _of_adapter(name)}, idle
 
 
 def _of_adapter(name: str) -> bool:

@@ -118,6 +118,8 @@ def read_trainer(reader: Reader, prefix: str, skip: tuple[str, ...] = ()) -> Non
     block = reader.block(prefix)
     if block is None:
         return
+    if not {"beta", "loss_type"} & set(block.value):  # then it is none of a preference's loss
+        skip = (*skip, "label_smoothing")
     names = [name for name in block.value if name not in skip]
     if "activation_checkpointing" in names and "gradient_checkpointing" in names:
         reader.ignore(join(prefix, "gradient_checkpointing"))  # the new name wins

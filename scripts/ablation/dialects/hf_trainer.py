@@ -91,7 +91,6 @@ def read(reader: Reader) -> None:
     for switch in SWITCHES:
         read_switch(reader, switch)
     read_lora_keys(reader, FLAT_LORA)
-    read_absent_lora(reader)
     read_model(reader)
     take_keys(reader, _KEYS)
     for key in ("dataset", "dataset_name", "dataset_config", "packing", "max_samples"):
@@ -101,6 +100,7 @@ def read(reader: Reader) -> None:
     for block in _BLOCKS:
         if reader.root.at(f"{block}.r") is None:
             read_own_lora(reader, block, whole=True)
+    read_absent_lora(reader)
     if told := tell_objective(reader):
         reader.derive("training.objective", *told)
     reader.doubted.update(reader.own_names)

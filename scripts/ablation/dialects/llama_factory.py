@@ -101,6 +101,9 @@ def read(reader: Reader) -> None:
     read_model(reader)
     if reader.raw("finetuning_type") in (None, "lora"):
         _read_lora(reader)
+    else:
+        reason = "finetuning_type is not lora: no adapter is trained"
+        reader.idle({reason: (*_LORA, *(one.key for one in _TARGETS))})
     take_keys(reader, _OWN)
     _read_checkpointing(reader)
     _read_precision(reader)

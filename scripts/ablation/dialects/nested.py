@@ -215,6 +215,9 @@ def _read_lora(reader: Reader, main: str, lora: str | None) -> None:
         for name in (*SWITCHES, *(("enable", "enabled") if block in (lora, "lora") else ())):
             read_switch(reader, join(block, name))
     if reader.says("lora.enable", False):
+        below = reader.root.at(lora) if lora else None
+        off = [join(lora or "", key) for key, _ in below.leaves()] if below else []
+        reader.idle({"the adapter is switched off": off})
         return
     if lora is not None:
         read_lora_fields(reader, lora)

@@ -65,6 +65,10 @@ OWN_NAMES = {
     "num_warmup_steps": "warmup_steps",
     "total_steps": "max_steps",
     "max_train_steps": "max_steps",
+    "label_smoothing": "label_smoothing_factor",
+    **dict.fromkeys(
+        words("n_gpu n_gpus ngpus gpus num_devices devices nproc_per_node"), "world_size"
+    ),
 }
 # Switches of LoRA as scripts call them.
 SWITCHES = words("use_peft use_lora is_peft lora_enabled enable_lora")
@@ -102,7 +106,9 @@ def read_own_names(reader: Reader, block: str) -> None:
         entry = reader.root.at(key)
         if not block and name in _DEEPSPEEDS:
             continue
-        if entry is None or setting in reader.settings or not _may_say(entry, setting):
+        if entry is None or key in reader.read_keys or setting in reader.settings:
+            continue
+        if not _may_say(entry, setting):
             continue
         note = NOTE.format(setting=setting)
         reader.own_names.append(key)
@@ -122,6 +128,8 @@ def _may_say(entry: Entry, setting: str) -> bool:
         return isinstance(plain, str) and plain in _KNOWN_OPTIMIZERS
     if setting == "lr_scheduler_type":
         return isinstance(plain, str) and plain in _SCHEDULES
+    if setting == "world_size":
+        return isinstance(plain, int) and not isinstance(plain, bool) and plain > 0
     return is_number(plain) and plain >= 0
 
 

@@ -231,7 +231,7 @@ class Reader:
         counting: How the trainer counts steps, where not as Trainer does: `by`, its name, and what
             else that needs.
         doubted: Keys that do nothing beside the others of the file: they speak against the dialect.
-        without_effect: Keys that change nothing that is trained, with the reason.
+        without_effect: Keys that change nothing that is trained; the note is the reason.
         engine: The DeepSpeed configuration that must agree with Trainer's arguments, if any.
         arguments: The block of a script of its own that holds Trainer's arguments.
         own_names: Keys that are read as a setting although no library calls it so.
@@ -252,7 +252,7 @@ class Reader:
     counting: dict[str, object] = field(default_factory=dict)
     doubted: set[str] = field(default_factory=set)
     presets: list[Value] = field(default_factory=list)
-    without_effect: dict[str, str] = field(default_factory=dict)
+    without_effect: dict[str, Value] = field(default_factory=dict)
     engine: Engine | None = None
     arguments: str | None = None
     own_names: list[str] = field(default_factory=list)
@@ -525,9 +525,8 @@ class Reader:
             if key in self.read_keys or _place(entry) in used:
                 continue
             if self._in_preset(key):
-                preset = Value(hide(key, entry.plain()), EXPLICIT, entry.file, entry.line, key)
-                self.presets.append(preset)
-                self.without_effect[key] = "a preset that no other place of the file uses"
+                self._idle(key, entry, "a preset that no other place of the file uses")
+                self.presets.append(replace(self.without_effect[key], note=None))
             else:
                 self.add(key, entry, f"{OTHER}{key}", entry.plain())
                 self._check_called(key, entry)
@@ -560,9 +559,14 @@ class Reader:
         """Mark keys that change nothing that is trained: reason to keys."""
         for reason, keys in table.items():
             for key in keys:
-                if self.root.at(key) is not None and key not in self.read_keys:
-                    self.ignore(key)
-                    self.without_effect[key] = reason
+                entry = self.root.at(key)
+                if entry is not None and key not in self.read_keys:
+                    self._mark(key, entry)
+                    self._idle(key, entry, reason)
+
+    def _idle(self, key: str, entry: Entry, reason: str) -> None:
+        value = hide(key, entry.plain())
+        self.without_effect[key] = Value(value, EXPLICIT, entry.file, entry.line, key, reason)
 
     def doubt_blocks(self, plain: Collection[str]) -> None:
         """Doubt keys that hold a block where the trainer has a plain value."""

@@ -108,6 +108,7 @@ _OLD = {
 def read(reader: Reader) -> None:
     """Read the whole file into the reader's settings."""
     _read_kind(reader)
+    reader.doubted.add("label_smoothing")  # scripts call Trainer's own label_smoothing_factor so
     skip = ("bf16",) if reader.raw("bf16") is None else ()  # null is its default
     read_trainer(reader, "", skip=skip)
     check_best_model(reader)

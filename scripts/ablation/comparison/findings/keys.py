@@ -17,6 +17,7 @@ from ablation.comparison.findings.finding import (
 )
 from ablation.dialects.reader import Refusal
 from ablation.dialects.vocabulary import library_of, nearest, trains
+from ablation.errors import shorten
 from ablation.settings.catalogue import OTHER
 
 _KINDS = {
@@ -70,6 +71,28 @@ def of_another_trainer(pair: Pair) -> Iterator[Finding]:
             yield pair.find("keys_not_of_trainer", INFO, evidence, [], side, places)
 
 
+def idle_keys(pair: Pair) -> Iterator[Finding]:
+    """Keys that differ in the text of one trainer's two files, and of which no training knows."""
+    current, backup = (pair.sides[side].without_effect for side in SIDES)
+    alike = pair.sides[SIDES[0]].dialect == pair.sides[SIDES[1]].dialect
+    names = [*dict.fromkeys([*current, *backup])] if alike else []
+    pairs = [(name, current.get(name), backup.get(name)) for name in names]
+    rows = [(n, a, b) for n, a, b in pairs if (a and a.value) != (b and b.value)]
+    if rows:
+        lines = [
+            f"{name}: {' / '.join(shorten(one.value) if one else '–' for one in both)} "
+            f"({next(one.note for one in both if one)})"
+            for name, *both in rows
+        ]
+        places = [
+            Place(side, None, one.file, one.line, one.key)
+            for _, *both in rows
+            for side, one in zip(SIDES, both, strict=True)
+            if one
+        ]
+        yield pair.find("keys_idle", INFO, {"lines": lines}, [], places=places)
+
+
 def unknown_differences(pair: Pair) -> Iterator[Finding]:
     """Keys that differ and of which nobody here knows what they do."""
     names = [d.setting for d in pair.differences() if d.setting.startswith(OTHER)]
@@ -118,7 +141,14 @@ def script_of_its_own(pair: Pair) -> Iterator[Finding]:
             yield pair.find("joined_files", WARNING, {"keys": list(script.joined)}, [], side)
 
 
-CHECKS = (script_of_its_own, refused, of_another_trainer, unknown_differences, written_again)
+CHECKS = (
+    script_of_its_own,
+    refused,
+    of_another_trainer,
+    idle_keys,
+    unknown_differences,
+    written_again,
+)
 
 TEXTS: Texts = {
     "arguments_of_a_script": {
@@ -269,6 +299,16 @@ TEXTS: Texts = {
         "ko": (
             "{side:side}: {library}에 없는 키: {keys:names}",
             "적힌 그대로 비교한다. 학습 도구를 감싼 스크립트가 읽을 수는 있다.",
+        ),
+    },
+    "keys_idle": {
+        "en": (
+            "Keys that are written otherwise, and change nothing that is trained",
+            "{lines:lines}",
+        ),
+        "ko": (
+            "다르게 적혀 있지만 학습을 바꾸지 않는 키가 있다",
+            "{lines:lines}",
         ),
     },
     "unknown_key_differs": {
