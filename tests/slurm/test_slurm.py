@@ -251,12 +251,14 @@ def disturb(story: Story) -> None:
         story.status = study.status()
         for rank in held.values():
             found = rank.environ()
-            story.places.add((found["SLURMD_NODENAME"], found["CUDA_VISIBLE_DEVICES"]))
+            story.places.add((found["SLURMD_NODENAME"], found["SLURM_STEP_GPUS"]))
         scontrol("requeue", job_of(study.variant("stage1-lora")))
         limit_time(job_of(study.variant("current")))
         said = "SIGURG: the run saves a checkpoint and stops"
         tiny_study.wait_until(lambda: said in study.log("current"), 200, "the notice")
         held["current"].send_signal(signal.SIGCONT)
+        leaves = "it goes on from step"  # the next try has a log of its own
+        tiny_study.wait_until(lambda: leaves in study.log("current"), 200, "its leaving")
     variant = study.variant("current")
     jobs = [line.split() for line in squeue("%m %l %k") if variant in line]
     story.asked = [(memory, limit) for memory, limit, _ in jobs]
@@ -297,7 +299,6 @@ def test_the_call_tells_how_the_runs_get_on(story):
 
 
 def test_a_run_at_the_end_of_its_time_has_more_time_and_memory_at_its_next_try(story):
-    assert "it goes on from step" in story.study.log("current")
     (_, _), (memory, limit) = story.asked[-2:]
     assert (memory, limit) == ("3000M", "8:00:00")
 
