@@ -25,7 +25,7 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +41,7 @@ from soak.plugged import (
     processes_in,
     still_there,
 )
-from soak.record import keep
+from soak.record import code, keep
 
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGSEGV", "SIGSTOP")
 SECOND, CLOCK = "a second call", "the clock jumps"
@@ -71,12 +71,14 @@ class Kill:
         event: A signal, a second call, or the clock.
         victim: The kind of process that had the signal.
         problems: What was not as it must be.
+        code: The commit of the code that was tried.
     """
 
     subject: str
     event: str
     victim: str
     problems: tuple[str, ...]
+    code: str = field(default_factory=code)
 
 
 def kind_of(pid: int) -> str:
@@ -200,6 +202,7 @@ def main() -> int:
     parser.add_argument("--subjects", nargs="+", choices=SUBJECTS, default=list(SUBJECTS))
     parser.add_argument("--in-a-row", type=int, default=1, metavar="N")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # tidy up
     chance, kept, failed = random.Random(args.seed), Kept(), 0
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         work = Path(folder).resolve()
@@ -217,7 +220,7 @@ def main() -> int:
                 failed += 1
                 print(f"    {problem}", flush=True)
     header = ("what", "what happened", "to", "tried", "finished as if nothing had been")
-    keep("kills", header, rows_of(kept.found()))
+    keep("kills", header, rows_of(kept.found()), [*{one.code for one in kept.found()}])
     return int(failed > 0)
 
 

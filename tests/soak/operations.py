@@ -27,6 +27,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -42,7 +43,7 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
 from soak.layer import ERRORS, KINDS, Fault, Layer, can_fail
 from soak.plugged import SmallStudy, TinyRun, call, content, differences, still_there
-from soak.record import keep
+from soak.record import code, keep
 
 OF_THE_KILLED = ("temporary snakemake", "temporary hangul-")
 # What tells a program: what its command line begins with, or its script.
@@ -245,6 +246,7 @@ def faked_study(work: Path) -> Iterator[Plugs]:
     finally:
         process.kill()
         process.wait()
+        still_there(work, 0)
 
 
 @contextmanager
@@ -289,15 +291,25 @@ class Kept:
     def add(self, outcome: Outcome) -> None:
         """Note an outcome."""
         told = {"fault": str(outcome.fault), "what": outcome.what, "problems": outcome.problems}
+        told |= {"code": code()}
         with self.file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(told | {"seconds": round(outcome.seconds, 1)}) + "\n")
 
-    def found(self) -> dict[str, bool | None]:
-        """Whether what was tried last ended well, by the fault; None if it was not reached."""
+    def last(self) -> dict[str, dict]:
+        """What became of each fault when it was tried last."""
         if not self.file.is_file():
             return {}
         lines = map(json.loads, self.file.read_text(encoding="utf-8").splitlines())
-        return {one["fault"]: not one["problems"] if one["what"] else None for one in lines}
+        return {one["fault"]: one for one in lines}
+
+    def codes(self) -> set[str]:
+        """The commits of the code that was tried."""
+        return {one["code"] for one in self.last().values()}
+
+    def found(self) -> dict[str, bool | None]:
+        """Whether what was tried last ended well, by the fault; None if it was not reached."""
+        last = self.last().items()
+        return {name: not one["problems"] if one["what"] else None for name, one in last}
 
     def rows(self, operations: Sequence[Fault], places: Sequence[Fault]) -> list[tuple[str, ...]]:
         """The table: how many of the faults of a kind were tried, and what became of them."""
@@ -337,6 +349,7 @@ def main() -> int:
     parser.add_argument("--new", action="store_true", help="only what has not ended well")
     parser.add_argument("--only", nargs="*", type=parse_fault, help="kind:nth:error")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # tidy up
     kept, failed = Kept(args.subject), 0
     with (
         tempfile.TemporaryDirectory() as name,
@@ -352,7 +365,7 @@ def main() -> int:
             failed += bool(found.problems)
             show(found)
     header = ("what", "operation", "places tried", "operations tried", "as if nothing had been")
-    keep(f"operations {args.subject}", header, kept.rows(operations, places))
+    keep(f"operations {args.subject}", header, kept.rows(operations, places), [*kept.codes()])
     return int(failed > 0)
 
 

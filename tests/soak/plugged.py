@@ -44,6 +44,9 @@ stages:
 """
 COMMAND = "import sys; sys.executable = sys.argv.pop(1); from ablation.command.main import main"
 LEFT_SECONDS = 120.0  # until what was started is gone: a Snakemake whose caller died ends its work
+# When attempts at a run began and ended; Snakemake's mark of a folder's time, an empty file: where
+# it could not be made, the time is that of the folder.
+TIMED = ("attempts.json", ".snakemake_timestamp")
 CALL_SECONDS = 300.0  # of a call that hangs; one of these studies takes some 20
 
 
@@ -241,8 +244,7 @@ def content(results: Path) -> dict[str, str]:
     found = {}
     for path in sorted(_files(results)):
         place = path.relative_to(results)
-        timed = place.name == "attempts.json"  # when attempts at a run began and ended
-        if place.parts[0] not in ("logs", "benchmarks", ".warm") and not timed:
+        if place.parts[0] not in ("logs", "benchmarks", ".warm") and place.name not in TIMED:
             text = _timeless(path)
             found[place.as_posix()] = hashlib.sha256(text).hexdigest()
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,18 +17,31 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
 
 
-def keep(name: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def code() -> str:
+    """The commit of the code that is tried."""
+    command = ["git", "-C", str(PAGE.parent), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def keep(
+    name: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    codes: Sequence[str] = (),
+) -> None:
     """Show a campaign's table, and put it where the page has its marks.
 
     Args:
         name: The campaign: its table stands between `<!-- name -->` and `<!-- /name -->`.
         header: The names of the columns.
         rows: The table.
+        codes: The commits of what was tried; by default this one.
     """
     found = table(header, rows)
     print(found, flush=True)
     text = PAGE.read_text(encoding="utf-8")
-    told = f"<!-- {name} -->\nLast run: {datetime.now(UTC):%Y-%m-%d}.\n\n{found}\n<!-- /{name} -->"
+    when = f"Last run: {datetime.now(UTC):%Y-%m-%d}, of {', '.join(sorted(codes) or [code()])}."
+    told = f"<!-- {name} -->\n{when}\n\n{found}\n<!-- /{name} -->"
     pattern = rf"<!-- {name} -->.*?<!-- /{name} -->"
     if not re.search(pattern, text, re.DOTALL):
         raise ValueError(f"docs/reliability.md has no place for {name}")
