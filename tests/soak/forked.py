@@ -1,6 +1,6 @@
 """Programs out of one process that has imported everything: a fault takes a second, not a minute.
 
-    python tests/soak/forked.py SOCKET             serves until it is killed
+    python tests/soak/forked.py SOCKET study       serves until it is killed
     python -S tests/soak/asked.py SOCKET WORDS     like `python WORDS`, from there
 
 Each program is forked before it has done anything, with the caller's folder, environment and
@@ -13,7 +13,9 @@ import array
 import atexit
 import contextlib
 import ctypes
+import gc
 import importlib
+import io
 import json
 import os
 import runpy
@@ -39,20 +41,62 @@ PROGRAMS = (
     "resolve_study",
     "write_patch",
 )
+# What these import, and what they import only when they are called.
 MODULES = (
+    "ablation.command.explain",
     "ablation.command.run",
     "ablation.command.status",
+    "ablation.trackers",
+    "ablation.workflow.interrupt",
     "ablation.workflow.plan",
+    "fontTools.ttLib.tables.otTables",
+    "pyarrow.pandas_compat",
+    "snakemake.assets",
+    "snakemake.benchmark",
     "snakemake.cli",
+    "snakemake.profiles",
+    "snakemake.report.html_reporter",
+    "snakemake.storage",
+    "yte",
 )
+LAUNCHER = ("train_run", "deepspeed.launcher.launch", "deepspeed.launcher.runner")
 
 
-def serve(path: str) -> None:
-    """Fork a child for each request."""
-    # Modules of programs only: nothing of them has run.
-    sys.path[:0] = [str(ROOT / "scripts")]
+def prepare_study() -> None:
+    """Import what the programs of a study need."""
     for name in (*PROGRAMS, *MODULES):
         importlib.import_module(name)
+    from matplotlib.figure import Figure
+
+    figure = Figure()  # reads fonts, and the grammar of formulas
+    figure.add_subplot().set_title("$x$")
+    figure.savefig(io.BytesIO(), format="svg")
+
+
+def prepare_ranks() -> None:
+    """Import what a run and its ranks need, as the warm worker does."""
+    from ablation.training.server import preload
+
+    for name in LAUNCHER:
+        importlib.import_module(name)
+    preload()
+
+
+PREPARED = {"study": prepare_study, "ranks": prepare_ranks}
+
+
+def serve(path: str, kind: str) -> None:
+    """Fork a child for each request.
+
+    Args:
+        path: The socket to listen at.
+        kind: What is asked for, one of `PREPARED`.
+    """
+    # Modules of programs only: nothing of them has run.
+    sys.path[:0] = [str(ROOT / "scripts")]
+    PREPARED[kind]()
+    gc.collect()
+    gc.freeze()
     layer = ctypes.CDLL(None)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(path)
@@ -113,8 +157,7 @@ def become(channel: socket.socket, tell: Callable[[bytes], object]) -> None:
         text += channel.recv(wanted - len(text))
     words, folder, environment = json.loads(text)
     tell(" ".join(words).encode())
-    script = next((Path(word).stem for word in words if word.endswith(".py")), words[1])
-    Path("/proc/self/comm").write_text("ablation" if words[0] == "-c" else script)
+    Path("/proc/self/comm").write_text(short_name(words))
     channel.sendall(os.getpid().to_bytes(8, "big"))
     channel.close()
     for number, file in enumerate(files):
@@ -143,9 +186,22 @@ def become(channel: socket.socket, tell: Callable[[bytes], object]) -> None:
         os._exit(code)
 
 
+def short_name(words: list[str]) -> str:
+    """What tells a program in a list of processes."""
+    if words[0] == "-c":
+        return "ablation"
+    scripts = (Path(word).stem for word in words if word.endswith(".py"))
+    return next(scripts, words[words.index("-m") + 1] if "-m" in words else words[0])
+
+
 def perform(words: list[str]) -> None:
     """Do what `python` does with these words."""
+    sys.executable = os.environ.get("FORKED_PYTHON", sys.executable)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
     kind = words.pop(0)
+    if kind == "-u":
+        kind = words.pop(0)
     sys.argv = words if kind in ("-c", "-m") else [kind, *words]
     if kind == "-m":
         sys.path.insert(0, "")
@@ -159,4 +215,4 @@ def perform(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(*sys.argv[1:])

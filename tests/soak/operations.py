@@ -230,7 +230,7 @@ def faked_study(work: Path) -> Iterator[Plugs]:
     layer = Layer(work / "build", folder)
     layer.choose()
     environment = {**os.environ, **layer.environment, "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, ROOT / "tests/soak/forked.py", server]
+    command = [sys.executable, ROOT / "tests/soak/forked.py", server, "study"]
     process = subprocess.Popen(list(map(str, command)), env=environment)
 
     def anew() -> SmallStudy:

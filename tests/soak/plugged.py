@@ -62,8 +62,9 @@ class SmallStudy(FakedStudy):
         """
         super().__init__(folder)
         self.at = folder
+        python = self.shims / "python"
+        self.python = str(python if server else sys.executable)
         if server:
-            python = self.shims / "python"
             last = f"*) exec {sys.executable}"
             forked = f"{last} -S -E {ROOT / 'tests/soak/asked.py'} {server}"
             python.write_text(python.read_text().replace(last, forked))
@@ -86,8 +87,8 @@ class SmallStudy(FakedStudy):
     def start(self, further: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         """`ablation run`, begun."""
         environment = self.environment(PLANTED) | {"PYTHONPATH": str(ROOT / "scripts")}
-        environment |= {"TMPDIR": str(self.folder / "tmp"), **(further or {})}
-        return begin(self.ablation(), environment, self.at)
+        environment |= {"TMPDIR": str(self.folder / "tmp"), "FORKED_PYTHON": self.python}
+        return begin(self.ablation(), environment | (further or {}), self.at)
 
 
 class TinyRun:
