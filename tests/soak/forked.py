@@ -60,6 +60,7 @@ MODULES = (
     "yte",
 )
 LAUNCHER = ("train_run", "deepspeed.launcher.launch", "deepspeed.launcher.runner")
+NAMES = {**dict.fromkeys(LAUNCHER[1:], "launcher"), "ablation.training": "rank"}
 
 
 def prepare_study() -> None:
@@ -187,11 +188,13 @@ def become(channel: socket.socket, tell: Callable[[bytes], object]) -> None:
 
 
 def short_name(words: list[str]) -> str:
-    """What tells a program in a list of processes."""
+    """What tells a program in a list of processes, as soak/kills.py calls it."""
     if words[0] == "-c":
         return "ablation"
-    scripts = (Path(word).stem for word in words if word.endswith(".py"))
-    return next(scripts, words[words.index("-m") + 1] if "-m" in words else words[0])
+    if "-m" in words:
+        module = words[words.index("-m") + 1]
+        return NAMES.get(module, module)
+    return next(Path(word).stem for word in words if word.endswith(".py"))
 
 
 def perform(words: list[str]) -> None:

@@ -17,7 +17,8 @@ Where that does not end as it must, each half of them is tried again, down to si
 study: all of `ablation run` and Snakemake; the training is faked, and programs are forked from one
        that has imported them (soak/forked.py)
 run:   train_run.py with the warm worker, really training
-ranks: the same with two ranks of DeepSpeed's launcher
+ranks: the same with two ranks of DeepSpeed's launcher, forked likewise
+launched: these without the fork, which takes twenty times as long; for soak/kills.py alone
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -224,14 +225,27 @@ def place_of(kind: str, path: str, program: str, folder: Path) -> Place:
 
 
 @contextmanager
+def forking(server: Path, kind: str, environment: dict[str, str]) -> Iterator[None]:
+    """While it holds, programs are forked from a process that has imported them."""
+    server.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, ROOT / "tests/soak/forked.py", server, kind]
+    whole = {**os.environ, **environment, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(list(map(str, command)), env=whole)
+    try:
+        while not server.exists():
+            assert process.poll() is None, "the server of programs has ended"
+            time.sleep(0.05)
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
 def faked_study(work: Path) -> Iterator[Plugs]:
     """The smallest study, and the process that its programs are forked from."""
-    folder, server = work / "study", work / "server.sock"
+    folder, server = work / "study", work / "forked" / "socket"
     layer = Layer(work / "build", folder)
-    layer.choose()
-    environment = {**os.environ, **layer.environment, "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, ROOT / "tests/soak/forked.py", server, "study"]
-    process = subprocess.Popen(list(map(str, command)), env=environment)
 
     def anew() -> SmallStudy:
         shutil.rmtree(folder, ignore_errors=True)
@@ -239,24 +253,39 @@ def faked_study(work: Path) -> Iterator[Plugs]:
         return SmallStudy(folder, server)
 
     try:
-        while not server.exists():
-            assert process.poll() is None, "the server of programs has ended"
-            time.sleep(0.05)
-        yield Plugs(anew, layer)
+        with forking(server, "study", layer.environment):
+            yield Plugs(anew, layer)
     finally:
-        process.kill()
-        process.wait()
         still_there(work, 0)
 
 
 @contextmanager
-def trained_run(work: Path, ranks: int = 1) -> Iterator[Plugs]:
-    """One run that is really trained: by a warm worker, or by ranks that are launched anew."""
-    folder, warm = work / "run", work / "warm" if ranks == 1 else None
+def trained_run(work: Path) -> Iterator[Plugs]:
+    """One run that is really trained by a warm worker."""
+    folder = work / "run"
     folder.mkdir(parents=True)
     layer = Layer(work / "build", folder)
     try:
-        yield Plugs(lambda: TinyRun(folder, warm, ranks), layer)
+        yield Plugs(lambda: TinyRun(folder, warm=work / "warm"), layer)
+    finally:
+        still_there(work, 0)
+
+
+@contextmanager
+def trained_ranks(work: Path, forked: bool = True) -> Iterator[Plugs]:
+    """One run of two ranks, each launched anew.
+
+    Args:
+        work: Where to.
+        forked: Whether launcher and ranks are forked from a process that has imported them.
+    """
+    folder, server = work / "run", work / "forked" / "socket"
+    folder.mkdir(parents=True)
+    layer = Layer(work / "build", folder)
+    server_there = forking(server, "ranks", layer.environment) if forked else nullcontext()
+    try:
+        with server_there:
+            yield Plugs(lambda: TinyRun(folder, server=server if forked else None, ranks=2), layer)
     finally:
         still_there(work, 0)
 
@@ -264,7 +293,8 @@ def trained_run(work: Path, ranks: int = 1) -> Iterator[Plugs]:
 SUBJECTS: dict[str, Callable[[Path], AbstractContextManager[Plugs]]] = {
     "study": faked_study,
     "run": trained_run,
-    "ranks": partial(trained_run, ranks=2),
+    "ranks": trained_ranks,
+    "launched": partial(trained_ranks, forked=False),
 }
 
 
@@ -342,7 +372,7 @@ def try_all(study: Plugs, faults: Sequence[Fault], number: int) -> Iterator[Outc
 def main() -> int:
     """Try what the command line says, and keep it in docs/reliability.md."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("subject", choices=SUBJECTS)
+    parser.add_argument("subject", choices=[name for name in SUBJECTS if name != "launched"])
     parser.add_argument("--slice", default="1/1", help="3/20: the third of twenty")
     parser.add_argument("--places", action="store_true", help="the first operation of each place")
     parser.add_argument("--together", type=int, default=1, metavar="N", help="faults of one study")

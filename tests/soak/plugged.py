@@ -97,15 +97,23 @@ class TinyRun:
     Its worker outlives it: it keeps what it has imported, in a folder beside.
     """
 
-    def __init__(self, folder: Path, warm: Path | None, ranks: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        warm: Path | None = None,
+        server: Path | None = None,
+        ranks: int = 1,
+    ) -> None:
         """Write it.
 
         Args:
             folder: Where to; made once, its results are removed.
             warm: The folder of the warm worker; None launches each rank anew.
+            server: The socket of soak/forked.py, for a launcher and ranks that start at once.
             ranks: Processes of the run.
         """
-        self.folder, self.warm, self.ranks = folder, warm, ranks
+        self.folder, self.warm, self.server, self.ranks = folder, warm, server, ranks
+        self.python = str(forked_python(server) if server else sys.executable)
         self.at = folder.parent
         self.results = folder / "results"
         shutil.rmtree(self.results, ignore_errors=True)
@@ -119,10 +127,11 @@ class TinyRun:
 
     def start(self, further: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         """train_run.py, begun."""
-        command = [sys.executable, ROOT / "scripts/train_run.py", "--results", self.results]
+        command = [self.python, ROOT / "scripts/train_run.py", "--results", self.results]
         command += ["--variant", "current", "--seed", "1", "--world-size", self.ranks]
         command += ["--warm", self.warm] if self.warm else []
         environment = {**os.environ, "TMPDIR": str(self.folder / "tmp"), **(further or {})}
+        environment["FORKED_PYTHON"] = self.python
         # Not from the folder: the worker would be taken for a part of it.
         return begin([str(word) for word in command], environment, self.at)
 
@@ -131,17 +140,31 @@ class TinyRun:
         run = self.results / "runs/current/seed-1"
         found = [*still_there(self.folder), *left_over(self.folder)]
         found += [f"{path.name} is there" for path in run.glob("checkpoint*")]
-        if self.warm:
+        parent = self.warm or self.server
+        if parent:
             deadline = time.monotonic() + LEFT_SECONDS
-            while (forked := _forked(self.warm)) and time.monotonic() < deadline:
+            while (forked := _forked(parent)) and time.monotonic() < deadline:
                 time.sleep(0.1)
             found += [f"process {pid} of the worker" for pid in forked]
         return found
 
 
-def _forked(warm: Path) -> list[int]:
-    """The runs of the worker: processes with its command line whose parent has it, too."""
-    pids = processes_in(warm)
+def forked_python(server: Path) -> Path:
+    """A `python` that lets the server of soak/forked.py run programs; short ones run themselves."""
+    path = server.with_name("python")
+    ask = ROOT / "tests/soak/asked.py"
+    if not path.exists():
+        path.write_text(
+            f'#!/bin/sh\ncase "$1" in\n  -S|-c) exec {sys.executable} "$@" ;;\n'
+            f'  *) exec {sys.executable} -S -E {ask} {server} "$@" ;;\nesac\n'
+        )
+        path.chmod(0o755)
+    return path
+
+
+def _forked(parent: Path) -> list[int]:
+    """The runs of a worker: processes with its command line whose parent has it, too."""
+    pids = processes_in(parent)
     parents = {pid: (read_stat(pid) or ("", 0, ""))[1] for pid in pids}
     return [pid for pid, parent in parents.items() if parent in pids]
 
