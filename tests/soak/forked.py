@@ -57,6 +57,7 @@ MODULES = (
     "snakemake.profiles",
     "snakemake.report.html_reporter",
     "snakemake.storage",
+    "smart_open",
     "yte",
 )
 LAUNCHER = ("train_run", "deepspeed.launcher.launch", "deepspeed.launcher.runner")

@@ -37,6 +37,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,7 +47,10 @@ from soak.layer import ERRORS, KINDS, Fault, Layer, can_fail
 from soak.plugged import SmallStudy, TinyRun, call, content, differences, still_there
 from soak.record import code, keep
 
-OF_THE_KILLED = ("temporary snakemake", "temporary hangul-")
+# What a killed process leaves in its temporary folder: Snakemake's, two small fonts, and the file
+# with which Python tries that folder.
+OF_THE_KILLED = re.compile(r"temporary (snakemake.*|hangul-.*|[a-z0-9_]{8})")
+PARTIAL_IN = 6  # studies, one writes partial reports
 # What tells a program: what its command line begins with, or its script.
 PROGRAM = re.compile(r"\w+\.py\b|^tee\b|^-c import|-m \S+|^\S*bash -c|^/bin/sh")
 # Names that differ from study to study: of temporary files, of Snakemake's records, of runs.
@@ -176,7 +180,7 @@ class Plugs:
         code, told = call(study, self.layer.environment)
         problems = [f"the next call ended with {code}: {told[-1500:]}"] if code else []
         left = study.left()
-        problems += [one for one in left if not (killed and one.startswith(OF_THE_KILLED))]
+        problems += [one for one in left if not (killed and OF_THE_KILLED.fullmatch(one))]
         return problems + differences(content(study.results), self.expected)
 
     def faults(self) -> list[Fault]:
@@ -245,12 +249,12 @@ def forking(server: Path, kind: str, environment: dict[str, str]) -> Iterator[No
 def faked_study(work: Path) -> Iterator[Plugs]:
     """The smallest study, and the process that its programs are forked from."""
     folder, server = work / "study", work / "forked" / "socket"
-    layer = Layer(work / "build", folder)
+    layer, number = Layer(work / "build", folder), count()
 
     def anew() -> SmallStudy:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        return SmallStudy(folder, server)
+        return SmallStudy(folder, server, partial=next(number) % PARTIAL_IN == 0)
 
     try:
         with forking(server, "study", layer.environment):

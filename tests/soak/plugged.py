@@ -43,6 +43,10 @@ stages:
   - {name: rate, settings: [learning_rate]}
 """
 COMMAND = "import sys; sys.executable = sys.argv.pop(1); from ablation.command.main import main"
+STANDS_FOR_PARTIAL = """\
+*render_partial.py) folder=results/account_tax/partial
+    mkdir -p "$folder" && : > "$folder/report.md" ;;
+"""
 LEFT_SECONDS = 120.0  # until what was started is gone: a Snakemake whose caller died ends its work
 # When attempts at a run began and ended; Snakemake's mark of a folder's time, an empty file: where
 # it could not be made, the time is that of the folder.
@@ -53,12 +57,14 @@ CALL_SECONDS = 300.0  # of a call that hangs; one of these studies takes some 20
 class SmallStudy(FakedStudy):
     """Two arms, one seed, one difference."""
 
-    def __init__(self, folder: Path, server: Path | None = None) -> None:
+    def __init__(self, folder: Path, server: Path | None = None, partial: bool = True) -> None:
         """Write it.
 
         Args:
             folder: Where to; it must be empty.
             server: The socket of soak/forked.py, for programs that shall start at once.
+            partial: Whether a call that fails writes its partial report; else an empty file
+                stands for it, which saves most of what such a call takes.
         """
         super().__init__(folder)
         self.at = folder
@@ -67,6 +73,7 @@ class SmallStudy(FakedStudy):
         if server:
             last = f"*) exec {sys.executable}"
             forked = f"{last} -S -E {ROOT / 'tests/soak/asked.py'} {server}"
+            forked = forked if partial else f"{STANDS_FOR_PARTIAL}  {forked}"
             python.write_text(python.read_text().replace(last, forked))
         (self.file.parent / "training.yml").write_text(CURRENT)
         (self.file.parent / "deepspeed.yml").write_text(BACKUP)
