@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import sys
 import time
 from fnmatch import fnmatch
@@ -59,6 +60,8 @@ def train_run(results: Path) -> None:
     arm = next(arm for grid in grids for arm in grid["arms"] if arm["variant"] == variant)
     write(results / f"runs/{variant}/seed-{seed}/config.json", {})
     print("training", flush=True)
+    if float(os.environ["SECONDS"]) > 60:  # a long run saves and stops when it is asked to
+        signal.signal(signal.SIGURG, lambda number, frame: sys.exit(128 + number))
     time.sleep(float(os.environ["SECONDS"]))
     if any(fnmatch(f"{arm['arm']}/{seed}", name) for name in json.loads(os.environ["FAILING"])):
         sys.exit(FAILURE)

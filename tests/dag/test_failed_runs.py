@@ -11,6 +11,7 @@ import time
 import pytest
 import yaml
 from faked import ROOT, FakedStudy
+from soak.plugged import SmallStudy, still_there
 
 pytestmark = pytest.mark.dag
 PLANTED = {"noise": 0.003, "lora_learning_rate": 0.3, "epochs": 0.2}
@@ -92,6 +93,31 @@ def test_an_interrupted_study_goes_on_where_it_was(faked: FakedStudy):
     assert again.returncode == 0, again.stderr
     # Also what ended after the signal stays as it is.
     assert started(again).get("train_run", 0) == left and len(faked.trained()) == 10
+
+
+@pytest.mark.parametrize("caller", ["snakemake", "ablation"])
+def test_an_interrupt_of_one_process_alone_reaches_the_runs(tmp_path, caller):
+    study = SmallStudy(tmp_path)
+    process = subprocess.Popen(
+        study.ablation() if caller == "ablation" else study.command(),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=study.environment(PLANTED, seconds=6000) | {"PYTHONPATH": str(ROOT / "scripts")},
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    logs = study.results / "logs/train_run"
+    deadline = time.monotonic() + 120
+    while not any("training" in log.read_text() for log in logs.rglob("*.log")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=120)[0]
+    assert process.returncode == (130 if caller == "ablation" else 1), said
+    assert "saves a checkpoint and stops" in said and "Traceback" not in said
+    assert not still_there(tmp_path, 10) and not study.trained()
 
 
 def test_a_later_look_goes_on_with_the_run_that_failed(faked: FakedStudy):

@@ -201,6 +201,14 @@ def test_a_job_may_save_after_one_interrupt_and_not_after_two(path, monkeypatch)
     assert watch.must_end()
 
 
+def test_a_run_that_is_asked_again_by_its_workflow_still_saves_as_after_ctrl_c(path, monkeypatch):
+    watch = watch_of(path)
+    rank(0, monkeypatch).beat(STEP)
+    watch.stop.by(signal.SIGINT)
+    watch.stop.by(watches.AGAIN)
+    assert not watch.must_end() and watch.stop.number == signal.SIGINT
+
+
 def test_a_compile_lock_whose_holder_dies_while_others_wait_is_removed(tmp_path, monkeypatch):
     held = tmp_path / "operator" / "lock"
     held.parent.mkdir()

@@ -38,6 +38,7 @@ from ablation.machine.progress import (
     Run,
     read_progress,
 )
+from ablation.machine.watch import ask_all_to_save
 from ablation.results import Results
 from ablation.words.catalogue import Messages
 
@@ -80,8 +81,10 @@ def _wait(process: subprocess.Popen[bytes], log: Path, teller: Teller) -> int:
             return process.wait(max(LEAST_SECONDS, spent / SHARE))
         except subprocess.TimeoutExpired:
             continue
-        except KeyboardInterrupt:  # it reached Snakemake and its jobs, too
+        except KeyboardInterrupt:  # in a terminal it reached Snakemake and its jobs, too
             teller.say(teller.t("run.saving"))
+            process.terminate()  # else it begins no more of them
+            ask_all_to_save()
             with suppress(KeyboardInterrupt):
                 process.wait()
             process.wait()  # after a second one, too: then nothing is saved

@@ -28,8 +28,8 @@ from ablation.machine.told import LEASES
 
 # Inside an allocation the scheduler has handed out the GPUs, and numbers them from 0 in each.
 ALLOCATIONS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID")
-WAIT_SECONDS = 0.5  # between two looks of a run that others are before
-NEXT_SECONDS = 0.1  # of the one whose turn it is
+WAIT_SECONDS = 0.5  # between two looks of a run that many others are before
+NEXT_SECONDS = 0.1  # of those whose turn it may be soon
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,8 @@ def wait_for(gpus: Sequence[Gpu], wanted: int, folder: Path) -> dict[str, int]:
     with turns.turn(folder / turns.FOLDER, [gpu.name for gpu in gpus]) as mine:
         while True:
             before = turns.wanted_before(mine)
-            taken = take([gpu for gpu in gpus if gpu.name not in before], wanted, folder)
+            names = set[str]().union(*before)
+            taken = take([gpu for gpu in gpus if gpu.name not in names], wanted, folder)
             if len(taken) == wanted:
                 return taken
             _close(taken.values())
@@ -109,7 +110,9 @@ def wait_for(gpus: Sequence[Gpu], wanted: int, folder: Path) -> dict[str, int]:
                 text += ", or other runs have waited for them longer"
                 print(text, file=sys.stderr, flush=True)
                 told = True
-            time.sleep((WAIT_SECONDS if before else NEXT_SECONDS) * random.uniform(0.5, 1.0))
+            # As many runs may have their turn at once as there are GPUs.
+            far = len(before) >= len(gpus)
+            time.sleep((WAIT_SECONDS if far else NEXT_SECONDS) * random.uniform(0.5, 1.0))
 
 
 def _require(workflow: Process | None) -> None:

@@ -127,6 +127,15 @@ def job_processes(mark: str) -> list[int]:
     return found
 
 
+def descendants(pid: int) -> list[int]:
+    """Numbers of the processes that a process has started, and of those that these have."""
+    stats = {int(path.name): read_stat(int(path.name)) for path in Path("/proc").glob("[0-9]*")}
+    found = [pid]
+    for parent in found:  # it grows
+        found += [child for child, stat in stats.items() if stat and stat[1] == parent]
+    return found[1:]
+
+
 def child_states(pid: int) -> list[str]:
     """States of a process's children, as in /proc; a zombie has "Z"."""
     stats = (read_stat(int(path.name)) for path in Path("/proc").glob("[0-9]*"))

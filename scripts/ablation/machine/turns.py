@@ -48,15 +48,11 @@ def turn(folder: Path, names: Collection[str]) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def wanted_before(mine: Path) -> set[str]:
-    """The GPUs that those who came earlier wait for; a turn of a dead process is removed."""
-    found: set[str] = set()
-    for path in sorted(mine.parent.iterdir()):
-        if path.name >= mine.name:  # hidden ones sort before, and are nobody's turn yet
-            break
-        if not path.name.startswith("."):
-            found |= _wanted(path)
-    return found
+def wanted_before(mine: Path) -> list[set[str]]:
+    """The GPUs that each of those who came earlier waits for; turns of dead processes are removed."""
+    # Hidden ones are nobody's turn yet.
+    earlier = (path for path in sorted(mine.parent.iterdir()) if path.name < mine.name)
+    return [n for path in earlier if not path.name.startswith(".") and (n := _wanted(path))]
 
 
 def _wanted(path: Path) -> set[str]:

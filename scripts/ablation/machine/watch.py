@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablation.machine.locks import remove_stale_locks
-from ablation.machine.process import POLL_SECONDS, LaunchError, Process, state_of
+from ablation.machine.process import POLL_SECONDS, LaunchError, Process, descendants, state_of
 from ablation.machine.progress import stop_line
 from ablation.machine.pulse import (
     STACKS,
@@ -39,6 +39,7 @@ GRACE: dict[int, float] = {
     signal.SIGUSR1: 110.0,
     signal.SIGURG: 110.0,
 }
+AGAIN = signal.SIGURG  # nobody is ended by it who does not know it
 CLEAN_SECONDS = 5.0  # between looks for compile locks
 STACKS_SECONDS = 1.5  # for a process to write its stacks
 
@@ -59,9 +60,10 @@ class Stop(threading.Event):
     at_once = False
 
     def by(self, number: int) -> None:
-        """Ask for the end on behalf of a signal."""
+        """Ask for the end on behalf of a signal; `AGAIN` says nothing new."""
         self.at_once = self.at_once or (number == signal.SIGINT and self.is_set())
-        self.number = number
+        if number != AGAIN or not self.is_set():
+            self.number = number
         self.set()
 
     def pause(self) -> None:
@@ -86,6 +88,26 @@ def stop_signals() -> Iterator[Stop]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def ask_all_to_save() -> None:
+    """Let each run that this process has started save and stop, from now on.
+
+    Ctrl-C in a terminal reaches runs by itself, a signal to this process alone does not. Which it
+    was cannot be seen, and a second SIGINT would end a run that saves: they are asked by another.
+    """
+
+    def ask() -> None:
+        asked: set[int] = set()
+        while True:
+            for pid in set(descendants(os.getpid())) - asked:
+                if catches(pid, AGAIN):
+                    asked.add(pid)
+                    with contextlib.suppress(OSError):
+                        os.kill(pid, AGAIN)
+            time.sleep(POLL_SECONDS)
+
+    threading.Thread(target=ask, daemon=True, name="ask-to-save").start()
 
 
 @dataclass(kw_only=True)

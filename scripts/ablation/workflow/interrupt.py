@@ -1,4 +1,4 @@
-"""What Ctrl-C does to a workflow that runs, told when it is pressed."""
+"""What Ctrl-C, or `kill -INT`, does to a workflow that runs, told when it comes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import signal
 import sys
 from types import FrameType
 
+from ablation.machine.watch import ask_all_to_save
 from ablation.words.catalogue import Messages, load_catalogue
 
 
 def tell_of_interrupts(language: str) -> None:
-    """Say at the first SIGINT that runs save, and how they are ended at once; then be interrupted.
+    """At the first SIGINT let runs save, and say how they are ended at once; then be interrupted.
 
     Whoever has a handler of its own keeps it.
     """
@@ -19,6 +20,7 @@ def tell_of_interrupts(language: str) -> None:
     def tell(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         print(text, file=sys.stderr, flush=True)
+        ask_all_to_save()
         raise KeyboardInterrupt
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
