@@ -95,8 +95,15 @@ def test_an_interrupted_study_goes_on_where_it_was(faked: FakedStudy):
     assert started(again).get("train_run", 0) == left and len(faked.trained()) == 10
 
 
-@pytest.mark.parametrize("caller", ["snakemake", "ablation"])
-def test_an_interrupt_of_one_process_alone_reaches_the_runs(tmp_path, caller):
+@pytest.mark.parametrize(
+    ("caller", "number", "code"),
+    [
+        ("snakemake", signal.SIGINT, 1),
+        ("ablation", signal.SIGINT, 130),
+        ("ablation", signal.SIGTERM, 1),
+    ],
+)
+def test_a_signal_to_one_process_alone_reaches_the_runs(tmp_path, caller, number, code):
     study = SmallStudy(tmp_path)
     process = subprocess.Popen(
         study.ablation() if caller == "ablation" else study.command(),
@@ -113,10 +120,10 @@ def test_an_interrupt_of_one_process_alone_reaches_the_runs(tmp_path, caller):
     while not any("training" in log.read_text() for log in logs.rglob("*.log")):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     said = process.communicate(timeout=120)[0]
-    assert process.returncode == (130 if caller == "ablation" else 1), said
-    assert "saves a checkpoint and stops" in said and "Traceback" not in said
+    assert process.returncode == code and "Traceback" not in said, said
+    assert number == signal.SIGTERM or "saves a checkpoint and stops" in said
     assert not still_there(tmp_path, 10) and not study.trained()
 
 

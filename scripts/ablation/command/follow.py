@@ -93,10 +93,11 @@ def _wait(process: subprocess.Popen[bytes], log: Path, teller: Teller) -> int:
 
 @contextmanager
 def passed_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """While it holds, SIGTERM goes on to the process: running jobs finish."""
+    """While it holds, SIGTERM lets runs save and stop, and the process begin no more of them."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
         process.terminate()
+        ask_all_to_save()
 
     before = signal.signal(signal.SIGTERM, terminate)
     try:

@@ -49,7 +49,7 @@ def turn(folder: Path, names: Collection[str]) -> Iterator[Path]:
 
 
 def wanted_before(mine: Path) -> list[set[str]]:
-    """The GPUs that each of those who came earlier waits for; turns of dead processes are removed."""
+    """The GPUs that each who came earlier waits for; turns of dead processes are removed."""
     # Hidden ones are nobody's turn yet.
     earlier = (path for path in sorted(mine.parent.iterdir()) if path.name < mine.name)
     return [n for path in earlier if not path.name.startswith(".") and (n := _wanted(path))]
