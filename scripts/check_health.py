@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ablation.cli import run
 from ablation.evidence.health import check_health, health_json, health_line, load_texts
-from ablation.files import load_json, save_json
+from ablation.files import load_record, save_record
 from ablation.results import Results
 from ablation.study.resolved import load_resolved
 from ablation.words.catalogue import LANGUAGES
@@ -25,9 +25,9 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     results = Results(args.results)
-    grid = load_json(results.grid(load_resolved(results).adaptive))
-    warnings = check_health(grid, results.runs, load_json(results.profile))
-    save_json(health_json(warnings), results.health)
+    grid = load_record(results.grid(load_resolved(results).adaptive))
+    warnings = check_health(grid, results.runs, load_record(results.profile))
+    save_record(health_json(warnings), results.health)
     texts = load_texts(args.lang)
     for warning in warnings:
         print(health_line(warning, texts))

@@ -11,7 +11,7 @@ from pathlib import Path
 from ablation.cli import run
 from ablation.evidence.decisions import choose_confirmation
 from ablation.evidence.effects import load_effects
-from ablation.files import save_json
+from ablation.files import save_record
 from ablation.results import Results
 from ablation.study.adaptive import candidates, confirmation_grid
 from ablation.study.resolved import load_resolved
@@ -29,8 +29,8 @@ def main(args: argparse.Namespace) -> None:
     study, effects = load_resolved(results), load_effects(results.effects)
     decision = choose_confirmation(effects.recommendation)
     grid = confirmation_grid(study, candidates(study, args.devices or None), decision)
-    save_json(decision, results.confirmed)
-    save_json(grid.as_json(), results.confirmation_grid)
+    save_record(decision, results.confirmed)
+    save_record(grid.as_json(), results.confirmation_grid)
 
 
 if __name__ == "__main__":

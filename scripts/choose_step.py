@@ -13,7 +13,7 @@ from ablation.cli import run
 from ablation.designs.greedy_path import BACKWARD, FORWARD
 from ablation.evidence.decisions import choose_step
 from ablation.evidence.metrics import collect
-from ablation.files import save_json
+from ablation.files import save_record
 from ablation.results import Results
 from ablation.study.adaptive import candidates, read_steps, step_arms
 from ablation.study.grid import Grid
@@ -41,7 +41,7 @@ def main(args: argparse.Namespace) -> None:
     runs = collect(grid, results.runs)
     metric = study.options["metric"]
     decision = choose_step(base, found, runs, metric, args.direction, args.step)
-    save_json(decision, results.step(args.direction, args.step))
+    save_record(decision, results.step(args.direction, args.step))
     logger.info("%s, step %d: %s", args.direction, args.step, decision["chosen"])
 
 

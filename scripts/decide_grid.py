@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from ablation.cli import run
-from ablation.files import save_json
+from ablation.files import save_record
 from ablation.results import Results
 from ablation.study.adaptive import decided_grid, read_decisions
 from ablation.study.grid import save_grid_csv
@@ -27,7 +27,7 @@ def main(args: argparse.Namespace) -> None:
     results = Results(args.results)
     study = load_resolved(results)
     grid, facts = decided_grid(study, read_decisions(study, results), args.devices or None)
-    save_json({**grid.as_json(), **facts}, results.decided_grid)
+    save_record({**grid.as_json(), **facts}, results.decided_grid)
     save_grid_csv(grid, results.decided_grid.with_suffix(".csv"))
 
 

@@ -14,7 +14,7 @@ from ablation.evidence.by_row import load_by_row
 from ablation.evidence.decisions import decide_seeds
 from ablation.evidence.metrics import collect
 from ablation.evidence.reports import load_reports
-from ablation.files import save_json
+from ablation.files import save_record
 from ablation.results import Results
 from ablation.study.adaptive import read_looks, seeds_grid
 from ablation.study.resolved import load_resolved
@@ -40,7 +40,7 @@ def main(args: argparse.Namespace) -> None:
     reports = load_reports(results.reports)
     seeds = study.all_seeds()
     decision = decide_seeds(grid, runs, seeds, options, metric, args.look, by_row, reports)
-    save_json(decision, results.look(args.look))
+    save_record(decision, results.look(args.look))
     logger.info("%d seeds: %s", decision["n"], decision["reason"])
 
 

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from ablation.cli import run
-from ablation.files import save_json
+from ablation.files import save_record
 from ablation.results import Results
 from ablation.study.grid import expand, save_grid_csv
 from ablation.study.resolved import load_resolved
@@ -25,7 +25,7 @@ def parse_args() -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     results = Results(args.results)
     grid = expand(load_resolved(results), args.devices or None)
-    save_json(grid.as_json(), results.planned_grid)
+    save_record(grid.as_json(), results.planned_grid)
     save_grid_csv(grid, results.planned_grid.with_suffix(".csv"))
 
 

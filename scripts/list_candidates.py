@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ablation.cli import run
 from ablation.errors import UserError
-from ablation.files import save_json
+from ablation.files import save_record
 from ablation.results import Results
 from ablation.study.adaptive import candidates
 from ablation.study.resolved import load_resolved
@@ -33,7 +33,7 @@ def main(args: argparse.Namespace) -> None:
             file=study.file,
             allowed="a study with greedy_path or confirm",
         )
-    save_json(grid.as_json(), results.candidates)
+    save_record(grid.as_json(), results.candidates)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ablation.cli import run
-from ablation.files import load_json
+from ablation.files import load_record
 from ablation.machine.attempts import begin_attempt, end_attempt
 from ablation.machine.launcher import launch, leave
 from ablation.machine.process import LaunchError
@@ -63,10 +63,10 @@ def checkpoint_minutes(results: Results) -> float | None:
 
 def grid_of(variant: str, results: Results) -> dict[str, Any]:
     """The grid that holds a run's arm: the plan, or what results may add to it."""
-    planned = load_json(results.planned_grid)
+    planned = load_record(results.planned_grid)
     if any(arm["variant"] == variant for arm in planned["arms"]):
         return planned
-    return load_json(results.candidates)
+    return load_record(results.candidates)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ablation.errors import UserError
+from ablation.sums import SEAL, seal_is_broken, sealed
 
 
 def save_json(data: object, path: str | Path) -> None:
@@ -49,3 +51,31 @@ def load_json(path: str | Path) -> Any:
     except ValueError as error:
         line = getattr(error, "lineno", None)
         raise UserError(f"the file is not JSON ({error})", file=path, line=line) from None
+
+
+def save_record(record: Mapping[str, Any], path: str | Path) -> None:
+    """Write a record of the results with the sum of its own content."""
+    save_json(sealed(record), path)
+
+
+def load_record(path: str | Path) -> Any:
+    """The content of a record of the results, without its sum.
+
+    Raises:
+        UserError: the file cannot be read, is not JSON, or is no longer what was written.
+    """
+    record = load_json(path)
+    if not isinstance(record, dict):
+        return record
+    if seal_is_broken(record):
+        raise damaged_file(path)
+    return {name: value for name, value in record.items() if name != SEAL}
+
+
+def damaged_file(path: str | Path) -> UserError:
+    """What is said of a file of the results that is no longer what was written."""
+    return UserError(
+        "the file is damaged: it is not what was written",
+        file=path,
+        write=f"rm {path}   # and call again: it is made anew",
+    )

@@ -10,8 +10,10 @@ from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from ablation.errors import UserError
+from ablation.sums import SEAL
 
 _ANYTHING = (object, Any, dict, list, Mapping, Sequence)  # whatever JSON holds
+SEAL_TOLD = "XXH3 (hex) of this record without the seal: it tells damage."
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}
 
 
@@ -104,9 +106,10 @@ def _is_needed(field: Field[Any]) -> bool:
 
 
 def schema_of(kind: Any, title: str) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a record; every dataclass stands once, under `$defs`."""
+    """The JSON Schema (2020-12) of a record's file; each dataclass stands once, under `$defs`."""
     found: dict[str, Any] = {}
     root = _schema(kind, found)
+    found[kind.__name__]["properties"][SEAL] = {"type": "string", "description": SEAL_TOLD}
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
     return {**head, **root, "$defs": dict(sorted(found.items()))}
 

@@ -28,6 +28,11 @@ def file_sum(path: Path, tell: Callable[[], object] = lambda: None) -> str:
     return found.hexdigest()
 
 
+def bytes_sum(content: bytes) -> str:
+    """XXH3 of bytes (hex), as `file_sum` finds it."""
+    return xxhash.xxh3_128_hexdigest(content)
+
+
 def sums_of(folder: Path, files: Iterable[Path]) -> dict[str, str]:
     """Sum of each file, by its path in the folder."""
     return {path.relative_to(folder).as_posix(): file_sum(path) for path in sorted(files)}
@@ -98,4 +103,4 @@ def seal_is_broken(record: Mapping[str, Any]) -> bool:
 def _content_sum(content: Mapping[str, Any]) -> str:
     # As it reads back: a key 1 becomes "1", and a tuple a list.
     text = json.dumps(json.loads(json.dumps(content)), sort_keys=True)
-    return xxhash.xxh3_128_hexdigest(text.encode())
+    return bytes_sum(text.encode())

@@ -17,7 +17,7 @@ from ablation.evidence.effects import load_effects, load_recommendation, save_ef
 from ablation.evidence.estimate import estimate_effects
 from ablation.evidence.health import check_health, health_json
 from ablation.evidence.metrics import collect, load_table, save_table
-from ablation.files import load_json, save_json
+from ablation.files import load_json, load_record, save_json
 from ablation.report.patch import patch_text, recommended_rewrite
 from ablation.report.report import render_report
 from ablation.report.sources import load_sources
@@ -118,7 +118,7 @@ def outputs(name: str, root: Path) -> dict[str, str]:
     verdict = _confirm(made, CONFIRMED[name]) if name in CONFIRMED else None
     files = {"grid.json": made.grid, "effects.json": made.results.effects}
     files |= {"confirmation.json": verdict} if verdict else {}
-    found = {file: readable(load_json(path)) for file, path in files.items()}
+    found = {file: readable(load_record(path)) for file, path in files.items()}
     for file, language in REPORTS.items():
         found[file] = _report(made, language)
     study = load_study(made.study)

@@ -2,7 +2,7 @@
 
     python tests/soak/inputs.py              all of them
     python tests/soak/inputs.py study        one kind: study, configuration, options, model, data,
-                                             results
+                                             results (of a run), records (of a study)
 
 They are made from whole ones: every value of study.yaml and of both configurations becomes what it
 cannot be, every file is cut and garbled, options are misspelled, files of a model, of data and of
@@ -44,8 +44,19 @@ from ablation.data.model import prepare_model
 from ablation.data.prepare import prepare as prepare_rows
 from ablation.data.source import read_spec
 from ablation.errors import UserError
+from ablation.evidence.confirmation import Confirmation, load_confirmation, save_confirmation
+from ablation.evidence.effects import save_effects
+from ablation.evidence.estimate import estimate_effects
+from ablation.evidence.health import health_json
+from ablation.evidence.metrics import collect, load_table, save_table
+from ablation.evidence.reports import Reports, load_reports, report_of, save_reports
 from ablation.evidence.run import load_run
-from ablation.files import load_json
+from ablation.files import load_json, save_record
+from ablation.report.sources import load_sources
+from ablation.results import Results
+from ablation.study.adaptive import read_looks, read_steps
+from ablation.study.grid import load_grid
+from ablation.study.resolved import load_resolved
 from ablation.sums import sealed, sums_of
 from ablation.training.parameters import check_parameters
 from soak.record import keep
@@ -280,6 +291,65 @@ def damaged_results(folder: Path) -> Iterator[Seen]:
         file.write_bytes(whole)
 
 
+def damaged_records(folder: Path, every: int = 1) -> Iterator[Seen]:
+    """Each kind of record that a study's results hold, damaged: none may be read as good."""
+    made = build_study(folder)
+    results = made.results
+    readers = write_records(results)
+    for path, read in readers.items():
+        read()
+        whole = path.read_bytes()
+        for name, text in islice(damages(whole, flips=5), 0, None, every):
+            path.write_bytes(text)
+            started = time.process_time()
+            try:
+                read()
+                outcome, told = "read as good", ""
+            except UserError as error:
+                told = str(error)
+                outcome = "refused" if path.name in told else "unclear"
+            except Exception as error:
+                outcome, told = "traceback", repr(error)
+            seconds = time.process_time() - started
+            name = f"{path.relative_to(results.folder)}: {name}"
+            yield Seen(kind="records", name=name, outcome=outcome, told=told, seconds=seconds)
+        path.write_bytes(whole)
+
+
+def write_records(results: Results) -> dict[Path, Callable[[], object]]:
+    """Write the records of a finished study, and say what reads each of them."""
+    study, grid = load_resolved(results), load_grid(results.planned_grid)
+    for path in (results.planned_grid, results.profile):
+        save_record(load_json(path), path)
+    for path in (results.candidates, results.decided_grid, results.confirmation_grid):
+        save_record(grid.as_json(), path)
+    for path in (results.metrics, results.confirmation_metrics):
+        save_table(collect(grid, results.runs), path)
+    save_effects(
+        estimate_effects(grid, load_table(results.metrics), study.options), results.effects
+    )
+    save_reports(Reports().adding(report_of(grid, study.options)), results.reports)
+    save_record(health_json([]), results.health)
+    save_record({"stop": True, "n": 3, "reason": "enough"}, results.look(1))
+    save_record({"direction": "forward", "step": 1, "arm": "stage1"}, results.step("forward", 1))
+    save_confirmation(Confirmation(status="undecided", reason="open", delta=0.01), results.verdict)
+    sources = partial(load_sources, results, "en")
+    of_report = {results.side("current"), results.side("backup"), results.differences}
+    of_report |= {results.planned_grid, results.profile, results.metrics, results.effects}
+    own = {
+        results.study: partial(load_resolved, results),
+        results.candidates: partial(load_grid, results.candidates),
+        results.decided_grid: partial(load_grid, results.decided_grid),
+        results.confirmation_grid: partial(load_grid, results.confirmation_grid),
+        results.confirmation_metrics: partial(load_table, results.confirmation_metrics),
+        results.verdict: partial(load_confirmation, results.verdict),
+        results.reports: partial(load_reports, results.reports),
+        results.look(1): partial(read_looks, results, 1),
+        results.step("forward", 1): partial(read_steps, results, "forward", 1),
+    }
+    return dict.fromkeys(sorted(of_report | {results.health}), sources) | own
+
+
 def broken_models(folder: Path) -> Iterator[Seen]:
     """Each file of a model damaged, and each number of its configuration a word or a list."""
     model = folder / "model"
@@ -365,15 +435,16 @@ def lost(whole: bytes) -> Iterator[tuple[str, bytes]]:
         yield f"cut at {share}/10", whole[: len(whole) * share // 10]
 
 
-def damages(whole: bytes) -> Iterator[tuple[str, bytes]]:
-    """Ways in which a disk loses a file's content."""
+def damages(whole: bytes, flips: int = 15) -> Iterator[tuple[str, bytes]]:
+    """Ways in which a disk loses a file's content; in so many, one bit of a number is another."""
     yield "empty", b""
     yield "zeros", bytes(len(whole))
     for share in range(1, 10):
         yield f"cut at {share}/10", whole[: len(whole) * share // 10]
     digits = [place for place, byte in enumerate(whole) if chr(byte).isdigit()]
-    for number in range(1, 16):
-        place = digits[len(digits) * number // 16] if digits else len(whole) * number // 16
+    for number in range(1, flips + 1):
+        share = number / (flips + 1)
+        place = digits[int(len(digits) * share)] if digits else int(len(whole) * share)
         flipped = bytearray(whole)
         flipped[place] ^= 1
         yield f"bit of byte {place}", bytes(flipped)
@@ -402,7 +473,8 @@ def main(wanted: list[str]) -> int:
     return int(any(outcome not in GOOD for _, outcome in counts))
 
 
-OTHERS = {"model": broken_models, "data": broken_data, "results": damaged_results}
+OTHERS = {"model": broken_models, "data": broken_data}
+OTHERS |= {"results": damaged_results, "records": damaged_records}
 KINDS = ("study", "configuration", "options", *OTHERS)
 
 if __name__ == "__main__":

@@ -48,9 +48,9 @@ STANDS_FOR_PARTIAL = """\
     mkdir -p "$folder" && : > "$folder/report.md" ;;
 """
 LEFT_SECONDS = 120.0  # until what was started is gone: a Snakemake whose caller died ends its work
-# When attempts at a run began and ended; Snakemake's mark of a folder's time, an empty file: where
-# it could not be made, the time is that of the folder.
-TIMED = ("attempts.json", ".snakemake_timestamp")
+# When attempts at a run began and ended; the sum of a table with times; Snakemake's mark of a
+# folder's time, an empty file: where it could not be made, the time is that of the folder.
+TIMED = ("attempts.json", ".metrics.csv.sum", ".snakemake_timestamp")
 CALL_SECONDS = 300.0  # of a call that hangs; one of these studies takes some 20
 
 

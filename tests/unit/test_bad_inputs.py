@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from soak.inputs import cases, damaged_results
+from soak.inputs import cases, damaged_records, damaged_results
 
 
 @pytest.mark.parametrize(("kind", "every"), [("study", 37), ("configuration", 23), ("options", 1)])
@@ -20,4 +20,10 @@ def test_a_broken_input_is_refused_with_one_message_and_nothing_is_written(
 def test_no_damaged_file_of_a_run_is_read_as_good(tmp_path: Path):
     seen = list(damaged_results(tmp_path))
     assert len(seen) >= 50
+    assert [one for one in seen if one.outcome != "refused"] == []
+
+
+def test_no_damaged_record_of_a_study_is_read_as_good(tmp_path: Path):
+    seen = list(damaged_records(tmp_path, every=5))
+    assert len({one.name.split(":")[0] for one in seen}) >= 17
     assert [one for one in seen if one.outcome != "refused"] == []

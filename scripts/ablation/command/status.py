@@ -13,7 +13,7 @@ from ablation.command.studies import find_study
 from ablation.command.words import Parser
 from ablation.errors import UserError
 from ablation.evidence.look import Glance, Metric, look, read_metric, staged_pairs, value_of
-from ablation.files import load_json
+from ablation.files import load_record
 from ablation.machine.progress import (
     DIVERGED,
     DONE,
@@ -82,10 +82,10 @@ def read_status(study: Path, results: Path, t: Messages) -> Status:
     files = begun_results(name, results, t)
     progress = read_progress(files)
     metric = read_metric(study)
-    grid = load_json(files.planned_grid)
+    grid = load_record(files.planned_grid)
     values: dict[str, dict[int, float]] = {}
     fresh = files.confirmation_grid  # its seeds judge what the others chose
-    apart = set(load_json(fresh)["seeds"]) if fresh.is_file() else set()
+    apart = set(load_record(fresh)["seeds"]) if fresh.is_file() else set()
     for run in progress.runs:
         if run.seed in apart:
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ablation.data.rows import extract_size
+from ablation.files import load_record
 from ablation.settings.quantities import share_of_rows
 
 
@@ -31,7 +31,7 @@ def all_training_rows(profile: Path) -> int | None:
     """
     if not profile.is_file():
         return None
-    rows = json.loads(profile.read_text(encoding="utf-8"))["rows"]
+    rows = load_record(profile)["rows"]
     drawn = rows["read"] - rows.get("not_drawn", 0)
     return round(rows["train"] * rows["read"] / drawn) if drawn else None
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ablation.data.weights import check_files, read_json_file
 from ablation.errors import UserError
-from ablation.files import save_text
+from ablation.files import save_record
 from ablation.sums import changed_files
 
 logger = logging.getLogger(__name__)
@@ -184,11 +184,6 @@ def fetch_snapshot(name: str, revision: str | None, allow_pickle: bool = False) 
     return folder, folder.name
 
 
-def save_record(record: Mapping[str, Any], folder: Path) -> None:
-    """Write model.json, whole or not at all."""
-    save_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", folder / "model.json")
-
-
 def prepare_model(
     options: Mapping[str, Any], output: Path, check_parameters: Callable[[Path, bool, bool], None]
 ) -> dict[str, Any]:
@@ -215,7 +210,7 @@ def prepare_model(
         raise _in_study(error, file, lines.get(key, lines.get("model"))) from error
     check_architecture(config, options.get("architecture") or {}, file, lines)
     record |= {"sums": sums} | ({"allow_pickle": True} if pickles else {})
-    save_record(record, output)
+    save_record(record, output / "model.json")
     return record
 
 

@@ -7,7 +7,6 @@ validation and test. profile.json is written last: a folder without it is not co
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -27,7 +26,7 @@ from ablation.data import rows as data
 from ablation.data.labels import alike, describe_alike, plain_form
 from ablation.data.source import DataSpec, Source, class_names, open_source
 from ablation.errors import UserError
-from ablation.files import save_json
+from ablation.files import load_record, save_json, save_record
 from ablation.study.study import SEED
 from ablation.sums import files_below, sums_of
 
@@ -130,8 +129,10 @@ def prepare(
         fingerprint = deal_out(work, output, rows.labels, split, ranks)
         profile = describe(spec, source, tokens, rows, split, max_lengths)
         profile["fingerprint"] = fingerprint
+        labels = output / "labels.json"
+        save_json(rows.names, labels)
         tables = [file for name in data.SPLITS for file in files_below(output / name)]
-        profile["sums"] = sums_of(output, tables)
+        profile["sums"] = sums_of(output, [labels, *tables])
         if spec.split_per == SEED:
             deal = data.Deal(
                 test_size=spec.test_size,
@@ -141,8 +142,7 @@ def prepare(
             profile["deal"] = asdict(deal)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    save_json(rows.names, output / "labels.json")
-    save_json(profile, output / "profile.json")
+    save_record(profile, output / "profile.json")
     return profile
 
 
@@ -158,7 +158,7 @@ def load_tokens(model_json: Path, longest: int) -> Tokens:
     """The tokenizer of the prepared model; `longest` is the most tokens of a text to keep."""
     # Set before the first batch: the tokenizer's threads start then, and nothing forks after.
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
-    record = json.loads(model_json.read_text(encoding="utf-8"))
+    record = load_record(model_json)
     named = Path(record["tokenizer"])
     paths = [folder / "tokenizer.json" for folder in (model_json.parent / named, named)]
     path = next((path for path in paths if path.is_file()), None)

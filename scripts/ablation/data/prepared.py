@@ -10,6 +10,7 @@ from typing import Any
 
 from ablation.data.rows import Deal
 from ablation.errors import UserError
+from ablation.files import load_record
 from ablation.sums import damaged
 
 
@@ -32,7 +33,7 @@ def data_fingerprint(data: Path) -> str:
 def deal_of(data: Path) -> Deal | None:
     """How each seed deals the prepared rows out anew; None where all runs share one split."""
     profile = data / "profile.json"
-    found = json.loads(profile.read_text()).get("deal") if profile.is_file() else None
+    found = load_record(profile).get("deal") if profile.is_file() else None
     return None if found is None else Deal(**found)
 
 
@@ -41,7 +42,7 @@ def require_whole(data: Path) -> None:
 
     Data of an earlier version has no sums: it is taken as it is.
     """
-    sums = json.loads((data / "profile.json").read_text()).get("sums", {})
+    sums = load_record(data / "profile.json").get("sums", {})
     wrong = damaged(data, sums)
     if wrong:
         raise UserError(
@@ -54,4 +55,4 @@ def require_whole(data: Path) -> None:
 
 def special_tail(data: Path) -> list[int]:
     """Special tokens that stay at the end of a text of the prepared data when it is cut."""
-    return json.loads((data / "profile.json").read_text())["special_tail"]
+    return load_record(data / "profile.json")["special_tail"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablation.evidence.statistics import Estimate
-from ablation.files import load_json, save_json
+from ablation.files import load_record, save_record
 from ablation.records import from_plain, to_plain
 
 CONFIRMED = "confirmed"
@@ -76,7 +76,7 @@ def confirm(
 
 def save_confirmation(confirmation: Confirmation, path: str | Path) -> None:
     """Write verdict.json."""
-    save_json(to_plain(confirmation), path)
+    save_record(to_plain(confirmation), path)
 
 
 def load_confirmation(path: str | Path) -> Confirmation:
@@ -85,4 +85,4 @@ def load_confirmation(path: str | Path) -> Confirmation:
     Raises:
         UserError: it is not there, or was written by another version.
     """
-    return from_plain(Confirmation, load_json(path))
+    return from_plain(Confirmation, load_record(path))

@@ -19,7 +19,7 @@ from ablation.evidence.scale import Scale
 from ablation.evidence.sequential import Decision
 from ablation.evidence.stability import Stability
 from ablation.evidence.statistics import Estimate, SeedRange
-from ablation.files import load_json, save_json
+from ablation.files import load_record, save_record
 from ablation.records import from_plain, to_plain
 
 SCHEMA_VERSION = 3
@@ -430,7 +430,7 @@ class Effects:
 
 def save_effects(effects: Effects, path: str | Path) -> None:
     """Write effects.json."""
-    save_json(to_plain(effects), path)
+    save_record(to_plain(effects), path)
 
 
 def load_effects(path: str | Path) -> Effects:
@@ -439,7 +439,7 @@ def load_effects(path: str | Path) -> Effects:
     Raises:
         UserError: it is not there, or was written by another version.
     """
-    return from_plain(Effects, load_json(path))
+    return from_plain(Effects, load_record(path))
 
 
 def load_recommendation(effects: str | Path, verdict: str | Path | None = None) -> Recommendation:

@@ -13,9 +13,10 @@ import pandas as pd
 from ablation.errors import UserError
 from ablation.evidence.provenance import Origin, incomparable, origin_of
 from ablation.evidence.run import MISSING, SECTIONS, load_run, run_folder
-from ablation.files import save_text
+from ablation.files import damaged_file, save_text
 from ablation.records import leaves
 from ablation.study.grid import Grid
+from ablation.sums import bytes_sum, file_sum
 
 IDENTITY = ("arm", "variant", "seed", "status", "measured_at")
 
@@ -82,15 +83,29 @@ def save_table(table: pd.DataFrame, path: str | Path) -> None:
 
     `step`, the number of the row, is what `trackio.import_csv` wants of a table.
     """
-    save_text(table.assign(step=range(1, len(table) + 1)).to_csv(index=False), path)
+    text = table.assign(step=range(1, len(table) + 1)).to_csv(index=False)
+    save_text(text, path)
+    save_text(bytes_sum(text.encode()), _sum_file(Path(path)))
 
 
 def load_table(path: str | Path) -> pd.DataFrame:
-    """The table of `collect`, read back."""
+    """The table of `collect`, read back.
+
+    Raises:
+        UserError: it is not there, or is no longer what was written.
+    """
     if not Path(path).is_file():
         raise UserError("the file is not there", file=path)
+    kept = _sum_file(Path(path))
+    if kept.is_file() and kept.read_text(encoding="utf-8") != file_sum(Path(path)):
+        raise damaged_file(path)
     text = ("arm", "variant", "status", "environment.code_commit", "settings_hash")
     return pd.read_csv(path, dtype=dict.fromkeys(text, str))
+
+
+def _sum_file(path: Path) -> Path:
+    """Where the sum of a table is kept; a table without one is of an earlier version."""
+    return path.with_name(f".{path.name}.sum")
 
 
 def load_history(folder: str | Path) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from typing import Any
 
 from ablation.errors import UserError
 from ablation.evidence.contrast import planned_contrasts
-from ablation.files import load_json, save_json
+from ablation.files import load_record, save_record
 from ablation.records import from_plain, to_plain
 from ablation.study.grid import Grid
 from ablation.study.power import ALPHA, LOOKS
@@ -178,7 +178,7 @@ def load_reports(path: Path) -> Reports:
     if not path.is_file():
         return Reports()
     try:
-        found: Reports = from_plain(Reports, load_json(path))
+        found: Reports = from_plain(Reports, load_record(path))
         if found.schema_version != SCHEMA_VERSION:
             raise UserError("it is of another version", found=found.schema_version)
     except UserError as error:
@@ -193,4 +193,4 @@ def load_reports(path: Path) -> Reports:
 
 def save_reports(reports: Reports, path: Path) -> None:
     """Write the list."""
-    save_json(to_plain(reports), path)
+    save_record(to_plain(reports), path)

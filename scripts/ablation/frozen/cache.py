@@ -31,7 +31,7 @@ from ablation.data.model import model_folder
 from ablation.data.prepared import data_fingerprint, deal_of, digest, special_tail
 from ablation.data.rows import SPLITS, training_rows, truncate_ids
 from ablation.errors import Interrupted, UserError
-from ablation.files import save_json
+from ablation.files import load_record, save_json, save_record
 from ablation.frozen.padding_free import is_padding_free, pack, use_padding_free
 from ablation.frozen.which import (
     GIGABYTE,
@@ -131,7 +131,7 @@ def write_caches(
         budget_gb: Most gigabytes (10^9) that the caches may take; 0 writes none.
     """
     data, output = Path(data), Path(output)
-    facts: dict[str, Any] = json.loads(Path(model).read_text())
+    facts: dict[str, Any] = load_record(model)
     path = model_folder(facts, Path(model))
     record: dict[str, Any] = {"schema_version": 1, "caches": {}, "notes": []}
     reason = why_plain_files(path, facts) if budget_gb > 0 else "prefix_cache_gb is 0"
@@ -159,7 +159,7 @@ def write_caches(
     remove_others(output, builds)
     for name, build in builds.items():
         make_cache(output / name, path, facts, data, build)
-    save_json(record, output / RECORD)
+    save_record(record, output / RECORD)
     return record
 
 
@@ -571,7 +571,7 @@ def open_prefix(config: Mapping[str, Any]) -> Prefix | str:
     file = Path(config["prefix"])
     if not file.is_file():
         return f"there is no {file}"
-    record = json.loads(file.read_text())
+    record = load_record(file)
     dtype = engine_dtype(settings)
     cache = record["caches"].get(dtype)
     if cache is None:

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ablation.files import load_json
+from ablation.files import load_record
 from ablation.results import Results
 
 DONE, DIVERGED, FAILED = "done", "diverged", "failed"
@@ -125,7 +125,7 @@ def planned_runs(results: Results) -> dict[tuple[str, int], tuple[str, ...]]:
     grids = (results.planned_grid, results.decided_grid, results.confirmation_grid)
     for path in (*grids, results.candidates):
         if path.is_file():
-            grid = load_json(path)
+            grid = load_record(path)
             for arm in grid["arms"]:
                 named.setdefault(arm["variant"], {})[arm["arm"]] = None
             for run in grid["runs"] if path in grids else ():

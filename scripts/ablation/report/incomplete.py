@@ -13,7 +13,7 @@ from ablation.evidence.estimate import estimate_effects
 from ablation.evidence.health import check_health, health_json
 from ablation.evidence.metrics import collect, load_table, save_table
 from ablation.evidence.reports import load_reports
-from ablation.files import load_json, save_json, save_text
+from ablation.files import load_record, save_record, save_text
 from ablation.machine.progress import FAILED, STOPPED, read_progress
 from ablation.report.figures.draw import draw_all
 from ablation.report.page import render_page
@@ -45,16 +45,16 @@ def render_partial(results: Results, devices: int | None = None) -> list[Path]:
 
 
 def _render_all(study: Study, results: Results, devices: int | None) -> list[Path]:
-    content, profile = _grid_so_far(study, results, devices), load_json(results.profile)
+    content, profile = _grid_so_far(study, results, devices), load_record(results.profile)
     grid = read_grid(content)
-    save_json(content, results.grid(study.adaptive))
+    save_record(content, results.grid(study.adaptive))
     save_table(collect(grid, results.runs), results.metrics)
     table = load_table(results.metrics)
     by_row = load_by_row(grid, results.runs, study.options["metric"]["name"])
     rows, before = all_training_rows(results.profile), load_reports(results.reports)
     effects = estimate_effects(grid, table, study.options, by_row, rows, before)
     save_effects(effects, results.effects)
-    save_json(health_json(check_health(content, results.runs, profile)), results.health)
+    save_record(health_json(check_health(content, results.runs, profile)), results.health)
     languages = _sources(results)
     draw_all(languages, results.runs, results.figures)
     reports = [_render(results, sources) for sources in languages]
@@ -71,7 +71,7 @@ def _grid_so_far(study: Study, results: Results, devices: int | None) -> dict[st
         whole = next((number - 1 for number in looks if number not in there), len(looks))
         return seeds_grid(study, read_looks(results, whole), devices).as_json()
     decided = study.adaptive and results.decided_grid.is_file()
-    return load_json(results.decided_grid if decided else results.planned_grid)
+    return load_record(results.decided_grid if decided else results.planned_grid)
 
 
 def _sources(results: Results) -> list[Sources]:

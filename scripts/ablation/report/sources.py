@@ -18,7 +18,7 @@ from ablation.evidence.effects import ArmSummary, Effect, Effects, load_effects
 from ablation.evidence.metrics import load_table
 from ablation.evidence.recommendation import Recommendation
 from ablation.evidence.run import COMPLETED
-from ablation.files import load_json
+from ablation.files import load_record
 from ablation.machine.progress import Run
 from ablation.results import Results
 from ablation.settings.catalogue import NO_OP, SETTINGS, group_of, in_arm
@@ -319,12 +319,12 @@ def load_sources(results: Results, language: str) -> Sources:
     confirmed = study.options["confirm"] and results.verdict.is_file()
     return Sources(
         whole=study,
-        resolved={side: load_json(results.side(side)) for side in SIDES},
-        differences=load_json(results.differences)["differences"],
-        grid=load_json(results.grid(study.adaptive)),
+        resolved={side: load_record(results.side(side)) for side in SIDES},
+        differences=load_record(results.differences)["differences"],
+        grid=load_record(results.grid(study.adaptive)),
         runs=load_table(results.metrics),
         effects=load_effects(results.effects),
-        profile=load_json(results.profile) if results.profile.is_file() else None,
+        profile=load_record(results.profile) if results.profile.is_file() else None,
         findings=_load_if_there(results.findings),
         health=_load_if_there(results.health),
         messages=Messages(language, load_catalogue("report", language)),
@@ -345,4 +345,4 @@ def load_languages(results: Results) -> list[Sources]:
 
 
 def _load_if_there(path: Path) -> Mapping[str, Any]:
-    return load_json(path) if path.is_file() else {}
+    return load_record(path) if path.is_file() else {}

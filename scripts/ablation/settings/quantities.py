@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ablation.files import load_record
 from ablation.settings import schedules
 from ablation.settings.architecture import (
     GPU,
@@ -165,7 +165,7 @@ def read_plan(
         max_classes: The class limits of both sides, for a number of labels without data.
     """
     if profile is not None and Path(profile).is_file():
-        return _from_profile(json.loads(Path(profile).read_text(encoding="utf-8")))
+        return _from_profile(load_record(profile))
     labels = max(max_classes, default=None)
     found = "max_classes" if labels else None
     left = 1.0 - sum(held_out)

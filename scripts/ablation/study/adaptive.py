@@ -17,7 +17,7 @@ from ablation.designs.design import BACKUP, CELL, CURRENT, ENDPOINT, cell_of, su
 from ablation.designs.feasibility import cannot_run
 from ablation.designs.greedy_path import FORWARD, GREEDY_PATH
 from ablation.documents.entries import load_plainly
-from ablation.files import load_json
+from ablation.files import load_record
 from ablation.results import Results
 from ablation.study.grid import Arm, Grid, expand
 from ablation.study.power import OBRIEN_FLEMING
@@ -58,7 +58,7 @@ def with_kept_spending(study: Study, path: str | Path, results: Results) -> Stud
     options, first = study.options["sequential"], results.look(1)
     if not options or not first.is_file() or load_plainly(path).at("sequential.spending"):
         return study
-    spending = load_json(first).get("spending", OBRIEN_FLEMING)
+    spending = load_record(first).get("spending", OBRIEN_FLEMING)
     kept = {**study.options, "sequential": {**options, "spending": spending}}
     return replace(study, options=kept)
 
@@ -235,13 +235,13 @@ def read_looks(results: Results, count: int) -> list[Decision]:
     """The decisions of the first looks, up to the one that stops."""
     found: list[Decision] = []
     while len(found) < count and not (found and found[-1]["stop"]):
-        found.append(load_json(results.look(len(found) + 1)))
+        found.append(load_record(results.look(len(found) + 1)))
     return found
 
 
 def read_steps(results: Results, direction: str, count: int) -> list[Decision]:
     """The decisions of the first steps of a greedy path in a direction."""
-    return [load_json(results.step(direction, number)) for number in range(1, count + 1)]
+    return [load_record(results.step(direction, number)) for number in range(1, count + 1)]
 
 
 def read_decisions(study: Study, results: Results) -> list[Decision]:

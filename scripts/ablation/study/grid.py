@@ -20,7 +20,7 @@ from ablation.designs.design import APART, CURRENT, ENDPOINT, STAGE, Cell
 from ablation.designs.feasibility import Reason, cannot_run, needs_gpu
 from ablation.designs.staged import STAGED
 from ablation.errors import UserError
-from ablation.files import load_json, save_text
+from ablation.files import load_json, load_record, save_text
 from ablation.project import SCHEMAS
 from ablation.settings.architecture import is_full
 from ablation.study.study import Study
@@ -325,7 +325,7 @@ def load_grid(path: str | Path) -> Grid:
     Raises:
         UserError: the file cannot be read, or is none that this version writes.
     """
-    return read_grid(load_json(path), path)
+    return read_grid(load_record(path), path)
 
 
 def read_grid(data: Any, file: str | Path | None = None) -> Grid:

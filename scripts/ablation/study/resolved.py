@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ablation.errors import UserError
-from ablation.files import load_json, save_json
+from ablation.files import load_record, save_record
 from ablation.records import from_plain, to_plain
 from ablation.results import Results
 from ablation.study.study import Study
@@ -24,9 +24,9 @@ class Resolved:
 def save_resolved(study: Study, results: Results) -> None:
     """Write the study as it was resolved, and for people both sides and their differences."""
     for side, configuration in (("current", study.current), ("backup", study.backup)):
-        save_json(configuration.as_json(), results.side(side))
-    save_json(study.differences_json(), results.differences)
-    save_json(to_plain(Resolved(schema_version=SCHEMA_VERSION, study=study)), results.study)
+        save_record(configuration.as_json(), results.side(side))
+    save_record(study.differences_json(), results.differences)
+    save_record(to_plain(Resolved(schema_version=SCHEMA_VERSION, study=study)), results.study)
 
 
 def load_resolved(results: Results) -> Study:
@@ -35,7 +35,7 @@ def load_resolved(results: Results) -> Study:
     Raises:
         UserError: the file cannot be read, or is of another version.
     """
-    plain = load_json(results.study)
+    plain = load_record(results.study)
     try:
         found: Resolved = from_plain(Resolved, plain)
         if found.schema_version != SCHEMA_VERSION:

@@ -15,7 +15,7 @@ from ablation.data.model import model_folder, require_unchanged
 from ablation.data.outcomes import OUTCOMES
 from ablation.data.prepared import data_fingerprint, digest, require_whole
 from ablation.errors import UserError
-from ablation.files import save_json, save_text
+from ablation.files import load_record, save_json, save_text
 from ablation.machine.launcher import has_gpu
 from ablation.project import LOCK
 from ablation.records import leaves
@@ -48,7 +48,7 @@ def make_request(
     """
     settings = settings_of(grid, variant)
     batch = batch_of(settings, world_size)
-    model = json.loads(model_json.read_text())
+    model = load_record(model_json)
     require_unchanged(model, model_folder(model, model_json))
     require_whole(data)
     require_rows(settings, data)
@@ -87,7 +87,7 @@ def require_rows(settings: dict[str, Any], data: Path) -> None:
     wanted = settings.get(POOL_ROWS)
     if wanted is None:
         return
-    there = json.loads((data / "profile.json").read_text(encoding="utf-8"))["rows"]["train"]
+    there = load_record(data / "profile.json")["rows"]["train"]
     if wanted > there:
         raise UserError(
             "a rung has more rows than there are to train on",

@@ -12,7 +12,7 @@ from typing import Any
 
 from ablation.designs import read_designs
 from ablation.designs.greedy_path import GREEDY_PATH
-from ablation.files import load_json
+from ablation.files import load_record
 from ablation.frozen.which import describe_prefix, wanted_values
 from ablation.machine.gpus import (
     AUTO,
@@ -231,13 +231,13 @@ class Plan:
         found: list[str] = []
         for look in range(1, count + 1):
             found.append(wait(look=look))
-            if load_json(found[-1])["stop"]:
+            if load_record(found[-1])["stop"]:
                 break
         return found
 
     def look_metrics(self, earlier: Sequence[str]) -> list[str]:
         """The metrics of the runs that the look after these is at."""
-        decisions = [load_json(path) for path in earlier]
+        decisions = [load_record(path) for path in earlier]
         return self.metrics(adaptive.seeds_grid(self.study, decisions, self.told))
 
     def steps(self, direction: str, count: int, wait: Wait) -> list[str]:
@@ -247,7 +247,7 @@ class Plan:
     def step_metrics(self, direction: str, earlier: Sequence[str]) -> list[str]:
         """The metrics of the arms that the step after these chooses from, and where it starts."""
         assert self.candidates is not None, "a greedy path has candidates"
-        decisions = [load_json(path) for path in earlier]
+        decisions = [load_record(path) for path in earlier]
         base, found = adaptive.step_arms(self.study, self.candidates, direction, decisions)
         arms: list[Arm] = [base, *found.values()]
         return self.metrics(Grid(self.study.name, arms, self.grid.seeds))
@@ -281,7 +281,7 @@ class Plan:
             [(arm.name, arm.settings) for arm in self.grid.arms],
             self.study.options["model"]["architecture"] or {},
             self.config["prefix_cache_gb"],
-            load_json(profile) if profile.exists() else None,
+            load_record(profile) if profile.exists() else None,
         )
         lines += [f"  {translate(line.strip(), language)}" for line in cached]
         return "\n".join(lines)
