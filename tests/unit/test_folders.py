@@ -100,6 +100,22 @@ def test_a_link_to_a_folder_of_the_users_is_refused(results, tmp_path, name):
 
 
 @pytest.mark.parametrize(
+    "name", ["logs/snakemake.log", "runs/arm/seed-1/history.jsonl", "report.md", "tracked/deep"]
+)
+def test_a_link_to_a_file_of_the_users_is_refused_and_one_within_is_not(results, tmp_path, name):
+    users = tmp_path / "precious"
+    users.write_text("mine")
+    link = results.folder / name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    (link.parent / "latest").symlink_to(results.folder / "grid.json")
+    check_places(results)
+    link.symlink_to(users)
+    with pytest.raises(UserError, match="leads out of them") as told:
+        check_places(results)
+    assert str(told.value.file) == str(link) and users.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
     "options", ["size=64k", "size=400k", "size=1200k", "size=64m,nr_inodes=20"]
 )
 def test_a_small_disk_is_told_before_anything_is_written(results, mount, options):

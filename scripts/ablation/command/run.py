@@ -11,8 +11,10 @@ from ablation.command.follow import follow
 from ablation.command.studies import default_study, find_study
 from ablation.command.words import Parser
 from ablation.command.workflow import environment, snakemake_command, unlock_stale
+from ablation.results import Results
 from ablation.study.load import load_study
 from ablation.words.catalogue import Messages
+from ablation.workflow.folders import check_places
 
 FAILED = 1
 
@@ -43,5 +45,6 @@ def run_study(file: Path, args: argparse.Namespace, t: Messages) -> int:
     if args.dry_run:
         return FAILED if subprocess.call([*command, "-n"], env=environment(t.language)) else 0
     study.require_data()
+    check_places(Results(Path("results") / study.name))  # before its log is written
     unlock_stale(snakemake_command(file, []), t)
     return FAILED if follow(command, file, t, sys.stdout) else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from ablation.errors import UserError
@@ -33,10 +34,10 @@ _INNER = (
 
 
 def check_places(results: Results) -> None:
-    """Refuse results of which a folder is a file, or leads out of them.
+    """Refuse results of which a folder is a file, or anything leads out of them.
 
     The folder of all results and that of a study may be links, to a larger disk for instance. What
-    is in them is written, and removed, by rules: a link there would lead them into other folders.
+    is in them is written, and removed, by rules: a link there would lead them to other files.
 
     Raises:
         UserError: the first such place.
@@ -45,6 +46,30 @@ def check_places(results: Results) -> None:
         _check_folder(path)
     for name in _INNER:
         check_inner(results.folder / name)
+    for link in links_out(results.folder):
+        raise UserError(
+            "a link in the results leads out of them: another file would be overwritten",
+            file=link,
+            found=f"a link to {link.readlink()}",
+            allowed="files of the study's own, and links among them",
+            write=f"rm {link}",
+        )
+
+
+def links_out(folder: Path) -> Iterator[Path]:
+    """The links at any depth of a folder that lead to what is not in it."""
+    whole, left = folder.resolve(), [os.fspath(folder)]
+    while left:
+        try:
+            entries = list(os.scandir(left.pop()))
+        except OSError:  # told by whoever reads or writes it
+            continue
+        for entry in entries:
+            if entry.is_symlink():
+                if not Path(os.path.realpath(entry.path)).is_relative_to(whole):
+                    yield Path(entry.path)
+            elif entry.is_dir(follow_symlinks=False):
+                left.append(entry.path)
 
 
 def check_inner(path: Path) -> None:
