@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 
 from ablation.data import model as models
 from ablation.errors import UserError
+from ablation.files import load_record
 
 CONFIG = {"model_type": "llama", "hidden_size": 16, "num_hidden_layers": 4, "dtype": "float32"}
 
@@ -36,7 +37,7 @@ def test_a_local_folder_is_used_where_it_lies(folder, tmp_path):
     options = {"path": str(folder), "architecture": {"hidden_size": 16}}
     record = prepare(options, tmp_path / "out")
     assert record["path"] == record["tokenizer"] == str(folder)
-    assert json.loads((tmp_path / "out" / "model.json").read_text()) == record
+    assert load_record(tmp_path / "out" / "model.json") == record
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["model.json"]
 
 
