@@ -151,7 +151,7 @@ def test_the_plan_tells_how_long_all_takes_for_each_number_of_gpus(folder):
     result = snakemake(folder, "-n", devices="auto", gpus="2,3,5,7")
     text = result.stderr + result.stdout
     assert planned(result)["train_run"] == 15
-    assert "All runs on 4 GPU(s) of this machine take" in text
+    assert "All runs on 4 GPUs of this machine take" in text
     assert "one device for each run, 4 at a time: " in text
     assert "4 devices for each run, 1 at a time: " in text
     assert "gpu=4" in text  # the memory of these is not known: as the source has it
