@@ -277,6 +277,7 @@ def test_every_adapter_has_a_card_with_its_scores(results):
         expected = quality[quality["selected"]]["eval_accuracy"]
         assert scores["Accuracy"] == pytest.approx(expected, abs=1e-6)
         assert str(results.parents[1]) not in card.content
+        assert "시퀀스 분류용 LoRA 어댑터" in ModelCard.load(path / "adapter/README.ko.md").text
 
 
 def test_both_reports_are_there_and_their_figures_too(results):

@@ -42,6 +42,10 @@ _COLUMNS = {
 }
 
 
+# In a drawing: the names that no part of it uses, and the blanks at the beginning of lines.
+_UNUSED = re.compile(r'\sid="(?:[xy]tick|line2d|text|patch)_\d+"|(?<=\n)\s+')
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """A cell of a table that can be sorted: what it shows, and what it is sorted by."""
@@ -248,7 +252,7 @@ class _Shown:
         drawing = drawing[drawing.index("<svg") :]
         own = f"{self.language}{self.drawn}-"
         drawing = re.sub(r'(\sid="|url\(#|href="#)', rf"\g<1>{own}", drawing)
-        drawing = re.sub(r"<metadata>.*?</metadata>\s*", "", drawing, flags=re.S)
+        drawing = _UNUSED.sub("", re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.S))
         drawing = drawing.replace("<svg ", f'<svg role="img" aria-label="{alt}" ', 1)
         return f'<div class="figure">{drawing}</div>'
 

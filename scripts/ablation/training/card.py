@@ -1,4 +1,7 @@
-"""The model card of a run's adapter: adapter/README.md, as the Hugging Face hub reads it."""
+"""The model cards of a run's adapter: adapter/README.md, which the Hugging Face hub reads.
+
+As of the reports there is one in each language: README.md in English, README.ko.md in Korean.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ from huggingface_hub import EvalResult, ModelCardData
 from ablation.masking import mask
 from ablation.words.catalogue import LANGUAGES, Messages, cell, code, load_catalogue
 
-CARD = "README.md"
 TASK = "text-classification"
 # What the hub calls a score of metrics.json, and how it names it to people.
 SCORES = {
@@ -24,18 +26,23 @@ SCORES = {
 ROWS = ("train_rows", "validation_rows", "test_rows", "num_labels")
 
 
-def model_card(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
-    """The text of README.md: front matter, then what was trained, on what, and how good it is.
+def card_name(language: str) -> str:
+    """The file name of the card in a language."""
+    return "README.md" if language == LANGUAGES[0] else f"README.{language}.md"
 
-    The hub shows one card, so it has every language: what is said, one after the other, and then
-    the settings and versions, which are alike in all.
+
+def model_card(config: Mapping[str, Any], metrics: Mapping[str, Any], language: str) -> str:
+    """A card's text: front matter, then what was trained, on what, and how good it is.
+
     It names no folder of the machine: a model that lies in one is called by its folder's name.
 
     Args:
         config: The contents of config.json.
         metrics: The contents of metrics.json.
+        language: The language it is written in.
     """
-    lines = ["---", front_matter(config, metrics), "---", "", *_body(config, metrics)]
+    t = Messages(language, load_catalogue("card", language))
+    lines = ["---", front_matter(config, metrics), "---", "", *_body(config, metrics, t)]
     return mask("\n".join(lines)) + "\n"
 
 
@@ -84,26 +91,19 @@ def selected_scores(metrics: Mapping[str, Any]) -> dict[str, float]:
     return {name: found[name] for name in SCORES if found.get(name) is not None}
 
 
-def _body(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[str]:
-    languages = [Messages(one, load_catalogue("card", one)) for one in LANGUAGES]
-    yield f"# {code(config['study'])}: {code(config['variant'])}, seed {config['seed']}"
-    for t in languages:
-        yield from ["", *_told(config, metrics, t)]
-
-    def both(key: str) -> str:
-        return " / ".join(dict.fromkeys(t(key) for t in languages))
-
-    yield from ["", f"## {both('settings')}", ""]
-    settings = sorted(config["settings"].items())
-    yield from _table((both("setting"), both("value")), settings)
-    yield from ["", f"## {both('versions')}", ""]
+def _body(config: Mapping[str, Any], metrics: Mapping[str, Any], t: Messages) -> Iterator[str]:
+    yield f"# {code(config['study'])}: {code(config['variant'])}, {t('seed', seed=config['seed'])}"
+    yield from ["", *_told(config, metrics, t)]
+    yield from ["", f"## {t('settings')}", ""]
+    yield from _table((t("setting"), t("value")), sorted(config["settings"].items()))
+    yield from ["", f"## {t('versions')}", ""]
     environment = metrics["environment"]
     versions = {**environment["versions"], "code": environment["code_commit"] or "unknown"}
-    yield from _table((both("library"), both("value")), versions.items())
+    yield from _table((t("library"), t("value")), versions.items())
 
 
 def _told(config: Mapping[str, Any], metrics: Mapping[str, Any], t: Messages) -> Iterator[str]:
-    """What the adapter is, its scores and its data, in one language."""
+    """What the adapter is, its scores and its data."""
     names = {"base": base_name(config), "study": config["study"]}
     yield t("about", seed=config["seed"], **{key: code(name) for key, name in names.items()})
     yield ""

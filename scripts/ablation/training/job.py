@@ -43,7 +43,7 @@ from ablation.settings.architecture import is_full
 from ablation.settings.quantities import engine_dtype, kernels_of
 from ablation.sums import files_below, sealed, sums_of
 from ablation.training import intent as plan
-from ablation.training.card import CARD, model_card
+from ablation.training.card import card_name, model_card
 from ablation.training.effective import compare, planned_effective, read_effective
 from ablation.training.interval import Pace, seconds_between_failures
 from ablation.training.network import (
@@ -64,6 +64,7 @@ from ablation.training.trainer import (
     WeightedLoss,
     restore,
 )
+from ablation.words.catalogue import LANGUAGES
 
 log = logging.getLogger(__name__)
 LAST_TOKEN_FROM = 16  # mean tokens of a training text: a step is 1.2x as fast at 22, above 3 layers
@@ -321,8 +322,9 @@ def finish(job: Job, training: Training, path: dict[str, Any]) -> None:
         save_outcomes(outcomes, job.folder)
     metrics = make_metrics(job, training, path, quality, memory)
     if not is_full(job.settings):
-        card = job.folder / "adapter" / CARD
-        card.write_text(model_card(job.config, metrics), encoding="utf-8")
+        for language in LANGUAGES:
+            card = job.folder / "adapter" / card_name(language)
+            card.write_text(model_card(job.config, metrics, language), encoding="utf-8")
     metrics = sealed(metrics | {"sums": sums_of(job.folder, result_files(job.folder))})
     validate_metrics(metrics)
     write_json(job.folder / "metrics.json", metrics)

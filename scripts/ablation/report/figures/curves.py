@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 MOST_POINTS, FEWEST_POINTS = 800, 30  # of a curve
+MANY_PANELS = 12
 ALL_POINTS = 30_000  # of a figure, about half a megabyte: pages carry it in every language
 
 
@@ -82,5 +83,8 @@ def panels_of(figure: Figure, titles: Mapping[str, str], height: float) -> dict[
     for number, (name, axes) in enumerate(panels.items()):
         axes.set_title(lines_of(titles[name], 34, 3), loc="left")
         # Panels above an empty place are the last of their column.
-        axes.tick_params(labelbottom=number + columns >= len(titles))
+        last = number + columns >= len(titles)
+        axes.tick_params(labelbottom=last)
+        if len(titles) > MANY_PANELS:  # ticks are most of a large figure: the outer ones say it
+            axes.tick_params(which="both", bottom=last, left=number % columns == 0)
     return panels

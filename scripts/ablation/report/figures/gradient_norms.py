@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ablation.report.figures.curves import panels_of, points_each, thin
+from ablation.report.figures.curves import MANY_PANELS, panels_of, points_each, thin
 from ablation.report.figures.figure import INK, Drawing, Shown, say
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def draw(figure: Figure, drawing: Drawing) -> None:
         )
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        if len(panels) > MANY_PANELS:
+            axes.minorticks_off()
     axes = next(iter(panels.values()))
     axes.plot([], [], color="#777777", lw=0.8, label=t("figure.one_seed"))
     axes.plot([], [], color=INK, lw=1.2, ls="--", label=t("figure.threshold"))
