@@ -23,10 +23,9 @@ from ablation.study.claim import (
     measured_quantities,
     read_claim,
 )
+from ablation.study.names import LOWER_IS_BETTER
 from ablation.study.paths import OUTSIDE_ALLOWED, leads_outside, outside_problem
 from ablation.study.study import Study
-
-LOWER_IS_BETTER = ("eval_loss",)
 
 
 def find_problems(study: Study) -> list[UserError]:

@@ -25,8 +25,9 @@ from ablation.documents.entries import Entry, load_plainly
 from ablation.errors import UserError, raise_all
 from ablation.project import SCHEMAS
 from ablation.settings.catalogue import MOVES_TOGETHER, SETTINGS, in_arm
-from ablation.study.checks import LOWER_IS_BETTER, find_problems
+from ablation.study.checks import find_problems
 from ablation.study.claim import CONTRASTS
+from ablation.study.names import LOWER_IS_BETTER
 from ablation.study.paths import OUTSIDE_ALLOWED, leads_outside, locate, outside_problem
 
 # JSON Schema counts 1.0 as an integer, but a seed of 1.0 names another folder than one of 1.

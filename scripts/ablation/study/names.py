@@ -1,4 +1,4 @@
-"""Where a study is, by its name. It imports nothing heavy: whoever asks for a file waits for it."""
+"""Where a study is, by its name; metrics by theirs. It imports nothing heavy: people wait."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ablation.errors import UserError
 
+LOWER_IS_BETTER = ("eval_loss",)  # of the metrics that every run has
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
