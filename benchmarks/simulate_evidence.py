@@ -20,7 +20,6 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
 import simulated
 
-from ablation.study.looks import boundaries
 from ablation.study.power import LOOKS, SPENDINGS
 
 SEEDS = (3, 4, 5, 8)
@@ -87,18 +86,17 @@ def with_looks(
     """
     weights = simulated.path_weights(ARMS)[: ARMS if today else None]
     size = len(weights)
-    limits = [boundaries(at, 0.05 / left, spending) for left in range(1, size + 1)]
     levels = effect * np.arange(ARMS)
     drawn = simulated.NOISES[noise](np.random.default_rng(5), (studies, at[-1], ARMS)) + levels
     done, seeds = np.zeros((studies, size), bool), np.full((studies, size), at[-1])
+    shown = np.zeros((len(simulated.ways(ARMS).equal), studies), bool)
     for number, n in enumerate(at):
+        limit = simulated.limits_at(at, number, spending)
         if today:
-            p = simulated.weighed(drawn[:, :n], weights, 0).p
-            now = done | (p <= limits[size - 1][number])
+            now = done | (simulated.weighed(drawn[:, :n], weights, 0).p <= limit(size))
         else:
-            at_look = [one[number] for one in limits]
-            passed = simulated.beaten(drawn[:, :n], weights, lambda count: at_look[count - 1])  # noqa: B023
-            now = simulated.step_down(passed, done)
+            shown |= simulated.shown(drawn[:, :n], limit)
+            now = done | simulated.effects(shown, ARMS)
         seeds[now & ~done], done = n, now
     needed = np.stack([seeds[:, weights[:, arm] != 0].max(axis=1) for arm in range(ARMS)], axis=1)
     steps = done[:, : ARMS - 1].mean() if effect else done.any(axis=1).mean()
@@ -139,33 +137,47 @@ def coverage(studies: int) -> dict[str, dict[str, dict[str, float]]]:
     }
 
 
+def advice(studies: int) -> dict[str, dict[str, dict[str, float]]]:
+    """False effects in any report of who adds the seeds that each report asks for."""
+    return {
+        noise: {str(n): simulated.following_advice(noise, n, studies) for n in (3, 4, 5)}
+        for noise in ("normal", "one arm 5x")
+    }
+
+
+def moderated_coverage(studies: int) -> dict[str, dict[str, float]]:
+    """How often an effect's own interval on these rows holds the truth."""
+    return {str(n): simulated.moderated_coverage(n, studies) for n in SEEDS}
+
+
+# Each part, and how many times the studies that are asked for it takes.
+PARTS = {
+    "false_effects": (false_effects, 1.0),
+    "false_effects_beside_large_ones": (false_beside_effects, 1.0),
+    "false_effects_with_looks": (false_with_looks, 0.5),
+    "power_at_2_sd": (powers, 1.0),
+    "recommendations": (recommendations, 5.0),
+    "following_advice": (advice, 0.5),
+    "moderated_coverage": (moderated_coverage, 5.0),
+    "looks": (looks, 1.0),
+    "coverage_of_rows": (coverage, 1.0),
+}
+
+
 def main() -> None:
     """Simulate, print, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--studies", type=int, default=8000)
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "evidence.json")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     args = parser.parse_args()
-    figures = {
-        "studies": args.studies,
-        "false_effects": false_effects(args.studies),
-        "false_effects_beside_large_ones": false_beside_effects(args.studies),
-        "false_effects_with_looks": false_with_looks(args.studies // 2),
-        "power_at_2_sd": powers(args.studies),
-        "recommendations": recommendations(5 * args.studies),
-        "following_advice": {
-            noise: {
-                str(n): simulated.following_advice(noise, n, args.studies // 2) for n in (3, 4, 5)
-            }
-            for noise in ("normal", "one arm 5x")
-        },
-        "moderated_coverage": {
-            str(n): simulated.moderated_coverage(n, 5 * args.studies) for n in SEEDS
-        },
-        "looks": looks(args.studies),
-        "coverage_of_rows": coverage(args.studies),
-    }
-    args.output.write_text(json.dumps(figures, indent=1) + "\n")
-    print(json.dumps(figures, indent=1))
+    figures = json.loads(args.output.read_text()) if args.output.exists() else {}
+    figures["studies"] = args.studies
+    for name in args.only:
+        part, times = PARTS[name]
+        figures[name] = part(int(times * args.studies))
+        print(name, json.dumps(figures[name], indent=1), flush=True)
+        args.output.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

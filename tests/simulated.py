@@ -21,9 +21,9 @@ from ablation.evidence.claims import MULTIPLES, Impact, judge_impact
 from ablation.evidence.family import Evidence, Series
 from ablation.evidence.reports import share_of
 from ablation.evidence.spread import Background, spread_of
-from ablation.evidence.together import groupings, most_true
+from ablation.evidence.together import Ways, ways_of
 from ablation.study.looks import boundaries
-from ablation.study.power import prior_freedom, trusted
+from ablation.study.power import TESTED, own_share, prior_freedom
 
 GAP = "gap"
 
@@ -205,18 +205,14 @@ class Weighed:
 
 
 def weighed(
-    tables: np.ndarray,
-    weights: np.ndarray,
-    prior: float | None = None,
-    comparisons: int | None = None,
+    tables: np.ndarray, weights: np.ndarray, prior: float | None = None, times: float = 1.0
 ) -> Weighed:
     """The contrasts of studies (studies, seeds, arms).
 
-    `prior` stands in place of d0, 0 for a plain t; `comparisons` share the error of a test.
+    `prior` stands in place of d0, 0 for a plain t; the common noise counts `times` that.
     """
     n, arms = tables.shape[1:]
-    prior = prior_freedom(arms) if prior is None else prior
-    prior = prior if comparisons is None else trusted(prior, comparisons, n)
+    prior = times * (prior_freedom(arms) if prior is None else prior)
     left = tables - tables.mean(axis=1, keepdims=True) - tables.mean(axis=2, keepdims=True)
     left += tables.mean(axis=(1, 2), keepdims=True)
     pooled = (left**2).sum(axis=(1, 2)) / ((arms - 1) * (n - 1))
@@ -233,99 +229,74 @@ def sides(weights: np.ndarray) -> list[tuple[str, str]]:
 
 
 @lru_cache(maxsize=8)
-def _left(arms: int) -> np.ndarray:
-    """How many of a path's contrasts can be without effect, by the bits of those that are not."""
-    pairs = sides(path_weights(arms))
-    places = range(len(pairs))
-    return np.array(
-        [
-            max(1, most_true(pairs, [i for i in places if bits >> i & 1]))
-            for bits in range(1 << len(pairs))
-        ]
-    )
+def ways(arms: int) -> Ways:
+    """The ways in which a path's contrasts can be without effect together."""
+    return ways_of(sides(path_weights(arms)))
 
 
-def left_of(found: np.ndarray, arms: int) -> np.ndarray:
-    """How many contrasts of each study can be without effect, given those found to be effects."""
-    return _left(arms)[found @ (1 << np.arange(found.shape[1]))]
+PerCount = Callable[[float], float]
 
 
-def beaten(
-    tables: np.ndarray,
-    weights: np.ndarray,
-    limit: Callable[[int], float],
-    prior: float | None = None,
+def shown(
+    tables: np.ndarray, limit: PerCount, prior: float | None = None, *, own: bool = True
 ) -> np.ndarray:
-    """Which contrasts beat the limit beside so many comparisons, and beside any number fewer.
+    """Whether any contrast is shown in each way that some are without effect: (ways, studies).
 
     Args:
         tables: Studies (studies, seeds, arms).
-        weights: Of the contrasts.
-        limit: The p value to beat, by how many comparisons share the error.
+        limit: The p value to beat, by what it is multiplied by.
         prior: In place of d0.
-
-    Returns:
-        An array (comparisons, studies, contrasts), from one comparison on.
+        own: Whether it has to be one by its own noise, too.
     """
-    counts = range(1, len(weights) + 1)
-    passed = [weighed(tables, weights, prior, count).p <= limit(count) for count in counts]
-    return np.logical_and.accumulate(np.stack(passed))
+    arms, weights = tables.shape[2], path_weights(tables.shape[2])
+    first = weighed(tables, weights, prior, TESTED if own else 1.0).p
+    second = weighed(tables, weights, 0).p if own else np.zeros_like(first)
+    found = []
+    for equal, sharing in zip(ways(arms).equal, ways(arms).sharing, strict=True):
+        here = np.flatnonzero(equal)
+        of_own = np.array([limit(own_share(int(count))) for count in sharing[here]])
+        beaten = (first[:, here] <= limit(max(1, len(here)))) & (second[:, here] <= of_own)
+        found.append(beaten.any(axis=1))
+    return np.array(found)
 
 
-def step_down(passed: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Which contrasts of each study are effects, beside those that are known to be."""
-    while True:
-        left = left_of(found, 5) - 1
-        now = found | np.take_along_axis(passed, left[None, :, None], axis=0)[0]
-        if (now == found).all():
-            return found
-        found = now
+def effects(shown: np.ndarray, arms: int = 5) -> np.ndarray:
+    """Which contrasts are effects (studies, contrasts): shown in every way that holds them."""
+    equal = ways(arms).equal
+    return np.stack([shown[equal[:, place]].all(axis=0) for place in range(equal.shape[1])], axis=1)
 
 
 def rejects(
-    tables: np.ndarray, alpha: float = inference.ALPHA, prior: float | None = None
+    tables: np.ndarray, alpha: float = inference.ALPHA, *, alone: bool = False
 ) -> np.ndarray:
-    """Which contrasts of a path of five arms are effects, in each study."""
-    weights = path_weights(5)
-    passed = beaten(tables, weights, lambda count: alpha / count, prior)
-    return step_down(passed, np.zeros(passed.shape[1:], bool))
+    """Which contrasts of a path are effects, in each study; `alone`: each by its own noise only."""
+    found = shown(tables, lambda shared: alpha / shared, 0 if alone else None, own=not alone)
+    return effects(found, tables.shape[2])
 
 
-def without_effect() -> list[np.ndarray]:
-    """The contrasts of a path of five arms that can be without effect together."""
-    pairs = np.array(sides(path_weights(5))).astype(int)
-    equal = (np.array(groups)[pairs] for groups in groupings(5))
-    found = {tuple(np.flatnonzero(one[:, 0] == one[:, 1]).tolist()) for one in equal} - {()}
-    return [np.array(one) for one in sorted(found)]
-
-
-def false_beside_effects(noise: Noise, n: int, studies: int, prior: float | None = None) -> float:
+def false_beside_effects(
+    noise: Noise, n: int, studies: int, prior: float | None = None, *, own: bool = True
+) -> float:
     """The most studies of five arms with a false effect, whatever other contrasts are real.
 
     Those that are real are so large that they are always found: then the fewest others share the
-    error. `prior` in place of d0, whatever the number of comparisons.
+    error. `prior` in place of d0; `own` as for `shown`.
     """
-    tables, weights = noise(np.random.default_rng(n), (studies, n, 5)), path_weights(5)
-    wrong = []
-    for places in without_effect():
-        count = len(places)
-        one = weighed(tables, weights[places], prior, None if prior is not None else count)
-        wrong.append(float((one.p <= inference.ALPHA / count).any(axis=1).mean()))
-    return max(wrong)
+    tables = noise(np.random.default_rng(n), (studies, n, 5))
+    found = shown(tables, lambda shared: inference.ALPHA / shared, prior, own=own)
+    return float(found[ways(5).equal.any(axis=1)].mean(axis=1).max())
+
+
+def limits_at(looks: tuple[int, ...], number: int, spending: str) -> PerCount:
+    """The nominal p to beat at a look, by what a p value is multiplied by."""
+    return lambda shared: boundaries(looks, inference.ALPHA / shared, spending)[number]
 
 
 def false_with_looks(noise: Noise, at: tuple[int, ...], spending: str, studies: int) -> float:
     """The same with looks at so many seeds."""
-    tables, weights = noise(np.random.default_rng(5), (studies, at[-1], 5)), path_weights(5)
-    wrong = []
-    for places in without_effect():
-        count, any_ = len(places), np.zeros(studies, bool)
-        limits = boundaries(at, inference.ALPHA / count, spending)
-        for n, limit in zip(at, limits, strict=True):
-            one = weighed(tables[:, :n], weights[places], comparisons=count)
-            any_ |= (one.p <= limit).any(axis=1)
-        wrong.append(float(any_.mean()))
-    return max(wrong)
+    tables = noise(np.random.default_rng(5), (studies, at[-1], 5))
+    found = [shown(tables[:, :n], limits_at(at, i, spending)) for i, n in enumerate(at)]
+    return float(np.any(found, axis=0)[ways(5).equal.any(axis=1)].mean(axis=1).max())
 
 
 def false_effects(noise: Noise, n: int, studies: int) -> float:
@@ -337,7 +308,7 @@ def power(effect: float, n: int, studies: int, *, alone: bool = False, steps: st
     """How often a step of so many SD is found among five arms: one real step, or all of them."""
     levels = effect * (np.arange(5) >= 2) if steps == "one" else effect * np.arange(5)
     tables = levels + NOISES["normal"](np.random.default_rng(n), (studies, n, 5))
-    rejected = rejects(tables, prior=0 if alone else None)
+    rejected = rejects(tables, alone=alone)
     return float(rejected[:, 1].mean() if steps == "one" else rejected[:, :4].mean())
 
 

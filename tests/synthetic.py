@@ -280,7 +280,7 @@ def build_study(
     _write(results.planned_grid, grid)
     _write(made.grid, grid)
     _write(made.profile, _profile())
-    _write_runs(made, grid, effects, noise, set(missing), set(diverged))
+    write_runs(made, grid, effects, noise, set(missing), set(diverged))
     if any(design["design"] == GREEDY_PATH for design in grid["designs"]):
         _walk(made, effects, noise)
     return made
@@ -289,7 +289,7 @@ def build_study(
 def _walk(made: Synthetic, effects: Mapping[str, Effect], noise: float) -> None:
     study = load_study(made.study)
     among = candidates(study)
-    _write_runs(made, among.as_json(), effects, noise, set(), set())
+    write_runs(made, among.as_json(), effects, noise)
     decisions: list[dict[str, Any]] = []
     for direction in read_designs(study.options)[GREEDY_PATH]["directions"]:
         path: list[dict[str, Any]] = []
@@ -313,7 +313,7 @@ def confirm(
     """The verdict of fresh seeds, on runs that are made here as those of the study were."""
     study = load_study(made.study)
     grid = confirmation_grid(study, candidates(study), decision)
-    _write_runs(made, grid.as_json(), effects, noise, set(), set())
+    write_runs(made, grid.as_json(), effects, noise)
     return estimate_confirmation(grid, collect(grid, made.runs), study.options["metric"])
 
 
@@ -342,14 +342,15 @@ def _profile() -> dict[str, Any]:
     }
 
 
-def _write_runs(
+def write_runs(
     made: Synthetic,
     grid: Mapping[str, Any],
     effects: Mapping[str, Effect],
-    noise: float,
-    missing: set[tuple[str, int]],
-    diverged: set[tuple[str, int]],
+    noise: float = 0.006,
+    missing: Collection[tuple[str, int]] = (),
+    diverged: Collection[tuple[str, int]] = (),
 ) -> None:
+    """The runs of a grid, each at the level of its arm."""
     levels = {}
     for arm in grid["arms"]:
         on = set(arm["stages"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from synthetic import STUDY, Synthetic, build_study, confirm
+from synthetic import STUDY, Synthetic, build_study, confirm, write_runs
 
 from ablation.evidence.confirmation import save_confirmation
 from ablation.evidence.decisions import choose_confirmation, decide_seeds
@@ -92,6 +92,7 @@ def confirmed(root: Path) -> Synthetic:
     study, decisions = load_study(made.study), []
     for look in (1, 2):
         grid = seeds_grid(study, decisions)
+        write_runs(made, grid.as_json(), CONFIRMED_EFFECTS)
         runs = collect(grid, made.runs)
         sequential, metric = study.options["sequential"], study.options["metric"]
         decisions.append(decide_seeds(grid, runs, study.all_seeds(), sequential, metric, look))

@@ -190,6 +190,22 @@ def test_with_looks_every_contrast_says_why_it_stopped(designed):
     assert 0.95 < claim.confidence < 1.0
 
 
+def test_arms_that_needed_no_more_seeds_still_tell_of_the_common_noise(designed):
+    """Seen: after a look the noise of the arms that stopped was lost, and intervals grew wider."""
+    _, grid_file, study = designed
+    grid = load_grid(grid_file)
+    runs = collect(grid, grid_file.parent / "runs")
+    stopped = [
+        replace(arm, seeds=grid.seeds[:3]) if arm.name in ("current", "stage1-lora_lr") else arm
+        for arm in grid.arms
+    ]
+    found = estimate_effects(replace(grid, arms=stopped), runs, study)
+    whole = estimate_effects(grid, runs, study)
+    of = {one.id: one.precision.common_sd for one in found.contrasts}
+    assert of == {one.id: one.precision.common_sd for one in whole.contrasts}
+    assert of["stage:epochs"] > 0
+
+
 def test_a_factorial_that_lacks_a_cell_estimates_nothing_and_says_which(designed):
     _, grid_file, study = designed
     grid = load_grid(grid_file)

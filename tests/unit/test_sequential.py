@@ -118,7 +118,7 @@ def background(rows: float) -> Background:
 
 
 def with_rows(values: list[float], found: Background):
-    return decide(values, PLAN, lambda n, comparisons=None: found.spread(values[:n], n))
+    return decide(values, PLAN, lambda n, times=1.0: found.spread(values[:n], n))
 
 
 def test_an_error_that_more_seeds_leave_gives_no_hope():
@@ -147,7 +147,7 @@ def test_the_chances_of_the_seeds_to_come_are_as_before_where_rows_leave_nothing
 
 def test_seeds_that_do_not_differ_beside_arms_that_do_are_judged_by_the_common_noise():
     """Seen: equal counts at a look with a common noise divided by zero."""
-    found = decide([0.0] * 3, PLAN, lambda n, comparisons=None: Spread(error=0.3, df=4))
+    found = decide([0.0] * 3, PLAN, lambda n, times=1.0: Spread(error=0.3, df=4))
     assert found.reason == "between_boundaries"
 
 

@@ -2,40 +2,82 @@
 
 from __future__ import annotations
 
+from itertools import chain, combinations
+
+import numpy as np
 import pytest
 
-from ablation.evidence.inference import holm
-from ablation.evidence.together import most_true
+from ablation.evidence.inference import closed, holm
+from ablation.evidence.together import ways_of
 
 TRIANGLE = [("a", "b"), ("b", "c"), ("a", "c")]
 PATH = [("0", "1"), ("1", "2"), ("2", "3"), ("0", "3")]
 
 
-def test_of_three_arms_that_are_not_all_equal_at_most_two_are():
-    assert most_true(TRIANGLE, []) == 3
-    assert most_true(TRIANGLE, [0]) == 1
-    assert most_true(TRIANGLE, [0, 1]) == 1
-    assert most_true(TRIANGLE, [0, 1, 2]) == 0
+def told(comparisons) -> set[tuple[int, ...]]:
+    """The comparisons that are without effect, by way."""
+    return {tuple(np.flatnonzero(way).tolist()) for way in ways_of(comparisons).equal}
+
+
+def test_of_three_arms_all_are_equal_or_two_or_none():
+    assert told(TRIANGLE) == {(0, 1, 2), (0,), (1,), (2,), ()}
 
 
 def test_steps_and_their_gap_cannot_differ_in_one_place_alone():
-    assert most_true(PATH, [3]) == 2  # a gap that is not zero has a step that is not
-    assert most_true(PATH, [1]) == 2  # all other steps, or the gap and one of them
+    together = told(PATH)
+    assert max(len(way) for way in together if 3 not in way) == 2
+    assert max(len(way) for way in together if 1 not in way) == 2
+
+
+def test_a_comparison_shares_its_arms_with_those_that_are_without_effect_beside_it():
+    ways = ways_of(PATH)
+    sharing = {
+        tuple(np.flatnonzero(e)): s[e].tolist()
+        for e, s in zip(ways.equal, ways.sharing, strict=True)
+    }
+    assert sharing[0, 1, 2, 3] == [2, 2, 2, 2]
+    assert sharing[0, 2] == [1, 1]
+    assert sharing[0, 1] == [2, 2]
 
 
 def test_what_is_no_pair_of_arms_can_always_be_without_effect():
-    assert most_true([*TRIANGLE, None, None], [0]) == 3
-    assert most_true([*TRIANGLE, None, None], [0, 3]) == 2
-    assert most_true([None, None], [1]) == 1
+    ways = ways_of([*TRIANGLE, None, None])
+    assert (ways.linked, ways.free) == ([0, 1, 2], [3, 4])
+    assert ways_of([None, None]).free == [0, 1]
 
 
 def test_arms_beyond_the_first_eight_are_counted_one_by_one():
-    far = [(str(i), str(i + 1)) for i in range(12)]
-    assert most_true(far, []) == 12
-    assert most_true([*far, ("0", "11")], [0]) == 12
+    far = ways_of([(str(i), str(i + 1)) for i in range(12)])
+    assert (far.linked, far.free) == ([*range(7)], [*range(7, 12)])
 
 
-def test_the_step_down_counts_what_can_hold_together():
+def by_hand(values: np.ndarray, comparisons) -> list[float]:
+    """The closed test over every set that can be without effect, one by one."""
+    ways, found = ways_of(comparisons), [0.0] * len(comparisons)
+    for equal, sharing in zip(ways.equal, ways.sharing, strict=True):
+        for others in chain.from_iterable(combinations(ways.free, r) for r in range(9)):
+            shares = dict(zip(np.array(ways.linked)[equal], sharing[equal], strict=True))
+            shares = {place: share + len(others) for place, share in shares.items()}
+            most = max(sharing, default=0) + len(others)
+            shares |= dict.fromkeys(others, most)
+            if shares:
+                shown = min(values[len(shares) - 1, d - 1, place] for place, d in shares.items())
+                for place in shares:
+                    found[place] = max(found[place], shown)
+    return found
+
+
+@pytest.mark.parametrize("comparisons", [TRIANGLE, PATH, [*TRIANGLE, None, None], [None] * 4])
+def test_the_closed_test_is_that_of_every_set_by_hand(comparisons):
+    size = len(comparisons)
+    for seed in range(20):
+        first, second = np.random.default_rng(seed).random((2, size)) ** 2
+        counts = np.arange(1, size + 1)[:, None]
+        values = np.maximum((counts * first)[:, None], (counts**0.45 * second)[None])
+        assert closed(values, comparisons).tolist() == pytest.approx(by_hand(values, comparisons))
+
+
+def test_holm_counts_what_can_hold_together():
     p = [0.01, 0.02, 0.04]
     assert holm(p) == pytest.approx([0.03, 0.04, 0.04])
     assert holm(p, TRIANGLE) == pytest.approx([0.03, 0.03, 0.04])

@@ -352,7 +352,7 @@ def _pools_of(measured: Measured, arms: Sequence[Arm]) -> Pools:
     Each computation counts once. Runs that diverged are no noise, and the seeds of an A/A control
     are others.
     """
-    first = {arm.variant: arm.name for arm in reversed(arms) if arm.seeds is None}
+    first = {arm.variant: arm.name for arm in reversed(arms) if arm.name != roles.A_A}
     table = measured.table.reindex(columns=list(dict.fromkeys(first.values())))
     values = table.to_numpy(dtype=float, copy=True)
     places = {seed: place for place, seed in enumerate(table.index)}

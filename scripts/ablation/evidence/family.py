@@ -2,8 +2,8 @@
 
 One family holds all planned contrasts of a study: the steps of the path, the remainder, the gap,
 and what its other designs estimate of each factor. With a fixed number of seeds, Holm's adjusted p
-of the t test says whether there is an effect (each step counts only what can be without effect
-together), and Bonferroni's simultaneous intervals say how large it can be. With sequential looks,
+of two t tests says whether there is an effect (only what can be without effect together is
+counted), and Bonferroni's simultaneous intervals say how large it can be. With sequential looks,
 the spending boundaries at alpha over the size of the family do both. Interactions are a second
 question, and a family of their own.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from ablation.evidence.reports import FIRST, Level, share_of
 from ablation.evidence.spread import Background, Spread, spread_of
 from ablation.evidence.statistics import Estimate
 from ablation.evidence.together import Sides
+from ablation.study.power import TESTED
 
 HOLM = "holm"
 SPENDING = "spending_bonferroni"
@@ -66,20 +66,20 @@ class Series:
         return replace(self, values=dict(list(self.values.items())[:n]))
 
     def spread(
-        self, n: int | None = None, comparisons: int | None = None, *, new_rows: bool = True
+        self, n: int | None = None, times: float = 1.0, *, new_rows: bool = True
     ) -> Spread | None:
         """The error of the mean of the first n seeds, of all where None.
 
         What every test, interval and look of this contrast rests on: on new test rows where the
-        outcomes by row are there, and on request on these. In a test, common noise counts less the
-        fewer comparisons share its error.
+        outcomes by row are there, and on request on these. The common noise counts so many times
+        what it does in an interval.
         """
         values = list(self.values.values())[:n]
         if self.background is None or not values:
             return spread_of(values)
         last = list(self.values)[len(values) - 1]
         found = self.background
-        return found.spread(values, last, new_rows=new_rows, comparisons=comparisons)
+        return found.spread(values, last, new_rows=new_rows, times=times)
 
     @property
     def estimate(self) -> Estimate:
@@ -197,15 +197,14 @@ def _fixed(family: Sequence[Series], delta: float, level: Level) -> dict[str, Ev
     """Holm's tests and Bonferroni's intervals over the members, with a fixed number of seeds."""
     size, found, gone = len(family) + level.dropped, {}, [None] * level.dropped
     flips = [inference.sign_flip_test(list(one.values.values())) for one in family]
-    lost = [lambda comparisons: None] * level.dropped
     columns = (
-        inference.step_down(
-            [*(partial(_p, one) for one in family), *lost], [*(one.sides for one in family), *gone]
+        inference.adjusted(
+            [*(_tests(one) for one in family), *gone], [*(one.sides for one in family), *gone]
         ),
         flips,
         inference.holm([*flips, *gone]),
         _joint(family),
-        inference.step_down([*(partial(_equivalence_p, one, delta) for one in family), *lost]),
+        inference.adjusted([*(_equivalence_tests(one, delta) for one in family), *gone]),
     )
     for one, adjusted, flip, flip_adjusted, joint, same in zip(family, *columns, strict=False):
         verdict = _verdict(one, adjusted, same, level.alpha, level.alpha / size)
@@ -307,18 +306,30 @@ def _verdict(
     )
 
 
-def _p(one: Series, comparisons: int = 1) -> float | None:
+def _p(one: Series, times: float = 0.0) -> float | None:
+    """The p value of the t test, with its own noise where the common one does not count."""
     if one.identical:
         return 1.0
-    spread, mean = one.spread(comparisons=comparisons), one.estimate.estimate
+    spread, mean = one.spread(times=times), one.estimate.estimate
     return None if spread is None or mean is None else spread.p(mean)
 
 
-def _equivalence_p(one: Series, delta: float, comparisons: int = 1) -> float | None:
+def _equivalence_p(one: Series, delta: float, times: float = 0.0) -> float | None:
     if one.identical:
         return 0.0
-    spread, mean = one.spread(comparisons=comparisons), one.estimate.estimate
+    spread, mean = one.spread(times=times), one.estimate.estimate
     return None if spread is None or mean is None else spread.equivalence_p(mean, delta)
+
+
+def _tests(one: Series) -> tuple[float, float] | None:
+    """Both tests of `inference.adjusted`; the first alone where its own values do not differ."""
+    common, own = _p(one, TESTED), _p(one)
+    return None if common is None else (common, own or 0.0)
+
+
+def _equivalence_tests(one: Series, delta: float) -> tuple[float, float] | None:
+    common, own = _equivalence_p(one, delta, TESTED), _equivalence_p(one, delta)
+    return None if common is None else (common, own or 0.0)
 
 
 def _joint(family: Sequence[Series]) -> list[float | None]:

@@ -8,16 +8,16 @@ one that assumes nothing but symmetry, with the smallest p value it can reach at
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
 
 from ablation.evidence.spread import has_spread
-from ablation.evidence.together import Sides, most_true
-from ablation.study.power import TRUST, counts_that_differ
+from ablation.evidence.together import Sides, ways_of
+from ablation.study.power import own_share
 
 ALPHA = 0.05
 MOST_EXACT = 20  # 2^19 sums are a few megabytes
@@ -73,48 +73,60 @@ def holm(
 
     Args:
         p_values: Of each member.
-        comparisons: The sides of each; where given, each step counts only what can be without
-            effect together (see `together`).
+        comparisons: The sides of each; where given, only what can be without effect together is
+            counted (see `together`).
     """
-    return step_down([partial(_whatever, p) for p in p_values], comparisons)
+    return adjusted([None if p is None else (p, 0.0) for p in p_values], comparisons)
 
 
-def _whatever(p: float | None, comparisons: int) -> float | None:
-    """A p value that does not depend on how many share the error."""
-    return p
-
-
-def step_down(
-    tests: Sequence[Callable[[int], float | None]], comparisons: Sequence[Sides | None] = ()
+def adjusted(
+    tests: Sequence[tuple[float, float] | None], comparisons: Sequence[Sides | None] = ()
 ) -> list[float | None]:
-    """Holm's adjusted p values where a test depends on how many comparisons share its error.
+    """Adjusted p values where an effect has to be one by two tests.
 
-    A closed test (Marcus, Peritz and Gabriel 1976, Biometrika 63(3):655-660): what is an effect
-    beside so many comparisons has to be one beside fewer, too, since those may be all that are
-    without effect.
+    The first, by the noise common to all arms, is corrected for all comparisons that share the
+    error. The second, by the contrast's own noise, is there for an arm that is noisier than the
+    others: comparisons that share it move together (`own_share`).
 
     Args:
-        tests: The p value of each member, by the number of comparisons.
+        tests: Both p values of each member; None where it has none.
         comparisons: As for `holm`.
     """
-    members = range(len(tests))
-    found = [[test(count) for count in TRUST] for test in tests]
-    sides = comparisons or [None] * len(tests)
-    adjusted: dict[int, float] = {}
-    largest = 0.0
-    while len(adjusted) < len(tests):
-        left = max(1, most_true(sides, list(adjusted)))
-        shared = {place: _shared(found[place], left) for place in members if place not in adjusted}
-        best = min(shared, key=shared.__getitem__)
-        largest = max(largest, shared[best])
-        adjusted[best] = min(1.0, largest)
-    return [None if found[place][0] is None else adjusted[place] for place in members]
+    size = len(tests)
+    first, second = np.array([one or (1.0, 1.0) for one in tests]).reshape(size, 2).T
+    counts = np.arange(1, size + 1)
+    shares = np.array([own_share(count) for count in counts.tolist()])
+    values = np.maximum((counts[:, None] * first)[:, None], (shares[:, None] * second)[None])
+    found = np.minimum(1.0, closed(values, comparisons or [None] * size)).tolist()
+    return [None if one is None else p for one, p in zip(tests, found, strict=True)]
 
 
-def _shared(found: Sequence[float | None], left: int) -> float:
-    """The p value of a member beside so many comparisons and beside fewer."""
-    counted = zip(counts_that_differ(left), found, strict=False)
-    return max(count * (1.0 if p is None else p) for count, p in counted)
+def closed(values: np.ndarray, comparisons: Sequence[Sides | None]) -> np.ndarray:
+    """The value at which each comparison is an effect whatever others are without one.
+
+    A closed test (Marcus, Peritz and Gabriel 1976, Biometrika 63(3):655-660): in each way in which
+    it can be without effect together with others, one of them has to be shown.
+
+    Args:
+        values: At which each member is shown, by how many share the error, by how many share an
+            arm (each from 1 on), and by member.
+        comparisons: The sides of each, None for what can be without effect whatever the others are.
+    """
+    ways, found = ways_of(comparisons), np.zeros(len(comparisons))
+    more = np.arange(len(ways.free) + 1)[:, None]  # of the free ones, any number beside each way
+    shared = np.maximum(ways.equal.sum(axis=1) + more, 1) - 1
+    sharing = np.maximum(ways.sharing + more[..., None], 1) - 1
+    held = values[shared[..., None], sharing, np.array(ways.linked, int)]
+    shown = np.where(ways.equal, held, np.inf).min(axis=2, initial=np.inf)
+    if ways.free:
+        most = sharing.max(axis=2, initial=0) if ways.linked else np.maximum(more, 1) - 1
+        own = values[shared[1:, :, None], most[1:, :, None], np.array(ways.free)]
+        ordered, number = -np.sort(-own, axis=2), np.arange(len(ways.free))
+        shown[1:] = np.minimum(shown[1:], ordered[number, :, number])  # those that show least
+        found[ways.free] = np.minimum(shown[1:, :, None], own).max(axis=(0, 1))
+    here = np.where(ways.equal, shown[..., None], 0.0)
+    found[ways.linked] = here.max(axis=(0, 1), initial=0.0)
+    return found
 
 
 def max_t_test(rows: np.ndarray) -> list[float]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ablation.study.power import PRIORS, prior_freedom, trusted
+from ablation.study.power import PRIORS, prior_freedom
 
 DISAGREE = 3.0
 SWEEPS, SETTLED = 200, 1e-12
@@ -133,7 +133,7 @@ def moderate(
     seeds: int,
     squares: float,
     common: Pool | None,
-    comparisons: int | None = None,
+    times: float = 1.0,
 ) -> Moderated:
     """The moderated variance of a contrast.
 
@@ -142,13 +142,11 @@ def moderate(
         seeds: n.
         squares: The sum of its squared weights over arms, 2 for a difference of two.
         common: The study's noise; None leaves the contrast to itself.
-        comparisons: How many share the error of a test; None for an interval.
+        times: How much the common noise counts, of what it does in an interval; 0 for none.
     """
-    if common is None or common.prior == 0:
+    if common is None or common.prior * times == 0:
         return Moderated(own=own, pooled=None, variance=own, freedom=seeds - 1)
-    pooled, prior = common.of_contrast(squares), common.prior
-    if comparisons is not None:
-        prior = trusted(prior, comparisons, seeds)
+    pooled, prior = common.of_contrast(squares), common.prior * times
     freedom = prior + seeds - 1
     variance = (prior * pooled + (seeds - 1) * own) / freedom
     return Moderated(own=own, pooled=pooled, variance=variance, freedom=freedom)

@@ -6,19 +6,20 @@ The nominal p values to beat, and where they come from, are in `ablation.study.l
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 from scipy import special
 
-from ablation.evidence.inference import ALPHA
+from ablation.evidence.inference import ALPHA, closed
 from ablation.evidence.spread import ROUNDING, Spread, spread_of, t_quantile
 from ablation.evidence.statistics import EQUIVALENCE_CONFIDENCE
-from ablation.evidence.together import Sides, most_true
+from ablation.evidence.together import Sides
 from ablation.study.looks import boundaries
-from ablation.study.power import OBRIEN_FLEMING, counts_that_differ
+from ablation.study.power import OBRIEN_FLEMING, TESTED, own_share
 
 CONTINUE = "continue"
 SUPERIOR = "superior"
@@ -84,7 +85,8 @@ class Look:
         low, high: The repeated interval: over all looks together it misses the truth at most with
             the error of the plan (Jennison and Turnbull 1989, J. R. Stat. Soc. B 51(3):305-361).
         low90, high90: The same at 90 %, for equivalence.
-        p: Two-sided p value of the paired t test, None without spread.
+        p: What the tests so far come to beside the rest of the family, to compare with the
+            boundary; None without spread.
         boundary: The nominal p to beat.
         status, reason: As in `Decision`, at this look.
     """
@@ -124,9 +126,9 @@ class Decision:
 
 
 class SpreadAt(Protocol):
-    """The spread of the first n values, in a test whose error so many comparisons share."""
+    """The spread of the first n values, where the common noise counts so much."""
 
-    def __call__(self, n: int, comparisons: int | None = None, /) -> Spread | None:
+    def __call__(self, n: int, times: float = 1.0, /) -> Spread | None:
         """None where nothing varies."""
 
 
@@ -147,9 +149,9 @@ class Member:
     spread: SpreadAt | None = None
     sides: Sides | None = None
 
-    def error(self, n: int) -> Spread | None:
+    def error(self, n: int, times: float = 1.0) -> Spread | None:
         """The error of the mean of the first n; None where nothing varies."""
-        return spread_of(_array(self.values)[:n]) if self.spread is None else self.spread(n)
+        return spread_of(_array(self.values)[:n]) if self.spread is None else self.spread(n, times)
 
 
 def decide(differences: Values, plan: Plan, spread: SpreadAt | None = None) -> Decision:
@@ -169,9 +171,9 @@ def decide(differences: Values, plan: Plan, spread: SpreadAt | None = None) -> D
 def decide_together(members: Mapping[str, Member], plan: Plan) -> dict[str, Decision]:
     """What the seeds so far say about each contrast of a family.
 
-    An effect that is shown hands its share of the error on to those that are still open, as Holm's
-    procedure does (Maurer and Bretz 2013, Stat. Biopharm. Res. 5(4):311-320): their limits at this
-    and later looks are those of a family of those that can still be without effect together.
+    A closed test (`inference.closed`), each of whose ways is tested at every look: an effect that
+    is shown hands its share of the error on to those that are still open, as in Holm's procedure
+    (Maurer and Bretz 2013, Stat. Biopharm. Res. 5(4):311-320).
 
     Args:
         members: The contrasts, by id.
@@ -180,7 +182,7 @@ def decide_together(members: Mapping[str, Member], plan: Plan) -> dict[str, Deci
     values = {name: _array(one.values) for name, one in members.items()}
     looks: dict[str, list[Look]] = {name: [] for name in members}
     decided: dict[str, Decision] = {}
-    shown: set[str] = set()
+    open_ways = _Family(members, plan)
     for number, n in enumerate(plan.looks):
         for name in members.keys() - decided.keys():
             if values[name].size < n:
@@ -192,57 +194,61 @@ def decide_together(members: Mapping[str, Member], plan: Plan) -> dict[str, Deci
             for name, one in members.items()
             if name not in decided
         }
-        for name, look in _stepped_down(here, members, plan, number, shown).items():
+        reached = open_ways.look(here, number)
+        for name, before in here.items():
+            p = None if before.p is None else min(1.0, before.boundary * reached[name])
+            look = _judged(replace(before, p=p), plan, members[name].error(n))
             looks[name].append(look)
-            if look.status in (SUPERIOR, INFERIOR):
-                shown.add(name)
             if look.status != CONTINUE:
                 decided[name] = Decision(look.status, look.reason, n, None, tuple(looks[name]))
     return {name: decided[name] for name in members}
 
 
-def _left(members: Mapping[str, Member], plan: Plan, effects: Collection[str]) -> int:
-    """How many of the family can still be without effect; those that have no value count in."""
-    places = [place for place, name in enumerate(members) if name in effects]
-    without = max(0, plan.families - len(members))
-    return max(1, without + most_true([one.sides for one in members.values()], places))
+class _Family:
+    """What the looks so far have shown of each contrast, however many others are without effect.
+
+    Members that have no value are there as what is never shown.
+    """
+
+    def __init__(self, members: Mapping[str, Member], plan: Plan) -> None:
+        self.members, self.plan = members, plan
+        self.size = max(plan.families, len(members))
+        self.places = {name: place for place, name in enumerate(members)}
+        sides = [one.sides for one in members.values()]
+        self.sides = sides + [None] * (self.size - len(sides))
+        self.shown = np.full((self.size, self.size, self.size), np.inf)
+
+    def look(self, here: Mapping[str, Look], number: int) -> dict[str, float]:
+        """The p value over its limit at which each contrast is an effect, at 1 or less one."""
+        first, second = _limits(self.plan, self.size, number)
+        for name, look in here.items():
+            common, own = (self._p(name, look, times) for times in (TESTED, 0.0))
+            if common is not None:
+                now = np.maximum((common / first)[:, None], ((own or 0.0) / second)[None])
+                place = self.places[name]
+                self.shown[:, :, place] = np.minimum(self.shown[:, :, place], now)
+        found = closed(self.shown, self.sides)
+        return {name: float(found[self.places[name]]) for name in here}
+
+    def _p(self, name: str, look: Look, times: float) -> float | None:
+        found = self.members[name].error(look.n, times)
+        return None if found is None else found.p(look.estimate)
 
 
-def _stepped_down(
-    here: Mapping[str, Look],
-    members: Mapping[str, Member],
-    plan: Plan,
-    number: int,
-    effects: Collection[str],
-) -> dict[str, Look]:
-    """One look at all open contrasts: effects first, until none is left that beats its limit."""
-    found: dict[str, Look] = {}
-    while True:
-        left = _left(members, plan, {*effects, *found})
-        judged = {
-            name: _judged(
-                _hardest(look, members[name], plan, number, left), plan, members[name].error(look.n)
-            )
-            for name, look in here.items()
-            if name not in found
-        }
-        shown = {n: look for n, look in judged.items() if look.status in (SUPERIOR, INFERIOR)}
-        found |= shown
-        if not shown:
-            return {name: (found | judged)[name] for name in here}
+@lru_cache(maxsize=64)
+def _limits(plan: Plan, size: int, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """The nominal p of both tests at a look, by the comparisons that share the error, and an arm.
 
-
-def _hardest(look: Look, member: Member, plan: Plan, number: int, left: int) -> Look:
-    """The look with the test that is hardest to pass: beside so many comparisons, or fewer."""
-
-    def at(comparisons: int) -> Look:
-        limit = boundaries(plan.looks, plan.alpha / comparisons, plan.spending)[number]
-        found = member.spread and member.spread(look.n, comparisons)
-        p = found.p(look.estimate) if found else look.p
-        return replace(look, p=p, boundary=limit)
-
-    looks = [at(count) for count in (counts_that_differ(left) if member.spread else (left,))]
-    return max(looks, key=lambda one: (one.p or 0.0) / one.boundary)
+    Between numbers of comparisons they are read off a line on logarithms: good to 0.3 %.
+    """
+    counts = np.arange(1, size + 1)
+    known = sorted({1, 2, 3, 5, 8, 16, 32, 64, 128, size} & set(counts.tolist()))
+    limits = [boundaries(plan.looks, plan.alpha / m, plan.spending)[number] for m in known]
+    shares = [own_share(count) for count in counts.tolist()]
+    first, second = (
+        np.interp(np.log(at), np.log(known), np.log(limits)) for at in (counts, shares)
+    )
+    return np.exp(first), np.exp(second)
 
 
 def confidences_at(plan: Plan) -> Callable[[int], tuple[float, float]]:

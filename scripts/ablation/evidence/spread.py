@@ -84,10 +84,10 @@ class Background:
     pools: Mapping[int, Pool | None]
     rows: Mapping[int, Squares]
 
-    def moderated(self, values: np.ndarray, last: int, comparisons: int | None = None) -> Moderated:
+    def moderated(self, values: np.ndarray, last: int, times: float = 1.0) -> Moderated:
         """The variance over seeds of a contrast's values, the last of which has this seed."""
         own = float(values.var(ddof=1)) if has_spread(values) else 0.0
-        return moderate(own, values.size, self.squares, self.pools.get(last), comparisons)
+        return moderate(own, values.size, self.squares, self.pools.get(last), times)
 
     def spread(
         self,
@@ -95,7 +95,7 @@ class Background:
         last: int,
         *,
         new_rows: bool = True,
-        comparisons: int | None = None,
+        times: float = 1.0,
     ) -> Spread | None:
         """The spread of a mean over seeds with a moderated variance; None where nothing varies.
 
@@ -103,12 +103,12 @@ class Background:
             values: Of each seed.
             last: The seed of the last of them.
             new_rows: Whether it is to hold for new test rows, where the outcomes are there.
-            comparisons: How many share the error of a test; None for an interval.
+            times: How much the common noise counts, of what it does in an interval.
         """
         array = np.asarray(values, dtype=float)
         if array.size < 2:
             return None
-        found = self.moderated(array, last, comparisons)
+        found = self.moderated(array, last, times)
         squares = self.rows.get(array.size) if new_rows else None
         if squares is not None:
             error = error_of(squares, found.variance, found.freedom)

@@ -8,7 +8,8 @@ arms at most five can hold when one is known not to, where Holm's procedure coun
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -17,31 +18,48 @@ Sides = tuple[str, str]
 MOST_ARMS = 8  # 4,140 groupings
 
 
-def most_true(comparisons: Sequence[Sides | None], effects: Collection[int]) -> int:
-    """How many comparisons can be without effect at once, given those that are not.
+@dataclass(frozen=True, kw_only=True)
+class Ways:
+    """The ways in which comparisons of arms can be without effect together.
+
+    Attributes:
+        linked: Places of the comparisons of one arm against another.
+        free: Places of all else, of which any can be without effect.
+        equal: Which of the linked ones are without effect, by way (rows).
+        sharing: With how many of them each shares the arm that most have; itself counts in.
+    """
+
+    linked: list[int]
+    free: list[int]
+    equal: np.ndarray
+    sharing: np.ndarray
+
+
+def ways_of(comparisons: Sequence[Sides | None]) -> Ways:
+    """The ways in which comparisons can be without effect together.
 
     Args:
         comparisons: The computations of both sides; None for what is not one arm against another,
             of which any can be without effect. So can those beyond the first eight arms.
-        effects: The places of those that are known to be effects.
     """
     arms = list(dict.fromkeys(arm for sides in comparisons if sides for arm in sides))[:MOST_ARMS]
     linked = [i for i, sides in enumerate(comparisons) if sides and set(sides) <= set(arms)]
-    free = len(comparisons) - len(linked) - len(set(effects) - set(linked))
-    if not linked:
-        return free
-    ends = [tuple(arms.index(arm) for arm in comparisons[i] or ()) for i in linked]
-    equal = _equal(len(arms), tuple(ends))
-    known = [place for place, i in enumerate(linked) if i in effects]
-    return free + int(equal[~equal[:, known].any(axis=1)].sum(axis=1).max())
+    free = [i for i in range(len(comparisons)) if i not in set(linked)]
+    ends = tuple(tuple(arms.index(arm) for arm in comparisons[i] or ()) for i in linked)
+    equal, sharing = _equal(len(arms), ends)
+    return Ways(linked=linked, free=free, equal=equal, sharing=sharing)
 
 
 @lru_cache(maxsize=64)
-def _equal(arms: int, ends: tuple[tuple[int, ...], ...]) -> np.ndarray:
-    """Whether both sides are in one group, by grouping of the arms (rows) and comparison."""
-    groups = np.array(list(groupings(arms)))
-    found = np.stack([groups[:, low] == groups[:, high] for low, high in ends], axis=1)
-    return np.unique(found, axis=0)
+def _equal(arms: int, ends: tuple[tuple[int, ...], ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Whether both sides are in one group, by grouping of the arms (rows), and `sharing`."""
+    if not ends:
+        return np.zeros((1, 0), bool), np.zeros((1, 0), int)
+    groups, pairs = np.array(list(groupings(arms))), np.array(ends)
+    equal = np.unique(groups[:, pairs[:, 0]] == groups[:, pairs[:, 1]], axis=0)
+    touches = (pairs[:, :, None] == np.arange(arms)).any(axis=1)
+    of_arm = equal.astype(int) @ touches
+    return equal, np.where(touches, of_arm[:, None, :], 0).max(axis=2)
 
 
 def groupings(arms: int) -> Iterator[tuple[int, ...]]:

@@ -569,7 +569,7 @@ def sequential_block(sources: Sources) -> Block | None:
         t("column.contrast"),
         "n",
         t("sequential.effect"),
-        t("evidence.column.p_plain"),
+        t("evidence.column.p_holm"),
         t("sequential.boundary"),
         t("column.verdict"),
         t("sequential.why"),

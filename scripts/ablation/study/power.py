@@ -48,12 +48,15 @@ class Error:
 
 # The degrees of freedom that the noise common to all arms is worth beside a contrast's own.
 PRIORS = {3: 1.0, 4: 1.5, 5: 2.0}
-# The most of it, in a contrast's own degrees of freedom, by how many comparisons share the error.
-TRUST = {1: 0.0, 2: 0.25, 3: 0.5, 4: 0.65, 5: 0.85, 6: 1.0}
+# How many times as much it counts in a test, where a contrast's own noise is a test beside it.
+TESTED = 4.0
+# How the own noise's share of the error falls with the comparisons that share an arm.
+SHARING = 0.45
+STEP_SHARES = 3  # a step within a path: the step beside it, the total, and itself
 
 
 def prior_freedom(arms: int) -> float:
-    """The degrees of freedom that the common noise of so many arms is worth: d0.
+    """The degrees of freedom that the common noise of so many arms is worth in an interval: d0.
 
     The most that keeps the family-wise error of a staged path at 5.5 % when one arm is five times
     as noisy as the others, at three seeds, where it is worst. Twice as much would raise it to 9 %.
@@ -61,20 +64,13 @@ def prior_freedom(arms: int) -> float:
     return PRIORS[min(arms, max(PRIORS))] if arms >= min(PRIORS) else 0.0
 
 
-def trusted(prior: float, comparisons: int, n: int) -> float:
-    """What a common noise counts in a test whose error so many comparisons share.
+def own_share(sharing: int) -> float:
+    """What a contrast's own p value is multiplied by where so many comparisons share an arm.
 
-    An arm that is noisier than the others is tested too easily by a common noise. Where many
-    comparisons share the error, most of them of other arms, that is made up for; where few can be
-    without effect, it is not, and one alone is tested by its own noise. With n seeds, `TRUST` is
-    the most that keeps 5.5 % for each number of comparisons (docs/statistics.md).
+    If that arm is noisier than the others, its comparisons move together, so that they need less
+    than Bonferroni's factor: simulation finds the number of them to the power of 0.45.
     """
-    return min(prior, TRUST[min(comparisons, max(TRUST))] * (n - 1))
-
-
-def counts_that_differ(comparisons: int) -> tuple[int, ...]:
-    """The numbers up to this one whose tests differ in more than their share of the error."""
-    return *range(1, min(comparisons, max(TRUST))), comparisons
+    return float(sharing**SHARING)
 
 
 @lru_cache(maxsize=4096)
@@ -97,29 +93,32 @@ def detectable(error: Error, power: float = POWER) -> float | None:
 def power_of(error: Error, effect: float) -> float:
     """The chance that a two-sided t test finds a mean of `effect` sd of a paired difference.
 
-    It has to be found beside all comparisons and beside fewer, so the least of those chances. The
-    steps that find more where several effects are real are not counted.
+    It has to be one by the noise common to all arms, and by its own alone. What is found more often
+    where several effects are real is not counted. Given the measured variance it is a normal
+    probability, and that variance is averaged over its quantiles. The common noise of many arms is
+    taken to be known.
     """
     if error.n < 2:
         return 0.0
-    return min(_power(error, effect, count) for count in counts_that_differ(error.comparisons))
-
-
-def _power(error: Error, effect: float, comparisons: int) -> float:
-    """The same beside so many comparisons.
-
-    Given the measured variance it is a normal probability, and that variance is averaged over its
-    quantiles. The common noise of many arms is taken to be known.
-    """
     from scipy import special  # here: each start of Snakemake imports this module
 
-    n, prior = error.n, trusted(error.prior, comparisons, error.n)
-    truth = 1 / n + error.rows
-    freedom = (n - 1 + prior) * (truth * n) ** 2
-    critical = -float(special.stdtrit(freedom, error.alpha / comparisons / 2))
-    limits = critical * np.sqrt((_variances(n - 1, prior) / n + error.rows) / truth)
+    truth = 1 / error.n + error.rows
+    own = error.alpha / own_share(min(error.comparisons, STEP_SHARES))
+    limits = np.maximum(
+        _limits(error, TESTED * error.prior, error.alpha / error.comparisons),
+        _limits(error, 0.0, own),
+    )
     shift = abs(effect) / math.sqrt(truth)
     return float((special.ndtr(shift - limits) + special.ndtr(-shift - limits)).mean())
+
+
+def _limits(error: Error, prior: float, alpha: float) -> np.ndarray:
+    """What a mean has to beat, in its true standard errors, by quantiles of its own variance."""
+    from scipy import special
+
+    n, truth = error.n, 1 / error.n + error.rows
+    critical = -float(special.stdtrit((n - 1 + prior) * (truth * n) ** 2, alpha / 2))
+    return critical * np.sqrt((_variances(n - 1, prior) / n + error.rows) / truth)
 
 
 @lru_cache(maxsize=64)
