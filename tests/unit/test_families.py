@@ -206,6 +206,29 @@ def test_arms_that_needed_no_more_seeds_still_tell_of_the_common_noise(designed)
     assert of["stage:epochs"] > 0
 
 
+def test_a_factor_that_changes_no_number_has_an_effect_of_exactly_zero_in_every_design(designed):
+    """Seen: its share of the gap was 0 % [-5 %, 5 %], its mean over orders had an interval, too."""
+    _, grid_file, study = designed
+    grid = load_grid(grid_file)
+    runs = collect(grid, grid_file.parent / "runs")
+    numbers = [c for c in runs.columns if ".eval_" in c or c.endswith("_loss")]
+    named = {frozenset(arm.stages): arm.name for arm in grid.arms if "factorial" in arm.designs}
+    for on, name in named.items():
+        without = named[on - {"regularisation"}]
+        source = runs[runs["arm"] == without].set_index("seed")[numbers]
+        here = runs["arm"] == name
+        runs.loc[here, numbers] = source.loc[runs.loc[here, "seed"]].to_numpy()
+    found = {one.id: one for one in estimate_effects(grid, runs, study).contrasts}
+    for name in ("stage:regularisation", "shapley:regularisation"):
+        one = found[name]
+        told = one.improvement.low, one.improvement.high, one.evidence.low, one.evidence.high
+        assert told == pytest.approx((0, 0, 0, 0), abs=1e-15) and one.same_results
+        assert one.evidence.equivalent and one.impact.level == "NONE"
+        share = one.share.estimate, one.share.low, one.share.high
+        assert share == pytest.approx((0, 0, 0), abs=1e-12)
+    assert not found["shapley:epochs"].same_results
+
+
 def test_a_factorial_that_lacks_a_cell_estimates_nothing_and_says_which(designed):
     _, grid_file, study = designed
     grid = load_grid(grid_file)

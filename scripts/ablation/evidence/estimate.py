@@ -28,6 +28,7 @@ from ablation.evidence import (
 )
 from ablation.evidence.by_row import NO_OUTCOMES, THESE_ROWS, ByRow
 from ablation.evidence.contrast import (
+    DIGITS,
     candidate_arms,
     cells_of,
     computations,
@@ -399,17 +400,23 @@ def scope_of(measured: Measured, series: Mapping[str, Series]) -> Scope:
 
 
 def same_results(measured: Measured, contrast: Contrast) -> bool:
-    """Whether two arms gave the same numbers to the last bit on every shared seed.
+    """Whether a contrast is zero since arms gave the same numbers to the last bit on every seed.
 
     Loss has enough digits that this does not happen by chance: such arms did the same thing.
     """
-    if contrast.pair is None:
-        return False
+    sums: dict[tuple[bytes, ...], float] = {}
+    arms, tables = [arm for arm, weight in contrast.weights.items() if weight], []
     for name in (measured.metric.name, "eval_loss", "final_loss"):
-        arm, reference, _ = statistics.paired_arrays(measured.tables[name], *contrast.pair)
-        if not len(arm) or not (arm == reference).all():
+        if not set(arms) <= set(measured.tables[name]):
             return False
-    return True
+        values = measured.tables[name][arms].to_numpy()
+        tables.append(values[~np.isnan(values).any(axis=1)])
+        if not tables[-1].size:
+            return False
+    for place, arm in enumerate(arms):
+        outcome = tuple(table[:, place].tobytes() for table in tables)
+        sums[outcome] = sums.get(outcome, 0.0) + contrast.weights[arm]
+    return all(abs(total) < 10**-DIGITS for total in sums.values())
 
 
 def _weigh(
@@ -711,7 +718,7 @@ def _share(measured: Measured, one: Contrast, series: Mapping[str, Series]) -> S
         bottom=all_of_it.estimate,
         top_error=part.error or 0.0,
         bottom_error=all_of_it.error,
-        apart_error=rest.error or 0.0,
+        apart_error=all_of_it.error if part.error is None else rest.error or 0.0,
         df=all_of_it.df,
     )
     interval = statistics.ratio_interval(ratio)
@@ -731,7 +738,8 @@ def _mean_of(measured: Measured, one: Contrast, table: pd.DataFrame, like: Backg
     )
     seeds = list(values)
     spread = own.spread(list(values.values()), seeds[-1]) if seeds else None
-    return statistics.estimate(list(values.values()), seeds, spread)
+    same = not one.weights or same_results(measured, one)
+    return statistics.estimate(list(values.values()), seeds, spread, identical=same)
 
 
 def _whole(measured: Measured, one: Contrast) -> tuple[str, str] | None:
