@@ -93,10 +93,11 @@ def llama_factory() -> dict[str, Any]:
 
 def trl() -> dict[str, Any]:
     import trl
+    from trl.scripts.grpo import GRPOScriptArguments
 
     names = "RLOOConfig KTOConfig RewardConfig GRPOConfig DPOConfig SFTConfig ModelConfig"
     made = fields(*(getattr(trl, name) for name in [*names.split(), "ScriptArguments"]))
-    return {**fields(trl.DatasetMixtureConfig), **made}
+    return {**fields(trl.DatasetMixtureConfig, GRPOScriptArguments), **made}
 
 
 def hf_trainer() -> dict[str, Any]:

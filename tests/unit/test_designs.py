@@ -294,6 +294,7 @@ _OFFLOAD = "deepspeed.zero_optimization.offload_"
             {"load_best_model_at_end": True, "metric_for_best_model": None},
             "best_without_metric",
         ),
+        ({"lora.enable": True, "lora.r": None}, "adapter_without_shape"),
         ({"lora.layers_to_transform": [35, 36]}, "layers_beyond_model"),
         ({"lora.target_modules": ["q_prj", "v_proj"]}, "modules_not_in_model"),
         ({"lora.target_modules": "q_proj,v_proj"}, "modules_not_in_model"),

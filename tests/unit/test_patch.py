@@ -33,6 +33,7 @@ from ablation.report.patch import (
     unified_patch,
 )
 from ablation.results import Results
+from ablation.settings.catalogue import words
 from ablation.study.grid import expand
 from ablation.study.load import load_study
 from ablation.study.resolved import save_resolved
@@ -949,6 +950,18 @@ JSON = """\
   }
 }
 """
+NESTED = """\
+model: {name: some/model, max_seq_length: 512}
+training:
+  num_train_epochs: 3  # passes
+  per_device_train_batch_size: 2
+  learning_rate: 2.0e-4
+  warmup_ratio: 0.03
+lora:
+  r: 16
+  lora_alpha: 32
+  target_modules: [q_proj, v_proj]
+"""
 EVERY_DIALECT = {
     "kedro": (KEDRO, "training.yml"),
     "deepspeed_native": (NATIVE, "training.yml"),
@@ -958,6 +971,7 @@ EVERY_DIALECT = {
     "llama_factory": (LLAMA, "training.yml"),
     "axolotl": (AXOLOTL, "training.yml"),
     "trl": (TRL, "training.yml"),
+    "nested": (NESTED, "training.yml"),
 }
 
 
@@ -986,3 +1000,55 @@ def test_in_every_dialect_the_hunks_applied_are_the_file_and_it_does_what_the_ar
         (tmp_path / path.name).write_bytes(new.encode())
     known = before | wanted  # what was not known (`auto` in a bare file) may now be written
     assert {name: values(target)[name] for name in known} == known
+
+
+_FIELDS = (
+    "r lora_alpha lora_dropout target_modules layers_to_transform modules_to_save bias use_rslora "
+    "use_dora init_lora_weights"
+)
+WITHOUT = {"lora.enable": False, **{f"lora.{name}": None for name in words(_FIELDS)}}
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY_DIALECT if name != "deepspeed_json"])
+def test_an_adapter_is_switched_off_and_on_again_in_every_dialect(tmp_path, name):
+    (tmp_path / "ds.json").write_text(DS)
+    text, file = EVERY_DIALECT[name]
+    target = replace(write(tmp_path, text, file), dialect=name.split(" ")[0])
+    before = values(target)
+    off = patched_text(target, WITHOUT)
+    write(tmp_path, off, file)
+    kept = {n: v for n, v in before.items() if not n.startswith(("lora.", "unread.", "training."))}
+    without = values(target)
+    assert without["lora.enable"] is False
+    assert not [n for n in without if n.startswith("lora.") and n != "lora.enable"]
+    assert {n: without[n] for n in kept} == kept
+    assert without.get("training.method") in (None, "full")
+    adapter = {n: v for n, v in before.items() if n in (*WITHOUT, "lora.trains_head")}
+    write(tmp_path, patched_text(target, adapter | {"lora.enable": True}), file)
+    again = values(target)
+    assert {n: again.get(n) for n in before} == before
+
+
+def test_an_adapter_goes_by_the_key_that_the_script_switches_it_with(tmp_path):
+    text = NESTED.replace("  r: 16", "  enabled: true\n  r: 16")
+    assert added(text, patch(tmp_path, text, **WITHOUT)) == ["enabled: false"]
+    own = HF.replace("lora_r:", "use_lora: true\nlora_r:").replace("configs/", "")
+    (tmp_path / "ds.json").write_text(DS)
+    assert added(own, patch(tmp_path, own, **WITHOUT)) == ["use_lora: false"]
+    adapter = {n: v for n, v in values(write(tmp_path, NESTED)).items() if n in WITHOUT}
+    text = text.replace("enabled: true", "enabled: false")
+    back = added(text, patch(tmp_path, text, **adapter, **{"lora.enable": True}))
+    assert "enabled: true" in back
+
+
+def test_an_adapter_that_is_switched_off_alone_leaves_nothing_behind(tmp_path):
+    shape = {n: v for n, v in values(write(tmp_path, NESTED)).items() if n in WITHOUT}
+    assert "lora" not in patch(tmp_path, NESTED, **shape, **{"lora.enable": False})
+
+
+def test_a_block_of_lora_that_is_added_trains_the_head_as_the_arm_does(tmp_path):
+    text = "learning_rate: 1.0e-4\nnum_train_epochs: 3\noutput_dir: out\n"
+    wanted = {"lora.enable": True, "lora.r": 16, "lora.lora_alpha": 32.0}
+    assert "task_type: SEQ_CLS" in added(text, patch(tmp_path, text, **wanted))
+    kept = patch(tmp_path, text, **wanted, **{"lora.trains_head": False})
+    assert "task_type" not in kept

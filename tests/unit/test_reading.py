@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ablation.comparison.resolve import resolve_file
 from ablation.documents.entries import load_entries
 from ablation.errors import UserError
 from ablation.study.explain import explain_files
@@ -456,3 +457,12 @@ def test_a_number_in_words_under_the_name_of_a_setting_is_refused_with_the_line_
     (found,) = findings(explain(text, text.replace("many", "1.0e-4")), "value_refused")
     assert found["evidence"]["found"] == "many"
     assert found["places"][0]["line"] == 3
+
+
+def test_a_length_alone_does_not_make_a_file_a_trainers_of_its_own(tmp_path):
+    for text in ('{"max_length": 512}', '{"max_length": 512, "learning_rate": 1e-4, "seed": 1}'):
+        path = tmp_path / "training.json"
+        path.write_text(text)
+        assert resolve_file(path, {}).dialect == "hf_trainer"
+    path.write_text('{"max_length": 512, "learning_rate": 1e-4, "use_peft": true}')
+    assert resolve_file(path, {}).dialect == "trl"

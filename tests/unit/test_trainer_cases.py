@@ -574,3 +574,56 @@ def test_a_file_is_recognized_by_what_its_trainer_alone_has(tmp_path, text, dial
     file = tmp_path / "file.yml"
     file.write_text(text)
     assert resolve_file(file, {}).dialect == dialect
+
+
+@pytest.mark.parametrize(
+    ("base", "key", "refused"),
+    [
+        (FACTORY, "model_type: qwen2", True),
+        (FACTORY, "chat_template: llama3", True),
+        (TRL, "eval_dataset: my/held_out", True),
+        (TRL, "reward_funcs: [accuracy]", False),  # of TRL's own script
+        (AXOLOTL, "bnb_4bit_quant_type: nf4", False),  # passed over
+        (AXOLOTL, "data_seed: 7", False),
+    ],
+)
+def test_a_key_that_another_trainer_has_is_a_stranger_to_this_one(tmp_path, base, key, refused):
+    path = tmp_path / "a.yaml"
+    path.write_text(f"{base}{key}\n")
+    side = resolve_file(path, {})
+    strangers = {one.key: one for one in side.strangers}
+    own = key.startswith("reward_funcs")
+    assert (key.split(":")[0] in strangers) is not own
+    assert any(one.refused for one in strangers.values()) is refused
+
+
+def test_llama_factory_wants_a_model(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(FACTORY.replace("model_name_or_path: org/some-8b\n", ""))
+    assert [one.key for one in resolve_file(path, {}).refusals] == ["model_name_or_path"]
+
+
+@pytest.mark.parametrize("key", ["torch_dtype", "dtype"])
+def test_a_dtype_of_null_is_the_models_own_as_transformers_takes_it(tmp_path, key):
+    path = tmp_path / "a.yaml"
+    path.write_text(f"{FLAT}{key}: null\n")
+    side = resolve_file(path, {"dtype": "bfloat16"})
+    assert side.settings["model.dtype"].value == "bfloat16" and not side.refusals
+
+
+def test_a_strategy_of_evaluation_turns_evaluation_on(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(f"{FLAT}do_eval: false\neval_strategy: epoch\n")
+    assert resolve_file(path, {}).settings["do_eval"].value is True
+    path.write_text(f"{FLAT}do_eval: false\neval_strategy: 'no'\n")
+    assert resolve_file(path, {}).settings["do_eval"].value is False
+
+
+@pytest.mark.parametrize(
+    ("key", "rate"),
+    [("step_separator: x", 1e-5), ("num_ppo_epochs: 4", 3e-6), ("lmbda: 0.5", 2e-5)],
+)
+def test_each_of_trls_trainers_has_a_learning_rate_of_its_own(tmp_path, key, rate):
+    path = tmp_path / "a.yaml"
+    path.write_text(TRL.replace("learning_rate: 0.0002", key))
+    assert resolve_file(path, {}, "trl").settings["learning_rate"].value == rate

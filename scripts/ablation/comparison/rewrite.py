@@ -18,6 +18,7 @@ from ablation.errors import UserError, raise_all, shorten
 from ablation.settings.catalogue import OTHER
 
 PASSES = 4  # taking out a block may uncover a default, which is then written
+_ON = ("lora.enable", "lora.trains_head")  # on where a file does not say otherwise
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,7 @@ def rewrite(target: Target, wanted: Mapping[str, object]) -> Rewrite:
             cannot be changed without changing another.
     """
     side = before = target.resolve()
-    told = {n: v.value for n, v in before.settings.items() if n not in before.assumed}
-    expected = {n: v for n, v in told.items() if not n.startswith(OTHER)} | dict(wanted)
+    expected = _expected(before, wanted)
     changes: list[Change] = []
     texts = original = {path: read_text(path) for path in map(Path, before.files)}
     files = _opened(target, texts, before.dialect)
@@ -92,6 +92,8 @@ def rewrite(target: Target, wanted: Mapping[str, object]) -> Rewrite:
         wrong = [n for n, v in expected.items() if _value(side, n) != v and n not in BESIDE]
         if not wrong:
             break
+        if _ON[0] in wrong and expected[_ON[0]]:  # what its defaults say already is not written
+            wrong = [n for n in wrong if not n.startswith("lora.") or n in (_ON[0], "lora.r")]
         changes += Writer(files, DIALECTS[side.dialect], side.readable, expected).write(wrong)
         if files.texts == texts:
             break
@@ -99,6 +101,19 @@ def rewrite(target: Target, wanted: Mapping[str, object]) -> Rewrite:
         side = _resolve_changed(target, texts, before.dialect)
     _check(target, before, side, expected)
     return Rewrite(before=original, after=texts, changes=tuple(changes))
+
+
+def _expected(before: Configuration, wanted: Mapping[str, object]) -> dict[str, object]:
+    """What the changed file shall do: where its adapter goes, what belongs to it goes too."""
+    told = {n: v.value for n, v in before.settings.items() if n not in before.assumed}
+    found = {n: v for n, v in told.items() if not n.startswith(OTHER)}
+    if wanted.get(_ON[0]) is True:
+        found[_ON[1]] = None
+    found |= wanted
+    if found.get(_ON[0]) is False:
+        found |= {n: None for n in found if n.startswith("lora.") and n != _ON[0]}
+        found.pop(_ON[1], None)
+    return found | {n: True for n in _ON if n in found and found[n] is None}
 
 
 def _opened(target: Target, texts: Mapping[Path, str], dialect: str) -> Files:
@@ -111,7 +126,8 @@ def _opened(target: Target, texts: Mapping[Path, str], dialect: str) -> Files:
 
 def _value(side: Configuration, name: str) -> object:
     value = side.settings.get(name)
-    return value.value if value is not None else None
+    plain = value.value if value is not None else None
+    return True if plain is None and name in _ON else plain
 
 
 def _resolve_changed(target: Target, texts: Mapping[Path, str], dialect: str) -> Configuration:
@@ -142,7 +158,8 @@ def _check(
 ) -> None:
     """Refuse a text that does anything but what is expected."""
     dialect, keys = before.dialect, DIALECTS[before.dialect].KEYS
-    silent = [n for n, v in expected.items() if _value(after, n) != v and not keys.of(n)]
+    wrong = [n for n, v in expected.items() if _value(after, n) != v and n not in BESIDE]
+    silent = [n for n in wrong if not keys.of(n)]
     problems = []
     if silent:
         pairs = [f"{n}: {shorten(_value(after, n))} -> {shorten(expected[n])}" for n in silent]
@@ -154,9 +171,10 @@ def _check(
                 allowed="an arm without these changes, or a configuration of another dialect",
             )
         )
-    # What nothing reads, as a shared value that no longer reaches what is read, and what was
-    # not known before, is no arm's.
-    free = {n for n in after.settings if n.startswith(OTHER) or n in before.assumed}
+    # What nothing reads, as a shared value that no longer reaches what is read, what was not known
+    # before, and defaults that come with an adapter, is no arm's.
+    mine = (OTHER, "lora.") if expected.get(_ON[0]) else (OTHER,)
+    free = {n for n in after.settings if n.startswith(mine) or n in before.assumed}
     for name in sorted({*expected, *after.settings} - {*silent, *BESIDE, *(free - {*expected})}):
         value = _value(after, name)
         if value != expected.get(name):

@@ -198,6 +198,14 @@ def _offload(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
             yield Reason("nvme_without_path", numbers, (f"{name}.device",))
 
 
+def _shape(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+    needed = ("lora.r", "lora.lora_alpha", "lora.target_modules")
+    missing = tuple(name for name in needed if settings.get(name, "") is None)
+    if missing:
+        found = ("lora.enable", *missing)
+        yield Reason("adapter_without_shape", {"found": ", ".join(missing)}, found)
+
+
 def _layers(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
     name, layers = "lora.layers_to_transform", int(model["num_hidden_layers"])
     targets = settings.get("lora.target_modules")
@@ -255,5 +263,5 @@ _CHECKS: tuple[_Check, ...] = (
     _texts,
     _offload,
 )
-_ADAPTER_CHECKS: tuple[_Check, ...] = (_layers, _modules, _saved)
+_ADAPTER_CHECKS: tuple[_Check, ...] = (_shape, _layers, _modules, _saved)
 _FULL_CHECKS: tuple[_Check, ...] = ()

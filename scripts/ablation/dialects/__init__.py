@@ -32,7 +32,7 @@ from ablation.dialects.reader import Reader, Refusal, Stranger
 from ablation.dialects.spelling import Spelled, respell
 from ablation.documents.entries import Entry
 from ablation.errors import UserError
-from ablation.settings.catalogue import OTHER
+from ablation.settings.catalogue import OTHER, UNTRAINED
 
 # Of dialects that account for the same keys the first is meant: a key of its own would say more.
 DIALECTS: dict[str, ModuleType] = {
@@ -85,13 +85,15 @@ class Recognized:
         refuses = getattr(self.module, "REFUSES_STRANGERS", False) and not dump
         passes = getattr(self.module, "PASSES_OVER_STRANGERS", False)
         plugins = self.reader.root.at("plugins") is not None  # they bring keys of their own
-        for found in self.reader.settings:
-            if not found.startswith(OTHER):
-                continue
+        told = {refusal.key for refusal in self.reader.refusals}
+        for found, (value, *_) in self.reader.settings.items():
             key = found.removeprefix(OTHER)
+            if found == key and (key not in UNTRAINED or value.key != key or key in told):
+                continue  # a setting under a name of the trainer's own
+            if found == key and not (refuses or passes):
+                continue  # scripts have keys of their own
             if key.split(".")[0] in self.vocabulary:
                 continue
-            value = self.reader.settings[found][0]
             others = any(key in vocabulary.keys_of(other) for other in DIALECTS if other != name)
             yield Stranger(
                 key=key,

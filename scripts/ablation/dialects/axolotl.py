@@ -496,6 +496,7 @@ def _pads_to_the_limit(value: object, settings: Settings) -> object:
 _OWN = (
     *under("", _RENAMED),
     *under("", _LORA),
+    Key("adapter", "lora.enable", write=lambda on, settings: "lora" if on else None),
     Key("lora_target_modules", "lora.target_modules"),
     Key("lr_scheduler", "lr_scheduler_type"),
     Key("optimizer", "optim", write=optimizer_name),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ablation.dialects.deepspeed import embed_deepspeed, join
 from ablation.dialects.reader import DERIVED, Reader, Value
@@ -148,6 +149,10 @@ def read_trainer(reader: Reader, prefix: str, skip: tuple[str, ...] = ()) -> Non
             reader.untrained(key, current)
     if "warmup_steps" not in skip:
         read_warmup(reader, prefix)
+    asked, evaluated = reader.first("do_eval"), reader.first("eval_strategy")
+    if asked and evaluated and asked.value is False and evaluated.value not in ("no", False, None):
+        note = "eval_strategy turns evaluation on"
+        reader.settings["do_eval"] = [replace(asked, value=True, origin=DERIVED, note=note)]
 
 
 def _may_be_a_block(block: Entry, name: str) -> bool:

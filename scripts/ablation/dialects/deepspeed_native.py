@@ -90,4 +90,5 @@ KEYS = Keys(
     by_setting(lora_keys("lora"), deepspeed_keys("deepspeed"), _KEYS),
     deepspeed="deepspeed",
     warmup=Warmup("training.warmup_ratio", "training.warmup_steps", "training.warmup_enabled"),
+    adapter=("lora",),
 )

@@ -99,7 +99,7 @@ KEYS = Keys(
         trainer_keys("train.training_args"),
         deepspeed_keys("train.deepspeed.config", follows=True),
         lora_keys("train.lora.config"),
-        [_CHECKPOINTING],
+        [_CHECKPOINTING, Key("train.lora.enable", "lora.enable")],
         _KEYS,
     ),
     deepspeed="train.deepspeed.config",

@@ -59,12 +59,15 @@ class Keys:
         warmup: The keys of the warmup.
         elsewhere: Keys under which DeepSpeed is configured in another form: no block of its own
             is added beside them.
+        adapter: The blocks of LoRA, where a file without one trains no adapter; none where a key
+            of the trainer's own switches it.
     """
 
     settings: Mapping[str, tuple[Key, ...]]
     deepspeed: str | None = None
     warmup: Warmup | None = None
     elsewhere: tuple[str, ...] = ()
+    adapter: tuple[str, ...] = ()
 
     def of(self, setting: str) -> tuple[Key, ...]:
         """The keys of a setting; none where the dialect cannot say it."""
@@ -108,9 +111,21 @@ def trainer_keys(block: str) -> tuple[Key, ...]:
 
 
 def lora_keys(block: str) -> tuple[Key, ...]:
-    """A block of LoraConfig fields."""
-    names = [name for name in SETTINGS if name.startswith("lora.")]
-    return under(block, {name.removeprefix("lora."): name for name in names})
+    """A block of LoraConfig fields; its task type says whether peft trains a classifier's head."""
+    own = ("lora.enable", "lora.trains_head")
+    names = [name for name in SETTINGS if name.startswith("lora.") and name not in own]
+    head = Key(join(block, "task_type"), "lora.trains_head", write=_task_type)
+    return (*under(block, {name.removeprefix("lora."): name for name in names}), head)
+
+
+def _task_type(value: object, settings: Settings) -> object:
+    return None if value is False else "SEQ_CLS"
+
+
+def switch_keys(blocks: Iterable[str], names: Iterable[str]) -> tuple[Key, ...]:
+    """Keys of scripts that switch LoRA: in its blocks, and at the top level."""
+    inside = [join(block, name) for block in blocks for name in ("enable", "enabled")]
+    return tuple(Key(key, "lora.enable") for key in (*inside, *names))
 
 
 _DEEPSPEED = {

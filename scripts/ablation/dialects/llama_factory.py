@@ -145,6 +145,9 @@ def _refuse(reader: Reader) -> None:
     """What LLaMA-Factory's own parser stops at (hparams/)."""
     method = reader.raw("finetuning_type") or "lora"
     stage = reader.raw("stage") or "sft"
+    if not reader.raw("model_name_or_path"):
+        reason = "please provide `model_name_or_path`"
+        reader.refuse("model_name_or_path", "model.name_or_path", LIBRARY, reason)
     asked = {key: bool(reader.raw(key)) for key in ("use_galore", "use_apollo", "use_badam")}
     if method not in ("lora", "oft", "freeze", "full"):
         reader.refuse("finetuning_type", None, LIBRARY, "invalid fine-tuning method")
@@ -278,6 +281,7 @@ _TARGETS = (
     Key("additional_target", "lora.modules_to_save", _names, _joined),
 )
 _OWN = (Key("cutoff_len", "max_length"),)
+_METHOD = Key("finetuning_type", "lora.enable", write=lambda on, settings: "lora" if on else "full")
 _SWITCH = Key(
     "disable_gradient_checkpointing",
     "gradient_checkpointing",
@@ -292,6 +296,7 @@ KEYS = Keys(
             under("", _LORA),
             _TARGETS,
             _OWN,
+            [_METHOD],
         ),
         _SWITCH.setting: (_SWITCH,),
     },

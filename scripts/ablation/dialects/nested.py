@@ -29,6 +29,7 @@ from ablation.dialects.keys import (
     by_setting,
     deepspeed_keys,
     lora_keys,
+    switch_keys,
     trainer_keys,
 )
 from ablation.dialects.objective import tell_objective
@@ -277,13 +278,16 @@ def _read_deepspeed(reader: Reader, main: str) -> None:
             return
 
 
+_ADAPTER = ("lora", "peft", "lora_config")
 KEYS = Keys(
     by_setting(
         *(trainer_keys(block) for block in ("training", "training_args", "train", "trainer")),
-        *(lora_keys(block) for block in ("lora", "peft", "lora_config")),
+        *(lora_keys(block) for block in _ADAPTER),
+        switch_keys(_ADAPTER, SWITCHES),
         deepspeed_keys("deepspeed", follows=True),
         [Key("data.max_length", "max_length"), Key("model.torch_dtype", "model.dtype")],
     ),
     deepspeed="deepspeed",
     warmup=Warmup("training.warmup_ratio", "training.warmup_steps"),
+    adapter=_ADAPTER,
 )

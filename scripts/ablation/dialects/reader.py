@@ -402,7 +402,7 @@ class Reader:
         plain = entry.plain()
         if plain is None and self.null_is_absent:
             return
-        if plain == "auto" and setting == "model.dtype":
+        if plain in ("auto", None) and setting == "model.dtype":  # null is transformers' own auto
             auto = Value("auto", EXPLICIT, entry.file, entry.line, key)
             self.settings.setdefault(setting, []).append(auto)
             return

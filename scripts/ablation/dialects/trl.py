@@ -81,10 +81,15 @@ NO_EFFECT = {
         "hub_model_revision overwrite_hub_revision push_to_hub_revision"
     ),
 }
-# The learning rate of each of TRL's trainers where none is written.
+# The learning rate of each of TRL's trainers where none is written: of those that 1.16.0 no longer
+# has (PRM, BCO, PPO) as 1.8.0 had it.
 _RATES = {
     **dict.fromkeys(words("dpo ipo grpo kto orpo cpo simpo rloo preferences"), 1e-6),
     "reward": 1e-4,
+    "process_reward": 1e-5,
+    "bco": 5e-7,
+    "ppo": 3e-6,
+    "gkd": 2e-5,
 }
 # Names that older releases used, in which of them, and what they are called now.
 _OLD = {
@@ -207,6 +212,7 @@ _OWN = (
     Key("max_length", "max_length"),
     Key("max_seq_length", "max_length"),
     Key("num_processes", "world_size"),
+    Key("use_peft", "lora.enable"),
 )
 KEYS = Keys(
     by_setting(trainer_keys(""), deepspeed_keys("deepspeed", follows=True), under("", _LORA), _OWN),

@@ -41,13 +41,13 @@ _SCRIPTS = words(
     "model_name_or_path config_name tokenizer_name cache_dir token use_auth_token "
     "use_fast_tokenizer "
     "torch_dtype trust_remote_code low_cpu_mem_usage task_name dataset_config_name train_file "
-    "validation_file test_file max_seq_length block_size max_train_samples max_eval_samples "
-    "max_predict_samples preprocessing_num_workers overwrite_cache pad_to_max_length "
-    "validation_split_percentage text_column label_column text_column_name label_column_name "
-    "max_source_length max_target_length source_prefix num_labels world_size num_gpus warmup_ratio "
-    "evaluation_strategy per_gpu_train_batch_size per_gpu_eval_batch_size no_cuda group_by_length "
-    "overwrite_output_dir logging_dir save_safetensors fp16_opt_level fp16_backend "
-    "num_processes"
+    "validation_file test_file max_seq_length max_length block_size max_train_samples "
+    "max_eval_samples max_predict_samples preprocessing_num_workers overwrite_cache "
+    "pad_to_max_length validation_split_percentage text_column label_column text_column_name "
+    "label_column_name max_source_length max_target_length source_prefix num_labels world_size "
+    "num_gpus warmup_ratio evaluation_strategy per_gpu_train_batch_size per_gpu_eval_batch_size "
+    "no_cuda group_by_length overwrite_output_dir logging_dir save_safetensors fp16_opt_level "
+    "fp16_backend num_processes"
 )
 _WATCHES = frozenset(
     words(

@@ -26,7 +26,12 @@ _AUTO_STEPS = {
     "WarmupCosineLR": ("total_num_steps", "warmup_num_steps"),
 }
 # Written beside an arm's settings so that the libraries do what the arm says.
-BESIDE = ("deepspeed.train_batch_size", "deepspeed.zero_force_ds_cpu_optimizer")
+BESIDE = (
+    "deepspeed.train_batch_size",
+    "deepspeed.zero_force_ds_cpu_optimizer",
+    "lora.task_type",
+    "training.method",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +91,10 @@ class Writer:
             self.setting = name
             if name == "warmup_steps" and self.keys.warmup is not None:
                 self._warmup(self.keys.warmup, self._number(name))
+            elif name == "lora.enable":
+                self._adapter()
+            elif name == "lora.trains_head":
+                self._head()
             elif name not in (*_SCHEDULER, *_OPTIMIZER):
                 self._setting(name)
         self.setting = BESIDE[0]
@@ -145,6 +154,21 @@ class Writer:
         same = frozenset(place.key for place in places)
         for place in chosen:
             self._write(place, value, same)
+
+    def _adapter(self) -> None:
+        """The key that switches LoRA; where the file has none, its blocks come and go."""
+        switched = any(self.files.get(p.key) is not None for p in self.keys.of("lora.enable"))
+        if switched or not self.keys.adapter:
+            self._setting("lora.enable")
+        elif self.wanted["lora.enable"] is False:
+            for block in self.keys.adapter:
+                self._remove(block)
+
+    def _head(self) -> None:
+        """The task type with which peft trains a classifier's head, in the block of LoRA's keys."""
+        if self.wanted.get("lora.enable") is not False:
+            for place in self._new_place(self.keys.of("lora.trains_head")):
+                self._write(place, self.wanted["lora.trains_head"], frozenset())
 
     def _is_deepspeeds_own(self, name: str) -> bool:
         """Whether DeepSpeed has its own value because its configuration lacks the key.
