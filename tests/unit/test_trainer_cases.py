@@ -387,6 +387,17 @@ def test_a_key_that_stands_twice_counts_as_its_last_with_a_warning(explain):
     assert (twice["evidence"]["first"], twice["evidence"]["last"]) == (14, 15)
 
 
+def test_a_key_that_stands_twice_in_a_file_that_is_included_is_told_with_its_place(tmp_path):
+    engine = '{"zero_optimization": {"stage": 2, "stage": 3}, "gradient_clipping": 1.0}'
+    (tmp_path / "ds.json").write_text(engine)
+    sides = [tmp_path / name for name in ("a.yaml", "b.yaml")]
+    sides[0].write_text(f"{FLAT}deepspeed: ds.json\n")
+    sides[1].write_text(FLAT)
+    (twice,) = found(explain_files(*sides, {}), "key_twice")
+    assert twice["evidence"]["key"].endswith("stage")
+    assert {place["file"] for place in twice["places"]} == {str(tmp_path / "ds.json")}
+
+
 def test_a_template_is_shown_as_it_is_written_and_nothing_is_made_of_it(explain):
     text = TRL.replace("learning_rate: 0.0002", "learning_rate: ${LR}")
     said = explain(text, TRL)

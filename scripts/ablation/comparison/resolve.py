@@ -199,7 +199,7 @@ def resolve_file(
         strangers=found.strangers,
         without_effect=idle | reader.without_effect,
         speaks_for=found.speaks_for,
-        repeated=root.repeated,
+        repeated=tuple(reader.repeated),
         counting=reader.counting,
         assumed={name: settings[name] for name in unread if name in settings},
         steps_told=tuple(reader.engine.told) if reader.engine else (),

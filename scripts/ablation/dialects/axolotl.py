@@ -27,6 +27,7 @@ from ablation.dialects.keys import (
 )
 from ablation.dialects.reader import Reader
 from ablation.documents.scalars import is_number
+from ablation.settings.architecture import LINEAR
 from ablation.settings.catalogue import words
 
 NAME = "axolotl"
@@ -265,9 +266,16 @@ def _refuse_groups(reader: Reader) -> None:
 
 
 def _read_targets(reader: Reader) -> None:
-    """`lora_target_linear` adds every linear module, by name, to `lora_target_modules`."""
+    """`lora_target_linear` adds every linear module, by name, to `lora_target_modules`.
+
+    Others that are named there, as an embedding, are adapted too: no setting says so.
+    """
     if reader.raw("lora_target_linear") is True:
-        reader.ignore("lora_target_modules")
+        named = reader.root.at("lora_target_modules")
+        plain = named.plain() if named else None
+        others = set(map(str, plain if isinstance(plain, list) else [plain])) - {*LINEAR, "None"}
+        if not others:
+            reader.ignore("lora_target_modules")
         reader.take("lora_target_linear", "lora.target_modules", lambda value: "all-linear")
         return
     targets = reader.root.at("lora_target_modules")

@@ -11,6 +11,7 @@ from typing import Any
 
 from ablation.dialects.defaults import DEEPSPEED_BELOW_ZERO, DEEPSPEED_UNSAID, TRAINER_DEFAULTS
 from ablation.documents.entries import Entry, load_entries
+from ablation.documents.tree import Repeated
 from ablation.errors import UserError, shorten
 from ablation.masking import hide
 from ablation.settings.catalogue import OTHER, SETTINGS, UNTRAINED, Setting, acts_on
@@ -236,6 +237,7 @@ class Reader:
         arguments: The block of a script of its own that holds Trainer's arguments.
         own_names: Keys that are read as a setting although no library calls it so.
         written_as: Keys that are spelled otherwise in the file, as it has them.
+        repeated: Keys that stand twice, in this file or in one that it includes.
     """
 
     root: Entry
@@ -257,12 +259,14 @@ class Reader:
     arguments: str | None = None
     own_names: list[str] = field(default_factory=list)
     written_as: Mapping[str, str] = field(default_factory=dict)
+    repeated: list[Repeated] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._note_odd(self.root)
 
     def _note_odd(self, root: Entry) -> None:
-        """Record what a reader of such files stops at."""
+        """Record what a reader of such files stops at, and keys that stand twice."""
+        self.repeated += root.repeated
         for odd in root.odd:
             kind = "encoding" if odd.encoding else "file" if odd.reader else "here"
             refusal = Refusal(

@@ -101,7 +101,7 @@ def load_entries(path: str | Path) -> Entry:
         whole = replace(whole, value=read_flags(whole.value))
     return replace(
         whole,
-        repeated=root.repeated,
+        repeated=tuple(one._replace(file=str(path)) for one in root.repeated),
         odd=(*odd_source(source, str(path)), *root.odd),
         others=tuple(expansion.entry(other) for other in root.others),
     )

@@ -42,6 +42,7 @@ class Repeated(NamedTuple):
     first: int
     last: int
     differs: bool
+    file: str = ""
 
 
 @dataclass(eq=False, slots=True)

@@ -121,7 +121,7 @@ def written_again(pair: Pair) -> Iterator[Finding]:
                 continue
             evidence = {"key": one.key, "first": one.first, "last": one.last}
             lines = (one.first, one.last)
-            places = [Place(side, None, configuration.file, line, one.key) for line in lines]
+            places = [Place(side, None, one.file, line, one.key) for line in lines]
             severity = PROBLEM if one.differs else WARNING
             yield pair.find("key_twice", severity, evidence, [], side, places)
 
