@@ -10,7 +10,7 @@ import pytest
 
 from ablation.comparison.resolve import find_differences, resolve_pair
 from ablation.dialects import vocabulary
-from ablation.settings.catalogue import OTHER
+from ablation.settings.catalogue import OTHER, words
 
 AXOLOTL = """\
 base_model: org/some-8b
@@ -33,8 +33,9 @@ TRL = "model_name_or_path: org/some-8b\nuse_peft: true\nlearning_rate: 0.0002\n"
 FLAT = "output_dir: out\nlearning_rate: 0.0001\nlora_r: 8\nlora_alpha: 16\n"
 NESTED = "model: {name: org/some-8b}\nlora: {r: 16, lora_alpha: 32}\ntraining:\n"
 BASES = {"axolotl": AXOLOTL, "llama_factory": FACTORY, "trl": TRL, "hf_trainer": FLAT}
-# They say the same in both forms, or nothing of what is trained: see the test.
-SAME = ("hub_token", "max_steps", "load_best_model_at_end")
+# What comes to the same in both files: a secret, which is hidden; no limit of steps (-1, 0);
+# axolotl's best model without steps of saving; its dtypes beside bf16, which is on; its attention.
+SAME = words("hub_token max_steps load_best_model_at_end bfloat16 float16 float32 sdp_attention")
 TOGETHER = 12
 KEPT = json.loads(Path(vocabulary.__file__).with_name("vocabulary.json").read_text())
 # What stands for a kind of value that a trainer's schema lets through.

@@ -97,7 +97,7 @@ def test_a_configuration_against_itself_differs_in_nothing(account_tax):
     said = explain.explain_files(file, file, {})
     assert said["differences"] == []
     assert {f["id"] for f in said["findings"]} == {
-        "first_step_idle",
+        "first_step_idle_in_rows",
         "numbers_as_text",
         "remote_code",
         "scheduler_absent",

@@ -561,10 +561,11 @@ class Reader:
 
     def idle(self, table: Mapping[str, Collection[str]]) -> None:
         """Mark keys that change nothing that is trained: reason to keys."""
+        said = {value.key for values in self.settings.values() for value in values}
         for reason, keys in table.items():
             for key in keys:
                 entry = self.root.at(key)
-                if entry is not None and key not in self.read_keys:
+                if entry is not None and key not in said:
                     self._mark(key, entry)
                     self._idle(key, entry, reason)
 

@@ -12,7 +12,9 @@ from ablation.designs import greedy_path
 from ablation.designs.a_a import A_A, other_seeds
 from ablation.designs.design import Asked, Space
 from ablation.errors import UserError
+from ablation.settings.architecture import read_architecture
 from ablation.settings.catalogue import SETTINGS
+from ablation.settings.quantities import compute, read_plan
 from ablation.study.arithmetic import is_arithmetic
 from ablation.study.claim import (
     ABSOLUTE,
@@ -193,6 +195,15 @@ def _computed(study: Study, key: str, claim: Claim) -> Iterator[UserError]:
     """What is wrong with a claim that arithmetic decides, beside what only its values tell."""
     if claim.unit != VALUE:
         yield from _contrast(study, key, claim)
+    architecture = read_architecture(study.options["model"]["architecture"])
+    plan = read_plan(None, study.planned_rows(None), (0.0, 0.0), [])
+    sides = [
+        compute({name: value.value for name, value in side.readable.items()}, plan, architecture)
+        for side in (study.current, study.backup)
+    ]
+    known = {name for side in sides for name in side.values}
+    if not any(side.knows(claim.quantity) for side in sides):
+        yield from _quantity(study, key, claim, sorted(known))
 
 
 def _measured(study: Study, key: str, claim: Claim) -> Iterator[UserError]:

@@ -71,11 +71,14 @@ def shapes(pair: Pair) -> Iterator[Finding]:
 def idle_first_step(pair: Pair) -> Iterator[Finding]:
     """A warmup that starts at zero spends the first step on nothing."""
     idle = [side for side in SIDES if pair.quantities[side].get("learning_rate.first") == 0]
+    rates = {side: pair.quantities[side].get("learning_rate.first_above_zero") for side in idle}
     if idle:
-        second = pair.quantities[idle[-1]].get("learning_rate.first_above_zero")
-        evidence = {"sides": idle, "last_side": idle[-1], "second": second}
+        known = [side for side in idle if rates[side] is not None]
+        evidence: dict[str, Any] = {"sides": idle}
+        evidence |= {"last_side": known[-1], "second": rates[known[-1]]} if known else {}
+        name = "first_step_idle" if known else "first_step_idle_in_rows"
         places = [p for side in idle for p in pair.places(TYPE, WARMUP, side=side)]
-        yield pair.find("first_step_idle", INFO, evidence, [TYPE, WARMUP], places=places)
+        yield pair.find(name, INFO, evidence, [TYPE, WARMUP], places=places)
 
 
 def peak_out_of_reach(pair: Pair) -> Iterator[Finding]:
@@ -437,6 +440,18 @@ TEXTS: Texts = {
             "첫 스텝의 학습률은 0이다",
             "해당: {sides:sides}. 워밍업은 첫 값보다 아래에서 시작한다. {last_side:side} "
             "설정에서 0보다 큰 첫 학습률은 두 번째 스텝의 {second:number}이다.",
+        ),
+    },
+    "first_step_idle_in_rows": {
+        "en": (
+            "The first step runs at a learning rate of 0",
+            "True of {sides:sides}: warmup starts below its first value. How fast it rises depends "
+            "on the number of steps, which is not known.",
+        ),
+        "ko": (
+            "첫 스텝의 학습률은 0이다",
+            "해당: {sides:sides}. 워밍업은 첫 값보다 아래에서 시작한다. 얼마나 빨리 오르는지는 아직 "
+            "모르는 전체 스텝 수에 달려 있다.",
         ),
     },
     "scheduler_twin": {
