@@ -177,7 +177,7 @@ class Kept:
 
     def found(self) -> list[Kill]:
         """All of them."""
-        lines = self.file.read_text(encoding="utf-8").splitlines()
+        lines = self.file.read_text(encoding="utf-8").splitlines() if self.file.is_file() else []
         return [Kill(**json.loads(line)) for line in lines]
 
 
@@ -203,7 +203,19 @@ def main() -> int:
     parser.add_argument("--in-a-row", type=int, default=1, metavar="N")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # tidy up
-    chance, kept, failed = random.Random(args.seed), Kept(), 0
+    kept = Kept()
+    try:
+        failed = kill(args, kept)
+    finally:  # also where it is stopped
+        happened = [one for one in kept.found() if one.victim != NOBODY]
+        header = ("what", "what happened", "to", "tried", "finished as if nothing had been")
+        keep("kills", header, rows_of(happened), [*{one.code for one in happened}])
+    return int(failed > 0)
+
+
+def kill(args: argparse.Namespace, kept: Kept) -> int:
+    """Do what the command line says; the number of things that were not as they must be."""
+    chance, failed = random.Random(args.seed), 0
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         work = Path(folder).resolve()
         studies = {n: stack.enter_context(SUBJECTS[n](work / n)) for n in args.subjects}
@@ -219,9 +231,7 @@ def main() -> int:
             for problem in found[0].problems:
                 failed += 1
                 print(f"    {problem}", flush=True)
-    header = ("what", "what happened", "to", "tried", "finished as if nothing had been")
-    keep("kills", header, rows_of(kept.found()), [*{one.code for one in kept.found()}])
-    return int(failed > 0)
+    return failed
 
 
 if __name__ == "__main__":

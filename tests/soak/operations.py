@@ -50,6 +50,7 @@ from soak.record import code, keep
 # What a killed process leaves in its temporary folder: Snakemake's, two small fonts, and the file
 # with which Python tries that folder.
 OF_THE_KILLED = re.compile(r"temporary (snakemake.*|hangul-.*|[a-z0-9_]{8})")
+HEADER = ("what", "operation", "places tried", "operations tried", "as if nothing had been")
 PARTIAL_IN = 6  # studies, one writes partial reports
 # What tells a program: what its command line begins with, or its script.
 PROGRAM = re.compile(r"\w+\.py\b|^tee\b|^-c import|-m \S+|^\S*bash -c|^/bin/sh")
@@ -394,12 +395,14 @@ def main() -> int:
         before = kept.found() if args.new else {}
         wanted = [fault for fault in wanted if before.get(str(fault), False) is False]
         print(f"operations: {study.counts}; faults: {len(wanted)}", flush=True)
-        for found in try_all(study, sliced(wanted, args.slice), args.together):
-            kept.add(found)
-            failed += bool(found.problems)
-            show(found)
-    header = ("what", "operation", "places tried", "operations tried", "as if nothing had been")
-    keep(f"operations {args.subject}", header, kept.rows(operations, places), [*kept.codes()])
+        try:
+            for found in try_all(study, sliced(wanted, args.slice), args.together):
+                kept.add(found)
+                failed += bool(found.problems)
+                show(found)
+        finally:  # also where it is stopped
+            rows = kept.rows(operations, places)
+            keep(f"operations {args.subject}", HEADER, rows, [*kept.codes()])
     return int(failed > 0)
 
 
