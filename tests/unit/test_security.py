@@ -17,6 +17,7 @@ from ablation.documents.excerpt import excerpt
 from ablation.documents.secrets import mask_document
 from ablation.errors import UserError
 from ablation.masking import HIDDEN, hide, is_secret, mask
+from ablation.project import PROJECT
 from ablation.report.patch import shown_patch
 from ablation.study.load import load_study
 from ablation.words.catalogue import prose, without_html
@@ -250,3 +251,16 @@ def test_a_file_outside_of_the_configurations_folder_is_not_included(tmp_path, n
     found = resolve_file(folder / "training.yml", MODEL)
     assert [refusal.kind for refusal in found.refusals] == ["missing_file"]
     assert found.settings["deepspeed.zero_optimization.stage"].value == 0
+
+
+def test_no_text_of_a_study_is_in_a_shell_line_without_quotes():
+    rules = [path.read_text() for path in (PROJECT / "workflow/rules").glob("*.smk")]
+    lines = [line for text in rules for line in text.splitlines() if line.strip().startswith('" ')]
+    bare = {name for line in lines for name in re.findall(r"\{([a-z_.]+)\}", line)}
+    numbers = {"threads", "resources.devices", "params.devices", "params.budget_gb"}
+    numbers |= {"params.seconds", "params.max_lengths", "wildcards.seed", "wildcards.look"}
+    numbers |= {"wildcards.step"}
+    # One of a few words, the name of a folder (`study/names.NAME`), a rank with a sum.
+    ours = {"params.language", "wildcards.direction", "wildcards.tracker"}
+    ours |= {"wildcards.study", "wildcards.variant"}
+    assert "wildcards.study" in bare and bare <= numbers | ours

@@ -209,6 +209,15 @@ def test_a_run_that_is_asked_again_by_its_workflow_still_saves_as_after_ctrl_c(p
     assert not watch.must_end() and watch.stop.number == signal.SIGINT
 
 
+def test_what_another_user_puts_beside_a_pulse_stops_no_run_and_tells_nothing(path, monkeypatch):
+    rank(0, monkeypatch).beat(STEP)
+    pulses.stop_file(path).touch()
+    assert Pulse().asked_to_stop() and set(read_beats(path)) == {0}
+    stranger = os.getuid() + 1  # they are of another than us
+    monkeypatch.setattr(os, "getuid", lambda: stranger)
+    assert not Pulse().asked_to_stop() and read_beats(path) == {}
+
+
 def test_a_compile_lock_whose_holder_dies_while_others_wait_is_removed(tmp_path, monkeypatch):
     held = tmp_path / "operator" / "lock"
     held.parent.mkdir()

@@ -124,7 +124,7 @@ class Pulse:
 
     def asked_to_stop(self) -> bool:
         """Whether the supervisor wants the run to save a checkpoint and to leave."""
-        return self.path is not None and stop_file(self.path).exists()
+        return self.path is not None and _is_ours(stop_file(self.path))
 
 
 def show_stacks_on_demand() -> None:
@@ -146,9 +146,16 @@ def read_beats(pulse: Path) -> dict[int, Beat] | None:
     None where one cannot be understood: it had no room to write, and nothing is known of it.
     """
     found = {}
-    for path in pulse.parent.glob(f"{pulse.name}_[0-9]*"):
+    for path in filter(_is_ours, pulse.parent.glob(f"{pulse.name}_[0-9]*")):
         try:
             found[int(path.name.rpartition("_")[2])] = Beat(**json.loads(path.read_bytes()))
         except (OSError, ValueError, TypeError):
             return None
     return found
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is there, and of this user: all users of a machine write to its memory."""
+    with contextlib.suppress(OSError):
+        return path.lstat().st_uid == os.getuid()
+    return False
