@@ -12,6 +12,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from ablation.errors import UserError
 from ablation.sums import SEAL
 
+Schema = dict[str, Any]  # a JSON Schema
+
 _ANYTHING = (object, Any, dict, list, Mapping, Sequence)  # whatever JSON holds
 SEAL_TOLD = "XXH3 (hex) of this record without the seal: it tells damage."
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}
@@ -28,7 +30,7 @@ def to_plain(value: object) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     """The values of nested mappings under dotted names."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
@@ -105,16 +107,16 @@ def _is_needed(field: Field[Any]) -> bool:
     return field.default is MISSING and field.default_factory is MISSING
 
 
-def schema_of(kind: Any, title: str) -> dict[str, Any]:
+def schema_of(kind: Any, title: str) -> Schema:
     """The JSON Schema (2020-12) of a record's file; each dataclass stands once, under `$defs`."""
-    found: dict[str, Any] = {}
+    found: Schema = {}
     root = _schema(kind, found)
     found[kind.__name__]["properties"][SEAL] = {"type": "string", "description": SEAL_TOLD}
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
     return {**head, **root, "$defs": dict(sorted(found.items()))}
 
 
-def _schema(kind: Any, found: dict[str, Any]) -> dict[str, Any]:
+def _schema(kind: Any, found: Schema) -> Schema:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         inner = _schema(next(a for a in arguments if a is not NoneType), found)
@@ -137,7 +139,7 @@ def _schema(kind: Any, found: dict[str, Any]) -> dict[str, Any]:
     return {"type": _PLAIN[kind]} if kind in _PLAIN else {}
 
 
-def _object(kind: Any, found: dict[str, Any]) -> dict[str, Any]:
+def _object(kind: Any, found: Schema) -> Schema:
     hints = _hints(kind)
     return {
         "description": (kind.__doc__ or "").strip().split("\n")[0],

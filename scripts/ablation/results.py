@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ablation.words.catalogue import LANGUAGES
+ENGLISH = "en"  # the first of LANGUAGES: its files have plain names
 
 
 @dataclass(frozen=True)
@@ -189,12 +189,12 @@ class Results:
 
 def figure_file(name: str, language: str) -> str:
     """The name of a figure's file in a language."""
-    return f"{name}.svg" if language == LANGUAGES[0] else f"{name}.{language}.svg"
+    return f"{name}.svg" if language == ENGLISH else f"{name}.{language}.svg"
 
 
 def report_name(language: str) -> str:
     """The name of the report in a language, without its ending."""
-    return "report" if language == LANGUAGES[0] else f"report.{language}"
+    return "report" if language == ENGLISH else f"report.{language}"
 
 
 def remove_partial(results: Results) -> None:

@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import xxhash
 
 CHUNK = 1 << 24  # bytes that are read at once
 SEAL = "seal"
+
+
+class Stamp(TypedDict):
+    """By which a large file is known, without reading it again."""
+
+    bytes: int
+    mtime_ns: int
+    xxh3: str
 
 
 def file_sum(path: Path, tell: Callable[[], object] = lambda: None) -> str:
@@ -57,7 +65,7 @@ def _has_sum(path: Path, expected: str) -> bool:
 
 def stamps_of(
     folder: Path, files: Iterable[Path], tell: Callable[[], object] = lambda: None
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Stamp]:
     """Sum, size and time of each file: for large ones, that are read again only when touched.
 
     Args:
@@ -68,17 +76,17 @@ def stamps_of(
     found = {}
     for path in sorted(files):
         total, stat = file_sum(path, tell), path.stat()
-        stamp = {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns, "xxh3": total}
+        stamp: Stamp = {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns, "xxh3": total}
         found[path.relative_to(folder).as_posix()] = stamp
     return found
 
 
-def changed_files(folder: Path, stamps: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def changed_files(folder: Path, stamps: Mapping[str, Stamp]) -> list[str]:
     """Files that are no longer those that were stamped."""
     return [name for name, stamp in stamps.items() if _has_changed(folder / name, stamp)]
 
 
-def _has_changed(path: Path, stamp: Mapping[str, Any]) -> bool:
+def _has_changed(path: Path, stamp: Stamp) -> bool:
     try:
         stat = path.stat()
         if (stat.st_size, stat.st_mtime_ns) == (stamp["bytes"], stamp["mtime_ns"]):
@@ -88,19 +96,19 @@ def _has_changed(path: Path, stamp: Mapping[str, Any]) -> bool:
         return True
 
 
-def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
+def sealed(record: Mapping[str, object]) -> dict[str, object]:
     """The record with the sum of its own content."""
     content = {name: value for name, value in record.items() if name != SEAL}
     return {**content, SEAL: _content_sum(content)}
 
 
-def seal_is_broken(record: Mapping[str, Any]) -> bool:
+def seal_is_broken(record: Mapping[str, object]) -> bool:
     """Whether a record is not what was sealed; one without a seal is of an earlier version."""
     content = {name: value for name, value in record.items() if name != SEAL}
     return SEAL in record and record[SEAL] != _content_sum(content)
 
 
-def _content_sum(content: Mapping[str, Any]) -> str:
+def _content_sum(content: Mapping[str, object]) -> str:
     # As it reads back: a key 1 becomes "1", and a tuple a list.
     text = json.dumps(json.loads(json.dumps(content)), sort_keys=True)
     return bytes_sum(text.encode())

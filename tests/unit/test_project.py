@@ -36,20 +36,6 @@ def test_every_script_explains_itself_and_shares_its_rules_name(root):
             assert re.search(rf"^(rule|checkpoint) {script.stem}:$", rules, re.MULTILINE), script
 
 
-def test_each_package_of_the_library_rests_on_those_before_it(root):
-    library = root / "scripts/ablation"
-    layers = re.findall(r"^    (\w+) ", (library / "__init__.py").read_text(), re.MULTILINE)
-    assert {path.parent.name for path in library.glob("*/__init__.py")} == set(layers)
-    upward = []
-    for file in library.glob("*/**/*.py"):
-        for package in re.findall(r"^ *from ablation\.(\w+)[. ]", file.read_text(), re.MULTILINE):
-            if package in layers and layers.index(package) > layers.index(
-                file.relative_to(library).parts[0]
-            ):
-                upward.append((file.name, package))
-    assert upward == []
-
-
 def test_python_files_are_clean(root):
     for arguments in (["check"], ["format", "--check"]):
         result = subprocess.run(

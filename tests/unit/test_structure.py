@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
+
+from ablation.project import PACKAGE
 
 LONGEST, USUAL, MOST_POSITIONAL = 50, 30, 6
 
 
-def modules(root: Path) -> Iterator[tuple[Path, ast.Module]]:
+@lru_cache
+def modules(root: Path) -> list[tuple[Path, ast.Module]]:
     """Each module of the library, by its path below it."""
     library = root / "scripts/ablation"
-    for file in sorted(library.rglob("*.py")):
-        yield file.relative_to(library), ast.parse(file.read_text(encoding="utf-8"))
+    return [
+        (file.relative_to(library), ast.parse(file.read_text(encoding="utf-8")))
+        for file in sorted(library.rglob("*.py"))
+    ]
 
 
 def lengths(root: Path) -> dict[str, int]:
@@ -48,6 +55,10 @@ def imports(tree: ast.Module, names: set[str]) -> set[str]:
     """The modules of the library that a module imports, deferred imports included."""
     found = set()
     for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.level:
+            raise AssertionError(f"a relative import, which is not followed: {ast.unparse(node)}")
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ablation"):
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
@@ -55,13 +66,97 @@ def imports(tree: ast.Module, names: set[str]) -> set[str]:
     return found & names
 
 
-def test_no_module_is_imported_by_what_it_imports(root):
-    trees = {
+def named_modules(root: Path) -> dict[str, ast.Module]:
+    """Each module of the library by its dotted name."""
+    return {
         ".".join(("ablation", *path.with_suffix("").parts)).removesuffix(".__init__"): tree
         for path, tree in modules(root)
     }
+
+
+def test_no_module_is_imported_by_what_it_imports(root):
+    trees = named_modules(root)
     graph = {name: imports(tree, set(trees)) - {name} for name, tree in trees.items()}
     free: set[str] = set()
     while ready := {name for name, needs in graph.items() if name not in free and needs <= free}:
         free |= ready
     assert set(graph) - free == set()
+
+
+def test_each_room_rests_on_those_before_it(root):
+    library, trees = root / "scripts/ablation", named_modules(root)
+    layers = re.findall(r"^    (\w+) ", (library / "__init__.py").read_text(), re.MULTILINE)
+    assert {path.parent.name for path in library.glob("*/__init__.py")} == set(layers)
+    order = {name: number for number, name in enumerate(["", *layers])}
+    upward = {
+        (name, needed)
+        for name, tree in trees.items()
+        for needed in imports(tree, set(trees))
+        if order[room(needed)] > order[room(name)]
+    }
+    assert upward == set()
+
+
+# Signatures that say `dict[str, Any]` to another room, each with its reason. It only gets shorter.
+UNTYPED = {
+    "ablation.study.forecast pack": "the plan, read by the texts beside it only",
+    "ablation.study.forecast plan_study": "the plan",
+    "ablation.study.ladder plan_further": "the plan",
+    "ablation.study.budget plan_budget": "the plan",
+    "ablation.study.explain explain_files": "what explain says, read by the texts beside it only",
+    "ablation.study.explain explain_study": "what explain says",
+}
+
+
+def in_other_rooms(trees: dict[str, ast.Module]) -> set[tuple[str, str]]:
+    """What modules take from modules of other rooms: the module that has it, and its name."""
+    found = set()
+    for name, tree in trees.items():
+        whole = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ablation"):
+                for alias in node.names:
+                    if f"{node.module}.{alias.name}" in trees:
+                        whole[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+                    else:
+                        found.add((name, str(node.module), alias.name))
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                found.add((name, whole.get(node.value.id, ""), node.attr))
+    return {(module, what) for name, module, what in found if room(name) != room(module)}
+
+
+def room(module: str) -> str:
+    """The room of a module by its dotted name; those at the top have none."""
+    parts = module.split(".")
+    inside = len(parts) > 2 or (PACKAGE / module.removeprefix("ablation.")).is_dir()
+    return parts[1] if inside and len(parts) > 1 else ""
+
+
+def annotations(node: ast.stmt) -> Iterator[tuple[str, ast.expr | None]]:
+    """What a function or a class says of the types that pass through it, by name."""
+    if isinstance(node, ast.FunctionDef):
+        given = node.args
+        for one in (*given.posonlyargs, *given.args, *given.kwonlyargs):
+            yield f"{node.name}({one.arg})", one.annotation
+        yield node.name, node.returns
+    elif isinstance(node, ast.ClassDef):
+        for one in node.body:
+            if isinstance(one, ast.AnnAssign):
+                yield f"{node.name}.{ast.unparse(one.target)}", one.annotation
+            elif isinstance(one, ast.FunctionDef) and one.name.strip("_") in (one.name, "init"):
+                yield from ((f"{node.name}.{name}", type_) for name, type_ in annotations(one))
+
+
+def test_nothing_passes_between_rooms_as_a_dict_of_anything(root):
+    trees = named_modules(root)
+    programs = {f"ablation.programs.{file.stem}": file for file in (root / "scripts").glob("*.py")}
+    readers = trees | {name: ast.parse(file.read_text()) for name, file in programs.items()}
+    found = {
+        f"{module} {name}"
+        for module, what in in_other_rooms(readers)
+        for node in trees.get(module, ast.Module([], [])).body
+        if getattr(node, "name", None) == what
+        for name, annotation in annotations(node)
+        if annotation is not None and "dict[str, Any]" in ast.unparse(annotation)
+    }
+    assert found == set(UNTYPED)

@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
 
 from ablation.command.found import Rows
 from ablation.command.words import load_words
+from ablation.settings.architecture import Facts
 from ablation.study.proposal import ProposedStage
 from ablation.words.catalogue import LANGUAGES, Messages
 
@@ -50,7 +50,7 @@ class Draft:
     named: Mapping[str, str]
     devices: int | None
     model: str | None
-    facts: Mapping[str, Any]
+    facts: Facts
     data: str | None
     label: str | None
     rows: Rows | None

@@ -20,6 +20,7 @@ from ablation.documents.entries import load_entries
 from ablation.errors import UserError
 from ablation.files import save_json, save_text
 from ablation.masking import visible
+from ablation.settings.architecture import Facts
 from ablation.study.explain import explain_files, explain_study
 from ablation.study.explain_text import render
 from ablation.study.load import load_study
@@ -93,11 +94,11 @@ def _explain_study(args: argparse.Namespace) -> dict[str, Any]:
 
 def explain_bare(args: argparse.Namespace, files: list[str]) -> dict[str, Any]:
     """What two files do: the current one, then the backup."""
-    facts: dict[str, Any] = {}
+    facts: Facts = {}
     if args.model_config:
         found = load_entries(args.model_config).plain()
         facts = found if isinstance(found, dict) else {}
     if args.layers:
-        facts.setdefault("num_hidden_layers", args.layers)
+        facts = {"num_hidden_layers": args.layers, **facts}
     dialects = args.dialect.get("current"), args.dialect.get("backup")
     return explain_files(files[0], files[1], facts, args.rows, args.world_size, dialects)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from ablation.comparison.derive import derive, fill_earlier, fill_unsaid
 from ablation.comparison.kind import kind_of
@@ -97,7 +96,7 @@ class Configuration:
         """The kind of training: its `method`, and its `objective`."""
         return kind_of(self.settings)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """The configuration as it is written to resolved/*.json."""
         return {
             "file": self.file,
@@ -145,7 +144,7 @@ class Difference:
         """Whether the difference reaches training, so that it can be part of the gap."""
         return in_arm(self.setting) and not self.no_effect
 
-    def as_json(self, stage: str | None) -> dict[str, Any]:
+    def as_json(self, stage: str | None) -> dict[str, object]:
         """The difference as it is written to resolved/differences.json."""
         return {
             "setting": self.setting,

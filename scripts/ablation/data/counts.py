@@ -10,10 +10,12 @@ import pandas as pd
 
 from ablation.data.rows import extract_size
 from ablation.files import load_record
+from ablation.settings.catalogue import Settings
 from ablation.settings.quantities import share_of_rows
+from ablation.study.grid import GridFile
 
 
-def planned_rows(settings: Mapping[str, Any], profile: Mapping[str, Any]) -> int:
+def planned_rows(settings: Settings, profile: Mapping[str, Any]) -> int:
     """Training rows of an arm before any run has counted them.
 
     The most frequent `max_classes` classes, of each the extracted share and at least one row. Exact
@@ -37,7 +39,7 @@ def all_training_rows(profile: Path) -> int | None:
 
 
 def train_rows_of(
-    grid: Mapping[str, Any], runs_table: pd.DataFrame, profile: Mapping[str, Any] | None
+    grid: GridFile, runs_table: pd.DataFrame, profile: Mapping[str, Any] | None
 ) -> dict[str, int]:
     """Training rows by arm: as the runs counted them, else as planned from the data's profile."""
     found = {}

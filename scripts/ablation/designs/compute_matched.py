@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 from ablation.designs.contrast import COMPUTE_ALONE, EQUAL_COMPUTE, Contrast, Made, between
 from ablation.designs.design import CONTROL, REMAINDER, Cell, Design, Options, Plan, Space, tidy
 from ablation.designs.feasibility import Reason
 from ablation.designs.staged import staged_plan
+from ablation.settings.catalogue import Settings
 from ablation.settings.quantities import token_bounds
 from ablation.settings.schedules import effective_batch
 
@@ -46,9 +46,7 @@ def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
     return Plan(cells, facts, left_out)
 
 
-def match_compute(
-    before: Mapping[str, Any], arm: Mapping[str, Any], match: str
-) -> dict[str, Any] | Reason:
+def match_compute(before: Settings, arm: Settings, match: str) -> Settings | Reason:
     """The duration with which `before` takes as many optimizer steps or tokens as `arm`.
 
     Computed from settings alone, so that an arm's name never depends on the data: epochs times

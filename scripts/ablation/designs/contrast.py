@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+Notes = Mapping[str, Any]  # what a design keeps in grid.json for its analysis
+
 STAGE, REMAINDER, GAP, TOTAL = "stage", "remainder", "gap", "total"
 ONLY, WITHOUT, SHAPLEY, MAIN = "only", "without", "shapley", "main"
 INTERACTION, CHAIN = "interaction", "chain"
@@ -64,7 +66,7 @@ class Made:
         arms: The names of all arms of the grid.
     """
 
-    facts: Mapping[str, Any]
+    facts: Notes
     cells: Mapping[frozenset[str], str]
     path: Sequence[tuple[str, str | None]]
     arms: frozenset[str]

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-from ablation.designs.contrast import Contrast, Made
+from ablation.designs.contrast import Contrast, Made, Notes
 from ablation.designs.feasibility import Reason
-from ablation.settings.catalogue import MOVES_TOGETHER
+from ablation.records import Schema
+from ablation.settings.catalogue import MOVES_TOGETHER, Settings
 
 CURRENT = "current"
 BACKUP = "backup"
@@ -27,7 +28,7 @@ SETS_OF_FACTORS = (ENDPOINT, STAGE, ONLY, WITHOUT, CELL)
 # Those that are no set of factors by itself: no arm of another design is the same.
 APART = (TUNING, CONTROL, RUNG_ARM, TUNED_ARM)
 
-Options = Mapping[str, Any]
+Options = Mapping[str, Any]  # of a study or a design, as study.yaml has them
 
 
 def tidy(value: float) -> float:
@@ -54,8 +55,8 @@ class Space:
         remainder: What differs and no stage names; None where that is nothing.
     """
 
-    current: dict[str, Any]
-    backup: dict[str, Any]
+    current: Settings
+    backup: Settings
     stages: tuple[Factor, ...]
     remainder: Factor | None
 
@@ -64,7 +65,7 @@ class Space:
         rest = (self.remainder,) if remainder and self.remainder else ()
         return (*self.stages, *rest)
 
-    def settings(self, factors: Sequence[Factor], on: Collection[str]) -> dict[str, Any]:
+    def settings(self, factors: Sequence[Factor], on: Collection[str]) -> Settings:
         """The current settings with the backup's values of the factors that are on."""
         taken = {name for factor in factors if factor.name in on for name in factor.settings}
         return {n: self.backup[n] if n in taken else self.current[n] for n in self.current}
@@ -88,7 +89,7 @@ class Cell:
     kind: str
     design: str
     stages: tuple[str, ...]
-    settings: dict[str, Any]
+    settings: Settings
     stage: str | None = None
     seeds: tuple[int, ...] | None = None
 
@@ -104,7 +105,7 @@ class Plan:
     """
 
     cells: list[Cell]
-    facts: dict[str, Any]
+    facts: Notes
     left_out: list[tuple[str, tuple[str, ...], Reason]] = field(default_factory=list)
 
 
@@ -156,7 +157,7 @@ def as_it_is(space: Space, options: Options) -> Space:
     return space
 
 
-def nobody(facts: Mapping[str, Any]) -> Mapping[str, str]:
+def nobody(facts: Notes) -> Mapping[str, str]:
     """For designs all of whose arms are in planned contrasts."""
     return {}
 
@@ -209,16 +210,16 @@ class Design:
     contrasts: Callable[[Made], list[Contrast]] = no_contrasts
     every_cell: Callable[[Sequence[str]], list[frozenset[str]]] | None = None
     settle: Callable[[Space, Options], Space] = as_it_is
-    follows: Callable[[Mapping[str, Any]], Mapping[str, str]] = nobody
+    follows: Callable[[Notes], Mapping[str, str]] = nobody
     may_come_to: Planner | None = None
 
-    def defaults(self) -> dict[str, Any]:
+    def defaults(self) -> Options:
         """Its options where study.yaml names none."""
         return {
             name: schema["default"] for name, schema in self.options.items() if "default" in schema
         }
 
-    def schema(self) -> dict[str, Any]:
+    def schema(self) -> Schema:
         """The JSON Schema of its options."""
         return {
             "description": self.description,

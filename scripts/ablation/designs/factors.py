@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any
 
+from ablation.designs.contrast import Notes
 from ablation.designs.design import (
     REMAINDER,
     Factor,
@@ -15,8 +15,9 @@ from ablation.designs.design import (
     moved_together,
     names_of,
 )
+from ablation.records import Schema
 
-OPTIONS: dict[str, dict[str, Any]] = {
+OPTIONS: dict[str, Schema] = {
     "remainder": {
         "type": "boolean",
         "default": False,
@@ -46,7 +47,7 @@ def factors_of(space: Space, options: Options) -> tuple[Factor, ...]:
     return tuple(found)
 
 
-def factor_facts(factors: Sequence[Factor]) -> dict[str, Any]:
+def factor_facts(factors: Sequence[Factor]) -> Notes:
     """What the analysis must know of the factors."""
     settings = {factor.name: list(factor.settings) for factor in factors}
     return {"factors": names_of(factors), "settings": settings}

@@ -16,11 +16,12 @@ from ablation.settings.architecture import (
     ABSENT,
     KNOWN_FAMILIES,
     LINEAR,
+    Facts,
     is_full,
     is_rotary,
     places_of,
 )
-from ablation.settings.catalogue import DEEPSPEED_SCHEDULERS, HF_SCHEDULERS, KERNELS
+from ablation.settings.catalogue import DEEPSPEED_SCHEDULERS, HF_SCHEDULERS, KERNELS, Settings
 from ablation.settings.quantities import kernels_of
 from ablation.settings.schedule_arguments import (
     excess_arguments,
@@ -29,8 +30,6 @@ from ablation.settings.schedule_arguments import (
     unknown_arguments,
 )
 from ablation.words.catalogue import Messages, load_catalogue
-
-Settings = Mapping[str, Any]
 
 _ZERO = "deepspeed.zero_optimization"
 _QUANTIZED = tuple(
@@ -59,7 +58,7 @@ class Reason:
     """
 
     id: str
-    numbers: dict[str, Any] = field(default_factory=dict)
+    numbers: Mapping[str, object] = field(default_factory=dict)
     settings: tuple[str, ...] = ()
 
     def text(self, language: str = "en") -> str:
@@ -68,9 +67,7 @@ class Reason:
         return t(f"cannot.{self.id}", **self.numbers)
 
 
-def cannot_run(
-    settings: Settings, model: Mapping[str, Any], devices: int | None = None
-) -> Reason | None:
+def cannot_run(settings: Settings, model: Facts, devices: int | None = None) -> Reason | None:
     """Why an arm with these settings cannot run; None where nothing speaks against it.
 
     Args:
@@ -83,7 +80,7 @@ def cannot_run(
     return next(found, None) or _batch(settings, devices)
 
 
-def cautions(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+def cautions(settings: Settings, model: Facts) -> Iterator[Reason]:
     """What an arm runs with although it is likely to be a mistake."""
     numbers = _beyond_places(settings, model)
     if numbers and settings["padding"] != "max_length" and is_rotary(model):
@@ -102,14 +99,14 @@ def needs_gpu(settings: Settings) -> Reason | None:
     return None
 
 
-def _precision(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+def _precision(settings: Settings, model: Facts) -> Iterator[Reason]:
     if settings.get("fp16") and settings.get("bf16"):
         yield Reason("fp16_and_bf16", {}, ("fp16", "bf16"))
     if settings.get(f"{_ZERO}.legacy_stage1"):
         yield Reason("legacy_stage1", {}, (f"{_ZERO}.legacy_stage1",))
 
 
-def _kernels(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+def _kernels(settings: Settings, model: Facts) -> Iterator[Reason]:
     kernels = ", ".join(kernels_of(settings))
     if kernels and model.get("model_type") not in KNOWN_FAMILIES:
         family, known = model.get("model_type"), ", ".join(KNOWN_FAMILIES)
@@ -119,7 +116,7 @@ def _kernels(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
         yield Reason("kernels_dropout", {"found": kernels}, (KERNELS,))
 
 
-def _selection(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+def _selection(settings: Settings, model: Facts) -> Iterator[Reason]:
     if not settings.get("load_best_model_at_end"):
         return
     metric = settings.get("metric_for_best_model")
@@ -130,13 +127,13 @@ def _selection(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]
         yield Reason("metric_not_measured", numbers, ("metric_for_best_model",))
 
 
-def _duration(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+def _duration(settings: Settings, model: Facts) -> Iterator[Reason]:
     epochs, steps = float(settings["num_train_epochs"]), int(settings.get("max_steps", -1))
     if epochs <= 0 and steps <= 0:
         yield Reason("no_steps", {"epochs": f"{epochs:g}"}, ("num_train_epochs", "max_steps"))
 
 
-def _optimizer(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+def _optimizer(settings: Settings, model: Facts) -> Iterator[Reason]:
     name, built_by = settings["optim"], settings["optim_implementation"]
     if name not in OPTIMIZERS:
         numbers = {"found": name, "known": ", ".join(OPTIMIZERS)}
@@ -149,7 +146,7 @@ def _optimizer(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]
             yield Reason("beta_of_one", {"found": beta}, (beta,))
 
 
-def _schedule(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+def _schedule(settings: Settings, model: Facts) -> Iterator[Reason]:
     name, given = settings["lr_scheduler_type"], settings.get("lr_scheduler_kwargs") or {}
     rate, kwargs = float(settings["learning_rate"]), ("lr_scheduler_kwargs", "lr_scheduler_type")
     if name not in HF_SCHEDULERS + DEEPSPEED_SCHEDULERS:
@@ -168,7 +165,7 @@ def _schedule(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
         yield Reason("schedule_argument_impossible", numbers, (*kwargs, "learning_rate"))
 
 
-def _texts(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+def _texts(settings: Settings, model: Facts) -> Iterator[Reason]:
     numbers = _beyond_places(settings, model)
     if numbers and settings["padding"] == "max_length":
         yield Reason("padded_beyond_places", numbers, ("max_length", "padding"))
@@ -176,13 +173,13 @@ def _texts(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
         yield Reason("longer_than_places", numbers, ("max_length",))
 
 
-def _beyond_places(settings: Settings, model: Mapping[str, Any]) -> dict[str, Any]:
+def _beyond_places(settings: Settings, model: Facts) -> Mapping[str, object]:
     """The longest text and the model's positions, where the one goes beyond the other."""
     places, length = places_of(model), int(settings["max_length"])
     return {"length": length, "places": places} if places and length > places else {}
 
 
-def _offload(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+def _offload(settings: Settings, model: Facts) -> Iterator[Reason]:
     """DeepSpeed moves optimizer states from ZeRO 1 on, weights and anything on NVMe with ZeRO 3."""
     for what, lowest in (("optimizer", 1), ("param", 3)):
         name = f"{_ZERO}.offload_{what}"
@@ -198,7 +195,7 @@ def _offload(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
             yield Reason("nvme_without_path", numbers, (f"{name}.device",))
 
 
-def _shape(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+def _shape(settings: Settings, model: Facts) -> Iterator[Reason]:
     needed = ("lora.r", "lora.lora_alpha", "lora.target_modules")
     missing = tuple(name for name in needed if settings.get(name, "") is None)
     if missing:
@@ -206,7 +203,7 @@ def _shape(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
         yield Reason("adapter_without_shape", {"found": ", ".join(missing)}, found)
 
 
-def _layers(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+def _layers(settings: Settings, model: Facts) -> Iterator[Reason]:
     name, layers = "lora.layers_to_transform", int(model["num_hidden_layers"])
     targets = settings.get("lora.target_modules")
     if settings.get(name) and isinstance(targets, str):
@@ -216,7 +213,7 @@ def _layers(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
         yield Reason("layers_beyond_model", {"found": beyond, "layers": layers}, (name,))
 
 
-def _modules(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+def _modules(settings: Settings, model: Facts) -> Iterator[Reason]:
     """peft leaves out the names that a model has not, as long as it has one of them."""
     name = "lora.target_modules"
     adapted = find_adapted(settings, model)
@@ -235,7 +232,7 @@ def _modules(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
         yield Reason("modules_not_in_model", {"found": found, **numbers}, (name,))
 
 
-def _saved(settings: Settings, model: Mapping[str, Any]) -> Iterator[Reason]:
+def _saved(settings: Settings, model: Facts) -> Iterator[Reason]:
     adapted = find_adapted(settings, model)
     unsaved = [one for one in adapted.unsaved if one not in ABSENT] if adapted else []
     if unsaved:

@@ -127,5 +127,5 @@ DESIGN = Design(
     problems=_problems,
     suggested=False,
     contrasts=_contrasts,
-    follows=lambda facts: dict.fromkeys(facts["arms"], facts["base"]),
+    follows=lambda facts: {str(arm): str(facts["base"]) for arm in facts["arms"]},
 )

@@ -6,12 +6,12 @@ best among multiples of its rate, chosen on validation rows that nothing else us
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from ablation.designs.contrast import RETUNED, Contrast, Made, between
 from ablation.designs.design import TUNED_ARM, Cell, Design, Options, Plan, Space, tidy
 from ablation.designs.staged import staged_plan, steps_of
+from ablation.settings.catalogue import Settings
 from ablation.settings.quantities import TUNING_SHARE
 
 RETUNE = "retune"
@@ -41,7 +41,7 @@ def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
     return Plan(cells, {"multiples": multiples, "sides": sides, "steps": steps_of(path)})
 
 
-def _at(settings: Mapping[str, Any], multiple: float) -> dict[str, Any]:
+def _at(settings: Settings, multiple: float) -> Settings:
     """The settings at a multiple of their learning rate, with rows set aside to choose it on."""
     kwargs = dict(settings.get("lr_scheduler_kwargs") or {})
     for name in _RATES:
@@ -51,7 +51,7 @@ def _at(settings: Mapping[str, Any], multiple: float) -> dict[str, Any]:
     return {**settings, **own, "learning_rate": _rate(settings, multiple), TUNING_SHARE: SHARE}
 
 
-def _rate(settings: Mapping[str, Any], multiple: float) -> float:
+def _rate(settings: Settings, multiple: float) -> float:
     return tidy(settings["learning_rate"] * multiple)
 
 

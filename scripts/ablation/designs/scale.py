@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -34,6 +33,7 @@ from ablation.designs.design import (
     tidy,
 )
 from ablation.designs.staged import staged_plan, steps_of
+from ablation.settings.catalogue import Settings
 from ablation.settings.quantities import POOL_ROWS
 
 SCALE = "scale"
@@ -73,7 +73,7 @@ def of_rung(name: str) -> str:
     return name.partition("@")[0]
 
 
-def _smaller(settings: Mapping[str, Any], rows: int, top: int, hold: str) -> dict[str, Any]:
+def _smaller(settings: Settings, rows: int, top: int, hold: str) -> Settings:
     """The settings with fewer rows to draw from, and with the steps of the largest rung if held.
 
     From settings alone, so that an arm's name never depends on the data.

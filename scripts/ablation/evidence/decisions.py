@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ablation.designs.design import CURRENT
+from ablation.designs.design import CURRENT, Options
 from ablation.evidence import sequential
 from ablation.evidence.by_row import ByRow
 from ablation.evidence.contrast import planned_contrasts
@@ -31,7 +31,7 @@ RECOMMENDED = "recommended"
 # --- Seeds -------------------------------------------------------------------------------------
 
 
-def metric_table(runs: pd.DataFrame, metric: Mapping[str, Any]) -> pd.DataFrame:
+def metric_table(runs: pd.DataFrame, metric: Options) -> pd.DataFrame:
     """The study's metric, one row for each seed and one column for each arm; higher is better.
 
     A diverged run counts as the worst score there is; a loss of it has no value.
@@ -44,12 +44,12 @@ def decide_seeds(
     grid: Grid,
     runs: pd.DataFrame,
     seeds: Sequence[int],
-    options: Mapping[str, Any],
-    metric: Mapping[str, Any],
+    options: Options,
+    metric: Options,
     look: int,
     by_row: ByRow = NOT_BY_ROW,
     reports: Reports = NO_REPORTS,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Whether more seeds are run after a look, and for which arms.
 
     Args:
@@ -105,10 +105,10 @@ def choose_step(
     base: Arm,
     found: Mapping[str, Arm],
     runs: pd.DataFrame,
-    metric: Mapping[str, Any],
+    metric: Options,
     direction: str,
     step: int,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The factor that a greedy path switches next: that with the best mean over the seeds.
 
     Of equals, the first in the study. Its gain is the best of several and so looks better than it
@@ -148,7 +148,7 @@ def choose_step(
 # --- Confirmation ------------------------------------------------------------------------------
 
 
-def choose_confirmation(recommendation: Recommendation) -> dict[str, Any]:
+def choose_confirmation(recommendation: Recommendation) -> dict[str, object]:
     """The arm to confirm, by its factors: the recommended one; none where none is."""
     arm = recommendation.applied
     stages = [step.factor for step in recommendation.steps] if arm != CURRENT else []

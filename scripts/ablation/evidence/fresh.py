@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 
 from ablation.designs.contrast import TOTAL, between
+from ablation.designs.design import Options
 from ablation.evidence.by_row import ByRow
 from ablation.evidence.confirmation import (
     ENOUGH_SEEDS,
@@ -22,7 +20,7 @@ RECOMMENDED, SIDES = "recommended", ("current", "backup")
 
 
 def estimate_confirmation(
-    grid: Grid, runs: pd.DataFrame, metric: Mapping[str, Any], by_row: ByRow = NOT_BY_ROW
+    grid: Grid, runs: pd.DataFrame, metric: Options, by_row: ByRow = NOT_BY_ROW
 ) -> Confirmation:
     """The confirmation's effects and verdict, out of its own grid.json and metrics.csv.
 

@@ -21,8 +21,9 @@ from ablation.comparison.findings.finding import INFO, PROBLEM, SEVERITIES, WARN
 from ablation.documents.scalars import is_number
 from ablation.evidence.provenance import CODE, MATERIAL, differences, origin_of, usual_facts
 from ablation.evidence.run import DIVERGED, run_folder
-from ablation.settings.catalogue import SYSTEMS, acts_on
+from ablation.settings.catalogue import SYSTEMS, Settings, acts_on
 from ablation.settings.schedules import warmup_steps
+from ablation.study.grid import ArmEntry, GridFile
 from ablation.words.catalogue import LANGUAGES, Messages, load_catalogue
 
 SCHEMA_VERSION = 1
@@ -61,10 +62,10 @@ class HealthWarning:
     arm: str
     variant: str
     seeds: tuple[int, ...]
-    numbers: dict[str, Any]
+    numbers: Mapping[str, object]
     size: float = 0.0
 
-    def as_json(self, texts: Mapping[str, Messages]) -> dict[str, Any]:
+    def as_json(self, texts: Mapping[str, Messages]) -> dict[str, object]:
         """It as it is written to health.json, with its texts in all languages."""
         found = asdict(self)
         del found["size"]
@@ -91,7 +92,7 @@ class RunRecord:
     arm: str
     variant: str
     seed: int
-    settings: Mapping[str, Any]
+    settings: Settings
     metrics: Mapping[str, Any]
     loss: np.ndarray
     rate: np.ndarray
@@ -118,7 +119,7 @@ class RunRecord:
 
 
 def check_health(
-    grid: Mapping[str, Any], runs_folder: str | Path, profile: Mapping[str, Any] | None
+    grid: GridFile, runs_folder: str | Path, profile: Mapping[str, Any] | None
 ) -> list[HealthWarning]:
     """Every warning about the finished runs of a grid, the worst first.
 
@@ -151,7 +152,7 @@ def check_health(
     )
 
 
-def read_run(arm: Mapping[str, Any], seed: int, runs_folder: str | Path) -> RunRecord | None:
+def read_run(arm: ArmEntry, seed: int, runs_folder: str | Path) -> RunRecord | None:
     """A finished run, None where there is none."""
     folder = run_folder(runs_folder, arm["variant"], seed)
     try:
@@ -265,7 +266,7 @@ def _plateau(record: RunRecord, profile: Mapping[str, Any] | None) -> Iterator[H
         yield record.warn("loss_flat", WARNING, after / before, **numbers)
 
 
-def guessing_loss(settings: Mapping[str, Any], profile: Mapping[str, Any] | None) -> float | None:
+def guessing_loss(settings: Settings, profile: Mapping[str, Any] | None) -> float | None:
     """The loss in nats of who knows only how frequent the labels are; None without a profile.
 
     With class weights frequencies are levelled out, so that it is the logarithm of the number.
@@ -325,7 +326,7 @@ def _rates(record: RunRecord) -> Iterator[HealthWarning]:
             )
 
 
-def _warmup(settings: Mapping[str, Any], total: int) -> int:
+def _warmup(settings: Settings, total: int) -> int:
     own = (settings.get("lr_scheduler_kwargs") or {}).get("warmup_num_steps")
     return int(own) if own is not None else warmup_steps(settings, total)
 
@@ -351,7 +352,7 @@ def _other_origins(records: Sequence[RunRecord]) -> Iterator[HealthWarning]:
 
 
 def _same_seeds(
-    arms: Mapping[str, Mapping[str, Any]], curves: Mapping[str, Mapping[int, str]]
+    arms: Mapping[str, ArmEntry], curves: Mapping[str, Mapping[int, str]]
 ) -> Iterator[HealthWarning]:
     """Seeds of one arm that did the same thing: the seed does not reach the training."""
     for variant, marks in curves.items():
@@ -365,7 +366,7 @@ def _same_seeds(
 
 
 def _dead_knobs(
-    arms: Mapping[str, Mapping[str, Any]], curves: Mapping[str, Mapping[int, str]]
+    arms: Mapping[str, ArmEntry], curves: Mapping[str, Mapping[int, str]]
 ) -> Iterator[HealthWarning]:
     """Arms that did the same thing as an earlier one, step by step, on every seed they share."""
     first: dict[tuple[int, str], str] = {}
@@ -437,7 +438,7 @@ def health_rows(warnings: Sequence[HealthWarning], language: str) -> list[dict[s
     ]
 
 
-def health_json(warnings: Sequence[HealthWarning]) -> dict[str, Any]:
+def health_json(warnings: Sequence[HealthWarning]) -> dict[str, object]:
     """The warnings as they are written to health.json."""
     texts = {language: load_texts(language) for language in LANGUAGES}
     found = [warning.as_json(texts) for warning in warnings]

@@ -16,6 +16,7 @@ from typing import Any
 from ablation.documents.entries import load_plainly
 from ablation.evidence.spread import spread_of
 from ablation.project import SCHEMAS
+from ablation.study.grid import GridFile
 from ablation.study.names import LOWER_IS_BETTER
 
 GAP, TOTAL = "gap", "all_stages"
@@ -83,7 +84,7 @@ def value_of(metrics: Mapping[str, Any], metric: Metric) -> float | None:
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
-def staged_pairs(grid: Mapping[str, Any]) -> list[tuple[str, str]]:
+def staged_pairs(grid: GridFile) -> list[tuple[str, str]]:
     """Arm and reference of each step of the staged path, then of the whole gap.
 
     A last stage that is the backup already leaves no step to it.

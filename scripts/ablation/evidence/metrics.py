@@ -21,7 +21,7 @@ from ablation.sums import bytes_sum, file_sum
 IDENTITY = ("arm", "variant", "seed", "status", "measured_at")
 
 
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Scalars of nested mappings under dotted names; lists are left out (the file keeps them)."""
     return {name: value for name, value in leaves(tree, prefix) if not isinstance(value, list)}
 

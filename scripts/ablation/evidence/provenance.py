@@ -13,6 +13,7 @@ from typing import Any
 
 from ablation.comparison.findings.versions import BEHAVIORS, Behavior
 from ablation.comparison.versions import Version
+from ablation.settings.catalogue import Settings
 
 # What must be the same for two runs to be of one experiment, and what usually may differ.
 MATERIAL = ("data", "model")
@@ -34,7 +35,7 @@ class Origin:
 
     variant: str
     seed: int
-    settings: Mapping[str, Any]
+    settings: Settings
     facts: Mapping[str, str]
 
 
@@ -64,16 +65,14 @@ class Difference:
 class _ArmOnly:
     """An arm where `Behavior.concerns` asks for the value of a side."""
 
-    settings: Mapping[str, Any]
+    settings: Settings
 
     def value(self, side: str, name: str) -> Any:
         """The value of a setting."""
         return self.settings.get(name)
 
 
-def origin_of(
-    variant: str, seed: int, settings: Mapping[str, Any], metrics: Mapping[str, Any]
-) -> Origin:
+def origin_of(variant: str, seed: int, settings: Settings, metrics: Mapping[str, Any]) -> Origin:
     """What a finished run was made of.
 
     Args:
@@ -114,9 +113,7 @@ def differences(origin: Origin, usual: Mapping[str, str]) -> Iterator[Difference
             )
 
 
-def _changed(
-    library: str, numbers: tuple[str, str], settings: Mapping[str, Any]
-) -> Behavior | None:
+def _changed(library: str, numbers: tuple[str, str], settings: Settings) -> Behavior | None:
     """What one of two releases is known to do otherwise with these settings."""
     first, second = (
         Version(library=library, number=number, file="", line=None) for number in numbers

@@ -27,8 +27,9 @@ import torch
 from datasets import load_from_disk
 from transformers import AutoConfig, AutoModel
 
-from ablation.data.model import model_folder
+from ablation.data.model import ModelRecord, model_folder
 from ablation.data.prepared import data_fingerprint, deal_of, digest, special_tail
+from ablation.data.request import Request
 from ablation.data.rows import SPLITS, training_rows, truncate_ids
 from ablation.errors import Interrupted, UserError
 from ablation.files import load_record, save_json, save_record
@@ -60,7 +61,7 @@ log = logging.getLogger(__name__)
 
 
 def identity(
-    model: Mapping[str, Any], model_path: str, data: Path, dtype: str, kernels: Collection[str] = ()
+    model: ModelRecord, model_path: str, data: Path, dtype: str, kernels: Collection[str] = ()
 ) -> str:
     """Hash of what the states depend on, besides the rows and the boundary.
 
@@ -97,7 +98,7 @@ def why_plain_config(config: Any) -> str | None:
     return None
 
 
-def why_plain_files(path: str, model: Mapping[str, Any]) -> str | None:
+def why_plain_files(path: str, model: ModelRecord) -> str | None:
     """Why a model's files rule the cache out; None where they don't.
 
     Args:
@@ -120,7 +121,7 @@ def write_caches(
     data: str | Path,
     output: str | Path,
     budget_gb: float,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Contents of the prefix.json that this writes, with the caches that it names.
 
     Args:
@@ -131,7 +132,7 @@ def write_caches(
         budget_gb: Most gigabytes (10^9) that the caches may take; 0 writes none.
     """
     data, output = Path(data), Path(output)
-    facts: dict[str, Any] = load_record(model)
+    facts: ModelRecord = load_record(model)
     path = model_folder(facts, Path(model))
     record: dict[str, Any] = {"schema_version": 1, "caches": {}, "notes": []}
     reason = why_plain_files(path, facts) if budget_gb > 0 else "prefix_cache_gb is 0"
@@ -212,7 +213,7 @@ def plan_cache(
     return build, entry | {"hidden_size": hidden_size, "tokens": kept, "bytes": size}
 
 
-def make_cache(folder: Path, path: str, model: Mapping[str, Any], data: Path, build: Build) -> None:
+def make_cache(folder: Path, path: str, model: ModelRecord, data: Path, build: Build) -> None:
     """Make a cache that is not there, or that is damaged.
 
     Raises:
@@ -284,7 +285,7 @@ def first_rows(
 def build_cache(
     folder: Path,
     model_path: str,
-    model: Mapping[str, Any],
+    model: ModelRecord,
     data: Path,
     build: Build,
 ) -> None:
@@ -422,7 +423,7 @@ def no_room(folder: Path, found: str) -> UserError:
 
 def load_bottom(
     model_path: str,
-    model: Mapping[str, Any],
+    model: ModelRecord,
     dtype: str,
     layers: int,
     kernels: Collection[str] = (),
@@ -556,19 +557,20 @@ class Prefix:
     splits: dict[str, States]
 
 
-def open_prefix(config: Mapping[str, Any]) -> Prefix | str:
+def open_prefix(config: Request) -> Prefix | str:
     """The cache that a run reads, or why it computes its frozen layers itself.
 
     Args:
         config: Contents of config.json; `prefix` is the path of prefix.json or None.
     """
     settings, model, data = config["settings"], config["model"], Path(config["data"])
-    if not config.get("prefix"):
+    prefix = config.get("prefix")
+    if not prefix:
         return "no cache was made"
     reason = why_plain_files(config["model_path"], model)
     if reason := reason or why_plain(settings, model["architecture"]):
         return reason
-    file = Path(config["prefix"])
+    file = Path(prefix)
     if not file.is_file():
         return f"there is no {file}"
     record = load_record(file)

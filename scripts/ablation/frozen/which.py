@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ablation.settings.architecture import ABSENT, LINEAR, is_full
-from ablation.settings.catalogue import KERNELS
+from ablation.settings.architecture import ABSENT, LINEAR, Facts, is_full
+from ablation.settings.catalogue import KERNELS, Settings
 from ablation.settings.quantities import cut_of, engine_dtype, extract_of, kernels_of
 
 # Decoders whose layers depend on nothing but the states and the positions of earlier tokens.
@@ -20,13 +20,13 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 GIGABYTE = 10**9
 
 
-def boundary_of(settings: Mapping[str, Any]) -> int:
+def boundary_of(settings: Settings) -> int:
     """Number of frozen layers below the lowest that an arm trains."""
     layers = settings.get("lora.layers_to_transform")
     return min(layers) if layers else 0
 
 
-def why_plain(settings: Mapping[str, Any], architecture: Mapping[str, Any]) -> str | None:
+def why_plain(settings: Settings, architecture: Facts) -> str | None:
     """Why an arm has to compute its frozen layers itself; None where it can read them.
 
     Args:
@@ -36,7 +36,7 @@ def why_plain(settings: Mapping[str, Any], architecture: Mapping[str, Any]) -> s
     return why_plain_model(architecture) or why_plain_arm(settings)
 
 
-def why_plain_model(architecture: Mapping[str, Any]) -> str | None:
+def why_plain_model(architecture: Facts) -> str | None:
     """The same for all arms of a model."""
     family = architecture.get("model_type")
     if family not in FAMILIES:
@@ -44,7 +44,7 @@ def why_plain_model(architecture: Mapping[str, Any]) -> str | None:
     return "the base model has dropout" if architecture.get("attention_dropout") else None
 
 
-def why_plain_arm(settings: Mapping[str, Any]) -> str | None:
+def why_plain_arm(settings: Settings) -> str | None:
     """The same for an arm, whatever its model."""
     if is_full(settings):
         return "all weights are trained"
@@ -104,7 +104,7 @@ class Wanted:
     kernels: list[str] = field(default_factory=list)
 
 
-def wanted_caches(arms: Iterable[Mapping[str, Any]]) -> dict[str, Wanted]:
+def wanted_caches(arms: Iterable[Settings]) -> dict[str, Wanted]:
     """What the arms want cached, by the dtype that they train in.
 
     Args:
@@ -126,7 +126,7 @@ def wanted_caches(arms: Iterable[Mapping[str, Any]]) -> dict[str, Wanted]:
     return caches
 
 
-def wanted_values(arms: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def wanted_values(arms: Iterable[Settings]) -> dict[str, dict[str, object]]:
     """The same as plain values, for a command line."""
     caches = {dtype: asdict(wanted) for dtype, wanted in wanted_caches(arms).items()}
     # What is asked for decides whether a cache is made again: without kernels it is as it was.
@@ -155,8 +155,8 @@ def fit_budget(boundaries: list[int], bytes_each: int, budget_gb: float) -> tupl
 
 
 def describe_prefix(
-    arms: Iterable[tuple[str, Mapping[str, Any]]],
-    architecture: Mapping[str, Any],
+    arms: Iterable[tuple[str, Settings]],
+    architecture: Facts,
     budget_gb: float,
     profile: Mapping[str, Any] | None,
 ) -> list[str]:

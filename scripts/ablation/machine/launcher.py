@@ -11,9 +11,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from ablation.cli import EXIT_LATER, EXIT_USER_ERROR
 from ablation.machine.leases import Lease, lease
@@ -167,7 +167,7 @@ def launch_anew(run_dir: Path, world_size: int, environment: dict[str, str], gpu
             raise LaunchError(failure_message(tail))
 
 
-def make_caches(task: dict[str, Any], threads: int, warm: Path | None = None) -> None:
+def make_caches(task: Mapping[str, object], threads: int, warm: Path | None = None) -> None:
     """Compute the states of the frozen layers, to the end.
 
     Args:

@@ -19,10 +19,10 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from ablation.machine.process import (
     JOB,
@@ -149,14 +149,33 @@ def start_worker(
         )
 
 
-def send_request(channel: socket.socket, request: dict[str, Any], output: int) -> None:
+class Task(TypedDict, total=False):
+    """What the worker does: one of the two.
+
+    Attributes:
+        run: The folder of a run to train.
+        caches: The arguments of `ablation.frozen.cache.write_caches`.
+    """
+
+    run: str
+    caches: Mapping[str, Any]
+
+
+class Request(TypedDict):
+    """A task, and the environment that it is done in."""
+
+    task: Task
+    environment: dict[str, str]
+
+
+def send_request(channel: socket.socket, request: Request, output: int) -> None:
     """Send a request to the server, with a descriptor for what the task prints."""
     text = json.dumps(request).encode() + b"\n"
     sent = socket.send_fds(channel, [text], [output])
     channel.sendall(text[sent:])
 
 
-def receive_request(channel: socket.socket) -> tuple[dict[str, Any], int]:
+def receive_request(channel: socket.socket) -> tuple[Request, int]:
     """Inverse of `send_request`. A large environment comes in parts, the descriptor with the first.
 
     Raises:
@@ -177,9 +196,7 @@ def receive_request(channel: socket.socket) -> tuple[dict[str, Any], int]:
         raise
 
 
-def run_warm(
-    task: dict[str, Any], environment: dict[str, str], folder: Path
-) -> tuple[int, list[str]]:
+def run_warm(task: Task, environment: dict[str, str], folder: Path) -> tuple[int, list[str]]:
     """Exit code of a task and its last lines, once its process is gone.
 
     SIGINT and SIGTERM, and the end of the workflow that started us, end the task; then we exit
@@ -201,7 +218,7 @@ def run_warm(
         pulse = new_pulse(port)
         marked |= {"MASTER_ADDR": MASTER, "MASTER_PORT": str(port), PULSE: str(pulse or "")}
         reading, writing = os.pipe()
-        request = {"task": task, "environment": marked}
+        request: Request = {"task": task, "environment": marked}
         try:
             send_request(channel, request, writing)
         except OSError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ablation.data.counts import all_training_rows
 from ablation.evidence.by_row import load_by_row
@@ -21,7 +20,7 @@ from ablation.report.report import render_report
 from ablation.report.sources import Sources, load_languages
 from ablation.results import Results, remove_partial
 from ablation.study.adaptive import read_looks, seeds_grid
-from ablation.study.grid import read_grid
+from ablation.study.grid import GridFile, read_grid
 from ablation.study.resolved import load_resolved
 from ablation.study.study import Study
 
@@ -62,7 +61,7 @@ def _render_all(study: Study, results: Results, devices: int | None) -> list[Pat
     return [*reports, results.page]
 
 
-def _grid_so_far(study: Study, results: Results, devices: int | None) -> dict[str, Any]:
+def _grid_so_far(study: Study, results: Results, devices: int | None) -> GridFile:
     """The grid as far as results have decided on it."""
     sequential = study.options["sequential"]
     if sequential:

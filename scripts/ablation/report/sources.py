@@ -21,7 +21,8 @@ from ablation.evidence.run import COMPLETED
 from ablation.files import load_record
 from ablation.machine.progress import Run
 from ablation.results import Results
-from ablation.settings.catalogue import NO_OP, SETTINGS, group_of, in_arm
+from ablation.settings.catalogue import NO_OP, SETTINGS, Settings, group_of, in_arm
+from ablation.study.grid import GridFile
 from ablation.study.resolved import load_resolved
 from ablation.study.study import Study
 from ablation.words.catalogue import (
@@ -79,7 +80,7 @@ class Sources:
     whole: Study
     resolved: Mapping[str, Mapping[str, Any]]
     differences: Sequence[Mapping[str, Any]]
-    grid: Mapping[str, Any]
+    grid: GridFile
     runs: pd.DataFrame
     effects: Effects
     profile: Mapping[str, Any] | None
@@ -148,7 +149,7 @@ class Sources:
 
     def settings(self, arm: str) -> Mapping[str, Any]:
         """The effective settings of an arm."""
-        settings: Mapping[str, Any] = self._arm(arm)["settings"]
+        settings: Settings = self._arm(arm)["settings"]
         return settings
 
     def moved(self, step: Effect) -> list[str]:

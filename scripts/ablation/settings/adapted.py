@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from ablation.settings.architecture import (
     ALL_LINEAR,
@@ -19,10 +18,10 @@ from ablation.settings.architecture import (
     HEADS,
     KNOWN_FAMILIES,
     LINEAR,
+    Facts,
     is_full,
 )
-
-Settings = Mapping[str, Any]
+from ablation.settings.catalogue import Settings
 
 EMBEDDING = "embed_tokens"
 _LAYER = re.compile(r".*?\.[^.]*\.(\d+)\.")  # peft's: the first numbered part of a path
@@ -75,7 +74,7 @@ def module_paths(family: str, layers: int) -> list[str]:
     return [*found, "model.norm", "model.rotary_emb", *HEADS]
 
 
-def find_adapted(settings: Settings, facts: Mapping[str, Any]) -> Adapted | None:
+def find_adapted(settings: Settings, facts: Facts) -> Adapted | None:
     """What LoRA adapts; None for a full fine-tuning and for a family whose modules are not known.
 
     Args:

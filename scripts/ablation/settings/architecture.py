@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ablation.settings.catalogue import words
+from ablation.settings.catalogue import Settings, words
 
-Settings = Mapping[str, Any]
+Facts = Mapping[str, Any]  # of a model: its config.json, as it was read
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 MLP = ("gate_proj", "up_proj", "down_proj")
@@ -105,7 +105,7 @@ class Architecture:
         return self.vocab * self.hidden + self.layers * layer + self.hidden
 
 
-def places_of(facts: Mapping[str, Any]) -> int | None:
+def places_of(facts: Facts) -> int | None:
     """The longest text that the model was made for, in tokens; None where nothing tells.
 
     A rotation that is scaled by a factor reaches that many times further.
@@ -120,19 +120,19 @@ def places_of(facts: Mapping[str, Any]) -> int | None:
     return max(found, int(float(scaling["factor"]) * int(start)))
 
 
-def is_rotary(facts: Mapping[str, Any]) -> bool:
+def is_rotary(facts: Facts) -> bool:
     """Whether positions are rotations, which reach beyond those that the model was made for."""
     return facts.get("model_type") in ROTARY or any(facts.get(name) for name in _ROTATIONS)
 
 
-def missing_facts(facts: Mapping[str, Any]) -> list[str]:
+def missing_facts(facts: Facts) -> list[str]:
     """What has to be known of a model before its weights can be counted."""
     missing = [name for name in NEEDED if not facts.get(name)]
     experts = [key for key in facts if "expert" in key and facts[key]]
     return missing + (["a dense decoder: this one has experts"] if experts else [])
 
 
-def read_architecture(facts: Mapping[str, Any]) -> Architecture | None:
+def read_architecture(facts: Facts) -> Architecture | None:
     """The architecture in the facts of a config.json; None where facts are missing."""
     if missing_facts(facts):
         return None
@@ -160,7 +160,7 @@ def read_architecture(facts: Mapping[str, Any]) -> Architecture | None:
     )
 
 
-def _biased(family: str, facts: Mapping[str, Any]) -> tuple[str, ...]:
+def _biased(family: str, facts: Facts) -> tuple[str, ...]:
     if family in _NEVER_BIASED:
         return _ALWAYS_BIASED.get(family, ())
     attention = ATTENTION if facts.get("attention_bias") else ()

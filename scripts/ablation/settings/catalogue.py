@@ -8,10 +8,13 @@ DeepSpeed configuration (prefix `deepspeed.`). The few that have no name there (
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ablation.errors import UserError, shorten
+
+Settings = Mapping[str, Any]  # an arm's, by name; SETTINGS has the type of each
 
 LEARNING = "learning"
 SYSTEMS = "systems"

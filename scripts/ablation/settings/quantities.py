@@ -25,9 +25,8 @@ from ablation.settings.architecture import (
     is_full,
     layer_forwards,
 )
-from ablation.settings.catalogue import KERNELS
+from ablation.settings.catalogue import KERNELS, Settings
 
-Settings = Mapping[str, Any]
 Bounds = tuple[float | None, float | None]
 
 PROFILE = "profile"

@@ -7,7 +7,6 @@ compare with the installed functions.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 _COSINE_FLOOR = ("num_cycles", "min_lr", "min_lr_rate")
 # `lr_scheduler_kwargs` of each of transformers' schedulers that can be computed before training.
@@ -39,25 +38,25 @@ _NEEDS_TOO = {"OneCycle": ("cycle_max_lr",)}
 _SHAPES = ("linear", "cosine", "1-sqrt")
 
 
-def unknown_arguments(name: str, given: Mapping[str, Any]) -> list[str]:
+def unknown_arguments(name: str, given: Mapping[str, object]) -> list[str]:
     """Arguments that one of transformers' schedulers does not take."""
     return [key for key in given if name in TAKES and key not in TAKES[name]]
 
 
-def missing_arguments(name: str, given: Mapping[str, Any]) -> tuple[str, ...]:
+def missing_arguments(name: str, given: Mapping[str, object]) -> tuple[str, ...]:
     """Arguments of which a scheduler needs one and has none; empty where nothing is missing."""
     found = {key for key, value in given.items() if value is not None}
     groups = [group for group in (NEEDS_ONE.get(name, ()), _NEEDS_TOO.get(name, ())) if group]
     return next((group for group in groups if not found & set(group)), ())
 
 
-def excess_arguments(name: str, given: Mapping[str, Any]) -> tuple[str, ...]:
+def excess_arguments(name: str, given: Mapping[str, object]) -> tuple[str, ...]:
     """Arguments that exclude each other."""
     group = [key for key in NEEDS_ONE.get(name, ()) if given.get(key) is not None]
     return tuple(group) if len(group) > 1 else ()
 
 
-def impossible_argument(name: str, given: Mapping[str, Any], rate: float) -> str | None:
+def impossible_argument(name: str, given: Mapping[str, object], rate: float) -> str | None:
     """The argument whose value the scheduler refuses; None where all are possible.
 
     Args:
@@ -71,6 +70,6 @@ def impossible_argument(name: str, given: Mapping[str, Any], rate: float) -> str
                 return key
         elif value is not None and not isinstance(value, int | float):
             return key
-    if name == "polynomial" and not float(given.get("lr_end", 1e-7)) < rate:
-        return "lr_end"
-    return None
+    end = given.get("lr_end", 1e-7)
+    above = name == "polynomial" and isinstance(end, int | float) and not end < rate
+    return "lr_end" if above else None

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ablation.errors import UserError
+from ablation.settings.catalogue import Settings
 
-Settings = Mapping[str, Any]
 Curve = Callable[[int], float]
 Shape = Callable[[float], float]  # of a part of a rise or a fall, from 0 to 1
 

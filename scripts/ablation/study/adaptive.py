@@ -19,11 +19,10 @@ from ablation.designs.greedy_path import FORWARD, GREEDY_PATH
 from ablation.documents.entries import load_plainly
 from ablation.files import load_record
 from ablation.results import Results
-from ablation.study.grid import Arm, Grid, expand
+from ablation.study.grid import Arm, Decision, Grid, expand
 from ablation.study.power import OBRIEN_FLEMING
 from ablation.study.study import Study
 
-Decision = Mapping[str, Any]
 CONFIRM = "confirm"
 RECOMMENDED = "recommended"
 
@@ -210,7 +209,7 @@ def _path(
 
 def decided_grid(
     study: Study, decisions: Sequence[Decision], devices: int | None = None
-) -> tuple[Grid, dict[str, Any]]:
+) -> tuple[Grid, Mapping[str, object]]:
     """The grid that the decisions come to, and what else grid.json says of them.
 
     Args:

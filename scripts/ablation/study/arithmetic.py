@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from ablation.designs.design import Options
 from ablation.errors import UserError
 from ablation.settings.quantities import Bounds, Quantities, ratio
 from ablation.study.claim import (
@@ -31,7 +32,7 @@ ARITHMETIC = "arithmetic"
 ROUNDING = 1e-6
 
 
-def is_arithmetic(entry: Mapping[str, Any]) -> bool:
+def is_arithmetic(entry: Options) -> bool:
     """Whether a statement of study.yaml is decided without training."""
     return entry.get("decided_by") == ARITHMETIC
 
@@ -55,7 +56,7 @@ def judge_statements(
 
 
 def _judge(
-    entry: Mapping[str, Any],
+    entry: Options,
     arms: Mapping[str, Quantities],
     contrasts: Mapping[str, tuple[str, str]],
 ) -> dict[str, Any]:

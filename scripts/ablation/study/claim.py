@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from ablation.designs.design import Options
 from ablation.errors import UserError
 
 CONFIRMED = "confirmed"
@@ -64,7 +63,7 @@ def measured_quantities(metric: str) -> list[str]:
     return [*scores, *(f"{name}.final" for name in scores), *_OF_RUNS, SEED_SPREAD]
 
 
-def read_claim(entry: Mapping[str, Any]) -> Claim:
+def read_claim(entry: Options) -> Claim:
     """A claim out of study.yaml's `claims.statements`.
 
     Raises:

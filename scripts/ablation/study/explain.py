@@ -20,7 +20,7 @@ from ablation.comparison.resolve import Configuration, find_differences, resolve
 from ablation.comparison.versions import assumed_versions
 from ablation.documents.entries import load_entries
 from ablation.errors import UserError
-from ablation.settings.architecture import Architecture, missing_facts, read_architecture
+from ablation.settings.architecture import Architecture, Facts, missing_facts, read_architecture
 from ablation.settings.catalogue import OTHER, words
 from ablation.settings.quantities import (
     NOMINAL,
@@ -117,7 +117,7 @@ def explain_study(
 def explain_files(
     current: str | Path,
     backup: str | Path,
-    facts: Mapping[str, Any],
+    facts: Facts,
     rows: int | tuple[int, int] | None = None,
     world_size: int | None = None,
     dialects: tuple[str | None, str | None] = (None, None),
@@ -186,7 +186,7 @@ def _looks_like_data(name: str) -> bool:
 def _pair(
     current: Configuration,
     backup: Configuration,
-    facts: Mapping[str, Any],
+    facts: Facts,
     plans: tuple[DataFacts, ...],
     stages: Mapping[str, str] | None,
     allow_remote_code: bool | None,
@@ -249,7 +249,7 @@ def _claims(
 
 
 def _explanation(
-    pair: Pair, facts: Mapping[str, Any], rows: int | None, profile: str | Path | None
+    pair: Pair, facts: Facts, rows: int | None, profile: str | Path | None
 ) -> dict[str, Any]:
     texts = {language: load_texts(language) for language in LANGUAGES}
     differences = find_differences(pair.sides[CURRENT], pair.sides[BACKUP])
@@ -313,7 +313,7 @@ def _data(plan: DataFacts, rows: int | None, profile: str | Path | None) -> dict
     }
 
 
-def _architecture(architecture: Architecture | None, facts: Mapping[str, Any]) -> dict[str, Any]:
+def _architecture(architecture: Architecture | None, facts: Facts) -> dict[str, Any]:
     if architecture is None:
         missing = missing_facts(facts)
         return {"missing": missing, "layers": facts.get("num_hidden_layers")}

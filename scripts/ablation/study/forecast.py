@@ -28,6 +28,7 @@ from ablation.designs.one_at_a_time import ONE_AT_A_TIME
 from ablation.designs.staged import STAGED
 from ablation.settings import schedules
 from ablation.settings.architecture import Architecture, read_architecture, run_forwards
+from ablation.settings.catalogue import Settings
 from ablation.settings.quantities import DataFacts as Data
 from ablation.settings.quantities import padded_tokens, read_plan, real_tokens
 from ablation.study import packing, power
@@ -202,21 +203,19 @@ def read_data(study: Study, profile: str | Path | None, rows: int | None) -> Dat
     return plan.assuming(study.options["data"]["tokens_per_row"])
 
 
-def epochs_of_run(settings: Mapping[str, Any], data: Data) -> float:
+def epochs_of_run(settings: Settings, data: Data) -> float:
     """How often a run goes through its rows."""
     rows = data.train_rows(settings)
     return schedules.total_steps(settings, rows) / schedules.steps_per_epoch(settings, rows)
 
 
-def tokens_of_run(settings: Mapping[str, Any], data: Data) -> float:
+def tokens_of_run(settings: Settings, data: Data) -> float:
     """Tokens that a run trains on, padding and repeated epochs with them."""
     rows = data.train_rows(settings)
     return rows * epochs_of_run(settings, data) * padded_tokens(settings, data)[0]
 
 
-def flops_of_run(
-    settings: Mapping[str, Any], data: Data, architecture: Architecture | None
-) -> float:
+def flops_of_run(settings: Settings, data: Data, architecture: Architecture | None) -> float:
     """FLOPs of one run that computes all layers: training, and evaluation after each epoch.
 
     Test rows count twice: for the last weights and for those of the best epoch. Without an
@@ -253,7 +252,7 @@ class Prices:
     origin: str
     reference: float
 
-    def of(self, settings: Mapping[str, Any], variant: str | None = None) -> Cost:
+    def of(self, settings: Settings, variant: str | None = None) -> Cost:
         """What one run costs."""
         flops = flops_of_run(settings, self.data, self.architecture)
         relative = flops / self.reference
@@ -440,12 +439,12 @@ def with_seeds(prospect: Prospect, noise: Noise, seeds: int) -> Prospect:
     return replace(prospect, detectable_sd=size, detectable=size * noise.sd)
 
 
-def variant_of(settings: Mapping[str, Any]) -> str:
+def variant_of(settings: Settings) -> str:
     """The name of the results of these settings."""
     return Arm("", None, (), dict(settings)).variant
 
 
-def _key(settings: Mapping[str, Any]) -> str:
+def _key(settings: Settings) -> str:
     return json.dumps(settings, sort_keys=True)
 
 

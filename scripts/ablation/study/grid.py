@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
 
 import jsonschema
 
 from ablation.comparison.resolve import Configuration
 from ablation.designs import plan_designs
+from ablation.designs.contrast import Notes
 from ablation.designs.design import APART, CURRENT, ENDPOINT, STAGE, Cell
 from ablation.designs.feasibility import Reason, cannot_run, needs_gpu
 from ablation.designs.staged import STAGED
@@ -23,8 +24,58 @@ from ablation.errors import UserError
 from ablation.files import load_json, load_record, save_text
 from ablation.project import SCHEMAS
 from ablation.settings.architecture import is_full
+from ablation.settings.catalogue import Settings
 from ablation.study.study import Study
 from ablation.words.catalogue import LANGUAGES
+
+Decision = Mapping[str, Any]  # of look-*.json, forward-*.json and backward-*.json
+
+
+class ArmEntry(TypedDict):
+    """An arm in grid.json."""
+
+    arm: str
+    kind: str
+    stage: str | None
+    design: list[str]
+    stages: list[str]
+    variant: str
+    seeds: NotRequired[list[int]]
+    changed: list[str]
+    settings: Settings
+
+
+class RunEntry(TypedDict):
+    """A run in grid.json; `paired_seed` is the one that it stands beside where it is another."""
+
+    arm: str
+    variant: str
+    seed: int
+    paired_seed: NotRequired[int]
+
+
+class LeftOutEntry(TypedDict):
+    """An arm that cannot run, in grid.json: why, and that in words by language."""
+
+    arm: str
+    design: list[str]
+    stages: list[str]
+    reason: str
+    numbers: Mapping[str, Any]
+    text: Mapping[str, str]
+
+
+class GridFile(TypedDict):
+    """Contents of grid.json; grid.schema.json checks them."""
+
+    study: str
+    arms: list[ArmEntry]
+    designs: Sequence[Notes]
+    left_out: list[LeftOutEntry]
+    seeds: list[int]
+    runs: list[RunEntry]
+    sequential: NotRequired[list[Decision]]
+    greedy_path: NotRequired[Mapping[str, list[Decision]]]
 
 
 @dataclass(frozen=True)
@@ -49,7 +100,7 @@ class Arm:
     name: str
     stage: str | None
     changed: tuple[str, ...]
-    settings: dict[str, Any]
+    settings: Settings
     kind: str = ENDPOINT
     designs: tuple[str, ...] = (STAGED,)
     stages: tuple[str, ...] = ()
@@ -67,10 +118,10 @@ class Arm:
         told = f"{kind}-lr{settings['learning_rate']:g}-ep{settings['num_train_epochs']:g}"
         return f"{told}-{content_hash(settings)[:8]}"
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> ArmEntry:
         """The arm as it is written to grid.json."""
         own = {} if self.seeds is None else {"seeds": list(self.seeds)}
-        return {
+        found = {
             "arm": self.name,
             "kind": self.kind,
             "stage": self.stage,
@@ -81,6 +132,7 @@ class Arm:
             "changed": list(self.changed),
             "settings": self.settings,
         }
+        return cast(ArmEntry, found)
 
 
 @dataclass(frozen=True)
@@ -107,7 +159,7 @@ class LeftOut:
     reason: Reason
     designs: tuple[str, ...]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> LeftOutEntry:
         """It as it is written to grid.json's `left_out`."""
         return {
             "arm": self.name,
@@ -134,7 +186,7 @@ class Grid:
     study: str
     arms: list[Arm]
     seeds: list[int]
-    designs: list[dict[str, Any]] = field(default_factory=list)
+    designs: Sequence[Notes] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
     def arm_runs(self) -> list[tuple[Arm, int, int]]:
@@ -169,27 +221,27 @@ class Grid:
             allowed=[arm.variant for arm in self.arms],
         )
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> GridFile:
         """The grid as it is written to grid.json.
 
         A run whose seed stands beside another one (A/A) names that as its `paired_seed`.
         """
-        variants = {arm.name: arm.variant for arm in self.arms}
         return {
             "study": self.study,
             "arms": [arm.as_json() for arm in self.arms],
             "designs": self.designs,
             "left_out": [arm.as_json() for arm in self.left_out],
             "seeds": self.seeds,
-            "runs": [
-                {"arm": arm.name, "variant": variants[arm.name], "seed": seed}
-                | ({"paired_seed": paired} if paired != seed else {})
-                for arm, seed, paired in self.arm_runs()
-            ],
+            "runs": [_run(arm, seed, paired) for arm, seed, paired in self.arm_runs()],
         }
 
 
-def content_hash(settings: dict[str, Any]) -> str:
+def _run(arm: Arm, seed: int, paired: int) -> RunEntry:
+    found: RunEntry = {"arm": arm.name, "variant": arm.variant, "seed": seed}
+    return found if paired == seed else {**found, "paired_seed": paired}
+
+
+def content_hash(settings: Settings) -> str:
     """SHA-256 (hex) of an arm's settings, independent of their order."""
     text = json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -293,7 +345,7 @@ def _broken_path(study: Study, cell: Cell, reason: Reason) -> UserError:
 
 
 def _written(
-    sides: Sequence[Configuration], reason: Reason, settings: Mapping[str, Any]
+    sides: Sequence[Configuration], reason: Reason, settings: Settings
 ) -> tuple[str, int] | None:
     """File and line of the first setting to blame that somebody wrote; None where nobody did."""
     for name in reason.settings:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ablation.records import Schema
 from ablation.words.catalogue import cell
 
 START, END = "<!-- keys: {name} -->", "<!-- end of keys -->"
@@ -14,7 +15,7 @@ _KINDS = {"object": "block", "array": "list", "integer": "whole number", "boolea
 _NOTHING: tuple[Any, ...] = (None, {}, [])
 
 
-def key_table(schema: Mapping[str, Any]) -> str:
+def key_table(schema: Schema) -> str:
     """A Markdown table of every key of a schema: key, values, default, meaning."""
     lines = ["| key | values | default | meaning |", "| --- | --- | --- | --- |"]
     for key, node in _keys(schema):

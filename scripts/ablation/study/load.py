@@ -19,11 +19,12 @@ from ablation.comparison.resolve import (
 )
 from ablation.comparison.versions import Versions, find_versions
 from ablation.designs import extend_schema
-from ablation.designs.design import REMAINDER
+from ablation.designs.design import REMAINDER, Options
 from ablation.dialects import DIALECTS
 from ablation.documents.entries import Entry, load_plainly
 from ablation.errors import UserError, raise_all
 from ablation.project import SCHEMAS
+from ablation.records import Schema
 from ablation.settings.catalogue import MOVES_TOGETHER, SETTINGS, in_arm
 from ablation.study.checks import find_problems
 from ablation.study.claim import CONTRASTS
@@ -88,7 +89,7 @@ def load_study(path: str | Path, *, to_run: bool = True) -> Study:
     return study
 
 
-def _check_sides(root: Entry, path: Path, options: Mapping[str, Any]) -> None:
+def _check_sides(root: Entry, path: Path, options: Options) -> None:
     """Refuse a dialect that there is not, and a configuration that is not there."""
     for side, name in options.get("dialects", {}).items():
         if name not in DIALECTS:
@@ -120,9 +121,7 @@ def _check_sides(root: Entry, path: Path, options: Mapping[str, Any]) -> None:
             )
 
 
-def _versions(
-    root: Entry, path: Path, options: Mapping[str, Any]
-) -> tuple[Versions | None, Versions | None]:
+def _versions(root: Entry, path: Path, options: Options) -> tuple[Versions | None, Versions | None]:
     """The releases that study.yaml says a side ran with, beside those that files tell."""
     told = options.get("versions", {})
     found: list[Versions | None] = []
@@ -134,7 +133,7 @@ def _versions(
     return found[0], found[1]
 
 
-def read_options(path: str | Path) -> dict[str, Any]:
+def read_options(path: str | Path) -> Options:
     """study.yaml as plain values with all defaults, its configurations left aside.
 
     Raises:
@@ -163,7 +162,7 @@ def _yaml_files(folder: Path) -> str:
 
 
 def check_options(
-    config: dict[str, Any], places: Mapping[str, tuple[str, int | None]] | None = None
+    config: dict[str, object], places: Mapping[str, tuple[str, int | None]] | None = None
 ) -> None:
     """Check the workflow's own options and fill in their defaults, in place.
 
@@ -200,7 +199,7 @@ def check_options(
     config.update(_filled(config, schema))
 
 
-def _checked(root: Entry, path: Path) -> dict[str, Any]:
+def _checked(root: Entry, path: Path) -> Options:
     """study.yaml as plain values with the schema's defaults, or all that is wrong with it."""
     for one in root.repeated:
         raise UserError(
@@ -223,7 +222,7 @@ def _checked(root: Entry, path: Path) -> dict[str, Any]:
     return filled
 
 
-def study_schema() -> dict[str, Any]:
+def study_schema() -> Schema:
     """The JSON Schema of study.yaml, with the designs that there are."""
     schema = json.loads((SCHEMAS / "study.schema.json").read_text())
     extend_schema(schema)
@@ -301,7 +300,7 @@ def _instead(error: jsonschema.ValidationError) -> str | None:
 
 
 def _stages(
-    root: Entry, path: Path, options: Mapping[str, Any], differences: list[Difference]
+    root: Entry, path: Path, options: Options, differences: list[Difference]
 ) -> list[Stage]:
     """The stages to run; what is wrong with any of them is said at once."""
     differing = {d.setting: d for d in differences}

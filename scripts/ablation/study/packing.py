@@ -7,14 +7,14 @@ get the same number of devices, so that pairs stay pairs (dropout differs betwee
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ablation.settings.architecture import GPU as ON_GPU
 from ablation.settings.architecture import Architecture, estimate_memory
+from ablation.settings.catalogue import Settings
 
-Settings = Mapping[str, Any]
 CPU, GPU = "cpu", "gpu"
 # Assumed: what is left of the speed of each device when several share a run. Gradients of adapters
 # are small, but in each step all wait for the device with the longest texts.

@@ -11,7 +11,7 @@ from ablation.comparison.resolve import (
     Difference,
 )
 from ablation.designs import read_designs, settle
-from ablation.designs.design import REMAINDER, Factor, Space
+from ablation.designs.design import REMAINDER, Factor, Options, Space
 from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.dialects.reader import Value
 from ablation.errors import UserError
@@ -48,7 +48,7 @@ class Study:
 
     name: str
     file: Path
-    options: dict[str, Any]
+    options: Options
     lines: dict[str, int]
     current: Configuration
     backup: Configuration
@@ -95,7 +95,7 @@ class Study:
         """The trained differences that no stage names: together they are the remainder."""
         return [d.setting for d in self.differences if d.trained and not self.stage_of(d.setting)]
 
-    def differences_json(self) -> dict[str, Any]:
+    def differences_json(self) -> dict[str, object]:
         """The differences as they are written to resolved/differences.json."""
         return {
             "differences": [d.as_json(self.stage_of(d.setting)) for d in self.differences],
@@ -123,7 +123,7 @@ class Study:
         known = (data["rows"] if rows is None else rows), data["max_rows"]
         return min((number for number in known if number is not None), default=None)
 
-    def data_options(self) -> dict[str, Any]:
+    def data_options(self) -> Options:
         """How rows are read, split and made into text: study.yaml over the current configuration.
 
         Held equal in all arms: contrasts between arms that were evaluated on other rows, or saw
@@ -222,7 +222,7 @@ class Study:
                 return found
         return None
 
-    def model_options(self) -> dict[str, Any]:
+    def model_options(self) -> Options:
         """study.yaml's model block, with the path made relative to the working folder."""
         options = dict(self.options["model"])
         if "package" not in options:

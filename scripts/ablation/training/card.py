@@ -12,6 +12,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from ablation.data.request import Request
 from ablation.masking import mask
 from ablation.words.catalogue import LANGUAGES, Messages, cell, code, load_catalogue
 
@@ -31,7 +32,7 @@ def card_name(language: str) -> str:
     return "README.md" if language == LANGUAGES[0] else f"README.{language}.md"
 
 
-def model_card(config: Mapping[str, Any], metrics: Mapping[str, Any], language: str) -> str:
+def model_card(config: Request, metrics: Mapping[str, Any], language: str) -> str:
     """A card's text: front matter, then what was trained, on what, and how good it is.
 
     It names no folder of the machine: a model that lies in one is called by its folder's name.
@@ -46,7 +47,7 @@ def model_card(config: Mapping[str, Any], metrics: Mapping[str, Any], language: 
     return mask("\n".join(lines)) + "\n"
 
 
-def base_name(config: Mapping[str, Any]) -> str:
+def base_name(config: Request) -> str:
     """What the base model is called: its name on the hub, its package, or its folder's name."""
     model = config["model"]
     package = (model.get("source") or {}).get("package")
@@ -56,7 +57,7 @@ def base_name(config: Mapping[str, Any]) -> str:
     return Path(path).resolve().name if Path(path).is_dir() else path
 
 
-def front_matter(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+def front_matter(config: Request, metrics: Mapping[str, Any]) -> str:
     """The YAML block of the card, without its fences."""
     study, scores = config["study"], selected_scores(metrics)
     results = [
@@ -91,7 +92,7 @@ def selected_scores(metrics: Mapping[str, Any]) -> dict[str, float]:
     return {name: found[name] for name in SCORES if found.get(name) is not None}
 
 
-def _body(config: Mapping[str, Any], metrics: Mapping[str, Any], t: Messages) -> Iterator[str]:
+def _body(config: Request, metrics: Mapping[str, Any], t: Messages) -> Iterator[str]:
     yield f"# {code(config['study'])}: {code(config['variant'])}, {t('seed', seed=config['seed'])}"
     yield from ["", *_told(config, metrics, t)]
     yield from ["", f"## {t('settings')}", ""]
@@ -102,7 +103,7 @@ def _body(config: Mapping[str, Any], metrics: Mapping[str, Any], t: Messages) ->
     yield from _table((t("library"), t("value")), versions.items())
 
 
-def _told(config: Mapping[str, Any], metrics: Mapping[str, Any], t: Messages) -> Iterator[str]:
+def _told(config: Request, metrics: Mapping[str, Any], t: Messages) -> Iterator[str]:
     """What the adapter is, its scores and its data."""
     names = {"base": base_name(config), "study": config["study"]}
     yield t("about", seed=config["seed"], **{key: code(name) for key, name in names.items()})

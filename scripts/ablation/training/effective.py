@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from ablation.errors import RunError
 from ablation.frozen.padding_free import is_padding_free
 from ablation.settings.adapted import find_adapted, trains_head
-from ablation.settings.architecture import ABSENT, HEADS, is_full
-from ablation.settings.catalogue import KERNELS, PADDING_FREE
+from ablation.settings.architecture import ABSENT, HEADS, Facts, is_full
+from ablation.settings.catalogue import KERNELS, PADDING_FREE, Settings
 from ablation.settings.quantities import cut_of, engine_dtype, kernels_of
 from ablation.training.intent import (
     ADAMS,
@@ -57,9 +56,7 @@ class EffectiveMismatch(RunError):
     """A run does something else than its arm plans; the message names both values."""
 
 
-def read_effective(
-    trainer: Any, settings: dict[str, Any], max_length: int | None
-) -> dict[str, Any]:
+def read_effective(trainer: Any, settings: Settings, max_length: int | None) -> dict[str, Any]:
     """Effective settings in canonical names, once the engine is built.
 
     Only what an object can tell is in here; nothing is copied from the plan.
@@ -141,7 +138,7 @@ def algorithm_of(optimizer: Any) -> str:
     return type(optimizer).__name__.lower()
 
 
-def read_schedule(trainer: Any, settings: dict[str, Any]) -> dict[str, Any]:
+def read_schedule(trainer: Any, settings: Settings) -> dict[str, Any]:
     """From the scheduler: its class, total and warm-up steps, peak learning rate."""
     scheduler = trainer.lr_scheduler
     scheduler = getattr(scheduler, "scheduler", scheduler)
@@ -210,9 +207,7 @@ def dtype_name(dtype: Any) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def planned_effective(
-    settings: dict[str, Any], batch: Batch, seed: int, model: Mapping[str, Any]
-) -> dict[str, Any]:
+def planned_effective(settings: Settings, batch: Batch, seed: int, model: Facts) -> dict[str, Any]:
     """What `read_effective` should find for the arm on this machine.
 
     Args:
@@ -248,7 +243,7 @@ def planned_effective(
     return planned_schedule(settings, plan)
 
 
-def planned_adapter(settings: dict[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
+def planned_adapter(settings: Settings, model: Facts) -> dict[str, Any]:
     """What `read_adapter` should find."""
     same = (
         "r",
@@ -278,7 +273,7 @@ def planned_adapter(settings: dict[str, Any], model: Mapping[str, Any]) -> dict[
     return plan
 
 
-def planned_schedule(settings: dict[str, Any], plan: dict[str, Any]) -> dict[str, Any]:
+def planned_schedule(settings: Settings, plan: dict[str, Any]) -> dict[str, Any]:
     """The plan with what the schedule decides."""
     if not uses_deepspeed_scheduler(settings):
         return plan | {"lr_scheduler_kwargs": settings["lr_scheduler_kwargs"]}

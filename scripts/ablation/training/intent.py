@@ -11,7 +11,7 @@ import numpy as np
 from ablation.designs.feasibility import MEASURED
 from ablation.errors import UserError
 from ablation.settings.adapted import trains_head
-from ablation.settings.catalogue import DEEPSPEED_SCHEDULERS
+from ablation.settings.catalogue import DEEPSPEED_SCHEDULERS, Settings
 
 # Blocks of a DeepSpeed file that watch the training and don't change it.
 OBSERVING = (
@@ -72,7 +72,7 @@ def fit_batch(micro: int, accumulation: int, world_source: int, world_here: int)
     return Batch(fitting, per_device // fitting, world_here)
 
 
-def batch_of(settings: dict[str, Any], world_here: int) -> Batch:
+def batch_of(settings: Settings, world_here: int) -> Batch:
     """Batch of an arm on this machine."""
     return fit_batch(
         settings["per_device_train_batch_size"],
@@ -133,7 +133,7 @@ def real_token_share(
     return float(tokens.sum() / (np.zeros_like(tokens) + width).sum())
 
 
-def class_weights(labels: np.ndarray, num_labels: int, settings: dict[str, Any]) -> np.ndarray:
+def class_weights(labels: np.ndarray, num_labels: int, settings: Settings) -> np.ndarray:
     """Weight of each class in the loss.
 
     It is clip((rows / (classes * rows of the class)) ** alpha, min, max). Classes without
@@ -159,7 +159,7 @@ def choose_pad_id(candidates: list[int | None], last_tokens: set[int], vocab_siz
     return next(token for token in range(vocab_size) if token not in last_tokens)
 
 
-def selection_metric(settings: dict[str, Any]) -> tuple[str, bool]:
+def selection_metric(settings: Settings) -> tuple[str, bool]:
     """Name of the validation metric that chooses the best epoch, and whether higher is better.
 
     Accuracy where the arm asks for none, or for one that is not measured and chooses nothing.
@@ -171,12 +171,12 @@ def selection_metric(settings: dict[str, Any]) -> tuple[str, bool]:
     return f"eval_{name}", (name != "loss") if higher is None else bool(higher)
 
 
-def uses_deepspeed_scheduler(settings: dict[str, Any]) -> bool:
+def uses_deepspeed_scheduler(settings: Settings) -> bool:
     """Whether DeepSpeed, and not transformers, makes the learning-rate schedule."""
     return settings["lr_scheduler_type"] in DEEPSPEED_SCHEDULERS
 
 
-def deepspeed_config(settings: dict[str, Any], batch: Batch) -> dict[str, Any]:
+def deepspeed_config(settings: Settings, batch: Batch) -> dict[str, Any]:
     """DeepSpeed's configuration of an arm; "auto" stands where transformers fills the steps in."""
     config = nest_deepspeed_keys(settings)
     config.update(
@@ -199,7 +199,7 @@ def deepspeed_config(settings: dict[str, Any], batch: Batch) -> dict[str, Any]:
     return config
 
 
-def nest_deepspeed_keys(settings: dict[str, Any]) -> dict[str, Any]:
+def nest_deepspeed_keys(settings: Settings) -> dict[str, Any]:
     """The `deepspeed.*` settings as nested blocks, without those that only watch."""
     config: dict[str, Any] = {}
     for name, value in settings.items():
@@ -213,12 +213,12 @@ def nest_deepspeed_keys(settings: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def offload_device(settings: dict[str, Any]) -> str:
+def offload_device(settings: Settings) -> str:
     """Where the optimizer's state lives: "none" (the GPU), "cpu" or "nvme"."""
     return settings.get("deepspeed.zero_optimization.offload_optimizer.device") or "none"
 
 
-def optimizer_block(settings: dict[str, Any]) -> dict[str, Any]:
+def optimizer_block(settings: Settings) -> dict[str, Any]:
     """DeepSpeed's `optimizer` block."""
     names = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD"}
     params = {"lr": settings["learning_rate"], "weight_decay": settings["weight_decay"]}
@@ -231,7 +231,7 @@ def optimizer_block(settings: dict[str, Any]) -> dict[str, Any]:
     return {"type": names[settings["optim"]], "params": params}
 
 
-def scheduler_block(settings: dict[str, Any]) -> dict[str, Any]:
+def scheduler_block(settings: Settings) -> dict[str, Any]:
     """DeepSpeed's `scheduler` block; explicit parameters win over the settings' own."""
     name = settings["lr_scheduler_type"]
     params: dict[str, Any] = {}
@@ -245,7 +245,7 @@ def scheduler_block(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def training_arguments(
-    settings: dict[str, Any], batch: Batch, seed: int, output_dir: str
+    settings: Settings, batch: Batch, seed: int, output_dir: str
 ) -> dict[str, Any]:
     """Keyword arguments of `transformers.TrainingArguments` for an arm."""
     same = (
@@ -293,7 +293,7 @@ def training_arguments(
     }
 
 
-def optimizer_name(settings: dict[str, Any]) -> str:
+def optimizer_name(settings: Settings) -> str:
     """Value of `TrainingArguments.optim`; a DeepSpeed `optimizer` block takes its effect."""
     if settings["optim"] in ADAMS:
         fused = settings["optim_implementation"] == "torch_fused"
@@ -301,7 +301,7 @@ def optimizer_name(settings: dict[str, Any]) -> str:
     return settings["optim"]
 
 
-def lora_arguments(settings: dict[str, Any]) -> dict[str, Any]:
+def lora_arguments(settings: Settings) -> dict[str, Any]:
     """Keyword arguments of `peft.LoraConfig` for an arm."""
     prefix = "lora."
     arguments = {

@@ -29,6 +29,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging as hf_logging
 
 from ablation.data.outcomes import OUTCOMES, answers, save_outcomes
+from ablation.data.request import Request
 from ablation.frozen.cache import Prefix, load_bottom, open_prefix
 from ablation.frozen.top import (
     checkpointing_is_needed,
@@ -40,6 +41,7 @@ from ablation.machine.attempts import HISTORY, all_attempts, read_attempts
 from ablation.machine.pulse import END, Pulse
 from ablation.project import SCHEMAS
 from ablation.settings.architecture import is_full
+from ablation.settings.catalogue import Settings
 from ablation.settings.quantities import engine_dtype, kernels_of
 from ablation.sums import files_below, sealed, sums_of
 from ablation.training import intent as plan
@@ -73,7 +75,7 @@ LAST_TOKEN_FROM = 16  # mean tokens of a training text: a step is 1.2x as fast a
 class EffectiveCheck(TrainerCallback):
     """Writes effective.json when the engine stands, and stops a run that isn't its arm."""
 
-    def __init__(self, config: dict[str, Any], batch: plan.Batch) -> None:
+    def __init__(self, config: Request, batch: plan.Batch) -> None:
         self.config, self.batch = config, batch
         self.trainer: RunTrainer | None = None
 
@@ -95,7 +97,7 @@ class EffectiveCheck(TrainerCallback):
             write_json(Path(self.config["output"]) / "effective.json", found)
         compare(found, planned)
 
-    def skip_checkpointing(self, base: Any, rows: Rows, settings: dict[str, Any]) -> None:
+    def skip_checkpointing(self, base: Any, rows: Rows, settings: Settings) -> None:
         """Keep the few layers' activations where they fit: the values are the same, but faster."""
         width = max(pad_to(settings) or 0, int(rows.lengths.max()))
         param = next(base.parameters())
@@ -117,13 +119,13 @@ class Job:
         num_labels: Classes.
     """
 
-    config: dict[str, Any]
+    config: Request
     batch: plan.Batch
     tables: Tables
     num_labels: int
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Settings:
         """The arm's settings."""
         return self.config["settings"]
 
@@ -184,7 +186,7 @@ def make_network(job: Job) -> tuple[Any, dict[str, Any]]:
     return network, {**path, "last_token_layer": prune(network, job.tables)}
 
 
-def choose_path(config: dict[str, Any]) -> tuple[Prefix | None, str | None]:
+def choose_path(config: Request) -> tuple[Prefix | None, str | None]:
     """The cache of the frozen layers, or None and the reason why all layers are computed."""
     prefix = open_prefix(config)
     if isinstance(prefix, Prefix):
@@ -194,7 +196,7 @@ def choose_path(config: dict[str, Any]) -> tuple[Prefix | None, str | None]:
     return None, prefix
 
 
-def load_frozen(config: dict[str, Any], layers: int) -> Any:
+def load_frozen(config: Request, layers: int) -> Any:
     """The first layers, as those that made the cache."""
     dtype = engine_dtype(config["settings"])
     kernels = kernels_of(config["settings"])
@@ -218,9 +220,7 @@ def quiet_libraries() -> None:
     hf_logging.disable_progress_bar()
 
 
-def make_arguments(
-    config: dict[str, Any], batch: plan.Batch, checkpoints: Path
-) -> TrainingArguments:
+def make_arguments(config: Request, batch: plan.Batch, checkpoints: Path) -> TrainingArguments:
     """TrainingArguments of the run; they also start the process group."""
     arguments = plan.training_arguments(config["settings"], batch, config["seed"], str(checkpoints))
     return TrainingArguments(
@@ -275,7 +275,7 @@ def pace_of(job: Job) -> Pace:
     return Pace(between_failures=seconds_between_failures(past.seconds, past.failed))
 
 
-def pad_to(settings: dict[str, Any]) -> int | None:
+def pad_to(settings: Settings) -> int | None:
     """Least width that the arm pads each row to, None for the longest of a batch."""
     return settings["max_length"] if settings["padding"] == "max_length" else None
 

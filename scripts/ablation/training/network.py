@@ -17,6 +17,7 @@ from transformers.integrations.deepspeed import (
     unset_hf_deepspeed_config,
 )
 
+from ablation.data.request import Request
 from ablation.errors import RunError
 from ablation.frozen.padding_free import classify_padding_free, use_padding_free
 from ablation.frozen.top import build_top
@@ -27,7 +28,7 @@ from ablation.training.intent import lora_arguments
 from ablation.training.parameters import is_head, named
 
 
-def build_network(config: dict[str, Any], num_labels: int, boundary: int = 0) -> torch.nn.Module:
+def build_network(config: Request, num_labels: int, boundary: int = 0) -> torch.nn.Module:
     """Classifier with its adapter, each new parameter drawn from its own generator.
 
     Without LoRA it is the classifier itself, all of it trained.
@@ -84,7 +85,7 @@ def whole_parameters(arguments: Any) -> Iterator[None]:
         set_hf_deepspeed_config(arguments.hf_deepspeed_config)
 
 
-def build_whole(config: dict[str, Any], num_labels: int) -> tuple[Any, set[str]]:
+def build_whole(config: Request, num_labels: int) -> tuple[Any, set[str]]:
     """Classifier with all layers, and the parameters that its file doesn't hold."""
     model, settings = config["model"], config["settings"]
     base, loading = AutoModelForSequenceClassification.from_pretrained(

@@ -9,17 +9,19 @@ import subprocess
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from ablation.data.model import model_folder, require_unchanged
+from ablation.data.model import ModelRecord, model_folder, require_unchanged
 from ablation.data.outcomes import OUTCOMES
 from ablation.data.prepared import data_fingerprint, digest, require_whole
+from ablation.data.request import Request
 from ablation.errors import UserError
 from ablation.files import load_record, save_json, save_text
 from ablation.machine.launcher import has_gpu
 from ablation.project import LOCK
 from ablation.records import leaves
+from ablation.settings.catalogue import Settings
 from ablation.settings.quantities import POOL_ROWS
+from ablation.study.grid import GridFile
 from ablation.sums import file_sum
 from ablation.training.intent import batch_of, deepspeed_config
 from ablation.training.marks import checkpoints_in, remove_damaged
@@ -32,7 +34,7 @@ IDENTITY = "identity.json"  # beside the checkpoints: what they were made for
 
 
 def make_request(
-    grid: dict[str, Any],
+    grid: GridFile,
     variant: str,
     seed: int,
     model_json: Path,
@@ -40,7 +42,7 @@ def make_request(
     output: Path,
     world_size: int,
     prefix: Path | None = None,
-) -> dict[str, Any]:
+) -> Request:
     """Contents of config.json: all that the ranks need, and nothing else decides what they do.
 
     Raises:
@@ -72,7 +74,7 @@ def make_request(
     }
 
 
-def provenance_of(model: Mapping[str, Any], data: Path) -> dict[str, str | None]:
+def provenance_of(model: ModelRecord, data: Path) -> dict[str, str | None]:
     """Sums of what a run is made from: `lock`, `model` and `data`; None where nothing is known."""
     sums = {name: stamp["xxh3"] for name, stamp in (model.get("sums") or {}).items()}
     return {
@@ -82,7 +84,7 @@ def provenance_of(model: Mapping[str, Any], data: Path) -> dict[str, str | None]
     }
 
 
-def require_rows(settings: dict[str, Any], data: Path) -> None:
+def require_rows(settings: Settings, data: Path) -> None:
     """Raise a `UserError` where an arm draws from more training rows than there are."""
     wanted = settings.get(POOL_ROWS)
     if wanted is None:
@@ -97,7 +99,7 @@ def require_rows(settings: dict[str, Any], data: Path) -> None:
         )
 
 
-def settings_of(grid: dict[str, Any], variant: str) -> dict[str, Any]:
+def settings_of(grid: GridFile, variant: str) -> Settings:
     """Settings of a variant of the grid."""
     for arm in grid["arms"]:
         if arm["variant"] == variant:
@@ -126,13 +128,14 @@ def git(folder: Path, *arguments: str) -> str:
     return result.stdout.strip()
 
 
-def identity_of(request: Mapping[str, Any]) -> dict[str, str]:
+def identity_of(request: Request) -> dict[str, str]:
     """What checkpoints must have been made with for a run to go on from them, by dotted name.
 
     The libraries' versions and the kind of device are part of it: a run is of one kind.
     """
     names = ("settings", "seed", "batch", "deepspeed", "data_fingerprint")
-    found: dict[str, Any] = {name: request[name] for name in names}
+    whole: Mapping[str, object] = request
+    found = {name: whole[name] for name in names}
     found["model"] = digest(request["model"])
     found["versions"] = {name: version(name) for name in PACKAGES}
     found["device"] = "GPU" if has_gpu() else "CPU"
@@ -151,7 +154,7 @@ def other_identity(file: Path, identity: Mapping[str, str]) -> str:
     return "; ".join([*told, *[f"{len(names) - TOLD} more"] * (len(names) > TOLD)])
 
 
-def save_request(request: dict[str, Any], output: Path) -> None:
+def save_request(request: Request, output: Path) -> None:
     """Write the run's files, and drop results and checkpoints of another request.
 
     Checkpoints stay if what makes the numbers is unchanged: then the run goes on from them.

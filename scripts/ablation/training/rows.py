@@ -15,6 +15,7 @@ from torch.utils.data import Sampler
 from ablation.data.prepared import deal_of, special_tail
 from ablation.data.rows import SPLITS, deal_again, set_aside, training_rows, truncate_ids
 from ablation.frozen.cache import JoinedStates, Prefix, States
+from ablation.settings.catalogue import Settings
 from ablation.settings.quantities import TUNING_SHARE, cut_of, extract_of
 from ablation.training.intent import epoch_order
 
@@ -172,7 +173,7 @@ def deal_rows(data: Path, seed: int) -> Dealt:
     )
 
 
-def load_tables(data: Path, settings: dict[str, Any], num_labels: int, seed: int) -> Tables:
+def load_tables(data: Path, settings: Settings, num_labels: int, seed: int) -> Tables:
     """The rows of an arm: its training rows, and all rows of the other splits, longest last.
 
     Evaluation rows are ordered by length, which leaves little padding and changes no score.

@@ -21,14 +21,13 @@ import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ablation.cli import EXIT_LATER, run
 from ablation.errors import Interrupted, RunError
 from ablation.machine.process import Process, remove_shared_memory, watch_supervisor
 from ablation.machine.pulse import START, Pulse, show_stacks_on_demand
 from ablation.machine.told import idle_seconds
-from ablation.machine.warm import bind, kill_session, receive_request, remove
+from ablation.machine.warm import Request, Task, bind, kill_session, receive_request, remove
 
 PRELOADED = (
     "torch",
@@ -162,7 +161,7 @@ def reap(children: dict[socket.socket, Child]) -> None:
         del children[channel]
 
 
-def become_rank(request: dict[str, Any], output: int) -> None:
+def become_rank(request: Request, output: int) -> None:
     """Do the request's task as the only rank of a job, then leave; never returns."""
     code = 1
     try:
@@ -195,11 +194,11 @@ def become_rank(request: dict[str, Any], output: int) -> None:
         os._exit(code)
 
 
-def perform(task: dict[str, Any], threads: int) -> None:
+def perform(task: Task, threads: int) -> None:
     """Do a task with as many threads as a rank of its own would have.
 
     Args:
-        task: {"run": its folder} trains; {"caches": arguments} calls `write_caches`.
+        task: A run to train, or caches to write.
         threads: CPU threads.
     """
     import random

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ablation.designs import read_designs
+from ablation.designs.design import Options
 from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.files import load_record
 from ablation.frozen.which import describe_prefix, wanted_values
@@ -200,7 +201,7 @@ class Plan:
     # Parameters: what of the study changes a job's output.
 
     @property
-    def data_identity(self) -> dict[str, Any]:
+    def data_identity(self) -> Options:
         """What changes the prepared rows, besides the data itself: their split and their text."""
         options = self.study.data_options()
         planning = ("file", "lines", "rows", "tokens_per_row")
@@ -219,7 +220,7 @@ class Plan:
         return sorted({cut_of(arm.settings) or places for arm in self.grid.arms})
 
     @property
-    def decision_rule(self) -> dict[str, Any]:
+    def decision_rule(self) -> Options:
         """What of study.yaml a decision follows, besides results."""
         names = ("metric", "sequential", "seeds", "confirm", "designs")
         return {name: self.study.options[name] for name in names}

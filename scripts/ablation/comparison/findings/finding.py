@@ -8,7 +8,7 @@ from typing import Any
 
 from ablation.comparison.resolve import Configuration, Difference, find_differences, find_silent
 from ablation.dialects.reader import Value
-from ablation.settings.architecture import Architecture
+from ablation.settings.architecture import Architecture, Facts
 from ablation.settings.quantities import Bounds, DataFacts, Quantities, ratio
 
 INFO = "info"
@@ -58,7 +58,7 @@ class Finding:
 
     id: str
     severity: str
-    evidence: dict[str, Any]
+    evidence: Mapping[str, object]
     settings: tuple[str, ...]
     places: tuple[Place, ...]
 
@@ -85,7 +85,7 @@ class Pair:
     stages: Mapping[str, str] | None
     texts: Mapping[str, Sequence[tuple[Place, str]]]
     allow_remote_code: bool | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
 
     def setting(self, side: str, name: str) -> Value | None:
         """A setting of one side with its place; None where the side has none."""
@@ -143,7 +143,7 @@ class Pair:
         self,
         name: str,
         severity: str,
-        evidence: dict[str, Any],
+        evidence: Mapping[str, object],
         settings: Sequence[str],
         side: str | None = None,
         places: Sequence[Place] | None = None,
@@ -155,6 +155,6 @@ class Pair:
         return Finding(name, severity, evidence, tuple(settings), found)
 
 
-def pairwise_evidence(name: str, values: Sequence[Any]) -> dict[str, Any]:
+def pairwise_evidence(name: str, values: Sequence[Any]) -> dict[str, object]:
     """Evidence `current_<name>` and `backup_<name>`."""
     return {f"{side}_{name}": value for side, value in zip(SIDES, values, strict=True)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from ablation.comparison.findings.finding import (
     pairwise_evidence,
 )
 from ablation.dialects.reader import DEFAULT
-from ablation.settings.catalogue import DEEPSPEED_SCHEDULERS
+from ablation.settings.catalogue import DEEPSPEED_SCHEDULERS, Settings
 from ablation.settings.schedules import learning_rates
 
 TYPE, KWARGS, WARMUP = "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps"
@@ -213,7 +213,7 @@ def twin(pair: Pair) -> Iterator[Finding]:
         yield pair.find("scheduler_twin", INFO, evidence, [TYPE, KWARGS], side)
 
 
-def twin_of(settings: Mapping[str, Any]) -> dict[str, Any] | None:
+def twin_of(settings: Settings) -> Settings | None:
     """The nearest Hugging Face schedule of a DeepSpeed one; None where there is none."""
     kwargs = settings.get(KWARGS) or {}
     if settings[TYPE] not in DEEPSPEED_SCHEDULERS or "total_num_steps" in kwargs:

@@ -16,11 +16,11 @@ from ablation.comparison.findings.finding import (
 )
 from ablation.settings.architecture import (
     Architecture,
-    Settings,
     backward_layers,
     is_full,
     layer_forwards,
 )
+from ablation.settings.catalogue import Settings
 
 CHECKPOINTING = "gradient_checkpointing"
 ZERO = "deepspeed.zero_optimization"

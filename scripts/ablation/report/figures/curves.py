@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from ablation.designs.design import RUNG_ARM, TUNED_ARM
 from ablation.evidence.metrics import load_history
 from ablation.evidence.run import run_folder
 from ablation.report.figures.figure import Histories, lines_of
+from ablation.study.grid import GridFile
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +26,7 @@ MANY_PANELS = 12
 ALL_POINTS = 30_000  # of a figure, about half a megabyte: pages carry it in every language
 
 
-def load_histories(grid: Mapping[str, Any], runs: str | Path) -> Histories:
+def load_histories(grid: GridFile, runs: str | Path) -> Histories:
     """Logged steps by arm and seed; arms that are one run are one, "this = that"."""
     titles: dict[str, str] = {}
     for arm in grid["arms"]:
