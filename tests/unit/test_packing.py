@@ -104,5 +104,5 @@ def test_without_a_gpu_runs_of_one_process_share_the_cores(arms):
 def test_the_plan_tells_both_makespans(study, machine, language):
     said = pack(study, expand(study), machine)
     text = "\n".join(packing_lines(said, load_texts(language)))
-    assert "{" not in text and text.count(":") >= len(said["ways"])
-    assert sum(way["devices"] == said["chosen"] for way in said["ways"]) == 1
+    assert "{" not in text and text.count(":") >= len(said.ways)
+    assert sum(way.devices == said.chosen for way in said.ways) == 1

@@ -18,6 +18,7 @@ from ablation.files import save_json
 from ablation.report.report import render_report
 from ablation.report.sources import load_sources
 from ablation.settings.quantities import TUNING_SHARE
+from ablation.study.forecasted import Price
 from ablation.study.grid import expand, load_grid
 from ablation.study.ladder import plan_further
 from ablation.study.load import load_study
@@ -169,7 +170,7 @@ def test_the_report_sets_tuned_sides_beside_the_plain_step(tmp_path, language, t
 
 def test_a_plan_tells_what_tuning_costs(tmp_path):
     loaded = load_study(build_study(tmp_path, study=TUNED).study)
-    found = plan_further(loaded, tmp_path / "none", Machine(GPU, 4))["retune"]
-    assert found == {"runs": 45, "hours": None}  # the model's facts and rows are not known here
+    _, found = plan_further(loaded, tmp_path / "none", Machine(GPU, 4))
+    assert found == Price(runs=45, hours=None)  # the model's facts and rows are not known here
     plain = load_study(build_study(tmp_path / "plain").study)
-    assert plan_further(plain, tmp_path / "none", Machine(GPU, 4))["retune"] is None
+    assert plan_further(plain, tmp_path / "none", Machine(GPU, 4))[1] is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -302,28 +303,28 @@ def test_a_plan_tells_what_the_smaller_sizes_cost(tmp_path):
     text = file.read_text(encoding="utf-8")
     file.write_text(f"designs: [{{scale: {{rows: {ROWS}}}}}]\n{text}", encoding="utf-8")
     loaded = load_study(file)
-    found = plan_further(loaded, tmp_path / "none", Machine(GPU, 4))["ladder"]
-    assert (found["asked"], found["rows"], found["runs"]) == (True, [100, 300], 30)
+    found = plan_further(loaded, tmp_path / "none", Machine(GPU, 4))[0]
+    assert (found.asked, found.rows, found.runs) == (True, [100, 300], 30)
     said = plan_study(loaded, tmp_path / "none", device="gpu")
-    assert 0 < found["hours"] < said["total"]["hours"]
-    told = render(said | {"ladder": found}, load_texts("en"))
+    assert 0 < found.hours < said.total.hours
+    told = render(replace(said, ladder=found), load_texts("en"))
     assert "(100, 300 rows) take 30 runs" in told and "effects by rows" in told
 
 
 def test_a_plan_that_takes_too_long_proposes_a_ladder_that_does_not(tmp_path):
     loaded = load_study(SOURCE / "study.yaml")
-    found = plan_further(loaded, tmp_path, Machine(GPU, 4))["ladder"]
-    assert (found["asked"], found["rows"]) == (False, [3000, 10_000, 30_000])
-    assert 10 < found["hours"] < 100
-    assert found["write"] == [
+    found = plan_further(loaded, tmp_path, Machine(GPU, 4))[0]
+    assert (found.asked, found.rows) == (False, [3000, 10_000, 30_000])
+    assert 10 < found.hours < 100
+    assert found.write == [
         "data:",
         "  max_rows: 43000",
         "designs: [{scale: {rows: [3000, 10000, 30000]}}]",
     ]
     said = plan_study(loaded, tmp_path, device="gpu")
-    assert said["total"]["hours"] > 20 * found["hours"]
+    assert said.total.hours > 20 * found.hours
     for language in LANGUAGES:
-        assert "max_rows: 43000" in render(said | {"ladder": found}, load_texts(language))
+        assert "max_rows: 43000" in render(replace(said, ladder=found), load_texts(language))
 
 
 def test_a_run_on_more_rows_than_there_are_is_refused_with_what_to_write(tmp_path):

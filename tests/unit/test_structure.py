@@ -99,10 +99,6 @@ def test_each_room_rests_on_those_before_it(root):
 
 # Signatures that say `dict[str, Any]` to another room, each with its reason. It only gets shorter.
 UNTYPED = {
-    "ablation.study.forecast pack": "the plan, read by the texts beside it only",
-    "ablation.study.forecast plan_study": "the plan",
-    "ablation.study.ladder plan_further": "the plan",
-    "ablation.study.budget plan_budget": "the plan",
     "ablation.study.explain explain_files": "what explain says, read by the texts beside it only",
     "ablation.study.explain explain_study": "what explain says",
 }

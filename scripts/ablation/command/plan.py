@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from ablation.command.studies import find_study
@@ -57,13 +58,13 @@ def main(args: argparse.Namespace, t: Messages) -> int:
         machine=machine,
         begun=devices_in_use(results / "runs", (arm.variant for arm in grid.arms)),
     )
-    said |= plan_further(study, results, machine, args.rows)
+    ladder, retune = plan_further(study, results, machine, args.rows)
+    said = replace(said, ladder=ladder, retune=retune)
     if args.budget is not None:
-        said["budget"] = plan_budget(
-            study, str(results), args.budget, machine, rows=args.rows, sd=args.sd
-        )
+        bought = plan_budget(study, str(results), args.budget, machine, rows=args.rows, sd=args.sd)
+        said = replace(said, budget=bought)
     if args.json:
-        print(json.dumps(said, indent=1, ensure_ascii=False, allow_nan=False))
+        print(json.dumps(said.as_json(), indent=1, ensure_ascii=False, allow_nan=False))
     else:
         sys.stdout.write(render(said, load_texts(t.language)))
     return 0

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from ablation.designs import read_designs
 from ablation.designs.factorial import FACTORIAL
@@ -23,9 +22,7 @@ from ablation.settings.quantities import DataFacts as Data
 from ablation.study import looks, packing, power
 from ablation.study.cards import assumed_speed
 from ablation.study.forecast import (
-    Noise,
     Pilot,
-    Prospect,
     foresee,
     noise_of,
     plan_cells,
@@ -33,6 +30,7 @@ from ablation.study.forecast import (
     read_pilot,
     set_prices,
 )
+from ablation.study.forecasted import Bought, Budget, Noise, Offer, Prospect
 from ablation.study.grid import Grid, expand
 from ablation.study.packing import Machine
 from ablation.study.study import Study
@@ -44,37 +42,6 @@ MOST_SEEDS = 30
 LOOKS_FROM = 5  # seeds from which looking earlier is worth its error
 CELLS = 100  # of the integration that gives the looks' boundaries
 COSTS_LITTLE = 1.1  # looks may raise the smallest effect found by so much: they save most runs
-
-
-@dataclass(frozen=True, kw_only=True)
-class Offer:
-    """What some hours of the machine buy.
-
-    Attributes:
-        rows: Of the whole data set; None: all there are.
-        design: Beside the staged path, which always runs.
-        seeds: The most of each arm.
-        looks: Seeds at which results are looked at; empty where looking does not pay.
-        spending: How the error is spent over them.
-        runs: At most.
-        devices: Of each run.
-        hours: Of the machine, at most.
-        contrasts: Comparisons that share the error.
-        detectable: The smallest effect found with 80 % power on new rows, in the metric's unit.
-        power_at_delta: The chance to find an effect of delta.
-    """
-
-    rows: int | None
-    design: str
-    seeds: int
-    looks: tuple[int, ...]
-    spending: str | None
-    runs: int
-    devices: int
-    hours: float
-    contrasts: int
-    detectable: float
-    power_at_delta: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +67,8 @@ def plan_budget(
     *,
     rows: int | None = None,
     sd: float | None = None,
-) -> dict[str, Any]:
-    """What so many hours of a machine buy, and what more or fewer would, as plain values.
+) -> Budget:
+    """What so many hours of a machine buy, and what more or fewer would.
 
     Args:
         study: The study.
@@ -126,16 +93,13 @@ def plan_budget(
     delta = float(study.options["metric"]["delta"])
     offers = {share: best_offer(markets, hours * share, machine, ways, delta) for share in FRONTIER}
     chosen = offers[1.0] and with_looks(offers[1.0], markets, delta)
-    return {
-        "hours": hours,
-        "devices": machine.devices,
-        "chosen": chosen and asdict(chosen),
-        "frontier": [
-            {"hours": hours * share, "offer": offer and asdict(offer)}
-            for share, offer in offers.items()
-        ],
-        "write": lines_of(chosen, study) if chosen else [],
-    }
+    return Budget(
+        hours=hours,
+        devices=machine.devices,
+        chosen=chosen,
+        frontier=[Bought(hours=hours * share, offer=offer) for share, offer in offers.items()],
+        write=lines_of(chosen, study) if chosen else [],
+    )
 
 
 def _unknown_cost(study: Study, hours: float) -> UserError:

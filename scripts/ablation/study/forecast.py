@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,12 @@ from ablation.settings.quantities import DataFacts as Data
 from ablation.settings.quantities import padded_tokens, read_plan, real_tokens
 from ablation.study import packing, power
 from ablation.study.cards import assumed_speed
+from ablation.study.forecasted import ArmPlan, Basis, Caution, Forecast, Noise, Prospect, Total
 from ablation.study.grid import Arm, Grid, expand
 from ablation.study.packing import CPU, Machine
 from ablation.study.study import Study
 from ablation.words.catalogue import LANGUAGES, is_score
 
-SCHEMA_VERSION = 1
 FORWARD = 1 / 3  # of the cost of training on a token, where the model is not known
 # Where the cost of a run, and the noise, come from.
 MEASURED, FROM_SPEED, GUESSED, RELATIVE = "measured", "measured_speed", "assumed_speed", "relative"
@@ -63,26 +63,6 @@ class Pilot:
 
 
 @dataclass(frozen=True)
-class Noise:
-    """The standard deviation of a paired difference over seeds.
-
-    Attributes:
-        sd: In the metric's unit.
-        origin: "pilot" (measured), "stated" (by the user) or "assumed" (as large as delta).
-        pairs: Pairs of arms that it was measured on.
-        seeds: The most seeds that a pair shares.
-        rows: What the test rows add for new rows, in the metric's unit squared, however many
-            seeds there are; 0 where that is not known.
-    """
-
-    sd: float
-    origin: str
-    pairs: int = 0
-    seeds: int = 0
-    rows: float = 0.0
-
-
-@dataclass(frozen=True)
 class Cost:
     """What a run of an arm costs.
 
@@ -96,43 +76,6 @@ class Cost:
     hours: float | None
     origin: str
     relative: float
-
-
-@dataclass(frozen=True)
-class Prospect:
-    """What a design comes to.
-
-    Attributes:
-        design: Its name.
-        asked: Whether the study asks for it.
-        factors: How many factors it has.
-        arms: Different arms that it needs.
-        shared: Those of them that the staged path trains anyway.
-        at_most: Whether results decide how many arms there will be, so that these are the most.
-        hours: Device-hours of one seed of its arms and the staged path; None where not known.
-        costs: Those of each run.
-        contrasts: Comparisons that share the error: its own and those of all designs asked for.
-        variance: Variance of an estimate, over that of a difference of two runs.
-        detectable_sd: The smallest effect found with 80 % power, in sd of a paired difference.
-        detectable: The same in the metric's unit.
-        reason: Why it cannot be run; None where it can.
-        prior: Degrees of freedom that the noise of all arms adds to a comparison's own.
-    """
-
-    design: str
-    asked: bool
-    factors: int
-    arms: int
-    shared: int
-    at_most: bool
-    hours: float | None
-    contrasts: int
-    variance: float | None
-    detectable_sd: float | None
-    detectable: float | None
-    reason: str | None = None
-    prior: float = 0.0
-    costs: tuple[float, ...] = ()
 
 
 # --- What is there already ---------------------------------------------------------------------
@@ -465,7 +408,7 @@ def pack(
     *,
     further: Sequence[Arm] = (),
     begun: int | None = None,
-) -> dict[str, Any]:
+) -> packing.Packing:
     """The ways to share a machine's devices, and the one that `devices_per_run: auto` takes.
 
     Only what the study itself says counts, so that preparing data or finishing a run changes
@@ -486,16 +429,15 @@ def pack(
     arms = [arm.settings for arm in [*grid.arms, *further]]
     ways = packing.find_ways(costs, arms, machine, architecture, data.num_labels)
     chosen, reason = packing.choose_way(ways, machine, begun)
-    return {
-        "kind": machine.kind,
-        "devices": machine.devices,
-        "memory": machine.memory,
-        "efficiency": packing.EFFICIENCY,
-        "ways": [way.as_json() for way in ways],
-        "chosen": chosen.devices,
-        "reason": reason,
-        "hours": None,
-    }
+    return packing.Packing(
+        kind=machine.kind,
+        devices=machine.devices,
+        memory=machine.memory,
+        efficiency=packing.EFFICIENCY,
+        ways=ways,
+        chosen=chosen.devices,
+        reason=reason,
+    )
 
 
 # --- All of it ---------------------------------------------------------------------------------
@@ -510,8 +452,8 @@ def plan_study(
     sd: float | None = None,
     machine: Machine | None = None,
     begun: int | None = None,
-) -> dict[str, Any]:
-    """Everything that `plan` says, as plain JSON values.
+) -> Forecast:
+    """Everything that `plan` says of a study as it is.
 
     Args:
         study: The study.
@@ -530,30 +472,37 @@ def plan_study(
     prices = set_prices(study, grid, pilot, data, speed)
     noise, most_seeds = noise_of(study, pilot, sd, data), len(study.all_seeds())
     prospects = foresee(study, plan_cells(study), prices, noise, most_seeds)
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "study": study.name,
-        "seeds": grid.seeds,
-        "most_seeds": most_seeds,
-        "metric": metric,
-        "arms": [_arm(arm, grid, prices, results) for arm in grid.arms],
-        "left_out": [lost.as_json() for lost in grid.left_out],
-        "cautions": _cautions(study, grid),
-        "total": _total(grid, prices, results),
-        "prices": {
-            "device": device,
-            "card": machine.card if machine else None,
-            "all_rows": study.planned_rows(rows),
-            **_basis(prices, data, pilot),
-        },
-        "packing": _packing(study, grid, prices, machine, begun),
-        "noise": asdict(noise),
-        "designs": [_without_costs(prospect) for prospect in prospects],
-        "sequential": study.options["sequential"],
-    }
+    return Forecast(
+        study=study.name,
+        seeds=grid.seeds,
+        most_seeds=most_seeds,
+        metric=metric,
+        arms=[_arm(arm, grid, prices, results) for arm in grid.arms],
+        left_out=[lost.as_json() for lost in grid.left_out],
+        cautions=_cautions(study, grid),
+        total=_total(grid, prices, results),
+        prices=_basis(prices, device, machine, study.planned_rows(rows)),
+        packing=_packing(study, grid, prices, machine, begun),
+        noise=noise,
+        designs=prospects,
+        sequential=study.options["sequential"],
+    )
 
 
-def _cautions(study: Study, grid: Grid) -> list[dict[str, Any]]:
+def _basis(prices: Prices, device: str, machine: Machine | None, all_rows: int | None) -> Basis:
+    return Basis(
+        device=device,
+        card=machine.card if machine else None,
+        all_rows=all_rows,
+        origin=prices.origin,
+        speed=prices.speed,
+        rows=prices.data.pool if prices.data.counted else None,
+        measured=len(prices.pilot.hours),
+        lengths_known=prices.data.lengths is not None,
+    )
+
+
+def _cautions(study: Study, grid: Grid) -> list[Caution]:
     """What arms run with although it is likely to be a mistake, each with all its arms."""
     model = study.options["model"]["architecture"]
     arms: dict[str, tuple[Any, list[str]]] = {}
@@ -561,41 +510,24 @@ def _cautions(study: Study, grid: Grid) -> list[dict[str, Any]]:
         for caution in cautions(arm.settings, model):
             arms.setdefault(caution.text(), (caution, []))[1].append(arm.name)
     return [
-        {
-            "reason": caution.id,
-            "numbers": caution.numbers,
-            "arms": names,
-            "text": {language: caution.text(language) for language in LANGUAGES},
-        }
+        Caution(
+            reason=caution.id,
+            numbers=caution.numbers,
+            arms=names,
+            text={language: caution.text(language) for language in LANGUAGES},
+        )
         for caution, names in arms.values()
     ]
 
 
-def _basis(prices: Prices, data: Data, pilot: Pilot) -> dict[str, Any]:
-    """What the prices rest on."""
-    return {
-        "origin": prices.origin,
-        "speed": prices.speed,
-        "rows": data.pool if data.counted else None,
-        "measured": len(pilot.hours),
-        "lengths_known": data.lengths is not None,
-    }
-
-
-def _without_costs(prospect: Prospect) -> dict[str, Any]:
-    found = asdict(prospect)
-    del found["costs"]
-    return found
-
-
 def _packing(
     study: Study, grid: Grid, prices: Prices, machine: Machine | None, begun: int | None
-) -> dict[str, Any] | None:
+) -> packing.Packing | None:
     if machine is None:
         return None
     first = grid.arms[0]
     hours = prices.of(first.settings, first.variant).hours
-    return {**pack(study, grid, machine, begun=begun), "hours": hours}
+    return replace(pack(study, grid, machine, begun=begun), hours=hours)
 
 
 def noise_of(study: Study, pilot: Pilot, sd: float | None, data: Data) -> Noise:
@@ -612,30 +544,30 @@ def noise_of(study: Study, pilot: Pilot, sd: float | None, data: Data) -> Noise:
     return replace(found, rows=shared * ROWS_DIFFER / test if test else 0.0)
 
 
-def _arm(arm: Arm, grid: Grid, prices: Prices, results: str | Path) -> dict[str, Any]:
+def _arm(arm: Arm, grid: Grid, prices: Prices, results: str | Path) -> ArmPlan:
     first = grid.arm_of(arm.variant).name
     cost = prices.of(arm.settings, arm.variant)
     own = grid.seeds if arm.seeds is None else arm.seeds
     folder = Path(results) / "runs" / arm.variant
     done = [seed for seed in own if (folder / f"seed-{seed}" / "metrics.json").is_file()]
     same = first if first != arm.name and arm.seeds is None else None
-    return {
-        "arm": arm.name,
-        "kind": arm.kind,
-        "design": list(arm.designs),
-        "stages": list(arm.stages),
-        "variant": arm.variant,
-        "same_as": same,
-        "changed": len(arm.changed),
-        "runs": 0 if same else len(own),
-        "finished": 0 if same else len(done),
-        "hours": cost.hours,
-        "cost_from": cost.origin,
-        "relative": cost.relative,
-    }
+    return ArmPlan(
+        arm=arm.name,
+        kind=arm.kind,
+        design=arm.designs,
+        stages=arm.stages,
+        variant=arm.variant,
+        same_as=same,
+        changed=len(arm.changed),
+        runs=0 if same else len(own),
+        finished=0 if same else len(done),
+        hours=cost.hours,
+        cost_from=cost.origin,
+        relative=cost.relative,
+    )
 
 
-def _total(grid: Grid, prices: Prices, results: str | Path) -> dict[str, Any]:
+def _total(grid: Grid, prices: Prices, results: str | Path) -> Total:
     runs = grid.runs()
     asked = len(grid.arm_runs())
     path = Path(results) / "runs"
@@ -643,11 +575,11 @@ def _total(grid: Grid, prices: Prices, results: str | Path) -> dict[str, Any]:
         run for run in runs if not (path / run.variant / f"seed-{run.seed}/metrics.json").is_file()
     ]
     costs = {arm.variant: prices.of(arm.settings, arm.variant).hours for arm in grid.arms}
-    return {
-        "arms": len(grid.arms),
-        "runs": len(runs),
-        "shared": asked - len(runs),
-        "finished": len(runs) - len(open_runs),
-        "hours": sum_hours(costs[run.variant] for run in runs),
-        "hours_left": sum_hours(costs[run.variant] for run in open_runs),
-    }
+    return Total(
+        arms=len(grid.arms),
+        runs=len(runs),
+        shared=asked - len(runs),
+        finished=len(runs) - len(open_runs),
+        hours=sum_hours(costs[run.variant] for run in runs),
+        hours_left=sum_hours(costs[run.variant] for run in open_runs),
+    )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ablation.designs import DESIGNS, read_designs
 from ablation.designs.retune import RETUNE
 from ablation.designs.scale import SCALE
+from ablation.settings.catalogue import Settings
 from ablation.study.cards import assumed_speed
 from ablation.study.forecast import (
     MANY_HOURS,
@@ -22,6 +21,7 @@ from ablation.study.forecast import (
     sum_hours,
     variant_of,
 )
+from ablation.study.forecasted import Ladder, Price
 from ablation.study.grid import Grid, expand
 from ablation.study.packing import Machine
 from ablation.study.study import Study
@@ -32,13 +32,8 @@ STEPS_DOWN = (10, 3, 1)  # of the smaller sizes and the largest, by which they a
 
 def plan_further(
     study: Study, results: str | Path, machine: Machine, rows: int | None = None
-) -> dict[str, dict[str, Any] | None]:
-    """What a plan says of sizes and of tuned sides: `ladder` and `retune`, None where nothing.
-
-    `ladder` is the study's own, or one to propose: `asked` (whether the study has it), `rows` (the
-    smaller sizes of the study's own; all sizes of a proposed one), `runs`, `hours` (None where not
-    known), `all_rows` (training rows) and `write` (the lines of study.yaml that ask for it).
-    `retune` is what tuning both sides of each step costs, where it is asked for: `runs`, `hours`.
+) -> tuple[Ladder | None, Price | None]:
+    """The sizes of a study, or some to propose, and what tuning its steps costs where asked for.
 
     Args:
         study: The study.
@@ -49,13 +44,10 @@ def plan_further(
     grid = expand(study)
     prices = _prices(study, grid, results, machine, rows)
     tuned = RETUNE in read_designs(study.options)
-    return {
-        "ladder": _ladder(study, grid, prices),
-        "retune": _cost(grid, prices, RETUNE) if tuned else None,
-    }
+    return _ladder(study, grid, prices), _cost(grid, prices, RETUNE) if tuned else None
 
 
-def _ladder(study: Study, grid: Grid, prices: Prices) -> dict[str, Any] | None:
+def _ladder(study: Study, grid: Grid, prices: Prices) -> Ladder | None:
     if SCALE in read_designs(study.options):
         return _asked(study, grid, prices)
     if prices.speed is None or not prices.data.counted:
@@ -64,7 +56,7 @@ def _ladder(study: Study, grid: Grid, prices: Prices) -> dict[str, Any] | None:
     if (sum_hours(costs[run.variant] for run in grid.runs()) or 0.0) <= MANY_HOURS:
         return None
     offers = (_proposed(study, grid, prices, top) for top in LARGEST)
-    return next((offer for offer in offers if offer and offer["hours"] <= MANY_HOURS), None)
+    return next((offer for offer in offers if offer and (offer.hours or 0.0) <= MANY_HOURS), None)
 
 
 def _prices(
@@ -75,26 +67,24 @@ def _prices(
     return set_prices(study, grid, pilot, data, assumed_speed(machine.kind, machine.card))
 
 
-def _asked(study: Study, grid: Grid, prices: Prices) -> dict[str, Any]:
+def _asked(study: Study, grid: Grid, prices: Prices) -> Ladder:
     rows = sorted(read_designs(study.options)[SCALE]["rows"])
-    return {
-        "asked": True,
-        "rows": rows[:-1],
-        **_cost(grid, prices, SCALE),
-        "all_rows": prices.data.pool if prices.data.counted else None,
-        "write": [],
-    }
+    cost = _cost(grid, prices, SCALE)
+    everything = prices.data.pool if prices.data.counted else None
+    return Ladder(
+        asked=True, rows=rows[:-1], runs=cost.runs, hours=cost.hours, all_rows=everything, write=[]
+    )
 
 
-def _cost(grid: Grid, prices: Prices, design: str) -> dict[str, Any]:
+def _cost(grid: Grid, prices: Prices, design: str) -> Price:
     """The runs that a design adds to the path, and their hours; None where these are not known."""
     arms = {arm.variant: arm.settings for arm in grid.arms if set(arm.designs) == {design}}
     each = sum_hours(prices.of(settings, variant).hours for variant, settings in arms.items())
     whole = None if each is None else each * len(grid.seeds)
-    return {"runs": len(arms) * len(grid.seeds), "hours": whole}
+    return Price(runs=len(arms) * len(grid.seeds), hours=whole)
 
 
-def _proposed(study: Study, grid: Grid, prices: Prices, top: int) -> dict[str, Any] | None:
+def _proposed(study: Study, grid: Grid, prices: Prices, top: int) -> Ladder | None:
     """A ladder up to so many training rows; None where there are hardly more."""
     data = prices.data
     if 2 * top > data.pool:
@@ -106,17 +96,17 @@ def _proposed(study: Study, grid: Grid, prices: Prices, top: int) -> dict[str, A
     arms = _arms(study, grid, rows)
     costs = [own.of(settings).hours or 0.0 for settings in arms.values()]
     sizes = ", ".join(map(str, rows))
-    return {
-        "asked": False,
-        "rows": rows,
-        "runs": len(arms) * len(grid.seeds),
-        "hours": math.fsum(costs) * len(grid.seeds),
-        "all_rows": data.pool,
-        "write": ["data:", f"  max_rows: {most}", f"designs: [{{scale: {{rows: [{sizes}]}}}}]"],
-    }
+    return Ladder(
+        asked=False,
+        rows=rows,
+        runs=len(arms) * len(grid.seeds),
+        hours=math.fsum(costs) * len(grid.seeds),
+        all_rows=data.pool,
+        write=["data:", f"  max_rows: {most}", f"designs: [{{scale: {{rows: [{sizes}]}}}}]"],
+    )
 
 
-def _arms(study: Study, grid: Grid, rows: list[int]) -> dict[str, Mapping[str, Any]]:
+def _arms(study: Study, grid: Grid, rows: list[int]) -> dict[str, Settings]:
     """The settings of the path at all sizes, by config id."""
     design, options = DESIGNS[SCALE], {**DESIGNS[SCALE].defaults(), "rows": rows}
     space = design.settle(study.space(), options)

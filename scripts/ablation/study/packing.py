@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from ablation.settings.architecture import GPU as ON_GPU
 from ablation.settings.architecture import Architecture, estimate_memory
@@ -63,9 +62,30 @@ class Way:
     memory: int | None
     fits: bool | None
 
-    def as_json(self) -> dict[str, Any]:
-        """It as plain values."""
-        return asdict(self)
+
+@dataclass(frozen=True, kw_only=True)
+class Packing:
+    """The ways to share a machine's devices, and the one that is taken.
+
+    Attributes:
+        kind: "cpu" or "gpu".
+        devices: How many the machine has.
+        memory: Bytes of each; None where it is not known.
+        efficiency: Assumed: what is left of each device's speed when several share a run.
+        ways: All of them.
+        chosen: Devices of each run.
+        reason: Why: `packing.because.<reason>` of the plan's texts.
+        hours: What a run of `current` takes on one device; None where it is not known.
+    """
+
+    kind: str
+    devices: int
+    memory: int | None
+    efficiency: float
+    ways: Sequence[Way]
+    chosen: int
+    reason: str
+    hours: float | None = None
 
 
 def makespan(costs: Sequence[float], devices: int, at_once: int) -> float:

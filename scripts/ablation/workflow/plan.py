@@ -37,7 +37,7 @@ from ablation.study.grid import Arm, Grid, expand, load_grid, refuse_without_gpu
 from ablation.study.load import load_study
 from ablation.study.names import study_file
 from ablation.study.outline import outline
-from ablation.study.packing import CPU, GPU, Machine
+from ablation.study.packing import CPU, GPU, Machine, Packing
 from ablation.study.study import Study
 from ablation.words.catalogue import LANGUAGES
 from ablation.words.errors import translate
@@ -92,7 +92,7 @@ class Plan:
     candidates: Grid | None
     gpus: int
     cluster: bool
-    packing: Mapping[str, Any] | None
+    packing: Packing | None
 
     @property
     def results(self) -> Results:
@@ -102,7 +102,7 @@ class Plan:
     @cached_property
     def devices(self) -> dict[str, int]:
         """The devices of each run by its variant: GPUs, or processes on a machine without."""
-        told = self.packing["chosen"] if self.packing else self.told
+        told = self.packing.chosen if self.packing else self.told
         arms = [*self.grid.arms, *(self.candidates.arms if self.candidates else [])]
         return {arm.variant: told or int(arm.settings["world_size"]) for arm in arms}
 
