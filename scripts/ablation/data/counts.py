@@ -12,7 +12,7 @@ from ablation.data.rows import extract_size
 from ablation.files import load_record
 from ablation.settings.catalogue import Settings
 from ablation.settings.quantities import share_of_rows
-from ablation.study.grid import GridFile
+from ablation.study.grid_file import GridFile
 
 
 def planned_rows(settings: Settings, profile: Mapping[str, Any]) -> int:

@@ -23,7 +23,7 @@ from ablation.evidence.provenance import CODE, MATERIAL, differences, origin_of,
 from ablation.evidence.run import DIVERGED, run_folder
 from ablation.settings.catalogue import SYSTEMS, Settings, acts_on
 from ablation.settings.schedules import warmup_steps
-from ablation.study.grid import ArmEntry, GridFile
+from ablation.study.grid_file import ArmEntry, GridFile
 from ablation.words.catalogue import LANGUAGES, Messages, load_catalogue
 
 SCHEMA_VERSION = 1

@@ -16,7 +16,7 @@ from typing import Any
 from ablation.documents.entries import load_plainly
 from ablation.evidence.spread import spread_of
 from ablation.project import SCHEMAS
-from ablation.study.grid import GridFile
+from ablation.study.grid_file import GridFile
 from ablation.study.names import LOWER_IS_BETTER
 
 GAP, TOTAL = "gap", "all_stages"

@@ -20,7 +20,8 @@ from ablation.report.report import render_report
 from ablation.report.sources import Sources, load_languages
 from ablation.results import Results, remove_partial
 from ablation.study.adaptive import read_looks, seeds_grid
-from ablation.study.grid import GridFile, read_grid
+from ablation.study.grid import read_grid
+from ablation.study.grid_file import GridFile
 from ablation.study.resolved import load_resolved
 from ablation.study.study import Study
 

@@ -22,7 +22,7 @@ from ablation.files import load_record
 from ablation.machine.progress import Run
 from ablation.results import Results
 from ablation.settings.catalogue import NO_OP, SETTINGS, Settings, group_of, in_arm
-from ablation.study.grid import GridFile
+from ablation.study.grid_file import GridFile
 from ablation.study.resolved import load_resolved
 from ablation.study.study import Study
 from ablation.words.catalogue import (

@@ -19,7 +19,8 @@ from ablation.designs.greedy_path import FORWARD, GREEDY_PATH
 from ablation.documents.entries import load_plainly
 from ablation.files import load_record
 from ablation.results import Results
-from ablation.study.grid import Arm, Decision, Grid, expand
+from ablation.study.grid import Arm, Grid, expand
+from ablation.study.grid_file import Decision
 from ablation.study.power import OBRIEN_FLEMING
 from ablation.study.study import Study
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ablation.designs.design import Options
 from ablation.records import to_plain
-from ablation.study.grid import LeftOutEntry
+from ablation.study.grid_file import LeftOutEntry
 from ablation.study.packing import Packing
 
 SCHEMA_VERSION = 1

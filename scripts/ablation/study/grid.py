@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict, cast
+from typing import Any, cast
 
 import jsonschema
 
@@ -25,57 +25,9 @@ from ablation.files import load_json, load_record, save_text
 from ablation.project import SCHEMAS
 from ablation.settings.architecture import is_full
 from ablation.settings.catalogue import Settings
+from ablation.study.grid_file import ArmEntry, GridFile, LeftOutEntry, RunEntry
 from ablation.study.study import Study
 from ablation.words.catalogue import LANGUAGES
-
-Decision = Mapping[str, Any]  # of look-*.json, forward-*.json and backward-*.json
-
-
-class ArmEntry(TypedDict):
-    """An arm in grid.json."""
-
-    arm: str
-    kind: str
-    stage: str | None
-    design: list[str]
-    stages: list[str]
-    variant: str
-    seeds: NotRequired[list[int]]
-    changed: list[str]
-    settings: Settings
-
-
-class RunEntry(TypedDict):
-    """A run in grid.json; `paired_seed` is the one that it stands beside where it is another."""
-
-    arm: str
-    variant: str
-    seed: int
-    paired_seed: NotRequired[int]
-
-
-class LeftOutEntry(TypedDict):
-    """An arm that cannot run, in grid.json: why, and that in words by language."""
-
-    arm: str
-    design: list[str]
-    stages: list[str]
-    reason: str
-    numbers: Mapping[str, Any]
-    text: Mapping[str, str]
-
-
-class GridFile(TypedDict):
-    """Contents of grid.json; grid.schema.json checks them."""
-
-    study: str
-    arms: list[ArmEntry]
-    designs: Sequence[Notes]
-    left_out: list[LeftOutEntry]
-    seeds: list[int]
-    runs: list[RunEntry]
-    sequential: NotRequired[list[Decision]]
-    greedy_path: NotRequired[Mapping[str, list[Decision]]]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from ablation.project import LOCK
 from ablation.records import leaves
 from ablation.settings.catalogue import Settings
 from ablation.settings.quantities import POOL_ROWS
-from ablation.study.grid import GridFile
+from ablation.study.grid_file import GridFile
 from ablation.sums import file_sum
 from ablation.training.intent import batch_of, deepspeed_config
 from ablation.training.marks import checkpoints_in, remove_damaged
