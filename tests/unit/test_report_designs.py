@@ -87,7 +87,7 @@ def test_arms_are_told_in_few_words(whole):
     assert "| stages 1 to 3, against current |" in text
     assert "| the backup without stage 2 (More epochs), against current |" in text
     korean = render(whole, "ko")
-    assert "| 현재 대비 1~3단계 |" in korean and "백업에서 2단계(에포크 수 증가) 제외" in korean
+    assert "| 1~3단계, 현재 대비 |" in korean and "백업에서 2단계(에포크 수 증가) 제외" in korean
 
 
 def test_a_warning_of_several_arms_is_one_row(whole):

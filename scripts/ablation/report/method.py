@@ -203,6 +203,8 @@ def _percent_range(t: Messages, shares: pd.Series) -> str:
 def _environment_lines(sources: Sources) -> list[str]:
     t, runs, lines = sources.messages, sources.runs, []
     devices = values_of(runs, "environment.device_name") or values_of(runs, "environment.device")
+    if values_of(runs, "environment.device") == ["cpu"]:
+        devices = [t("method.cpu", name=name) for name in devices]
     if devices:
         lines.append(t("method.device", device=t.listing(devices)))
     lines += version_lines(sources)
@@ -230,7 +232,7 @@ def useful_lines(sources: Sources) -> list[str]:
     return [
         t(
             "method.useful",
-            hours=t.number(spent / 3600),
+            time=t.seconds(spent),
             share=t.percent(trained / spent, 0),
             lost=t.percent(max(0.0, spent - lived) / spent, 0),
         )

@@ -30,20 +30,21 @@ def version_lines(sources: Sources) -> list[str]:
     here = {c.removeprefix(start): v for c in columns if (v := values_of(sources.runs, c))}
     if not here:
         return []
+    pairs = t.listing([f"{name} {' / '.join(numbers)}" for name, numbers in here.items()])
     told = sources.findings.get("versions") or {}
+    if not any(told[side]["told"] for side in SIDES if side in told):
+        return [t("method.versions_here", versions=pairs)]
     source = [_source_line(sources, side, told[side]["told"]) for side in SIDES if side in told]
     known = [
         f"{prose(finding['title'][t.language])} ({prose(_change(finding['evidence']))})"
         for finding in sources.findings.get("findings", [])
         if finding["id"].startswith("version_")
     ]
-    pairs = [f"{name} {' / '.join(numbers)}" for name, numbers in here.items()]
     differences = "; ".join(known) or t("method.no_version_differences")
-    source = source or [t("method.source_unknown")]
     return [
         t(
             "method.versions",
-            versions=t.listing(pairs),
+            versions=pairs,
             source="; ".join(source),
             differences=differences,
         )
