@@ -3,7 +3,7 @@
 # make test    the whole test suite
 # make gpu-check   what a GPU does with this product, in one table; DRY=1 tries the program without
 # make soak-settings   every setting on a tiny model: it trains as it says, or the plan refuses it
-# make soak    every plug pulled: operations that fail, kills, leases, bad inputs; a day or two
+# make soak    every plug pulled: operations that fail, kills, leases, bad inputs; half a day
 # make slurm-check   the tiny study on a SLURM that is set up for it on this machine (Debian, root)
 # make bench   what the cached path saves, measured against plain Trainer + DeepSpeed
 
@@ -33,9 +33,9 @@ test: setup
 # Each can be run by itself, and the longest in slices: docs/reliability.md.
 soak: setup
 	$(RUN) python tests/soak/leases.py
-	$(RUN) python tests/soak/operations.py study
-	$(RUN) python tests/soak/operations.py run
-	$(RUN) python tests/soak/operations.py ranks
+	$(RUN) python tests/soak/operations.py study --together 24
+	$(RUN) python tests/soak/operations.py run --together 24
+	$(RUN) python tests/soak/operations.py ranks --together 24
 	$(RUN) python tests/soak/kills.py 1000
 	$(RUN) python tests/soak/invariance.py
 	$(RUN) python tests/soak/inputs.py
