@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import simulated
@@ -32,6 +34,8 @@ def test_seeds_that_differ_less_than_chance_are_floored():
     squares = twoway.Squares(seeds=0.1, rows=3.0, error=1.0, n=3, size=50)
     assert twoway.error_of(squares).variance == pytest.approx(3.0 / 150)
     assert twoway.error_of(squares).shares["seeds"] == 0.0
+    above = replace(squares, seeds=1.0)  # the same variance, known by the seeds alone
+    assert twoway.error_of(squares).freedom > twoway.error_of(above).freedom
 
 
 def test_a_better_variance_of_the_seeds_takes_the_place_of_their_own():
@@ -135,7 +139,7 @@ def test_a_ratio_of_two_arms_that_differ_much_covers_new_rows(n, easier):
     assert covered["seeds_only"] < 0.89
 
 
-@pytest.mark.parametrize(("n", "most"), [(3, 1.0), (5, 0.985), (8, 0.975)])
+@pytest.mark.parametrize(("n", "most"), [(3, 0.98), (5, 0.98), (8, 0.975)])
 def test_new_rows_are_covered_where_each_seed_draws_its_own_test_rows(n, most):
     covered = simulated.split_coverage(n, 450, 0.2, 500)
     assert 0.93 <= covered["product"] <= most
