@@ -56,7 +56,8 @@ PARTIAL_IN = 6  # studies, one writes partial reports
 PROGRAM = re.compile(r"\w+\.py\b|^tee\b|^-c import|-m \S+|^\S*bash -c|^/bin/sh")
 # Names that differ from study to study: of temporary files, of Snakemake's records, of runs.
 DIFFERENT = (
-    (r"/tmp/(snakemake|[a-z]+-)?[a-z0-9_]{8}(?=/|$)", r"/tmp/\1*"),
+    (r"/tmp/(snakemake|tmp|[a-z]+-)?[a-z0-9_]{8}(?=/|$)", r"/tmp/\1*"),
+    (r"/(tmp/cc|\.tmp)[A-Za-z0-9]{6}", r"/\1*"),  # of compilers, and of safetensors
     (r"(?<=metadata/|complete/).+", "*"),
     (r"(?<=runs/|_run/)[^/]+", "*"),
     (r"\d+", "*"),
