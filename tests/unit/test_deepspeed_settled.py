@@ -241,3 +241,31 @@ def test_two_keys_with_a_dot_between_two_dialects_do_not_end_in_an_error_of_ours
     )
     with pytest.raises(UserError, match="this may be"):
         resolve_file(path, MODEL)
+
+
+@pytest.mark.parametrize(
+    ("block", "refused"),
+    [
+        ("fp16: null", "fp16"),
+        ("tensorboard: {enabled: maybe}", "tensorboard.enabled"),
+        ("csv_monitor: {enabled: 3}", "csv_monitor.enabled"),
+        ("comms_logger: {prof_ops: all}", "comms_logger.prof_ops"),
+        ("tensorboard: {output_path: 3}", "tensorboard.output_path"),
+        ("flops_profiler: {enabled: 'true'}", "flops_profiler.enabled"),
+        ("wall_clock_breakdown: 'yes'", "wall_clock_breakdown"),
+        ("compile: {deepcompile: maybe}", "compile.deepcompile"),
+        ("tensor_parallel: {autotp_size: two}", "tensor_parallel.autotp_size"),
+        ("bf16: null", None),
+        ("tensorboard: {enabled: 'true', output_path: logs}", None),
+        ("flops_profiler: {enabled: true}", None),
+    ],
+)
+def test_a_value_of_another_kind_stops_deepspeed_also_in_blocks_that_watch(
+    tmp_path, block, refused
+):
+    path = tmp_path / "a.yaml"
+    needed = "train_micro_batch_size_per_gpu: auto\n  zero_optimization: {stage: 2}"
+    engine = f"deepspeed:\n  {needed}\n  {block}\n"
+    path.write_text(f"output_dir: o\nlearning_rate: 1.0e-4\nmax_steps: 9\n{engine}")
+    found = [refusal.key for refusal in resolve_file(path, MODEL).refusals]
+    assert found == ([f"deepspeed.{refused}"] if refused else [])

@@ -466,3 +466,16 @@ def test_a_length_alone_does_not_make_a_file_a_trainers_of_its_own(tmp_path):
         assert resolve_file(path, {}).dialect == "hf_trainer"
     path.write_text('{"max_length": 512, "learning_rate": 1e-4, "use_peft": true}')
     assert resolve_file(path, {}).dialect == "trl"
+
+
+def test_a_kedro_file_that_takes_values_from_globals_is_explained_as_it_is_written(tmp_path):
+    kedro = "train:\n  training_args: {learning_rate: RATE}\n  lora: {config: {r: 8}}\n"
+    files = [tmp_path / name for name in ("a.yml", "b.yml")]
+    for file, rate in zip(files, ('"${globals:rate}"', "1.0e-4"), strict=True):
+        file.write_text(kedro.replace("RATE", rate))
+    side = resolve_file(files[0], {})
+    told = side.settings["learning_rate"]
+    assert (side.dialect, told.value, told.unreadable) == ("kedro", "${globals:rate}", True)
+    assert [refusal.kind for refusal in side.refusals] == ["template"]
+    rows = explain_files(*files, {})["differences"]
+    assert [row["setting"] for row in rows] == ["learning_rate"]

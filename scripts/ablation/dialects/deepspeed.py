@@ -13,6 +13,7 @@ from ablation.dialects.defaults import (
     DEEPSPEED_BLOCKS,
     DEEPSPEED_CHOICES,
     DEEPSPEED_DEFAULTS,
+    DEEPSPEED_KINDS,
     DEEPSPEED_UNSAID,
     REMOVED_DEEPSPEED_KEYS,
     REMOVED_ZERO_KEYS,
@@ -20,6 +21,7 @@ from ablation.dialects.defaults import (
     SCHEDULER_PARAMETERS,
 )
 from ablation.dialects.reader import DERIVED, EXPLICIT, Engine, Reader, Value
+from ablation.dialects.vocabulary import fits
 from ablation.documents.entries import Entry
 from ablation.documents.source import read_text
 from ablation.settings.catalogue import SETTINGS, UNTRAINED, words
@@ -166,6 +168,16 @@ def _refuse_strange_values(reader: Reader, prefix: str) -> None:
             continue
         reason = f"{name} must be a block: a mapping of keys to values"
         reader.refuse(join(prefix, name), f"deepspeed.{name}", LIBRARY, reason)
+    half = reader.root.at(join(prefix, "fp16"))
+    if half is not None and half.value is None:
+        reason = "fp16 must be a block: a mapping of keys to values"
+        reader.refuse(join(prefix, "fp16"), "fp16", LIBRARY, reason)
+    for kind, names in DEEPSPEED_KINDS.items():
+        for name in names:
+            entry = reader.root.at(join(prefix, name))
+            if entry is not None and not fits(kind, entry.plain()):
+                reason = f"{name}: Input should be a valid {kind}"
+                reader.refuse(join(prefix, name), f"deepspeed.{name}", LIBRARY, reason)
     for name, allowed in DEEPSPEED_CHOICES.items():
         entry = reader.root.at(join(prefix, name))
         if entry is None or entry.value == "auto" or (entry.value is None and "." not in name):

@@ -432,6 +432,36 @@ BLOCK_KEYS: dict[str, tuple[str, ...]] = {
     ),
 }
 
+# Kinds of the values below blocks that watch and place: a `switch` is no text, as `|` takes none.
+DEEPSPEED_KINDS: dict[str, tuple[str, ...]] = {
+    "boolean": (
+        *(f"{name}.enabled" for name in words("tensorboard csv_monitor wandb comet comms_logger")),
+        *words("comms_logger.prof_all comms_logger.verbose comms_logger.debug"),
+        *(
+            f"hybrid_engine.{name}"
+            for name in words("enabled release_inference_cache pin_parameters enable_cuda_graph")
+        ),
+        *(
+            f"compile.{name}"
+            for name in BLOCK_KEYS["compile"]
+            if name not in ("free_activation_threshold", "passes")
+        ),
+        "tensor_parallel.tp_overlap_comm",
+    ),
+    "integer": words(
+        "comet.samples_log_interval hybrid_engine.max_out_tokens hybrid_engine.inference_tp_size "
+        "hybrid_engine.tp_gather_partition_size compile.free_activation_threshold "
+        "tensor_parallel.autotp_size"
+    ),
+    "string": words(
+        "tensorboard.output_path tensorboard.job_name csv_monitor.output_path "
+        "csv_monitor.job_name wandb.project"
+    ),
+    "array": ("comms_logger.prof_ops",),
+    "object": ("weight_quantization.quantized_initialization",),
+    "switch": words("flops_profiler.enabled wall_clock_breakdown"),
+}
+
 # What must be a block where it is there, and the keys of others that take these values alone.
 DEEPSPEED_BLOCKS = words(
     "data_types activation_checkpointing torch_autocast flops_profiler tensorboard wandb comet "

@@ -132,6 +132,7 @@ _KINDS: dict[str, Callable[[object], bool]] = {
     "string": lambda value: isinstance(value, str),
     "array": lambda value: isinstance(value, list),
     "object": lambda value: isinstance(value, dict),
+    "switch": lambda value: isinstance(value, int),
 }
 
 
@@ -150,12 +151,12 @@ def allowed(dialect: str, key: str, value: object) -> list[str]:
     """
     kept = _load().get(dialect)
     kinds = kept.kinds.get(key, "").split() if kept else []
-    if value is None or not kinds or any(_fits(kind, value) for kind in kinds):
+    if value is None or not kinds or any(fits(kind, value) for kind in kinds):
         return []
     return [kind.lstrip("=~") for kind in kinds]
 
 
-def _fits(kind: str, value: object) -> bool:
+def fits(kind: str, value: object) -> bool:
     """Whether a value is of a kind: a type, `=` and a word, or `~` and a pattern."""
     if kind.startswith("~"):
         return isinstance(value, str) and re.search(kind[1:], value) is not None
