@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -43,3 +46,15 @@ def test_a_mistake_on_the_command_line_is_told_in_the_language(capsys):
         assert end.value.code == MISTAKE
         error = capsys.readouterr().err
         assert "오류" in error and "error" not in error
+
+
+def test_a_reader_that_has_enough_ends_the_overview_without_a_word(root):
+    """Seen: a traceback of `ablation --help | head -4`."""
+    code = "import sys; from ablation.command.main import main; sys.exit(main(['--help']))"
+    read, write = os.pipe()
+    os.close(read)  # nobody reads
+    made = subprocess.run(
+        [sys.executable, "-c", code], cwd=root / "scripts", stdout=write, stderr=subprocess.PIPE
+    )
+    os.close(write)
+    assert (made.returncode, made.stderr) == (0, b"")

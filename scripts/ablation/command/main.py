@@ -29,10 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     t = load_words(language)
     found = _without_language(words)
     name = found[0] if found else "--help"
-    if name in ("-h", "--help", "--version"):
-        print(_version() if name == "--version" else _overview(t))
-        return DONE
     try:
+        if name in ("-h", "--help", "--version"):
+            print(_version() if name == "--version" else _overview(t), flush=True)
+            return DONE
         return _run(name, [*words[: len(words) - len(found)], *found[1:]], t)
     except UserError as error:
         print(f"{t('error')}: {tell(error, language)}", file=sys.stderr)
