@@ -87,7 +87,7 @@ def test_a_warm_run_equals_a_launched_one(study):
     result = subprocess.run(
         command(study, "current", "warm2"), check=True, capture_output=True, text=True
     )
-    assert "launching anew" not in result.stderr
+    assert "beginning anew" not in result.stderr
     subprocess.run(command(study, "current", "cold", warm=False), check=True)
     for file in ("history.jsonl", "effective.json", "adapter/adapter_model.safetensors"):
         contents = {(run(study, name) / file).read_bytes() for name in ("warm", "warm2", "cold")}

@@ -91,24 +91,6 @@ def alias_chains(design: np.ndarray, order: int = 2) -> list[list[tuple[int, Wor
     return list(chains.values())
 
 
-def chain_effects(
-    cells: np.ndarray, design: np.ndarray, chains: Sequence[Sequence[tuple[int, Word]]]
-) -> np.ndarray:
-    """Effects (seeds, chains): the mean of the cells at plus, minus the mean of those at minus.
-
-    That is twice the coefficient of least squares on the columns, as they are orthogonal (Box,
-    Hunter and Hunter 2005, Statistics for Experimenters, chapter 6). Its variance is
-    4 sigma^2 / N with N cells, for a seed.
-
-    Args:
-        cells: Array (seeds, cells), in the order of the design's rows.
-        design: Array (cells, factors).
-        chains: What to estimate; a chain gives the sum of its members' effects.
-    """
-    signs = np.array([column(design, chain[0][1]) for chain in chains])
-    return 2.0 * cells @ signs.T / len(design)
-
-
 def chain_name(chain: Sequence[tuple[int, Word]], factors: Sequence[str]) -> str:
     """A chain as it is printed: "epochs×lr + decay×length"."""
     name = ""

@@ -139,8 +139,8 @@ _KINDS: dict[str, Callable[[object], bool]] = {
 def _number(value: object) -> float:
     """A number, also as text; not a number where it is none."""
     try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+        return float(value) if isinstance(value, str | int | float) else math.nan
+    except ValueError:
         return math.nan
 
 

@@ -50,11 +50,6 @@ class Impact:
     equivalent: bool
     seeds_to_decide: SeedRange | None
 
-    @property
-    def is_gain(self) -> bool:
-        """Whether it surely helps, by an amount that matters."""
-        return self.level in LEVELS_THAT_MATTER and self.direction == "helps"
-
 
 def level_of(size: float, delta: float, multiples: Mapping[str, float] = MULTIPLES) -> str:
     """The level of an effect of this size (no sign), in multiples of delta."""

@@ -166,12 +166,6 @@ def paired_arrays(
     return above[kept], below[kept], [int(seed) for seed in wide.index[kept]]
 
 
-def paired_values(wide: pd.DataFrame, arm: str, reference: str) -> pd.DataFrame:
-    """Columns `arm` and `reference` over the seeds that both arms have."""
-    above, below, seeds = paired_arrays(wide, arm, reference)
-    return pd.DataFrame({"arm": above, "reference": below}, index=seeds, dtype=float)
-
-
 def paired_difference(
     wide: pd.DataFrame, arm: str, reference: str, *, identical: bool = False
 ) -> Estimate:

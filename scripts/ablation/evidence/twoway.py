@@ -139,13 +139,6 @@ class Error:
         half = quantile(confidence, self.freedom) * math.sqrt(self.variance)
         return mean - half, mean + half
 
-    def p_value(self, mean: float, against: float = 0.0) -> float:
-        """Two-sided p value of the mean against a value; 1 where there is no spread."""
-        if self.variance <= 0:
-            return 1.0
-        t = abs(mean - against) / math.sqrt(self.variance)
-        return 2 * float(special.stdtr(self.freedom, -t))
-
 
 def quantile(confidence: float, freedom: float) -> float:
     """The factor of a two-sided t interval; degrees of freedom need not be whole."""

@@ -22,7 +22,7 @@ from ablation.machine.process import LaunchError, free_port
 from ablation.machine.pulse import MASTER
 from ablation.machine.supervisor import run_supervised
 from ablation.machine.told import check_environment
-from ablation.machine.warm import NoWorker, run_warm
+from ablation.machine.warm import NoWorker, Task, run_warm
 from ablation.machine.watch import HungError
 
 OUT_OF_MEMORY = re.compile(
@@ -129,12 +129,10 @@ def launch(run_dir: Path, world_size: int, threads: int, warm: Path | None = Non
     check_environment()
     environment = job_environment(threads, world_size, use_gpu)
     remove_stale_locks(Path(environment["TORCH_EXTENSIONS_DIR"]))
+    task: Task = {"run": str(run_dir.resolve())}
     try:
-        if warm is not None and world_size == 1 and not use_gpu:
-            try:
-                return launch_warm(run_dir, environment, warm)
-            except NoWorker as reason:
-                print(f"launching anew: {reason}", file=sys.stderr, flush=True)
+        if ended := run_where_warm(task, environment, None if world_size > 1 else warm):
+            return leave_run(run_dir, *ended)
         with lease(world_size) if use_gpu else contextlib.nullcontext(Lease()) as gpus:
             launch_anew(run_dir, world_size, environment | dict(gpus.environment), gpus)
     except (LaunchError, SystemExit):
@@ -143,9 +141,21 @@ def launch(run_dir: Path, world_size: int, threads: int, warm: Path | None = Non
             raise
 
 
-def launch_warm(run_dir: Path, environment: dict[str, str], warm: Path) -> None:
-    """Run the job in the warm worker; its errors are those of `launch`, and NoWorker."""
-    code, tail = run_warm({"run": str(run_dir.resolve())}, environment, warm)
+def run_where_warm(
+    task: Task, environment: dict[str, str], warm: Path | None
+) -> tuple[int, list[str]] | None:
+    """How the task ended in the warm worker, which has no GPU; None where it was not begun."""
+    if warm is None or has_gpu():
+        return None
+    try:
+        return run_warm(task, environment, warm)
+    except NoWorker as reason:
+        print(f"beginning anew: {reason}", file=sys.stderr, flush=True)
+        return None
+
+
+def leave_run(run_dir: Path, code: int, tail: list[str]) -> None:
+    """Return from a run that has ended in the warm worker; the errors are those of `launch`."""
     if (run_dir / "metrics.json").exists():
         return
     if code == EXIT_USER_ERROR:
@@ -181,24 +191,19 @@ def make_caches(task: Mapping[str, object], threads: int, warm: Path | None = No
     use_gpu = has_gpu()
     check_environment()
     environment = job_environment(threads, 1, use_gpu)
-    code: int | None = None
-    tail: list[str] = []
-    if warm is not None and not use_gpu:
-        try:
-            code, tail = run_warm({"caches": task}, environment, warm)
-        except NoWorker as reason:
-            print(f"computing anew: {reason}", file=sys.stderr, flush=True)
-    if code is None:
+    ended = run_where_warm({"caches": task}, environment, warm)
+    if ended is None:
         command = [sys.executable, "-m", "ablation.frozen", "--task", json.dumps(task)]
         with lease(1) if use_gpu else contextlib.nullcontext(Lease()) as gpus:
             environment |= gpus.environment
             port = free_port()
-            code, tail = run_supervised(command, environment, port, gpus.files, launches=False)
+            ended = run_supervised(command, environment, port, gpus.files, launches=False)
+    code, tail = ended
     if code == EXIT_USER_ERROR:
         sys.exit(EXIT_USER_ERROR)
     if code:
-        ended = "the states of the frozen layers are not whole"
-        raise LaunchError(failure_message(tail, code, ended, LESS_FOR_CACHES))
+        left = "the states of the frozen layers are not whole"
+        raise LaunchError(failure_message(tail, code, left, LESS_FOR_CACHES))
 
 
 def make_operators() -> str | None:

@@ -247,11 +247,6 @@ def _effect_rows(sources: Sources, found: Iterable[Effect]) -> list[list[str]]:
     ]
 
 
-def _effect_columns(sources: Sources, first: str = "column.contrast") -> list[str]:
-    t = sources.messages
-    return [t(first), t("column.effect"), t("column.measured_impact")]
-
-
 def single_block(sources: Sources) -> Block | None:
     """Each factor alone, and as the last one: a difference between both is an interaction.
 
