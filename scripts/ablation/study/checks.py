@@ -14,7 +14,7 @@ from ablation.designs.design import Asked, Space
 from ablation.errors import UserError
 from ablation.settings.architecture import read_architecture
 from ablation.settings.catalogue import SETTINGS
-from ablation.settings.quantities import compute, read_plan
+from ablation.settings.quantities import Quantities, compute, read_plan
 from ablation.study.arithmetic import is_arithmetic
 from ablation.study.claim import (
     ABSOLUTE,
@@ -169,6 +169,7 @@ def _claims(study: Study) -> Iterator[UserError]:
                 f"setting: {near[0]}" if near else None,
             )
     seen: set[str] = set()
+    sides = _quantities(study) if any(map(is_arithmetic, claims["statements"])) else []
     for place, entry in enumerate(claims["statements"]):
         key = f"claims.statements.{place}"
         if entry["id"] in seen:
@@ -186,21 +187,27 @@ def _claims(study: Study) -> Iterator[UserError]:
             yield error.at(study.file, study.lines[key])
             continue
         if is_arithmetic(entry):
-            yield from _computed(study, key, claim)
+            yield from _computed(study, key, claim, sides)
         else:
             yield from _measured(study, key, claim)
 
 
-def _computed(study: Study, key: str, claim: Claim) -> Iterator[UserError]:
-    """What is wrong with a claim that arithmetic decides, beside what only its values tell."""
-    if claim.unit != VALUE:
-        yield from _contrast(study, key, claim)
+def _quantities(study: Study) -> list[Quantities]:
+    """What both sides amount to for one row: which quantities there are hangs on no number."""
     architecture = read_architecture(study.options["model"]["architecture"])
-    plan = read_plan(None, study.planned_rows(None), (0.0, 0.0), [])
-    sides = [
+    plan = read_plan(None, 1, (0.0, 0.0), [])
+    return [
         compute({name: value.value for name, value in side.readable.items()}, plan, architecture)
         for side in (study.current, study.backup)
     ]
+
+
+def _computed(
+    study: Study, key: str, claim: Claim, sides: Sequence[Quantities]
+) -> Iterator[UserError]:
+    """What is wrong with a claim that arithmetic decides, beside what only its values tell."""
+    if claim.unit != VALUE:
+        yield from _contrast(study, key, claim)
     known = {name for side in sides for name in side.values}
     if not any(side.knows(claim.quantity) for side in sides):
         yield from _quantity(study, key, claim, sorted(known))
