@@ -13,10 +13,20 @@ from types import SimpleNamespace
 
 import pytest
 
+from ablation.machine import process as processes
 from ablation.machine import pulse as pulses
 from ablation.machine import watch as watches
 from ablation.machine.locks import remove_stale_locks
-from ablation.machine.pulse import END, EVALUATION, FIRST_STEP, SAVE, STEP, Pulse, read_beats
+from ablation.machine.pulse import (
+    END,
+    EVALUATION,
+    FIRST_STEP,
+    MASTER,
+    SAVE,
+    STEP,
+    Pulse,
+    read_beats,
+)
 from ablation.machine.told import PATIENCE
 from ablation.machine.watch import Stop, Watch
 
@@ -138,7 +148,24 @@ def test_a_job_that_has_no_room_to_say_how_it_gets_on_is_not_watched(path, clock
     clock.now += 10 * pulses.FIRST_SECONDS
     assert not watch.must_end()
     monkeypatch.setattr(pulses, "SHARED_MEMORY", path.parent / "absent")
-    assert pulses.new_pulse(1) is None
+    assert pulses.new_pulse(1, "1:1") is None
+
+
+def test_what_a_job_left_in_memory_is_removed_once_nobody_supervises_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(pulses, "SHARED_MEMORY", tmp_path)
+    monkeypatch.setattr(processes, "SHARED_MEMORY", tmp_path)
+    ended = subprocess.Popen(["true"])
+    gone = str(processes.Process(ended.pid, "1"))
+    ended.wait()
+    here = str(processes.Process.current())
+    for port, supervisors in {1: [gone], 2: [here], 3: [gone, here]}.items():
+        for supervisor in supervisors:
+            assert pulses.new_pulse(port, supervisor)
+        (tmp_path / f"deepspeed_allreduce_buffer_{os.getuid()}_{MASTER}_{port}_0").touch()
+    (tmp_path / f"ablation_pulse_{os.getuid()}_{MASTER}_4_a_room").write_bytes(bytes(8))
+    processes.sweep_shared_memory()
+    assert {path.name.split("_")[5] for path in tmp_path.glob("deepspeed*")} == {"2", "3"}
+    assert {path.name.split("_")[4] for path in tmp_path.glob("*_room")} == {"2", "3", "4"}
 
 
 def test_a_machine_that_sleeps_makes_no_run_hang(path, clock, monkeypatch):

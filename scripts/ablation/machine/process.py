@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from ablation.machine.pulse import MASTER, SHARED_MEMORY, names_of_files
+from ablation.machine.pulse import MASTER, SHARED_MEMORY, names_of_files, supervisors
 
 JOB = "ABLATION_JOB"  # in the environment of every process of a job: the job's own mark
 SUPERVISOR = "ABLATION_SUPERVISOR"  # "pid:start time" of the process that supervises the job
@@ -161,6 +161,14 @@ def remove_shared_memory(port: int) -> None:
     for name in names_of_files(port):
         for path in SHARED_MEMORY.glob(name):
             path.unlink(missing_ok=True)
+
+
+def sweep_shared_memory() -> None:
+    """Remove what jobs have left of which everybody was killed who would have removed it."""
+    for port, told in supervisors().items():
+        known = [text for text in told if ":" in text]
+        if known == told and not any(Process.parse(text).alive() for text in told):
+            remove_shared_memory(port)
 
 
 def watch_supervisor() -> None:

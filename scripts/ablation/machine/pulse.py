@@ -43,18 +43,33 @@ def names_of_files(port: int) -> list[str]:
     return [f"deepspeed_allreduce_buffer_{job}_[0-9]*", f"ablation_pulse_{job}_*"]
 
 
-def new_pulse(port: int) -> Path | None:
+def new_pulse(port: int, supervisor: str) -> Path | None:
     """Where a job's files of the pulse will be; removed with its shared memory.
 
     None where there is no room for them: then the job is not watched.
+
+    Args:
+        port: The job's MASTER_PORT.
+        supervisor: "pid:start time" of who removes them; see `supervisors`.
     """
     name = f"ablation_pulse_{os.getuid()}_{MASTER}_{port}_{secrets.token_hex(8)}"
     path = SHARED_MEMORY / name
     try:
-        Path(f"{path}_room").write_bytes(bytes(_SIZE))
+        Path(f"{path}_room").write_bytes(supervisor.encode().ljust(_SIZE, b"\0"))
     except OSError:
         return None
     return path
+
+
+def supervisors() -> dict[int, list[str]]:
+    """Who supervises the jobs that have something in shared memory, by their MASTER_PORT."""
+    found: dict[int, list[str]] = {}
+    for path in SHARED_MEMORY.glob(f"ablation_pulse_{os.getuid()}_{MASTER}_*_room"):
+        with contextlib.suppress(OSError, ValueError):
+            if _is_ours(path):
+                told = path.read_bytes().rstrip(b"\0").decode()
+                found.setdefault(int(path.name.split("_")[4]), []).append(told)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from ablation.machine.process import (
     kill_job,
     remove_shared_memory,
     start_guard,
+    sweep_shared_memory,
     workflow_process,
 )
 from ablation.machine.pulse import PULSE, new_pulse
@@ -72,7 +73,8 @@ def run_supervised(
     Raises:
         HungError: No rank got on.
     """
-    mark, pulse = secrets.token_hex(16), new_pulse(port)
+    sweep_shared_memory()
+    mark, pulse = secrets.token_hex(16), new_pulse(port, str(Process.current()))
     marked = environment | {
         JOB: mark,
         SUPERVISOR: str(Process.current()),

@@ -32,6 +32,7 @@ from ablation.machine.process import (
     Process,
     free_port,
     remove_shared_memory,
+    sweep_shared_memory,
     workflow_process,
 )
 from ablation.machine.pulse import MASTER, PULSE, new_pulse
@@ -215,7 +216,8 @@ def run_warm(task: Task, environment: dict[str, str], folder: Path) -> tuple[int
     with stop_signals() as stop:
         channel = find_worker(folder, environment, folder / "worker.log")
         port = free_port()
-        pulse = new_pulse(port)
+        sweep_shared_memory()
+        pulse = new_pulse(port, str(Process.current()))
         marked |= {"MASTER_ADDR": MASTER, "MASTER_PORT": str(port), PULSE: str(pulse or "")}
         reading, writing = os.pipe()
         request: Request = {"task": task, "environment": marked}

@@ -26,6 +26,7 @@ from ablation.machine.gpus import (
     told_devices,
     visible_gpus,
 )
+from ablation.machine.process import sweep_shared_memory
 from ablation.machine.told import check_environment
 from ablation.report.figures import figures_of
 from ablation.results import Results, figure_file
@@ -265,11 +266,14 @@ class Plan:
     def check_start(self) -> None:
         """Refuse to start where there is nothing to train on, or nowhere to write.
 
+        What killed runs have left in memory is removed.
+
         Raises:
             UserError: what is missing.
         """
         self.study.require_data()
         check_space(self.results)
+        sweep_shared_memory()
 
     def describe(self, language: str) -> str:
         """The plan in words."""
