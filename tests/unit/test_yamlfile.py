@@ -124,7 +124,9 @@ def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path):
 
 def test_of_a_key_that_stands_twice_the_last_counts_and_both_lines_are_known(load):
     root = load("a: 1\nb: 2\na: 3\n")
-    assert (root.at("a").plain(), root.repeated) == (3, (("a", 1, 3, True),))
+    assert root.at("a").plain() == 3
+    (twice,) = root.repeated
+    assert (twice.key, twice.first, twice.last, twice.differs) == ("a", 1, 3, True)
 
 
 def test_an_anchor_that_stands_twice_names_both_lines(load):

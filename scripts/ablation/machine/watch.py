@@ -41,7 +41,8 @@ GRACE: dict[int, float] = {
 }
 AGAIN = signal.SIGURG  # nobody is ended by it who does not know it
 CLEAN_SECONDS = 5.0  # between looks for compile locks
-STACKS_SECONDS = 1.5  # for a process to write its stacks
+BEGIN_SECONDS = 10.0  # for a process on a busy machine to begin to write its stacks
+STACKS_SECONDS = 1.5  # for it to write them
 
 
 class HungError(LaunchError):
@@ -237,6 +238,9 @@ def dump_stacks(pids: Iterable[int], beats: dict[int, Beat]) -> None:
         with contextlib.suppress(OSError):
             os.kill(pid, STACKS)
             os.kill(pid, signal.SIGCONT)
+        deadline = time.monotonic() + BEGIN_SECONDS
+        while _has(pid, STACKS, "ShdPnd", "SigPnd") and time.monotonic() < deadline:
+            time.sleep(0.05)
         time.sleep(STACKS_SECONDS)
 
 
@@ -245,12 +249,17 @@ STATES = {"T": "stopped by a signal", "D": "waiting for a device or a disk", "S"
 
 def catches(pid: int, number: int) -> bool:
     """Whether a process has a handler for a signal."""
+    return _has(pid, number, "SigCgt")
+
+
+def _has(pid: int, number: int, *masks: str) -> bool:
+    """Whether a signal is in one of the masks of /proc/<pid>/status; not where there is none."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return False
-    masks = [int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:")]
-    return any(mask >> (number - 1) & 1 for mask in masks)
+    told = (line.partition(":") for line in lines)
+    return any(int(mask, 16) >> (number - 1) & 1 for name, _, mask in told if name in masks)
 
 
 def tell_hung(beats: dict[int, Beat]) -> str:
