@@ -264,6 +264,21 @@ def cases(kind: str, folder: Path, every: int = 1) -> Iterator[Seen]:
         (study / file).write_text(whole)
 
 
+def _read_damaged(kind: str, name: str, read: Callable[[], object], named: str) -> Seen:
+    """What reading a damaged file comes to: it has to be refused, and the file named."""
+    started = time.process_time()
+    try:
+        read()
+        outcome, told = "read as good", ""
+    except UserError as error:
+        told = str(error)
+        outcome = "refused" if named in told else "unclear"
+    except Exception as error:
+        outcome, told = "traceback", repr(error)
+    seconds = time.process_time() - started
+    return Seen(kind=kind, name=name, outcome=outcome, told=told, seconds=seconds)
+
+
 def damaged_results(folder: Path) -> Iterator[Seen]:
     """Files of a finished run, damaged: none may be read as good."""
     made = build_study(folder)
@@ -276,18 +291,8 @@ def damaged_results(folder: Path) -> Iterator[Seen]:
         whole = file.read_bytes()
         for name, text in damages(whole):
             file.write_bytes(text)
-            started = time.process_time()
-            try:
-                load_run(path)
-                outcome, told = "read as good", ""
-            except UserError as error:
-                told = str(error)
-                outcome = "refused" if str(path.parent) in told else "unclear"
-            except Exception as error:
-                outcome, told = "traceback", repr(error)
-            seconds = time.process_time() - started
-            name = f"{file.name}: {name}"
-            yield Seen(kind="results", name=name, outcome=outcome, told=told, seconds=seconds)
+            told = f"{file.name}: {name}"
+            yield _read_damaged("results", told, lambda: load_run(path), str(path.parent))
         file.write_bytes(whole)
 
 
@@ -301,18 +306,8 @@ def damaged_records(folder: Path, every: int = 1) -> Iterator[Seen]:
         whole = path.read_bytes()
         for name, text in islice(damages(whole, flips=5), 0, None, every):
             path.write_bytes(text)
-            started = time.process_time()
-            try:
-                read()
-                outcome, told = "read as good", ""
-            except UserError as error:
-                told = str(error)
-                outcome = "refused" if path.name in told else "unclear"
-            except Exception as error:
-                outcome, told = "traceback", repr(error)
-            seconds = time.process_time() - started
-            name = f"{path.relative_to(results.folder)}: {name}"
-            yield Seen(kind="records", name=name, outcome=outcome, told=told, seconds=seconds)
+            told = f"{path.relative_to(results.folder)}: {name}"
+            yield _read_damaged("records", told, read, path.name)
         path.write_bytes(whole)
 
 

@@ -23,8 +23,7 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 import tiny
 from faked import FakedStudy
 
-from ablation.machine.process import Process, read_stat
-from ablation.machine.pulse import supervisors
+from ablation.machine.process import read_stat, unkept_jobs
 
 PLANTED = {"noise": 0.003, "rate": 0.2}
 CURRENT = "learning_rate: 1.0e-5\nnum_train_epochs: 3\nlora: {r: 8, lora_alpha: 16}\n"
@@ -155,7 +154,7 @@ class TinyRun:
                 time.sleep(0.1)
             found += [f"process {pid} of the worker" for pid in forked]
         deadline = time.monotonic() + LEFT_SECONDS
-        while (ports := _unkept()) and time.monotonic() < deadline:
+        while (ports := unkept_jobs()) and time.monotonic() < deadline:
             time.sleep(0.1)
         found += [f"shared memory of the job at port {port}" for port in ports]
         return found
@@ -172,12 +171,6 @@ def forked_python(server: Path) -> Path:
         )
         path.chmod(0o755)
     return path
-
-
-def _unkept() -> list[int]:
-    """Ports of jobs with something in shared memory that nobody is there to remove."""
-    found = supervisors().items()
-    return [p for p, told in found if not any(Process.parse(one).alive() for one in told)]
 
 
 def _forked(parent: Path) -> list[int]:

@@ -197,14 +197,16 @@ def _fixed(family: Sequence[Series], delta: float, level: Level) -> dict[str, Ev
     """Holm's tests and Bonferroni's intervals over the members, with a fixed number of seeds."""
     size, found, gone = len(family) + level.dropped, {}, [None] * level.dropped
     flips = [inference.sign_flip_test(list(one.values.values())) for one in family]
+    tests = [_tests(_p(one, TESTED), _p(one)) for one in family]
+    equal = [
+        _tests(_equivalence_p(one, delta, TESTED), _equivalence_p(one, delta)) for one in family
+    ]
     columns = (
-        inference.adjusted(
-            [*(_tests(one) for one in family), *gone], [*(one.sides for one in family), *gone]
-        ),
+        inference.adjusted([*tests, *gone], [*(one.sides for one in family), *gone]),
         flips,
         inference.holm([*flips, *gone]),
         _joint(family),
-        inference.adjusted([*(_equivalence_tests(one, delta) for one in family), *gone]),
+        inference.adjusted([*equal, *gone]),
     )
     for one, adjusted, flip, flip_adjusted, joint, same in zip(family, *columns, strict=False):
         verdict = _verdict(one, adjusted, same, level.alpha, level.alpha / size)
@@ -321,14 +323,8 @@ def _equivalence_p(one: Series, delta: float, times: float = 0.0) -> float | Non
     return None if spread is None or mean is None else spread.equivalence_p(mean, delta)
 
 
-def _tests(one: Series) -> tuple[float, float] | None:
+def _tests(common: float | None, own: float | None) -> tuple[float, float] | None:
     """Both tests of `inference.adjusted`; the first alone where its own values do not differ."""
-    common, own = _p(one, TESTED), _p(one)
-    return None if common is None else (common, own or 0.0)
-
-
-def _equivalence_tests(one: Series, delta: float) -> tuple[float, float] | None:
-    common, own = _equivalence_p(one, delta, TESTED), _equivalence_p(one, delta)
     return None if common is None else (common, own or 0.0)
 
 

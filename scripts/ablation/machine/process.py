@@ -24,7 +24,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from ablation.machine.pulse import MASTER, SHARED_MEMORY, names_of_files, supervisors
+from ablation.machine.pulse import (
+    MASTER,
+    SHARED_MEMORY,
+    names_of_files,
+    new_pulse,
+    supervisors,
+)
 
 JOB = "ABLATION_JOB"  # in the environment of every process of a job: the job's own mark
 SUPERVISOR = "ABLATION_SUPERVISOR"  # "pid:start time" of the process that supervises the job
@@ -129,17 +135,21 @@ def job_processes(mark: str) -> list[int]:
 
 def descendants(pid: int) -> list[int]:
     """Numbers of the processes that a process has started, and of those that these have."""
-    stats = {int(path.name): read_stat(int(path.name)) for path in Path("/proc").glob("[0-9]*")}
-    found = [pid]
+    stats, found = _stats(), [pid]
     for parent in found:  # it grows
-        found += [child for child, stat in stats.items() if stat and stat[1] == parent]
+        found += [child for child, stat in stats.items() if stat[1] == parent]
     return found[1:]
 
 
 def child_states(pid: int) -> list[str]:
     """States of a process's children, as in /proc; a zombie has "Z"."""
-    stats = (read_stat(int(path.name)) for path in Path("/proc").glob("[0-9]*"))
-    return [found[2] for found in stats if found and found[1] == pid]
+    return [found[2] for found in _stats().values() if found[1] == pid]
+
+
+def _stats() -> dict[int, tuple[str, int, str]]:
+    """`read_stat` of every process, by its number."""
+    pids = (int(path.name) for path in Path("/proc").glob("[0-9]*"))
+    return {pid: found for pid in pids if (found := read_stat(pid))}
 
 
 def kill_job(mark: str, patience: float = 2.0) -> None:
@@ -163,12 +173,28 @@ def remove_shared_memory(port: int) -> None:
             path.unlink(missing_ok=True)
 
 
+def unkept_jobs() -> list[int]:
+    """MASTER_PORTs of jobs with something in shared memory whose supervisors are all gone.
+
+    A job whose supervisor is not told, of an earlier version, is none of them.
+    """
+    return [
+        port
+        for port, told in supervisors().items()
+        if not any(":" not in text or Process.parse(text).alive() for text in told)
+    ]
+
+
 def sweep_shared_memory() -> None:
     """Remove what jobs have left of which everybody was killed who would have removed it."""
-    for port, told in supervisors().items():
-        known = [text for text in told if ":" in text]
-        if known == told and not any(Process.parse(text).alive() for text in told):
-            remove_shared_memory(port)
+    for port in unkept_jobs():
+        remove_shared_memory(port)
+
+
+def begin_pulse(port: int) -> Path | None:
+    """`new_pulse` of a job that this process supervises, in memory that is swept."""
+    sweep_shared_memory()
+    return new_pulse(port, str(Process.current()))
 
 
 def watch_supervisor() -> None:

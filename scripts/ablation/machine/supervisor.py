@@ -15,15 +15,15 @@ from ablation.machine.process import (
     STARTED,
     SUPERVISOR,
     Process,
+    begin_pulse,
     child_states,
     job_processes,
     kill_job,
     remove_shared_memory,
     start_guard,
-    sweep_shared_memory,
     workflow_process,
 )
-from ablation.machine.pulse import PULSE, new_pulse
+from ablation.machine.pulse import PULSE
 from ablation.machine.watch import Watch, stop_signals
 
 TAIL_LINES = 20
@@ -73,8 +73,7 @@ def run_supervised(
     Raises:
         HungError: No rank got on.
     """
-    sweep_shared_memory()
-    mark, pulse = secrets.token_hex(16), new_pulse(port, str(Process.current()))
+    mark, pulse = secrets.token_hex(16), begin_pulse(port)
     marked = environment | {
         JOB: mark,
         SUPERVISOR: str(Process.current()),

@@ -30,12 +30,12 @@ from ablation.machine.process import (
     STARTED,
     SUPERVISOR,
     Process,
+    begin_pulse,
     free_port,
     remove_shared_memory,
-    sweep_shared_memory,
     workflow_process,
 )
-from ablation.machine.pulse import MASTER, PULSE, new_pulse
+from ablation.machine.pulse import MASTER, PULSE
 from ablation.machine.supervisor import TAIL_LINES
 from ablation.machine.watch import Watch, stop_signals
 
@@ -216,8 +216,7 @@ def run_warm(task: Task, environment: dict[str, str], folder: Path) -> tuple[int
     with stop_signals() as stop:
         channel = find_worker(folder, environment, folder / "worker.log")
         port = free_port()
-        sweep_shared_memory()
-        pulse = new_pulse(port, str(Process.current()))
+        pulse = begin_pulse(port)
         marked |= {"MASTER_ADDR": MASTER, "MASTER_PORT": str(port), PULSE: str(pulse or "")}
         reading, writing = os.pipe()
         request: Request = {"task": task, "environment": marked}

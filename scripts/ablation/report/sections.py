@@ -18,7 +18,8 @@ from ablation.evidence.outcomes import FINAL_SUFFIX
 from ablation.evidence.statistics import Estimate, SeedRange
 from ablation.report.excerpts import places, quotes
 from ablation.report.sources import GROUPS, SIDES, Sources
-from ablation.settings.catalogue import NO_OP, Settings, group_of
+from ablation.settings.catalogue import NO_OP, group_of
+from ablation.settings.quantities import lora_scale
 from ablation.settings.schedules import effective_batch, learning_rates, total_steps
 from ablation.words.catalogue import code, in_code, short_value
 
@@ -218,14 +219,6 @@ def _ratio(sources: Sources, name: str) -> list[str]:
         return []
     factor = sources.messages.factor(there / here)
     return [sources.messages("fact.ratio", setting=name, factor=factor)]
-
-
-def lora_scale(settings: Settings) -> float:
-    """What the adapter's product is multiplied by: alpha / r, with rsLoRA alpha / sqrt(r)."""
-    rank = float(settings["lora.r"])
-    return float(settings["lora.lora_alpha"]) / (
-        math.sqrt(rank) if settings.get("lora.use_rslora") else rank
-    )
 
 
 def _lora(sources: Sources) -> list[str]:
