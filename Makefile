@@ -2,6 +2,7 @@
 # make demo    the default study, end to end, without a GPU
 # make test    the whole test suite
 # make gpu-check   what a GPU does with this product, in one table; DRY=1 tries the program without
+# make search  examples that the suite has not tried yet, for what is said of any file or number
 # make soak-settings   every setting on a tiny model: it trains as it says, or the plan refuses it
 # make soak    every plug pulled: operations that fail, kills, leases, bad inputs; half a day
 # make slurm-check   the tiny study on a SLURM that is set up for it on this machine (Debian, root)
@@ -12,7 +13,7 @@ VENV := .venv
 # Rules call `python`; it must be the one of the environment.
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
-.PHONY: slurm-plugin slurm-check setup demo test soak soak-settings bench gpu-check
+.PHONY: slurm-plugin slurm-check setup demo test search soak soak-settings bench gpu-check
 
 setup: $(VENV)/installed
 
@@ -29,6 +30,10 @@ demo: setup
 # Files of tests side by side, one on each core.
 test: setup
 	$(RUN) python -m pytest -n auto --dist loadfile
+
+search: setup
+	$(RUN) python -m pytest --hypothesis-profile=search -n auto \
+	  tests/unit/test_patch.py tests/unit/test_resolve_properties.py tests/unit/test_data.py
 
 # Each can be run by itself, and the longest in slices: docs/reliability.md.
 soak: setup

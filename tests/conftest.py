@@ -7,6 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The suite tries the same examples each time, so that it is red for what a change did and for
+# nothing else; `--hypothesis-profile=search` tries others, as `make search` does.
+settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
+settings.register_profile("search", derandomize=False, database=None, deadline=None)
+settings.load_profile("fixed")
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -40,7 +40,7 @@ ratios = st.floats(0.01, 1.0)
 
 
 @given(labels_of_rows, ratios, ratios, st.booleans(), st.integers(0, 9))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_smaller_extract_is_a_subset_of_a_larger_one(labels, one, other, stratified, seed):
     rank = data.extract_ranks(labels, seed, stratified)
     small = data.training_rows(rank, labels, min(one, other), None)
@@ -49,7 +49,7 @@ def test_a_smaller_extract_is_a_subset_of_a_larger_one(labels, one, other, strat
 
 
 @given(labels_of_rows, ratios, st.integers(1, 7), st.integers(1, 7))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_fewer_classes_are_a_subset_of_more(labels, ratio, one, other):
     rank = data.extract_ranks(labels, 0, True)
     few = data.training_rows(rank, labels, ratio, min(one, other))
@@ -59,7 +59,7 @@ def test_fewer_classes_are_a_subset_of_more(labels, ratio, one, other):
 
 
 @given(labels_of_rows, ratios, st.booleans(), st.integers(0, 9))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_class_is_in_every_extract(labels, ratio, stratified, seed):
     rank = data.extract_ranks(labels, seed, stratified)
     assert set(labels[data.training_rows(rank, labels, ratio, None)]) == set(labels)
@@ -68,7 +68,7 @@ def test_every_class_is_in_every_extract(labels, ratio, stratified, seed):
 
 
 @given(labels_of_rows, ratios, st.integers(0, 9))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_stratified_extract_has_its_share_of_each_class_to_within_a_row(labels, ratio, seed):
     taken = labels[data.training_rows(data.extract_ranks(labels, seed, True), labels, ratio, None)]
     for label, n in enumerate(np.bincount(labels)):
@@ -98,7 +98,7 @@ def test_a_plain_extract_has_its_share_of_all_rows():
 
 
 @given(labels_of_rows, st.floats(0.05, 0.6), st.floats(0.05, 0.35), st.integers(0, 9))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_class_keeps_a_training_row(labels, test_size, val_size, seed):
     split = data.split_rows(labels, test_size, val_size, seed)
     assert set(labels[split == data.TRAIN]) == set(labels)

@@ -144,6 +144,25 @@ def test_a_deepspeed_block_below_the_arguments_keeps_its_own_names(resolve):
     assert values(side, "learning_rate", "num_train_epochs") == (1e-4, 3)
 
 
+@pytest.mark.parametrize(
+    ("block", "read"),
+    [
+        ("scheduler: {type: WarmupCosineLR, params: {total_num_steps: auto}}", True),
+        ("optimizer: {type: AdamW}", True),
+        ("gradient_clipping: 0.5", True),
+        ("bf16: {enabled: auto}", True),
+        ("stage: 2, bf16: true", False),
+        ("config: other.json, gradient_clipping: 0.5", False),
+    ],
+)
+def test_a_deepspeed_block_beside_the_arguments_is_known_by_any_key_of_its_own(
+    resolve, block, read
+):
+    arguments = "learning_rate: 1e-4, num_train_epochs: 3, optim: sgd, weight_decay: 0.1"
+    side = resolve(f"training: {{{arguments}}}\ndeepspeed: {{{block}}}\n")
+    assert any(name.startswith("other.deepspeed") for name in side.settings) is not read
+
+
 def test_a_rank_is_read_once_from_a_block_of_both_names(resolve):
     side = resolve("lora_config: {rank: 16, lora_alpha: 32}\nlearning_rate: 1e-4\noptim: sgd\n")
     assert values(side, "lora.r", "lora.lora_alpha") == (16, 32)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from hunks import apply_hunks
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ablation.comparison.resolve import resolve_file
@@ -910,8 +910,6 @@ STARTS = st.sampled_from(
 
 @settings(
     max_examples=60,
-    deadline=None,
-    database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(STARTS, st.lists(ARMS, min_size=2, max_size=3))
@@ -977,11 +975,10 @@ EVERY_DIALECT = {
 
 @settings(
     max_examples=120,
-    deadline=None,
-    database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.sampled_from(list(EVERY_DIALECT)), ARMS, st.booleans())
+@example("nested", WARM_COSINE, False)
 def test_in_every_dialect_the_hunks_applied_are_the_file_and_it_does_what_the_arm_does(
     tmp_path, name, arm, windows
 ):

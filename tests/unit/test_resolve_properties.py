@@ -227,8 +227,6 @@ CONFIGURATIONS = {
 configurations = st.one_of(*CONFIGURATIONS.values())
 quickly = settings(
     max_examples=200,
-    deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

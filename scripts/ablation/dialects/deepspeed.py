@@ -67,6 +67,9 @@ _CPU_OFFLOAD = {
     "cpu_offload_param": "offload_param.device",
     "cpu_offload_params": "offload_param.device",
 }
+_OWN = frozenset(("zero_optimization", "train_batch_size", *_BATCH_NAMES))
+_OWN_BLOCKS = frozenset(("optimizer", "scheduler", "activation_checkpointing", *_PRECISION))
+_NAMING = frozenset(words("config config_file config_path path file json"))
 # Blocks that may be null.
 _NULL = (("aio", None), ("optimizer.params", None))
 # Names of ZeRO's keys that may not stand beside those that replace them.
@@ -92,6 +95,19 @@ def embed_deepspeed(reader: Reader, prefix: str) -> None:
     reader.engine = Engine(prefix, block)
     reader.ignore(*(join(prefix, name) for name in _MATCHED_LATER))
     _read_common(reader, prefix, embedded=True)
+
+
+def configures_deepspeed(entry: Entry) -> bool:
+    """Whether a block is a DeepSpeed configuration, and not a script's own words about one.
+
+    It has a key that means nothing elsewhere, or a block that a script would call otherwise, and
+    does not name the file that has the rest.
+    """
+    block = entry.value
+    if not isinstance(block, dict) or any(name in block for name in _NAMING):
+        return False
+    blocks = {name for name, below in block.items() if isinstance(below.value, dict)}
+    return bool(_OWN & block.keys() or _OWN_BLOCKS & blocks)
 
 
 def _check_json(reader: Reader, prefix: str, block: Entry) -> None:

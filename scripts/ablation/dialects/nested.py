@@ -21,7 +21,7 @@ from ablation.dialects.blocks import (
     read_switch,
     read_trainer,
 )
-from ablation.dialects.deepspeed import embed_deepspeed, join
+from ablation.dialects.deepspeed import configures_deepspeed, embed_deepspeed, join
 from ablation.dialects.keys import (
     Key,
     Keys,
@@ -270,9 +270,7 @@ def _read_deepspeed(reader: Reader, main: str) -> None:
         return
     for key in ("deepspeed", "deepspeed_config", "deepspeed.config"):
         entry = reader.root.at(key)
-        path = isinstance(entry.value, str) if entry is not None else False
-        inside = isinstance(entry.value, dict) if entry is not None else False
-        if path or (inside and reader.root.at(f"{key}.zero_optimization") is not None):
+        if entry is not None and (isinstance(entry.value, str) or configures_deepspeed(entry)):
             reader.include(key)
             embed_deepspeed(reader, key)
             return
