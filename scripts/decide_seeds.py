@@ -35,11 +35,15 @@ def main(args: argparse.Namespace) -> None:
     study = load_resolved(results)
     grid = seeds_grid(study, read_looks(results, args.look - 1), args.devices or None)
     runs = collect(grid, results.runs)
-    options, metric = study.options["sequential"], study.options["metric"]
-    by_row = load_by_row(grid, results.runs, metric["name"])
-    reports = load_reports(results.reports)
-    seeds = study.all_seeds()
-    decision = decide_seeds(grid, runs, seeds, options, metric, args.look, by_row, reports)
+    decision = decide_seeds(
+        grid,
+        runs,
+        study.all_seeds(),
+        study.options,
+        args.look,
+        by_row=load_by_row(grid, results.runs, study.options["metric"]["name"]),
+        reports=load_reports(results.reports),
+    )
     save_record(decision, results.look(args.look))
     logger.info("%d seeds: %s", decision["n"], decision["reason"])
 

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from ablation.cli import run
-from ablation.files import load_record
 from ablation.machine.attempts import begin_attempt, end_attempt
 from ablation.machine.launcher import launch, leave
 from ablation.machine.process import LaunchError
 from ablation.results import Results
-from ablation.study.resolved import load_resolved
-from ablation.training.request import make_request, save_request
+from ablation.training.request import grid_of, make_request, save_request
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,17 +32,8 @@ def main(args: argparse.Namespace) -> None:
     """Write the request, then train; what the job prints goes to our output."""
     results = Results(args.results)
     output = results.run(args.variant, args.seed)
-    request = make_request(
-        grid_of(args.variant, results),
-        args.variant,
-        args.seed,
-        results.model,
-        results.data,
-        output,
-        args.world_size,
-        results.frozen if results.frozen.is_file() else None,
-    )
-    request["checkpoint_minutes"] = checkpoint_minutes(results)
+    grid = grid_of(args.variant, results)
+    request = make_request(results, grid, args.variant, args.seed, args.world_size)
     begin_attempt(output)
     save_request(request, output)
     try:
@@ -54,19 +42,6 @@ def main(args: argparse.Namespace) -> None:
         leave(error)
     finally:
         end_attempt(output)
-
-
-def checkpoint_minutes(results: Results) -> float | None:
-    """Minutes between two checkpoints where the study states them."""
-    return load_resolved(results).options["checkpoint_minutes"] if results.study.is_file() else None
-
-
-def grid_of(variant: str, results: Results) -> dict[str, Any]:
-    """The grid that holds a run's arm: the plan, or what results may add to it."""
-    planned = load_record(results.planned_grid)
-    if any(arm["variant"] == variant for arm in planned["arms"]):
-        return planned
-    return load_record(results.candidates)
 
 
 if __name__ == "__main__":

@@ -94,8 +94,7 @@ def confirmed(root: Path) -> Synthetic:
         grid = seeds_grid(study, decisions)
         write_runs(made, grid.as_json(), CONFIRMED_EFFECTS)
         runs = collect(grid, made.runs)
-        sequential, metric = study.options["sequential"], study.options["metric"]
-        decisions.append(decide_seeds(grid, runs, study.all_seeds(), sequential, metric, look))
+        decisions.append(decide_seeds(grid, runs, study.all_seeds(), study.options, look))
         if decisions[-1]["stop"]:
             break
     grid, facts = decided_grid(study, decisions)

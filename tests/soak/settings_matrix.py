@@ -33,6 +33,7 @@ import yaml
 from ablation.errors import UserError
 from ablation.files import save_json
 from ablation.machine.launcher import LaunchError, launch
+from ablation.results import Results
 from ablation.study.grid import expand, refuse_without_gpu
 from ablation.study.load import load_study
 from ablation.training.effective import planned_effective, same_value
@@ -831,15 +832,15 @@ def run_case(case: Case, folder: Path, warm: Path) -> Outcome:
     except UserError as error:
         placed = error.line is not None or ".yml:" in str(error) or "ds.json:" in str(error)
         return outcome("refused" if placed else "fails", str(error))
-    output = folder / "runs" / "".join(c if c.isalnum() else "-" for c in case.name)[:80]
+    name = "".join(c if c.isalnum() else "-" for c in case.name)[:80]
+    model, data = folder / "model/model.json", folder / "data"
+    results = Results(tiny.as_results(folder / "runs" / name, model=model, data=data))
     variant = grid["arms"][0]["variant"]
+    output = results.run(variant, 1)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         try:
-            request = make_request(
-                grid, variant, 1, folder / "model/model.json", folder / "data", output, case.ranks
-            )
-            save_request(request, output)
+            save_request(make_request(results, grid, variant, 1, case.ranks), output)
             launch(output, case.ranks, case.ranks, warm)
         except UserError as error:
             return outcome("fails", f"after the plan: {error}")

@@ -489,8 +489,7 @@ def test_a_decision_names_what_it_is_waiting_for(study, tmp_path):
         for seed, value in zip(grid.seeds, own, strict=True):
             fake_run(tmp_path / arm.variant / f"seed-{seed}" / "metrics.json", value)
     runs = collect(grid, tmp_path)
-    options, metric = loaded.options["sequential"], loaded.options["metric"]
-    decision = decide_seeds(grid, runs, loaded.all_seeds(), options, metric, 1)
+    decision = decide_seeds(grid, runs, loaded.all_seeds(), loaded.options, 1)
     assert (decision["stop"], decision["reason"]) == (False, "continue")
     assert decision["seeds"] == [4, 5] and decision["family"] == 7
     statuses = {c["id"]: c["status"] for c in decision["contrasts"]}
@@ -498,7 +497,8 @@ def test_a_decision_names_what_it_is_waiting_for(study, tmp_path):
     assert statuses["stage:decay_length_scheduler"] == "equivalent"
     assert statuses["stage:epochs"] == "continue"
     assert {"stage1-lora_learning_rate", "stage2-epochs"} <= set(decision["arms"])
-    last = decide_seeds(grid, runs, loaded.all_seeds(), options | {"looks": [3]}, metric, 1)
+    once = loaded.options | {"sequential": loaded.options["sequential"] | {"looks": [3]}}
+    last = decide_seeds(grid, runs, loaded.all_seeds(), once, 1)
     assert (last["stop"], last["reason"], last["seeds"]) == (True, "maximum_reached", [])
 
 
@@ -513,8 +513,7 @@ def test_the_family_of_a_decision_is_the_one_of_the_effects(study, tmp_path):
             value = random.Random(10 * number + place).gauss(0.4 + len(arm.stages) / 50, 0.01)
             fake_run(tmp_path / arm.variant / f"seed-{seed}" / "metrics.json", value)
     runs = collect(grid, tmp_path)
-    options, metric = loaded.options["sequential"], loaded.options["metric"]
-    decision = decide_seeds(grid, runs, loaded.all_seeds(), options, metric, 1)
+    decision = decide_seeds(grid, runs, loaded.all_seeds(), loaded.options, 1)
     effects = estimate_effects(grid, runs, loaded.options | {"claims": {}})
     assert {c["id"] for c in decision["contrasts"]} == set(effects.family.members)
     assert decision["family"] == effects.sequential.families

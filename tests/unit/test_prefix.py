@@ -33,6 +33,7 @@ from ablation.frozen.which import (
     wanted_values,
     why_plain,
 )
+from ablation.results import Results
 from ablation.training.job import load_frozen
 from ablation.training.network import build_network, trainable_state
 from ablation.training.request import make_request, save_request
@@ -67,8 +68,8 @@ def cache(folder: Path, budget: float = 1.0) -> dict:
 
 def request(folder: Path, arm: str) -> dict:
     grid = json.loads((folder / "grid.json").read_text())
-    model, cached = folder / "model/model.json", folder / "prefix/prefix.json"
-    return make_request(grid, arm, 1, model, folder / "data", folder / "run", 1, cached)
+    results = Results(folder)  # what is asked for may be gone when the run looks for it
+    return {**make_request(results, grid, arm, 1, 1), "prefix": str(results.frozen)}
 
 
 def test_each_reason_for_the_plain_path_is_named():

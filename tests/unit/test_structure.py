@@ -15,11 +15,11 @@ LONGEST, USUAL, MOST_POSITIONAL = 50, 30, 6
 
 @lru_cache
 def modules(root: Path) -> list[tuple[Path, ast.Module]]:
-    """Each module of the library, by its path below it."""
-    library = root / "scripts/ablation"
+    """Each module of the library and each program, by its path below scripts/."""
+    scripts = root / "scripts"
     return [
-        (file.relative_to(library), ast.parse(file.read_text(encoding="utf-8")))
-        for file in sorted(library.rglob("*.py"))
+        (file.relative_to(scripts), ast.parse(file.read_text(encoding="utf-8")))
+        for file in sorted([*scripts.glob("*.py"), *scripts.glob("ablation/**/*.py")])
     ]
 
 
@@ -69,8 +69,9 @@ def imports(tree: ast.Module, names: set[str]) -> set[str]:
 def named_modules(root: Path) -> dict[str, ast.Module]:
     """Each module of the library by its dotted name."""
     return {
-        ".".join(("ablation", *path.with_suffix("").parts)).removesuffix(".__init__"): tree
+        ".".join(path.with_suffix("").parts).removesuffix(".__init__"): tree
         for path, tree in modules(root)
+        if path.parts[0] == "ablation"
     }
 
 

@@ -44,9 +44,9 @@ def decide_seeds(
     grid: Grid,
     runs: pd.DataFrame,
     seeds: Sequence[int],
-    options: Options,
-    metric: Options,
+    study: Options,
     look: int,
+    *,
     by_row: ByRow = NOT_BY_ROW,
     reports: Reports = NO_REPORTS,
 ) -> dict[str, object]:
@@ -56,14 +56,12 @@ def decide_seeds(
         grid: The arms with the seeds so far.
         runs: Their table, as `metrics.collect` makes it.
         seeds: All seeds of the study, in the order in which they are used.
-        options: study.yaml's `sequential`.
-        metric: study.yaml's `metric`.
+        study: study.yaml, of which `metric` and `sequential` are read.
         look: Which look it is, from 1.
         by_row: What the runs answered on each test row.
         reports: The reports that the study has had.
     """
     family = planned_contrasts(grid)
-    study = {"metric": metric, "sequential": options}
     measured = measure(grid, runs, study, by_row, reports)
     plan = sequential_plan(study, measured.metric, len(family), measured.history)
     assert plan is not None, "the study looks in between"

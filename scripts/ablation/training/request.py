@@ -19,9 +19,11 @@ from ablation.files import load_record, save_json, save_text
 from ablation.machine.launcher import has_gpu
 from ablation.project import LOCK
 from ablation.records import leaves
+from ablation.results import Results
 from ablation.settings.catalogue import Settings
 from ablation.settings.quantities import POOL_ROWS
 from ablation.study.grid_file import GridFile
+from ablation.study.resolved import load_resolved
 from ablation.sums import file_sum
 from ablation.training.intent import batch_of, deepspeed_config
 from ablation.training.marks import checkpoints_in, remove_damaged
@@ -34,14 +36,7 @@ IDENTITY = "identity.json"  # beside the checkpoints: what they were made for
 
 
 def make_request(
-    grid: GridFile,
-    variant: str,
-    seed: int,
-    model_json: Path,
-    data: Path,
-    output: Path,
-    world_size: int,
-    prefix: Path | None = None,
+    results: Results, grid: GridFile, variant: str, seed: int, world_size: int
 ) -> Request:
     """Contents of config.json: all that the ranks need, and nothing else decides what they do.
 
@@ -50,12 +45,13 @@ def make_request(
     """
     settings = settings_of(grid, variant)
     batch = batch_of(settings, world_size)
-    model = load_record(model_json)
-    require_unchanged(model, model_folder(model, model_json))
+    data, model = results.data, load_record(results.model)
+    path = model_folder(model, results.model)
+    require_unchanged(model, path)
     require_whole(data)
     require_rows(settings, data)
     provenance = provenance_of(model, data)
-    return {
+    request: Request = {
         "study": grid["study"],
         "variant": variant,
         "seed": seed,
@@ -64,14 +60,26 @@ def make_request(
         "batch": batch.as_dict(),
         "deepspeed": deepspeed_config(settings, batch),
         "model": model,
-        "model_path": model_folder(model, model_json),
+        "model_path": path,
         "data": str(data),
-        "prefix": str(prefix) if prefix else None,
+        "prefix": str(results.frozen) if results.frozen.is_file() else None,
         "data_fingerprint": provenance["data"],
-        "output": str(output),
+        "output": str(results.run(variant, seed)),
         "code_commit": code_commit(),
         "provenance": provenance,
     }
+    if results.study.is_file():
+        request["checkpoint_minutes"] = load_resolved(results).options["checkpoint_minutes"]
+    return request
+
+
+def grid_of(variant: str, results: Results) -> GridFile:
+    """The grid that holds a run's arm: the plan, or what results may add to it."""
+    planned: GridFile = load_record(results.planned_grid)
+    if any(arm["variant"] == variant for arm in planned["arms"]):
+        return planned
+    added: GridFile = load_record(results.candidates)
+    return added
 
 
 def provenance_of(model: ModelRecord, data: Path) -> dict[str, str | None]:
