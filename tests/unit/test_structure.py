@@ -98,13 +98,6 @@ def test_each_room_rests_on_those_before_it(root):
     assert upward == set()
 
 
-# Signatures that say `dict[str, Any]` to another room, each with its reason. It only gets shorter.
-UNTYPED = {
-    "ablation.study.explain explain_files": "what explain says, read by the texts beside it only",
-    "ablation.study.explain explain_study": "what explain says",
-}
-
-
 def in_other_rooms(trees: dict[str, ast.Module]) -> set[tuple[str, str]]:
     """What modules take from modules of other rooms: the module that has it, and its name."""
     found = set()
@@ -156,4 +149,4 @@ def test_nothing_passes_between_rooms_as_a_dict_of_anything(root):
         for name, annotation in annotations(node)
         if annotation is not None and "dict[str, Any]" in ast.unparse(annotation)
     }
-    assert found == set(UNTYPED)
+    assert found == set()

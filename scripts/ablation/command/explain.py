@@ -8,7 +8,6 @@ import sys
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 from ablation.command import revisions
 from ablation.command.markdown import render_comment
@@ -23,6 +22,7 @@ from ablation.masking import visible
 from ablation.settings.architecture import Facts
 from ablation.study.explain import explain_files, explain_study
 from ablation.study.explain_text import render
+from ablation.study.explanation import Explanation
 from ablation.study.load import load_study
 from ablation.words.catalogue import Messages
 
@@ -63,7 +63,7 @@ def main(args: argparse.Namespace, t: Messages) -> int:
     return FOUND_A_PROBLEM if args.check and problem else 0
 
 
-def _explain(args: argparse.Namespace, t: Messages) -> tuple[dict[str, Any], str]:
+def _explain(args: argparse.Namespace, t: Messages) -> tuple[Explanation, str]:
     """The explanation as data, and as the text that was asked for."""
     # A folder only where one is needed: a process that is killed leaves its own behind.
     exported = tempfile.TemporaryDirectory(prefix="ablation-") if args.git else nullcontext("")
@@ -83,7 +83,7 @@ def _explain(args: argparse.Namespace, t: Messages) -> tuple[dict[str, Any], str
         return said, render(said, texts, args.all)
 
 
-def _explain_study(args: argparse.Namespace) -> dict[str, Any]:
+def _explain_study(args: argparse.Namespace) -> Explanation:
     study = load_study(find_study(args.what[0]), to_run=False)
     profile = Path(args.profile or f"results/{study.name}/data/profile.json")
     if args.profile and not profile.is_file():
@@ -92,7 +92,7 @@ def _explain_study(args: argparse.Namespace) -> dict[str, Any]:
     return explain_study(study, None if args.without_data else profile, rows)
 
 
-def explain_bare(args: argparse.Namespace, files: list[str]) -> dict[str, Any]:
+def explain_bare(args: argparse.Namespace, files: list[str]) -> Explanation:
     """What two files do: the current one, then the backup."""
     facts: Facts = {}
     if args.model_config:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import Final
 
-from ablation.comparison.findings.finding import INFO
+from ablation.comparison.findings.finding import BACKUP, CURRENT, INFO, Side
 from ablation.documents.entries import Entry, load_entries
 from ablation.masking import hide
 from ablation.settings.catalogue import BOOKKEEPING, NO_OP
 from ablation.study.explain_text import names_of, places
+from ablation.study.explanation import DifferenceSaid, Explanation, ValueSaid
 from ablation.words.catalogue import (
     Messages,
     cell,
@@ -21,12 +22,15 @@ from ablation.words.catalogue import (
     without_html,
 )
 
-Said = Mapping[str, Any]
 # The newer side first in `said` is "current"; a review reads from old to new.
-OLD, NEW = "backup", "current"
+OLD: Final = BACKUP
+NEW: Final = CURRENT
+BOTH: Final[tuple[Side, ...]] = (OLD, NEW)
 
 
-def render_comment(said: Said, names: Mapping[str, str], texts: Messages, t: Messages) -> str:
+def render_comment(
+    said: Explanation, names: Mapping[str, str], texts: Messages, t: Messages
+) -> str:
     """The explanation in Markdown.
 
     Args:
@@ -36,7 +40,9 @@ def render_comment(said: Said, names: Mapping[str, str], texts: Messages, t: Mes
         t: The command's texts.
     """
     file = PurePath(said["files"][NEW]).name
-    called = {side: names[side] or PurePath(said["files"][side]).name for side in (OLD, NEW)}
+    called: dict[str, str] = {
+        side: names[side] or PurePath(said["files"][side]).name for side in BOTH
+    }
     real = [d for d in said["differences"] if d["class"] not in (BOOKKEEPING, NO_OP)]
     parts = [
         [t("comment.title", file=file, old=called[OLD], new=called[NEW])],
@@ -49,7 +55,7 @@ def render_comment(said: Said, names: Mapping[str, str], texts: Messages, t: Mes
 
 
 def _changes(
-    real: list[Said], called: Mapping[str, str], texts: Messages, t: Messages
+    real: list[DifferenceSaid], called: Mapping[str, str], texts: Messages, t: Messages
 ) -> list[str]:
     if not real:
         return [t("comment.nothing")]
@@ -57,15 +63,15 @@ def _changes(
     lines = [t("comment.changes", count=len(real)), "", f"| {' | '.join(heads)} |"]
     lines.append("| --- | --- | --- | --- |")
     for d in real:
-        small = smallest_plain([d[side]["value"] for side in (OLD, NEW)])
-        values = [cell(_value(d[side], texts, small)) for side in (OLD, NEW)]
+        small = smallest_plain([d[side]["value"] for side in BOTH])
+        values = [cell(_value(d[side], texts, small)) for side in BOTH]
         lines.append(
             f"| {code(d['setting'])} | {' | '.join(values)} | {texts('class.' + d['class'])} |"
         )
     return lines
 
 
-def _value(found: Said, texts: Messages, small: float) -> str:
+def _value(found: ValueSaid, texts: Messages, small: float) -> str:
     """A value with its line, or with the word that it is a default."""
     where = f":{found['line']}" if found["line"] is not None else f", {found['origin']}"
     origin = f" <sub>{prose(PurePath(found['file']).name)}{where}</sub>" if found["file"] else ""
@@ -76,7 +82,7 @@ def _value(found: Said, texts: Messages, small: float) -> str:
 # --- Changed to the eye only ---------------------------------------------------------------------
 
 
-def _only_looks(said: Said, t: Messages) -> list[str]:
+def _only_looks(said: Explanation, t: Messages) -> list[str]:
     found = list(changed_in_vain(said))
     if not found:
         return []
@@ -94,7 +100,7 @@ def _only_looks(said: Said, t: Messages) -> list[str]:
     return lines
 
 
-def changed_in_vain(said: Said) -> Iterator[tuple[str, str, str, str]]:
+def changed_in_vain(said: Explanation) -> Iterator[tuple[str, str, str, str]]:
     """Key, old text, new text and reason of each value that changed and changes nothing.
 
     The reasons: "no_effect" (other settings rule), "bookkeeping", "unread" (no one reads the key),
@@ -102,10 +108,10 @@ def changed_in_vain(said: Said) -> Iterator[tuple[str, str, str, str]]:
     """
     if said["dialects"][OLD] != said["dialects"][NEW]:
         return
-    sides = {side: dict(load_entries(said["files"][side]).leaves()) for side in (OLD, NEW)}
+    sides = {side: dict(load_entries(said["files"][side]).leaves()) for side in BOTH}
     unread = {p["key"] for f in said["findings"] for p in f["places"] if p["setting"] is None}
     for key in dict.fromkeys([*sides[OLD], *sides[NEW]]):
-        old, new = (_spelled(sides[side].get(key)) for side in (OLD, NEW))
+        old, new = (_spelled(sides[side].get(key)) for side in BOTH)
         if old == new:
             continue
         old, new = (str(hide(key, value)) for value in (old, new))
@@ -123,13 +129,13 @@ def _spelled(entry: Entry | None) -> str:
     return entry.text if entry.text is not None else str(entry.plain())
 
 
-def _rests_on(difference: Said, key: str) -> bool:
+def _rests_on(difference: DifferenceSaid, key: str) -> bool:
     """Whether either side's value comes from the key, or from one above or below it."""
-    keys = [k for side in (OLD, NEW) for k in _keys(difference[side])]
+    keys = [k for side in BOTH for k in _keys(difference[side])]
     return any(k == key or k.startswith(f"{key}.") or key.startswith(f"{k}.") for k in keys)
 
 
-def _keys(found: Said) -> list[str]:
+def _keys(found: ValueSaid) -> list[str]:
     others = [other["key"] for other in found.get("also") or ()]
     return [key for key in (found["key"], *others) if key and found["file"]]
 
@@ -137,7 +143,7 @@ def _keys(found: Said) -> list[str]:
 # --- Findings ------------------------------------------------------------------------------------
 
 
-def _checks(said: Said, texts: Messages, t: Messages) -> list[str]:
+def _checks(said: Explanation, texts: Messages, t: Messages) -> list[str]:
     found = [f for f in said["findings"] if f["severity"] != INFO]
     if not found:
         return [t("comment.no_checks")]
@@ -152,7 +158,7 @@ def _checks(said: Said, texts: Messages, t: Messages) -> list[str]:
     return lines
 
 
-def _facts(said: Said, texts: Messages, t: Messages) -> list[str]:
+def _facts(said: Explanation, texts: Messages, t: Messages) -> list[str]:
     found = [f for f in said["findings"] if f["severity"] == INFO]
     if not found:
         return []

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -16,7 +16,12 @@ from ablation.comparison.findings import find_findings
 from ablation.comparison.findings.finding import BACKUP, CURRENT, SIDES, Finding, Pair, Place
 from ablation.comparison.findings.texts import load_texts, localized
 from ablation.comparison.kind import CLASSIFICATION
-from ablation.comparison.resolve import Configuration, find_differences, resolve_pair
+from ablation.comparison.resolve import (
+    Configuration,
+    Difference,
+    find_differences,
+    resolve_pair,
+)
 from ablation.comparison.versions import assumed_versions
 from ablation.documents.entries import load_entries
 from ablation.errors import UserError
@@ -34,6 +39,13 @@ from ablation.settings.quantities import (
 )
 from ablation.settings.schedules import is_known
 from ablation.study import arithmetic
+from ablation.study.explanation import (
+    DifferenceSaid,
+    Explanation,
+    FindingSaid,
+    PlaceSaid,
+    QuantitySaid,
+)
 from ablation.study.grid import expand
 from ablation.study.study import Study
 from ablation.words.catalogue import LANGUAGES, Messages
@@ -89,7 +101,7 @@ UNITS = {
 
 def explain_study(
     study: Study, profile: str | Path | None = None, rows: int | None = None
-) -> dict[str, Any]:
+) -> Explanation:
     """What the two configurations of a study do, and which of its claims arithmetic decides.
 
     Args:
@@ -121,7 +133,7 @@ def explain_files(
     rows: int | tuple[int, int] | None = None,
     world_size: int | None = None,
     dialects: tuple[str | None, str | None] = (None, None),
-) -> dict[str, Any]:
+) -> Explanation:
     """What two bare configuration files do.
 
     Args:
@@ -250,7 +262,7 @@ def _claims(
 
 def _explanation(
     pair: Pair, facts: Facts, rows: int | None, profile: str | Path | None
-) -> dict[str, Any]:
+) -> Explanation:
     texts = {language: load_texts(language) for language in LANGUAGES}
     differences = find_differences(pair.sides[CURRENT], pair.sides[BACKUP])
     return {
@@ -264,14 +276,18 @@ def _explanation(
         "not_read": _not_read(pair),
         "data": _data(pair.plan, rows, profile),
         "architecture": _architecture(pair.architecture, facts),
-        "differences": [d.as_json((pair.stages or {}).get(d.setting)) for d in differences],
-        "silent": [d.as_json(None) for d in pair.silent()],
+        "differences": _as_said(differences, pair.stages or {}),
+        "silent": _as_said(pair.silent(), {}),
         "quantities": [_quantity(pair, name, texts) for name in _shown(pair)],
         "memory": {side: [asdict(p) for p in pair.quantities[side].memory] for side in SIDES},
         "curves": {side: _curve(pair.quantities[side]) for side in SIDES},
         "findings": [_finding(finding, texts) for finding in find_findings(pair)],
         "claims": [],
     }
+
+
+def _as_said(found: Sequence[Difference], stages: Mapping[str, str]) -> list[DifferenceSaid]:
+    return [cast(DifferenceSaid, one.as_json(stages.get(one.setting))) for one in found]
 
 
 def _kind(pair: Pair, side: str, texts: Mapping[str, Messages]) -> dict[str, Any]:
@@ -333,14 +349,15 @@ def _shown(pair: Pair) -> list[str]:
     return [name for name in UNITS if all(name in pair.quantities[s].values for s in SIDES)]
 
 
-def _quantity(pair: Pair, name: str, texts: Mapping[str, Messages]) -> dict[str, Any]:
+def _quantity(pair: Pair, name: str, texts: Mapping[str, Messages]) -> QuantitySaid:
     low, high = ratio(pair.quantities[CURRENT], pair.quantities[BACKUP], name)
     return {
         "name": name,
         "unit": UNITS[name],
         "label": {language: text(f"quantity.{name}.label") for language, text in texts.items()},
         "formula": {language: text(f"quantity.{name}.formula") for language, text in texts.items()},
-        **{side: pair.quantities[side].values[name] for side in SIDES},
+        "current": pair.quantities[CURRENT].values[name],
+        "backup": pair.quantities[BACKUP].values[name],
         "at_most": [side for side in SIDES if name in pair.quantities[side].at_most],
         "ratio_low": low,
         "ratio_high": high,
@@ -360,9 +377,13 @@ def _curve(quantities: Quantities) -> dict[str, list[float]]:
     return {"share": (at / span).tolist(), "rate": rates[at].tolist()}
 
 
-def _finding(finding: Finding, texts: Mapping[str, Messages]) -> dict[str, Any]:
-    found = asdict(finding)
-    found["settings"], found["places"] = list(found["settings"]), list(found["places"])
-    for part in ("title", "text"):
-        found[part] = localized(finding, texts, part)
-    return found
+def _finding(finding: Finding, texts: Mapping[str, Messages]) -> FindingSaid:
+    return {
+        "id": finding.id,
+        "severity": finding.severity,
+        "evidence": finding.evidence,
+        "settings": list(finding.settings),
+        "places": [cast(PlaceSaid, asdict(place)) for place in finding.places],
+        "title": localized(finding, texts, "title"),
+        "text": localized(finding, texts, "text"),
+    }

@@ -7,10 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from ablation.comparison.findings.finding import SEVERITIES, SIDES
+from ablation.comparison.findings.finding import SEVERITIES, SIDES, Side
 from ablation.comparison.findings.texts import bounds_text
 from ablation.dialects.defaults import NO_SUCH_STEP, SCRIPT
 from ablation.settings.catalogue import BOOKKEEPING, OTHER, SETTINGS
+from ablation.study.explanation import (
+    DifferenceSaid,
+    Explanation,
+    FindingSaid,
+    PlaceSaid,
+    QuantitySaid,
+    ValueSaid,
+)
 from ablation.words.catalogue import Messages, localized, smallest_plain
 from ablation.words.terminal import pad, width_of, wrap
 
@@ -19,11 +27,10 @@ NAME, SIDE, CLASS = 29, 29, 10
 LABEL, AMOUNT = 30, 20
 MOST_KEYS = 4
 BARS = " ▁▂▃▄▅▆▇█"
-Said = Mapping[str, Any]
 Names = Mapping[str, str]
 
 
-def render(said: Said, texts: Messages, every: bool = False) -> str:
+def render(said: Explanation, texts: Messages, every: bool = False) -> str:
     """The whole explanation.
 
     Args:
@@ -66,7 +73,7 @@ def _row(cells: Sequence[tuple[str, int]]) -> list[str]:
 # --- Heading -----------------------------------------------------------------------------------
 
 
-def _heading(said: Said, texts: Messages) -> list[str]:
+def _heading(said: Explanation, texts: Messages) -> list[str]:
     files = {side: PurePath(said["files"][side]) for side in SIDES}
     name = said["study"] or f"{files['current'].name}, {files['backup'].name}"
     facts = {f"{side}_dialect": said["dialects"][side] for side in SIDES}
@@ -79,7 +86,7 @@ def _heading(said: Said, texts: Messages) -> list[str]:
     return [part for line in lines for part in wrap(line, WIDTH)]
 
 
-def _kind(said: Said, side: str, texts: Messages) -> str:
+def _kind(said: Explanation, side: Side, texts: Messages) -> str:
     """What is trained, to what end, and what speaks for the dialect in which it is written."""
     kind, keys = said["kinds"][side], said["speaks_for"][side]
     text = texts("explain.kind", side=texts.as_side(side), kind=kind["text"][texts.language])
@@ -90,7 +97,7 @@ def _kind(said: Said, side: str, texts: Messages) -> str:
     return text + " " + texts("explain.speaks_for", **told)
 
 
-def _versions(said: Said, texts: Messages) -> str:
+def _versions(said: Explanation, texts: Messages) -> str:
     """The releases that each side says it ran with, and those assumed for the others."""
     told = {side: said["versions"][side]["told"] for side in SIDES}
     assumed = {**said["versions"]["current"]["assumed"], **said["versions"]["backup"]["assumed"]}
@@ -104,12 +111,12 @@ def _versions(said: Said, texts: Messages) -> str:
     return texts("explain.versions", parts="; ".join(parts))
 
 
-def _version(one: Said) -> str:
+def _version(one: Mapping[str, Any]) -> str:
     place = f"{PurePath(one['file']).name}:{one['line']}" if one["line"] else one["file"]
     return f"{one['library']} {one['number']} ({place})"
 
 
-def _data(said: Said, texts: Messages) -> str:
+def _data(said: Explanation, texts: Messages) -> str:
     data = said["data"]
     key = f"explain.labels_from_{data['num_labels_from']}"
     key = key if data["num_labels_from"] else "explain.labels_unknown"
@@ -124,7 +131,7 @@ def _data(said: Said, texts: Messages) -> str:
     return texts("explain.nominal", hint=hint, labels=labels)
 
 
-def _model(facts: Said, texts: Messages) -> str:
+def _model(facts: Mapping[str, Any], texts: Messages) -> str:
     if facts["missing"]:
         key = "explain.layers_only" if facts["layers"] else "explain.no_model"
         return texts(key, missing=", ".join(facts["missing"]), layers=facts["layers"])
@@ -137,9 +144,9 @@ def _model(facts: Said, texts: Messages) -> str:
     )
 
 
-def names_of(said: Said) -> dict[str, str]:
+def names_of(said: Explanation) -> dict[str, str]:
     """What each file is called: its name, with its folder where two files have the same name."""
-    places = [d[side] for d in said["differences"] for side in SIDES]
+    places: list[PlaceSaid] = [d[side] for d in said["differences"] for side in SIDES]
     places += [place for finding in said["findings"] for place in finding["places"]]
     files = {*said["files"].values(), *(place["file"] for place in places if place["file"])}
     paths = [PurePath(file) for file in sorted(files)]
@@ -153,7 +160,7 @@ def names_of(said: Said) -> dict[str, str]:
 # --- Differences -------------------------------------------------------------------------------
 
 
-def _differences(said: Said, texts: Messages, every: bool) -> list[str]:
+def _differences(said: Explanation, texts: Messages, every: bool) -> list[str]:
     rows = said["differences"]
     if not rows:
         if said["not_read"]:
@@ -180,7 +187,7 @@ def _differences(said: Said, texts: Messages, every: bool) -> list[str]:
     return lines
 
 
-def _difference(difference: Said, texts: Messages, names: Names) -> list[str]:
+def _difference(difference: DifferenceSaid, texts: Messages, names: Names) -> list[str]:
     name, lines = difference["setting"].removeprefix(OTHER), []
     if difference["setting"].startswith(OTHER) and name in SETTINGS:
         name = texts("explain.key_called", key=name)
@@ -192,16 +199,16 @@ def _difference(difference: Said, texts: Messages, names: Names) -> list[str]:
     return lines + _row([*cells, (texts(f"class.{difference['class']}"), CLASS)])
 
 
-def _cell(found: Said, texts: Messages, names: Names, small: float) -> str:
+def _cell(found: ValueSaid, texts: Messages, names: Names, small: float) -> str:
     """A value and where it comes from."""
     return f"{texts.as_value(found['value'], small)} ({_origin(found, texts, names)})"
 
 
-def _origin(found: Said, texts: Messages, names: Names) -> str:
+def _origin(found: ValueSaid, texts: Messages, names: Names) -> str:
     if found["line"] is not None:
         lines: dict[str, list[str]] = {}
         for place in (found, *(found.get("also") or ())):
-            lines.setdefault(PurePath(place["file"]).name, []).append(str(place["line"]))
+            lines.setdefault(PurePath(place["file"] or "").name, []).append(str(place["line"]))
         return "; ".join(f"{file}:{', '.join(numbers)}" for file, numbers in lines.items())
     if found["origin"] == "derived":
         return texts("explain.derived", key=found["key"])
@@ -211,7 +218,7 @@ def _origin(found: Said, texts: Messages, names: Names) -> str:
 # --- Findings ----------------------------------------------------------------------------------
 
 
-def _findings(said: Said, texts: Messages) -> list[str]:
+def _findings(said: Explanation, texts: Messages) -> list[str]:
     found = said["findings"]
     if not found:
         return [texts("explain.no_findings")]
@@ -222,7 +229,7 @@ def _findings(said: Said, texts: Messages) -> list[str]:
     return lines
 
 
-def _finding(finding: Said, texts: Messages, names: Names) -> list[str]:
+def _finding(finding: FindingSaid, texts: Messages, names: Names) -> list[str]:
     language = texts.language
     mark = texts(f"severity.{finding['severity']}")
     first = f"  {mark}  "
@@ -233,12 +240,12 @@ def _finding(finding: Said, texts: Messages, names: Names) -> list[str]:
     return lines + _indented(tail, "      ", "      ")
 
 
-def places(found: Sequence[Said], texts: Messages, names: Names) -> str:
+def places(found: Sequence[PlaceSaid], texts: Messages, names: Names) -> str:
     """The lines of each file, and the libraries whose defaults count."""
     lines: dict[str, set[int]] = {}
     for place in found:
-        if place["line"] is not None:
-            lines.setdefault(names.get(place["file"], place["file"]), set()).add(place["line"])
+        if place["line"] is not None and (file := place["file"]) is not None:
+            lines.setdefault(names.get(file, file), set()).add(place["line"])
     parts = [f"{name}:{_ranges(sorted(numbers))}" for name, numbers in lines.items()]
     defaults = {_default(p["key"], texts): None for p in found if p["line"] is None and p["key"]}
     return "; ".join([*parts, *defaults])
@@ -268,7 +275,7 @@ def _default(library: str, texts: Messages) -> str:
 # --- Claims ------------------------------------------------------------------------------------
 
 
-def _claims(said: Said, texts: Messages) -> list[str]:
+def _claims(said: Explanation, texts: Messages) -> list[str]:
     if not said["claims"]:
         return []
     lines = [texts("explain.claims")]
@@ -277,7 +284,7 @@ def _claims(said: Said, texts: Messages) -> list[str]:
     return lines
 
 
-def _claim(claim: Said, texts: Messages) -> list[str]:
+def _claim(claim: Mapping[str, Any], texts: Messages) -> list[str]:
     verdict = f"  {texts('verdict.' + claim['verdict'])}  "
     text = localized(claim["text"] or claim["id"], texts.language)
     lines = _indented(text, verdict, " " * width_of(verdict))
@@ -299,7 +306,7 @@ def _claim(claim: Said, texts: Messages) -> list[str]:
 # --- Quantities --------------------------------------------------------------------------------
 
 
-def _quantities(said: Said, texts: Messages) -> list[str]:
+def _quantities(said: Explanation, texts: Messages) -> list[str]:
     lines = [texts("explain.quantities"), ""]
     heads = [("", LABEL), (texts("explain.current"), AMOUNT), (texts("explain.backup"), AMOUNT)]
     lines += _row([*heads, (texts("explain.ratio"), AMOUNT)])
@@ -313,7 +320,7 @@ def _quantities(said: Said, texts: Messages) -> list[str]:
     return lines
 
 
-def _quantity(quantity: Said, texts: Messages) -> list[str]:
+def _quantity(quantity: QuantitySaid, texts: Messages) -> list[str]:
     language, unit = texts.language, quantity["unit"]
     amounts = [quantity[side] for side in SIDES]
     shown = texts.numbers(*amounts) if unit == "number" else map(_show(texts, unit), amounts)

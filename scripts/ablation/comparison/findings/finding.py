@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, Literal
 
 from ablation.comparison.resolve import Configuration, Difference, find_differences, find_silent
 from ablation.dialects.reader import Value
@@ -16,9 +16,10 @@ WARNING = "warning"
 PROBLEM = "problem"
 SEVERITIES = (PROBLEM, WARNING, INFO)
 
-CURRENT = "current"
-BACKUP = "backup"
-SIDES = (CURRENT, BACKUP)
+Side = Literal["current", "backup"]
+CURRENT: Final = "current"
+BACKUP: Final = "backup"
+SIDES: Final[tuple[Side, ...]] = (CURRENT, BACKUP)
 
 # The texts of a topic: finding id to language to title and text.
 Texts = Mapping[str, Mapping[str, tuple[str, str]]]
