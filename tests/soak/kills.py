@@ -8,7 +8,8 @@ Something small is begun (the faked study under Snakemake, one run that is train
 worker, one with two ranks), something happens to it at a random moment, and it is called again: a
 signal to one of its processes, a second call beside it, a jump of the clock by a day. What is
 stopped is never continued: after a while its call is killed, as a user would. After so many calls
-in a row to which something happened, one to which nothing does must end as if nothing had been.
+in a row to which something happened, one to which nothing does must end as if nothing had been;
+one that ended well in spite of it must have done so by itself.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
+from ablation.machine.process import read_stat
 from soak.operations import SUBJECTS, Plugs
 from soak.plugged import (
     SmallStudy,
@@ -47,13 +49,13 @@ SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGSEGV", "SIGSTOP")
 SECOND, CLOCK = "a second call", "the clock jumps"
 NOBODY = "nobody"
 DAY = 86400
-PATIENCE_SECONDS = 10.0  # with a call of which a process is stopped
+PATIENCE_SECONDS = 3.0  # with a call of which a process is stopped
 # What a process is, by its command line; the first that fits.
 PROCESSES = {
     "guard": "import guard",
+    "worker": "ablation.training.server",
     "rank": "-m ablation.training|--module ablation.training --run|-u -m ablation",
     "launcher": "deepspeed.launcher",
-    "worker": "ablation.training.server",
     "train_run": "train_run.py",
     "snakemake": "-m snakemake",
     "ablation": "ablation.command",
@@ -92,8 +94,10 @@ def kind_of(pid: int) -> str:
             if name.startswith("python"):
                 return NOBODY
             return name if name in PROCESSES else "program"
-    found = (kind for kind, pattern in PROCESSES.items() if re.search(pattern, words))
-    return next(found, NOBODY)
+    found = next((kind for kind, pattern in PROCESSES.items() if re.search(pattern, words)), NOBODY)
+    if found == "worker" and command_of((read_stat(pid) or ("", 0, ""))[1]) == words:
+        return "rank"  # which it has forked
+    return found
 
 
 def choose_victim(study: Plugs, chance: random.Random) -> tuple[int, str] | None:
@@ -109,20 +113,18 @@ def choose_victim(study: Plugs, chance: random.Random) -> tuple[int, str] | None
 
 
 def disturb_in_a_row(name: str, study: Plugs, chance: random.Random, length: int) -> list[Kill]:
-    """Begin and let something happen, so many times, and run once more.
+    """Begin and let something happen, so many times, and run once more where it has not ended.
 
     What is wrong in the end is told of each: nobody knows which it was.
     """
-    subject, happened, problems = study.anew(), [], list[str]()
-    for _ in range(length):
+    subject, happened, problems, code = study.anew(), [], list[str](), 1
+    while code and len(happened) < length:
         code, event, victim, wrong = disturb(subject, study, chance)
         happened.append((event, victim))
         problems += wrong
-        if code == 0:  # all is done
-            break
     study.layer.jump(0)
     killed = any(event != CLOCK for event, _ in happened)
-    problems += study.finish(subject, killed=killed)
+    problems += study.finish(subject, killed) if code else study.amiss(subject, killed)
     return [
         Kill(subject=name, event=event, victim=victim, problems=tuple(problems))
         for event, victim in happened

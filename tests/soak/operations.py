@@ -84,14 +84,20 @@ class Outcome:
 class Plugs:
     """Something small that is run again and again in the same place."""
 
-    def __init__(self, anew: Callable[[], SmallStudy | TinyRun], layer: Layer) -> None:
+    def __init__(
+        self,
+        anew: Callable[[], SmallStudy | TinyRun],
+        layer: Layer,
+        cool: Callable[[], object] = lambda: None,
+    ) -> None:
         """Note what a run without faults does and leaves behind.
 
         Args:
             anew: What makes it, with nothing run.
             layer: The layer of its folder.
+            cool: Ends what outlives a run, as the warm worker.
         """
-        self.anew, self.layer = anew, layer
+        self.anew, self.layer, self.cool = anew, layer, cool
         record = layer.control.with_name("record")
         record.unlink(missing_ok=True)
         study = anew()
@@ -181,9 +187,12 @@ class Plugs:
         """
         code, told = call(study, self.layer.environment)
         problems = [f"the next call ended with {code}: {told[-1500:]}"] if code else []
-        left = study.left()
-        problems += [one for one in left if not (killed and OF_THE_KILLED.fullmatch(one))]
-        return problems + differences(content(study.results), self.expected)
+        return problems + self.amiss(study, killed)
+
+    def amiss(self, study: SmallStudy | TinyRun, killed: bool) -> list[str]:
+        """What an ended study has left behind, and where its results differ; see `finish`."""
+        left = [one for one in study.left() if not (killed and OF_THE_KILLED.fullmatch(one))]
+        return left + differences(content(study.results), self.expected)
 
     def faults(self) -> list[Fault]:
         """Every operation with every way to fail."""
@@ -272,7 +281,8 @@ def trained_run(work: Path) -> Iterator[Plugs]:
     folder.mkdir(parents=True)
     layer = Layer(work / "build", folder)
     try:
-        yield Plugs(lambda: TinyRun(folder, warm=work / "warm"), layer)
+        warm = work / "warm"
+        yield Plugs(lambda: TinyRun(folder, warm=warm), layer, lambda: still_there(warm, 0))
     finally:
         still_there(work, 0)
 
@@ -366,13 +376,16 @@ class Kept:
 def try_all(study: Plugs, faults: Sequence[Fault], number: int) -> Iterator[Outcome]:
     """What becomes of faults, so many in one study, as far from each other as can be.
 
-    Those that are not reached are tried once more by themselves; where that does not reach them
-    either, they come out with an empty `what`.
+    Those that are not reached are tried once more, with nothing there of earlier runs; where that
+    does not reach them either, they come out with an empty `what`.
     """
     rows = -(-len(faults) // number)
     for start in range(rows):
-        for outcome in study.together(faults[start::rows]):
-            yield outcome if outcome.what or number == 1 else study.outcome(outcome.fault)
+        found = study.together(faults[start::rows])
+        yield from (one for one in found if one.what)
+        if unreached := [one.fault for one in found if not one.what]:
+            study.cool()
+            yield from study.together(unreached)
 
 
 def main() -> int:
@@ -382,7 +395,7 @@ def main() -> int:
     parser.add_argument("--slice", default="1/1", help="3/20: the third of twenty")
     parser.add_argument("--places", action="store_true", help="the first operation of each place")
     parser.add_argument("--together", type=int, default=1, metavar="N", help="faults of one study")
-    parser.add_argument("--new", action="store_true", help="only what has not ended well")
+    parser.add_argument("--new", action="store_true", help="not what has ended well")
     parser.add_argument("--only", nargs="*", type=parse_fault, help="kind:nth:error")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # tidy up
@@ -394,7 +407,7 @@ def main() -> int:
         operations, places = study.faults(), study.faults_of_places()
         wanted = args.only or (places if args.places else operations)
         before = kept.found() if args.new else {}
-        wanted = [fault for fault in wanted if before.get(str(fault), False) is False]
+        wanted = [fault for fault in wanted if not before.get(str(fault))]
         print(f"operations: {study.counts}; faults: {len(wanted)}", flush=True)
         try:
             for found in try_all(study, sliced(wanted, args.slice), args.together):
