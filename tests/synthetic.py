@@ -20,7 +20,7 @@ from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.evidence.confirmation import Confirmation
 from ablation.evidence.decisions import choose_step
 from ablation.evidence.fresh import estimate_confirmation
-from ablation.evidence.metrics import collect
+from ablation.evidence.metrics import collect, save_table
 from ablation.results import Results
 from ablation.settings.quantities import POOL_ROWS
 from ablation.settings.schedules import learning_rates, steps_per_epoch, total_steps
@@ -314,7 +314,9 @@ def confirm(
     study = load_study(made.study)
     grid = confirmation_grid(study, candidates(study), decision)
     write_runs(made, grid.as_json(), effects, noise)
-    return estimate_confirmation(grid, collect(grid, made.runs), study.options["metric"])
+    runs = collect(grid, made.runs)
+    save_table(runs, made.results.confirmation_metrics)
+    return estimate_confirmation(grid, runs, study.options["metric"])
 
 
 def _write(path: Path, content: Any) -> None:

@@ -67,7 +67,7 @@ def test_nul_bytes_are_told_with_their_line(model):
 def test_rows_with_a_cell_too_few_are_counted_and_told(model):
     profile = prepare(model, written(model, ROWS + "alone\nsome words,a\nalone too\n"))
     assert profile["rows"]["without_label"] == 2
-    assert "2 row(s) have fewer cells than there are columns, first in line 22" in "".join(
+    assert "2 rows have fewer cells than there are columns, first in line 22" in "".join(
         profile["notes"]
     )
 
@@ -202,7 +202,7 @@ def test_what_makes_scores_worth_less_is_told(model):
     rows = "".join(f"some words {n},{('NA', 'b')[n % 2]}\n" for n in range(18))
     notes = "".join(prepare(model, written(model, "text,label\n" + rows * 2))["notes"])
     assert "have a text that is also in training" in notes
-    assert "1 classes have the name of a missing value: 'NA'" in notes
+    assert "1 class has the name of a missing value: 'NA'" in notes
 
 
 ALIKE = {

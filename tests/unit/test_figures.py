@@ -185,6 +185,20 @@ def test_planned_rows_keep_one_row_of_each_class_among_the_most_frequent():
     assert planned_rows({**settings, "data.max_classes": None}, profile) == 13
 
 
+def test_a_recommended_arm_that_is_not_on_the_path_is_named(tmp_path):
+    harm = {"lora_lr": -0.08, "epochs": 0.12, "regularisation": 0.0, "remainder": 0.05}
+    designs = {**copy.deepcopy(STUDY), "designs": ["leave_one_out"]}
+    made = build_study(tmp_path, effects=harm, study=designs)
+    sources = sources_of(made)
+    arm = sources.arm_title(sources.recommendation.arm)
+    assert arm not in sources.path_arms.values()
+    drawing = Drawing(sources=sources, histories={}, rows={})
+    figure = Figure()
+    load_figure("quality_cost").draw(figure, drawing)
+    named = [" ".join(text.get_text().split()) for text in figure.legends[0].get_texts()]
+    assert f"{html.unescape(arm)}: recommended" in named
+
+
 def test_the_forest_plot_has_every_planned_contrast(drawn):
     words = words_of(drawn[1]["attribution"])
     for word in ("Stage 1 (LoRA", "More epochs", "Remainder", "Backup against", "simultaneous"):

@@ -34,6 +34,7 @@ from ablation.study.grid import expand
 from ablation.study.load import load_study
 from ablation.study.packing import Machine
 from ablation.study.power import Error
+from ablation.words.catalogue import LANGUAGES
 
 NOTHING = "no-such-folder"
 
@@ -142,6 +143,18 @@ def test_twice_the_rows_cost_twice_the_hours(study):
     assert hours[1] == pytest.approx(2 * hours[0], rel=1e-3)
     gpu = plan_study(loaded, NOTHING, rows=10**6, device="gpu").total.hours
     assert gpu < hours[0] / 100
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_plan_says_what_the_confirmation_takes_beside_it(study, language):
+    assert plan_study(study(), NOTHING, rows=10**6).confirm is None
+    said = plan_study(study("confirm: {seeds: [101, 102]}"), NOTHING, rows=10**6)
+    assert said.confirm.runs == 2 * 3
+    ends = [arm.hours for arm in said.arms if arm.kind == "endpoint"]
+    most = max(arm.hours for arm in said.arms if arm.kind != "endpoint")
+    assert said.confirm.hours == pytest.approx(2 * (sum(ends) + most))
+    told = {"en": "6 more runs on fresh seeds confirm it", "ko": "재확인하는 실행 6개"}[language]
+    assert told in render(said, load_texts(language))
 
 
 def test_fewer_rows_cost_less_and_a_long_plan_says_so(study, edit):

@@ -18,6 +18,7 @@ from ablation.files import load_json, save_json
 from ablation.report.figures import waterfall
 from ablation.report.figures.figure import Drawing
 from ablation.report.incomplete import render_partial
+from ablation.report.page import render_page
 from ablation.report.sources import load_sources
 from ablation.study.load import load_study
 from ablation.study.resolved import save_resolved
@@ -286,6 +287,29 @@ def test_the_backup_itself_is_not_compared_with_itself(tmp_path, language):
     assert verdict.is_backup and verdict.reason == "beats_current"
     title = {"en": "Confirmed on fresh seeds?", "ko": "새 시드로 재확인한 결과"}[language]
     assert "[+0.0, +0.0]" not in block(render(made, language, verdict), title)
+
+
+def test_the_runs_of_the_confirmation_are_counted_and_stand_in_the_table(tmp_path):
+    made = study(tmp_path, confirm={"seeds": [101, 102, 103]}, designs=["leave_one_out"])
+    verdict = confirm(made, {"stages": ["epochs", "regularisation", "remainder"]}, EFFECTS)
+    text = render(made, "en", verdict)
+    assert "The confirmation has 9 runs of its own, on fresh seeds: 101, 102, 103." in text
+    measured = len(list(made.runs.glob("*/seed-*")))
+    assert f"- {measured} of {measured} runs read the states" in text
+    page = render_page([load_sources(made.results, "en")], made.results)
+    assert page.count("<td>confirmation</td>") == 9
+    assert page.count("<td>comparison</td>") == measured - 9
+
+
+def test_means_beside_a_gain_are_of_the_seeds_that_it_pairs(tmp_path):
+    missing = [("stage1-lora_lr", 1), ("backup", 2)]
+    made = build_study(tmp_path, seeds=SEEDS, effects=EFFECTS, missing=missing, study=STUDY)
+    analyse(made)
+    text = render(made)
+    gap = re.search(r"over the 4 seeds that these arms share\): ([\d.]+)% .*? ([\d.]+)% with", text)
+    gain = first_number(text[gap.end() :])
+    assert float(gap[2]) - float(gap[1]) == pytest.approx(gain, abs=0.11)
+    assert "These arms have not all the same seeds" in text
 
 
 def test_a_step_measured_on_others_says_what_it_does_without_them(tmp_path):

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from ablation.errors import few
+from ablation.words.catalogue import in_english
 
 MOST_NAMED = 5
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
@@ -32,11 +33,12 @@ def alike(labels: Iterable[str]) -> list[list[str]]:
 def describe_alike(groups: list[list[str]]) -> str:
     """A note on labels that look alike, with the line that merges them."""
     named = few([" = ".join(map(ascii_form, group)) for group in groups], MOST_NAMED, "; ")
-    return (
-        f"{len(groups)} group(s) of labels differ only in Unicode form, blanks or invisible "
-        f"characters, or as 1 and 1.0, and are classes of their own: {named}. "
+    text = (
+        "The labels of {n} {n:group|groups} differ only in Unicode form, blanks or invisible "
+        "characters, or as 1 and 1.0, and are classes of their own: {named}. "
         "`merge_labels: true` under data: makes each group one class."
     )
+    return in_english(text, n=len(groups), named=named)
 
 
 def ascii_form(label: str) -> str:

@@ -29,6 +29,7 @@ from ablation.errors import UserError
 from ablation.files import load_record, save_json, save_record
 from ablation.study.study import SEED
 from ablation.sums import files_below, sums_of
+from ablation.words.catalogue import in_english
 
 logger = logging.getLogger(__name__)
 
@@ -215,8 +216,8 @@ def tokenize(spec: DataSpec, source: Source, tokens: Tokens, path: Path) -> Rows
         raise spec.error(
             "no usable row is left in the data",
             "data.path",
-            found=f"{len(source.dataset)} rows: {without_label} without a label, "
-            f"{empty_text} without text",
+            found=in_english("{n} {n:row|rows}: ", n=len(source.dataset))
+            + f"{without_label} without a label, {empty_text} without text",
             allowed="rows with a label and with text in at least one text column",
         )
     labels, lengths, hashed = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -392,7 +393,8 @@ def label_notes(names: Sequence[str]) -> list[str]:
     said = [describe_alike(groups)] if groups else []
     if missing:
         listed = ", ".join(map(repr, missing[:NAMED_CLASSES]))
-        said.append(f"{len(missing)} classes have the name of a missing value: {listed}.")
+        text = "{n} {n:class has|classes have} the name of a missing value: {listed}."
+        said.append(in_english(text, n=len(missing), listed=listed))
     return said
 
 
@@ -426,37 +428,30 @@ def count_rows(source: Source, rows: Rows, split: np.ndarray) -> dict[str, int]:
 
 def notes(counts: dict[str, int], rows: Rows) -> list[str]:
     """One sentence for each thing about the rows that a reader of the report should know."""
-    said = []
-    if counts["without_label"]:
-        said.append(f"{counts['without_label']} rows have no label and were left out.")
-    if counts["empty_text"]:
-        said.append(f"{counts['empty_text']} rows have no text and were left out of all arms.")
-    if counts["single_row_classes"]:
-        single = [rows.names[i] for i in np.flatnonzero(np.bincount(rows.labels) == 1)]
-        more = ", …" if len(single) > NAMED_CLASSES else ""
-        said.append(
-            f"{len(single)} classes have one row, which is in training; they cannot be evaluated: "
-            f"{', '.join(single[:NAMED_CLASSES])}{more}."
-        )
-    if counts["test_rows_of_unseen_labels"]:
-        said.append(
-            f"{counts['test_rows_of_unseen_labels']} test rows have a class without a training "
-            "row: no arm can get them right."
-        )
-    if counts["classes_without_test_rows"]:
-        said.append(
-            f"{counts['classes_without_test_rows']} classes have no test row; "
-            "the test says nothing about them."
-        )
-    for name in ("test", "validation"):
-        if counts[f"{name}_texts_in_train"]:
-            said.append(
-                f"{counts[f'{name}_texts_in_train']} of {counts[name]} {name} rows have a text "
-                "that is also in training: their score may be memory."
-            )
-    if counts["conflicting_labels"]:
-        said.append(
-            f"{counts['conflicting_labels']} rows have a text that also stands under another "
-            "label: no model can get all of them right."
-        )
-    return said
+    single = [rows.names[i] for i in np.flatnonzero(np.bincount(rows.labels) == 1)]
+    more = ", …" if len(single) > NAMED_CLASSES else ""
+    named = ", ".join(single[:NAMED_CLASSES]) + more
+    return [
+        in_english(text, n=counts[key], named=named, **counts)
+        for key, text in _NOTES.items()
+        if counts[key]
+    ]
+
+
+_NOTES = {
+    "without_label": "{n} {n:row has no label and was|rows have no label and were} left out.",
+    "empty_text": "{n} {n:row has no text and was|rows have no text and were} left out of all "
+    "arms.",
+    "single_row_classes": "{n} {n:class has|classes have} one row, which is in training; "
+    "{n:it|they} cannot be evaluated: {named}.",
+    "test_rows_of_unseen_labels": "{n} test {n:row has|rows have} a class without a training row: "
+    "no arm can get {n:it|them} right.",
+    "classes_without_test_rows": "{n} {n:class has|classes have} no test row; the test says "
+    "nothing about {n:it|them}.",
+    "test_texts_in_train": "{n} of {test} test {test:row|rows} {n:has|have} a text that is also in "
+    "training: the score there may be memory.",
+    "validation_texts_in_train": "{n} of {validation} validation {validation:row|rows} "
+    "{n:has|have} a text that is also in training: the score there may be memory.",
+    "conflicting_labels": "{n} {n:row has|rows have} a text that also stands under another label: "
+    "no model can get all of them right.",
+}

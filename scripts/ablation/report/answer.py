@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def partial_lines(sources: Sources) -> list[str]:
     """That the report is partial, where it is one."""
     if not sources.partial:
         return []
-    status = sources.runs.drop_duplicates(["variant", "seed"])["status"]
+    status = sources.every_run["status"]
     done = int(status.ne("missing").sum())
     return [sources.messages("summary.partial", done=done, planned=len(status))]
 
@@ -122,14 +123,30 @@ def _gain(sources: Sources) -> str:
     t, metric = sources.messages, sources.metric
     one = sources.contrasts[str(sources.recommendation.contrast)]
     text = t("answer.gain", effect=t.effect(joint_estimate(sources, one), metric))
-    arms = {arm.arm: arm for arm in (*sources.effects.design_arms, *sources.effects.arms)}
-    names = {CURRENT: CURRENT, BACKUP: BACKUP, "arm": sources.recommendation.arm}
-    means = {key: arms[name].means[metric].estimate for key, name in names.items()}
-    if None in means.values():
+    names = {CURRENT: CURRENT, BACKUP: BACKUP, "arm": str(sources.recommendation.arm)}
+    found = _reached(sources, names)
+    if found is None:
         return text
-    values = {key: t.score(mean, metric) for key, mean in means.items()}
     key = "answer.reached_backup" if names["arm"] == BACKUP else "answer.reached"
-    return f"{text} {t(key, metric=t(f'metric.{metric}'), **values)}"
+    return f"{text} {t(key, **found)}"
+
+
+def _reached(sources: Sources, names: Mapping[str, str]) -> dict[str, str] | None:
+    """What arms reach over the seeds that all of them have, and the metric with how many those are.
+
+    Effects pair seeds, so means over other seeds do not differ by them. None where no seed is left.
+    """
+    t, metric = sources.messages, sources.metric
+    arms = {arm.arm: arm for arm in (*sources.effects.design_arms, *sources.effects.arms)}
+    values = {key: arms[name].means[metric].values or {} for key, name in names.items()}
+    shared = set.intersection(*map(set, values.values()))
+    if not shared:
+        return None
+    means = {k: math.fsum(v[seed] for seed in shared) / len(shared) for k, v in values.items()}
+    label = t(f"metric.{metric}")
+    if any(set(own) != shared for own in values.values()):
+        label = t("answer.shared", metric=label, n=len(shared))
+    return {"metric": label, **{key: t.score(mean, metric) for key, mean in means.items()}}
 
 
 def _sure(sources: Sources) -> str:
@@ -156,18 +173,11 @@ def _sure(sources: Sources) -> str:
 def gap_line(sources: Sources) -> str:
     """What current and backup reach, and the gap between them."""
     t, metric = sources.messages, sources.metric
-    gap = sources.contrasts["gap"]
-    means = [sources.arms[side].means[metric].estimate for side in SIDES]
-    if None in means:
+    gap, found = sources.contrasts["gap"], _reached(sources, {side: side for side in SIDES})
+    if found is None:
         return t("summary.no_gap")
-    return t(
-        "summary.gap",
-        metric=t(f"metric.{metric}"),
-        current=t.score(means[0], metric),
-        backup=t.score(means[1], metric),
-        effect=t.effect(gap.improvement, metric),
-        verdict=impact_text(sources, gap),
-    )
+    effect, verdict = t.effect(gap.improvement, metric), impact_text(sources, gap)
+    return t("summary.gap", effect=effect, verdict=verdict, **found)
 
 
 def _doubts(sources: Sources) -> list[str]:

@@ -20,7 +20,7 @@ from ablation.report.report import render_report
 from ablation.report.sources import Sources, load_languages
 from ablation.results import Results, remove_partial
 from ablation.study.adaptive import read_looks, seeds_grid
-from ablation.study.grid import read_grid
+from ablation.study.grid import load_grid, read_grid
 from ablation.study.grid_file import GridFile
 from ablation.study.resolved import load_resolved
 from ablation.study.study import Study
@@ -76,9 +76,13 @@ def _grid_so_far(study: Study, results: Results, devices: int | None) -> GridFil
 
 def _sources(results: Results) -> list[Sources]:
     nobody = results.analysis / "locks"  # no run is at work any more
-    runs = read_progress(results, nobody).runs
+    runs, fresh = read_progress(results, nobody).runs, None
+    if results.confirmation_grid.is_file():
+        fresh = collect(load_grid(results.confirmation_grid), results.runs)
     failed = [run for run in runs if run.state in (FAILED, STOPPED)]
-    return [replace(one, partial=True, failed=failed) for one in load_languages(results)]
+    return [
+        replace(one, partial=True, failed=failed, fresh=fresh) for one in load_languages(results)
+    ]
 
 
 def _render(results: Results, sources: Sources) -> Path:

@@ -40,7 +40,7 @@ def method_lines(sources: Sources) -> list[str]:
         *_data_lines(sources),
         t("method.seeds", seeds=t.listing([str(seed) for seed in effects.seeds])),
         _order_line(sources),
-        *_control_seeds(sources),
+        *_further_seeds(sources),
         *_world_lines(sources),
         *_path_lines(sources),
         t("method.selected", metric=t(f"metric.{sources.metric}")),
@@ -156,20 +156,24 @@ def _order_line(sources: Sources) -> str:
     return t("method.order.apart", groups=told)
 
 
-def _control_seeds(sources: Sources) -> list[str]:
-    """The A/A control's own seeds, where the study has that control."""
-    t, runs = sources.messages, sources.runs
-    seeds = sorted({int(seed) for seed in runs.loc[runs["arm"] == A_A, "seed"]})
-    return [t("method.a_a_seeds", seeds=t.listing([str(seed) for seed in seeds]))] if seeds else []
+def _further_seeds(sources: Sources) -> list[str]:
+    """The seeds of the A/A control and of the confirmation, where the study has them."""
+    t, runs = sources.messages, sources.every_run
+    own = {"a_a": runs[runs["arm"] == A_A], "fresh": runs[runs["confirms"]]}
+    lines = []
+    for key, found in own.items():
+        seeds = t.listing([str(seed) for seed in sorted(found["seed"].unique())])
+        lines += [t(f"method.{key}_seeds", seeds=seeds, n=len(found))] * bool(len(found))
+    return lines
 
 
 def _path_lines(sources: Sources) -> list[str]:
     """Which runs read the cached states of the frozen layers, which did not, and why."""
-    t, runs = sources.messages, sources.runs
+    t, runs = sources.messages, sources.every_run
     column, reason = "environment.path", "environment.path_reason"
     lines = []
     if column in runs:
-        own = runs.dropna(subset=[column]).drop_duplicates(["variant", "seed"])
+        own = runs.dropna(subset=[column])
         plain = own[own[column] == "plain"]
         counts = {"n": len(own) - len(plain), "total": len(own)}
         if counts["n"]:
@@ -177,8 +181,8 @@ def _path_lines(sources: Sources) -> list[str]:
             lines += _partly_cached(t, own[own[column] == "cached"])
         why = plain[reason] if reason in plain else plain[column].map(lambda _: None)
         for text, group in plain.groupby(why.fillna(""), sort=False):
-            arms = [sources.arm_title(arm) for arm in dict.fromkeys(group["arm"])]
-            said = {"n": len(group), "total": len(own), "arms": t.listing(arms)}
+            arms = t.listing([*dict.fromkeys(group["title"])])
+            said = {"n": len(group), "total": len(own), "arms": arms}
             lines.append(t("method.path.plain", reason=code(text) if text else t("none"), **said))
     share = runs.get("data.real_token_share")
     if share is not None and share.notna().any():
@@ -201,7 +205,7 @@ def _percent_range(t: Messages, shares: pd.Series) -> str:
 
 
 def _environment_lines(sources: Sources) -> list[str]:
-    t, runs, lines = sources.messages, sources.runs, []
+    t, runs, lines = sources.messages, sources.every_run, []
     devices = values_of(runs, "environment.device_name") or values_of(runs, "environment.device")
     if values_of(runs, "environment.device") == ["cpu"]:
         devices = [t("method.cpu", name=name) for name in devices]
@@ -220,10 +224,10 @@ def useful_lines(sources: Sources) -> list[str]:
     A run that was interrupted has lost what it did after its last checkpoint.
     """
     names = ["cost.train_runtime", "cost.wall_seconds", "cost.spent_seconds"]
-    devices, runs = "environment.world_size", sources.runs
+    devices, runs = "environment.world_size", sources.every_run
     if not {*names, devices} <= set(runs):
         return []
-    told = runs.drop_duplicates(["variant", "seed"])[[*names, devices]].dropna()
+    told = runs[[*names, devices]].dropna()
     seconds = told[names].mul(told[devices], axis=0).sum()
     trained, lived, spent = (float(seconds[name]) for name in names)
     if not spent > 0:
@@ -232,6 +236,7 @@ def useful_lines(sources: Sources) -> list[str]:
     return [
         t(
             "method.useful",
+            n=len(told),
             time=t.seconds(spent),
             share=t.percent(trained / spent, 0),
             lost=t.percent(max(0.0, spent - lived) / spent, 0),
@@ -244,6 +249,7 @@ def location_rows(sources: Sources) -> list[dict[str, str]]:
     t = sources.messages
     rows = [(t(f"side.{side}"), str(sources.resolved[side]["file"])) for side in SIDES]
     rows.append((t("location.study"), os.path.normpath(sources.study_file)))
-    for key in ("metrics", "effects", "runs", "figures"):
+    fresh = ["fresh"] if sources.fresh is not None else []
+    for key in ("metrics", *fresh, "effects", "runs", "figures"):
         rows.append((t(f"location.{key}"), t(f"location.{key}_path")))
     return [{"what": what, "where": cell(code(where))} for what, where in rows]

@@ -46,6 +46,12 @@ _COLUMNS = {
 _UNUSED = re.compile(r'\sid="(?:[xy]tick|line2d|text|patch)_\d+"|(?<=\n)\s+')
 
 
+# Blanks at which no line ends: of "n = 3", "43.7% ± 4.1", "[+23.4, +35.2]".
+_UNBROKEN = re.compile(
+    r"(?<=\bn) (?== \d)|(?<=\bn =) (?=\d)| (?=± )|(?<= ±) | (?=[+−\d][\d.%×]*\])"
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """A cell of a table that can be sorted: what it shows, and what it is sorted by."""
@@ -223,6 +229,8 @@ class _Shown:
         for token in group:
             for child in token.children or []:
                 self._point(child)
+                if child.type == "text":
+                    child.content = _UNBROKEN.sub("\N{NO-BREAK SPACE}", child.content)
         if len(children) == 1 and children[0].type == "image":
             return _Block("picture", self._picture(children[0]))
         if first.type == "fence" and first.info.strip() == "diff":
@@ -254,7 +262,7 @@ class _Shown:
         drawing = re.sub(r'(\sid="|url\(#|href="#)', rf"\g<1>{own}", drawing)
         drawing = _UNUSED.sub("", re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.S))
         drawing = drawing.replace("<svg ", f'<svg role="img" aria-label="{alt}" ', 1)
-        return f'<div class="figure">{drawing}</div>'
+        return f'<div class="figure" tabindex="0">{drawing}</div>'
 
 
 def _changes(diff: str) -> str:
@@ -271,16 +279,17 @@ def _changes(diff: str) -> str:
 
 
 def _runs_table(sources: Sources) -> Table:
-    """Every run, as metrics.csv has it."""
-    t, runs, metric = sources.messages, sources.runs, sources.metric
+    """Every run once, as metrics.csv has it, those on fresh seeds with them."""
+    t, runs, metric = sources.messages, sources.every_run, sources.metric
     shown = {f"quality.selected.{metric}": metric, **_COLUMNS}
     shown = {column: name for column, name in shown.items() if column in runs}
-    titles = {arm: plain(sources.arm_title(arm)) for arm in runs["arm"].unique()}
-    columns = [t("column.arm"), t("page.seed"), t("page.status")]
+    kinds = {False: t("page.compares"), True: t("page.confirms")}
+    columns = [t("column.arm"), t("page.seed"), t("page.purpose"), t("page.status")]
     rows = [
         [
-            Cell(text=titles[row["arm"]]),
+            Cell(text=plain(row["title"])),
             Cell(text=str(row["seed"]), key=str(row["seed"])),
+            Cell(text=kinds[row["confirms"]]),
             Cell(text=t(f"page.{row['status']}")),
             *(_number(sources, row[column], name) for column, name in shown.items()),
         ]

@@ -107,6 +107,7 @@ def report_context(sources: Sources, figures: str | Path, output: str | Path) ->
         "steadiness": steadiness_block(sources),
         "path_lines": path_lines(sources),
         "path": path_rows(sources),
+        "path_notes": path_notes(sources),
         "evidence": [*evidence_blocks(sources), *_second_blocks(sources)],
         "absent": [*absent_lines(sources), *left_out_lines(sources)],
         "health": health_lines(sources),
@@ -358,6 +359,12 @@ def path_rows(sources: Sources) -> list[dict[str, str]]:
             }
         )
     return rows
+
+
+def path_notes(sources: Sources) -> list[str]:
+    """How to read the table of the path; that its means are of other seeds, where they are."""
+    t, seeds = sources.messages, {sources.arms[name].completed for name in sources.path_arms}
+    return [t("path.reading"), *[t("path.unequal")] * (len(seeds) > 1)]
 
 
 def mean_text(sources: Sources, summary: Estimate, metric: str) -> str:

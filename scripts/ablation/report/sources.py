@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from ablation.designs.contrast import ONLY, REMAINDER, STAGE, WITHOUT
+from ablation.designs.contrast import A_A, ONLY, REMAINDER, STAGE, WITHOUT
 from ablation.errors import UserError
 from ablation.evidence.confirmation import Confirmation, load_confirmation
 from ablation.evidence.effects import ArmSummary, Effect, Effects, load_effects
@@ -73,6 +73,7 @@ class Sources:
         health: health.json: warnings about the runs; empty where it was not made.
         messages: The catalogue.
         confirmation: What fresh seeds say; None where none were run.
+        fresh: The runs on fresh seeds, as metrics.csv has others; None where there are none.
         partial: Whether it is the report of the runs that are there, while others are missing.
         failed: The runs that were started and have not finished.
     """
@@ -88,6 +89,7 @@ class Sources:
     health: Mapping[str, Any]
     messages: Messages
     confirmation: Confirmation | None = None
+    fresh: pd.DataFrame | None = None
     partial: bool = False
     failed: Sequence[Run] = ()
 
@@ -304,9 +306,33 @@ class Sources:
         return float(pd.to_numeric(rows[column]).mean())
 
     @cached_property
+    def every_run(self) -> pd.DataFrame:
+        """A row for each run, once, those on fresh seeds last.
+
+        `title` names the arms that it is a run of, `confirms` says whether its seed is a fresh one.
+        """
+        run = ["variant", "seed"]
+        titles = self.runs["arm"].map({arm: self.arm_title(arm) for arm in self._known})
+        title = titles.groupby([self.runs[one] for one in run]).transform(" = ".join)
+        runs = self.runs.assign(title=title, confirms=False).drop_duplicates(run)
+        if self.fresh is None or not len(self.fresh):
+            return runs
+        made: dict[str, list[str]] = {}
+        for arm, variant in self._known.items():
+            made.setdefault(variant, []).extend([self.arm_title(arm)] * (arm != A_A))
+        title = self.fresh["variant"].map({v: " = ".join(names) for v, names in made.items()})
+        fresh = self.fresh.assign(title=title.fillna(self.fresh["arm"]), confirms=True)
+        return pd.concat([runs, fresh.drop_duplicates(run)], ignore_index=True)
+
+    @property
+    def _known(self) -> dict[str, str]:
+        """The variant of each arm of the grid."""
+        return {arm["arm"]: arm["variant"] for arm in self.grid["arms"]}
+
+    @cached_property
     def measured_at(self) -> str | None:
         """The date of the newest measurement, None before the first."""
-        times = self.runs["measured_at"].dropna()
+        times = self.every_run["measured_at"].dropna()
         return str(times.max())[:10] if len(times) else None
 
 
@@ -318,6 +344,7 @@ def load_sources(results: Results, language: str) -> Sources:
     """
     study = load_resolved(results)
     confirmed = study.options["confirm"] and results.verdict.is_file()
+    fresh = results.confirmation_metrics
     return Sources(
         whole=study,
         resolved={side: load_record(results.side(side)) for side in SIDES},
@@ -330,6 +357,7 @@ def load_sources(results: Results, language: str) -> Sources:
         health=_load_if_there(results.health),
         messages=Messages(language, load_catalogue("report", language)),
         confirmation=load_confirmation(results.verdict) if confirmed else None,
+        fresh=load_table(fresh) if confirmed and fresh.is_file() else None,
     )
 
 

@@ -26,8 +26,9 @@ def kind_lines(sources: Sources) -> list[str]:
 def version_lines(sources: Sources) -> list[str]:
     """The releases that runs here used, those the source ran with, and what is known to differ."""
     t, start = sources.messages, "environment.versions."
-    columns = sorted(name for name in sources.runs.columns if name.startswith(start))
-    here = {c.removeprefix(start): v for c in columns if (v := values_of(sources.runs, c))}
+    runs = sources.every_run
+    columns = sorted(name for name in runs.columns if name.startswith(start))
+    here = {c.removeprefix(start): v for c in columns if (v := values_of(runs, c))}
     if not here:
         return []
     pairs = t.listing([f"{name} {' / '.join(numbers)}" for name, numbers in here.items()])

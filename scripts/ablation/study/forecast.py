@@ -17,7 +17,7 @@ from typing import Any
 
 from ablation.designs import DESIGNS, read_designs
 from ablation.designs.a_a import A_A
-from ablation.designs.design import SETS_OF_FACTORS, Cell
+from ablation.designs.design import ENDPOINT, SETS_OF_FACTORS, Cell
 from ablation.designs.factorial import FACTORIAL
 from ablation.designs.feasibility import cannot_run, cautions
 from ablation.designs.fractional import FRACTIONAL
@@ -33,7 +33,16 @@ from ablation.settings.quantities import DataFacts as Data
 from ablation.settings.quantities import padded_tokens, read_plan, real_tokens
 from ablation.study import packing, power
 from ablation.study.cards import assumed_speed
-from ablation.study.forecasted import ArmPlan, Basis, Caution, Forecast, Noise, Prospect, Total
+from ablation.study.forecasted import (
+    ArmPlan,
+    Basis,
+    Caution,
+    Forecast,
+    Noise,
+    Price,
+    Prospect,
+    Total,
+)
 from ablation.study.grid import Arm, Grid, expand
 from ablation.study.packing import CPU, Machine
 from ablation.study.study import Study
@@ -486,7 +495,20 @@ def plan_study(
         noise=noise,
         designs=prospects,
         sequential=study.options["sequential"],
+        confirm=_confirm(study, grid, prices),
     )
+
+
+def _confirm(study: Study, grid: Grid, prices: Prices) -> Price | None:
+    """The most that fresh seeds of both sides and another arm take, where the study asks for it."""
+    if not study.options["confirm"]:
+        return None
+    seeds = len(study.options["confirm"]["seeds"])
+    costs = {arm.variant: prices.of(arm.settings, arm.variant).hours for arm in grid.arms}
+    ends = [costs.pop(v) for v in {arm.variant for arm in grid.arms if arm.kind == ENDPOINT}]
+    each = sum_hours([*ends, *sorted(costs.values(), key=lambda hours: hours or 0.0)[-1:]])
+    runs = seeds * (len(ends) + bool(costs))
+    return Price(runs=runs, hours=None if each is None else seeds * each)
 
 
 def _basis(prices: Prices, device: str, machine: Machine | None, all_rows: int | None) -> Basis:

@@ -112,11 +112,21 @@ def _costs(said: Forecast, t: Messages) -> list[str]:
     lines += _wrapped(t(origin, speed=speed, measured=prices.measured, card=card))
     if prices.rows and not prices.lengths_known:
         lines += _wrapped(t("cost_from.lengths"))
-    lines += [*_ladder(said, t), *_retune(said, t)]
+    lines += [*_confirm(said, t), *_ladder(said, t), *_retune(said, t)]
     if said.sequential:
         looks = ", ".join(map(str, said.sequential["looks"]))
         lines += _wrapped(t("sequential", looks=looks, most=said.most_seeds))
     return lines
+
+
+def _confirm(said: Forecast, t: Messages) -> list[str]:
+    """What fresh seeds take beside all that, where the study asks for them."""
+    found = said.confirm
+    if found is None:
+        return []
+    unit = t(f"unit.{said.prices.device}")
+    key = "confirm.unknown" if found.hours is None else "confirm.cost"
+    return _wrapped(t(key, runs=found.runs, hours=t.number(found.hours, 2), unit=unit))
 
 
 def _retune(said: Forecast, t: Messages) -> list[str]:

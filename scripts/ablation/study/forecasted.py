@@ -238,6 +238,7 @@ class Forecast:
     Attributes:
         metric: Name, direction and delta, as study.yaml has them.
         sequential: The looks, as study.yaml has them.
+        confirm: What fresh seeds take at the most, beside all that, where the study asks for them.
         ladder: Sizes of the study, or some to propose; None where there is nothing to say.
         retune: What tuning both sides of each step costs, where the study asks for it.
         budget: What a time buys, where one was asked for.
@@ -256,6 +257,7 @@ class Forecast:
     noise: Noise
     designs: Sequence[Prospect]
     sequential: Options | None
+    confirm: Price | None = None
     ladder: Ladder | None = None
     retune: Price | None = None
     budget: Budget | None = None

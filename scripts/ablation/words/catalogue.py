@@ -81,6 +81,11 @@ def localized(text: object, language: str) -> str:
     return "" if text is None else str(text)
 
 
+def in_english(text: str, /, **values: object) -> str:
+    """A sentence of the code's own with its values put in, as those of the catalogue are."""
+    return Filler(Messages(LANGUAGES[0], {})).vformat(text, (), values)
+
+
 class Measured(Protocol):
     """A difference with its interval, as `evidence.statistics.Estimate`."""
 

@@ -24,13 +24,8 @@ if TYPE_CHECKING:
 
 def draw(figure: Figure, drawing: Drawing) -> None:
     """The metric against the training time of every arm: seeds small, means large."""
-    effects, t = drawing.effects, drawing.words
-    metric = effects.metric.name
-    arms, titles = drawing.sources.arms, drawing.sources.path_arms
-    found = [(plain(title), _costs(arms[name], metric)) for name, title in titles.items()]
-    others = [_costs(arm, metric) for arm in effects.design_arms]
-    found = [(title, points) for title, points in found if points]
-    others = [points for points in others if points]
+    t, metric = drawing.words, drawing.effects.metric
+    found, others = _points(drawing)
     if not found:
         say(figure, t("figure.no_run"))
         return
@@ -64,14 +59,30 @@ def draw(figure: Figure, drawing: Drawing) -> None:
         )
     axes.set_xlim(left=0)
     axes.set_xlabel(t(f"figure.time.{unit}"))
-    better = "higher" if effects.metric.higher_is_better else "lower"
-    label_axis(axes.yaxis, metric, t(f"figure.{better}", metric=drawing.in_unit("share")))
+    better = "higher" if metric.higher_is_better else "lower"
+    label_axis(axes.yaxis, metric.name, t(f"figure.{better}", metric=drawing.in_unit("share")))
     figure.legend(
         loc="outside right upper", fontsize=8, title=t("figure.mean_and_seeds"), title_fontsize=8
     )
 
 
-def _costs(arm: ArmSummary, metric: str) -> list[tuple[float, float]]:
+Points = list[tuple[float, float]]
+
+
+def _points(drawing: Drawing) -> tuple[list[tuple[str, Points]], list[Points]]:
+    """The points of the path's arms and of the recommended one by title, and those of others."""
+    effects, sources = drawing.effects, drawing.sources
+    metric, best = effects.metric.name, sources.recommendation.arm
+    named = {title: sources.arms[name] for name, title in sources.path_arms.items()}
+    apart = [arm for arm in effects.design_arms if arm.arm == best]
+    for arm in apart:
+        named[drawing.words("figure.recommended", arm=sources.arm_title(arm.arm))] = arm
+    found = [(plain(title), _costs(arm, metric)) for title, arm in named.items()]
+    others = [_costs(arm, metric) for arm in effects.design_arms if arm not in apart]
+    return [one for one in found if one[1]], [points for points in others if points]
+
+
+def _costs(arm: ArmSummary, metric: str) -> Points:
     """Training time (s) and metric of the seeds that have both; a diverged run has no time."""
     times, values = (arm.means[name].values or {} for name in ("train_runtime", metric))
     return [(times[seed], values[seed]) for seed in values if seed in times]

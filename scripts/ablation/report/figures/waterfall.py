@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+COLUMNS = 15  # letters of a line below a bar
+
+
 def path_steps(effects: Effects) -> tuple[list[str], pd.DataFrame]:
     """The arms of the staged path that have runs, and their values (seed x arm) on the seeds that
     all of these share, so that the steps add up to the gap."""
@@ -53,7 +56,7 @@ def draw(figure: Figure, drawing: Drawing) -> None:
     if len(arms) < 2 or arms[0] != "current" or values.empty:
         say(figure, t("figure.no_seed"))
         return
-    figure.set_size_inches(1.6 + 1.15 * (len(arms) + 1), 3.9)
+    figure.set_size_inches(1.5 + 0.96 * (len(arms) + 1), 4.2)
     axes = figure.subplots()
     levels = values.mean() - values["current"].mean()
     limits = _limits(values)
@@ -74,7 +77,7 @@ def draw(figure: Figure, drawing: Drawing) -> None:
         gap = values["backup"] - values["current"]
         bar = Bar(place=len(arms), start=0.0, steps=gap, interval=None)
         _draw_bar(axes, bar, 0, limits, name)
-        labels.append(lines_of(t("figure.gap"), 16))
+        labels.append(lines_of(t("figure.gap"), COLUMNS))
     axes.plot([-0.32, 0.68], [0, 0], color=INK, lw=2)
     axes.axhline(0, color=INK, lw=0.6)
     axes.set_xticks(range(len(labels)), labels, fontsize=8)
@@ -116,10 +119,10 @@ def _step_label(drawing: Drawing, arm: str) -> str:
     sources = drawing.sources
     step = next((s for s in sources.path if s.pair and s.pair.arm == arm), None)
     if step is None:
-        return lines_of(drawing.arm(arm), 16)
+        return lines_of(drawing.arm(arm), COLUMNS)
     title = sources.stage_title(step.factor) if step.role == STAGE else None
     name = capital(plain(sources.step_name(step)))
-    return f"{name}\n{lines_of(plain(title or ''), 17)}".strip()
+    return f"{name}\n{lines_of(plain(title or ''), COLUMNS, 5)}".strip()
 
 
 @dataclass(frozen=True, kw_only=True)
