@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ablation.project import PACKAGE
 
-LONGEST, USUAL, MOST_POSITIONAL = 50, 30, 6
+LONGEST, USUAL, MOST_POSITIONAL, LONGEST_SNAKEFILE = 50, 30, 6, 45
 
 
 @lru_cache
@@ -49,6 +49,10 @@ def test_no_call_has_more_positional_arguments_than_a_reader_can_tell_apart(root
         and not all(isinstance(arg, ast.Constant) for arg in node.args)  # a list of names
     ]
     assert found == []
+
+
+def test_the_snakefile_is_seen_at_a_glance(root):
+    assert len((root / "workflow/Snakefile").read_text().splitlines()) <= LONGEST_SNAKEFILE
 
 
 def imports(tree: ast.Module, names: set[str]) -> set[str]:
