@@ -92,6 +92,8 @@ def test_each_room_rests_on_those_before_it(root):
     library, trees = root / "scripts/ablation", named_modules(root)
     layers = re.findall(r"^    (\w+) ", (library / "__init__.py").read_text(), re.MULTILINE)
     assert {path.parent.name for path in library.glob("*/__init__.py")} == set(layers)
+    told = re.findall(r"^\| `(\w+)` \|", (root / "docs/architecture.md").read_text(), re.MULTILINE)
+    assert told == layers
     order = {name: number for number, name in enumerate(["", *layers])}
     upward = {
         (name, needed)
