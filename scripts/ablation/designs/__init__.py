@@ -21,7 +21,7 @@ from ablation.designs import (
     scale,
     staged,
 )
-from ablation.designs.design import Asked, Design, Options, Plan, Problem, Space
+from ablation.designs.design import Asked, Design, DesignPlan, Options, Problem, Space
 from ablation.designs.staged import STAGED
 from ablation.records import Schema
 
@@ -61,7 +61,7 @@ def settle(options: Options, space: Space) -> Space:
     return space
 
 
-def plan_designs(options: Options, space: Space, seeds: Sequence[int]) -> dict[str, Plan]:
+def plan_designs(options: Options, space: Space, seeds: Sequence[int]) -> dict[str, DesignPlan]:
     """What each design of the study comes to, in the order of the study, staged first."""
     return {
         name: DESIGNS[name].plan(space, own, seeds) for name, own in read_designs(options).items()

@@ -11,8 +11,8 @@ from ablation.designs.design import (
     Asked,
     Cell,
     Design,
+    DesignPlan,
     Options,
-    Plan,
     Problem,
     Space,
 )
@@ -27,10 +27,10 @@ def other_seeds(seeds: Sequence[int], options: Options) -> tuple[int, ...]:
     return tuple(named[: len(seeds)])
 
 
-def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
+def _plan(space: Space, options: Options, seeds: Sequence[int]) -> DesignPlan:
     own = other_seeds(seeds, options)
     cell = Cell(A_A, CONTROL, A_A, (), space.current, seeds=own)
-    return Plan([cell], {"reference": CURRENT, "arm": A_A})
+    return DesignPlan([cell], {"reference": CURRENT, "arm": A_A})
 
 
 def _problems(space: Space, options: Options, asked: Asked) -> Iterator[Problem]:

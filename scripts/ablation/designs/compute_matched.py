@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from ablation.designs.contrast import COMPUTE_ALONE, EQUAL_COMPUTE, Contrast, Made, between
-from ablation.designs.design import CONTROL, REMAINDER, Cell, Design, Options, Plan, Space, tidy
+from ablation.designs.design import (
+    CONTROL,
+    REMAINDER,
+    Cell,
+    Design,
+    DesignPlan,
+    Options,
+    Space,
+    tidy,
+)
 from ablation.designs.feasibility import Reason
 from ablation.designs.staged import staged_plan
 from ablation.settings.catalogue import Settings
@@ -16,7 +25,7 @@ from ablation.settings.schedules import effective_batch
 COMPUTE_MATCHED = "compute_matched"
 
 
-def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
+def _plan(space: Space, options: Options, seeds: Sequence[int]) -> DesignPlan:
     """For each step of the staged path, the arm before it with the compute of the arm behind it.
 
     Step minus control is the step's effect at equal compute, control minus the arm before is what
@@ -43,7 +52,7 @@ def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
                 }
             )
     facts = {"match": options["match"], "controls": controls}
-    return Plan(cells, facts, left_out)
+    return DesignPlan(cells, facts, left_out)
 
 
 def match_compute(before: Settings, arm: Settings, match: str) -> Settings | Reason:

@@ -60,7 +60,7 @@ class Made:
     """What has come of a design in a grid: what its contrasts are read from.
 
     Attributes:
-        facts: What its plan noted, see `Plan.facts`; what results have chosen since, too.
+        facts: What its plan noted, see `DesignPlan.facts`; what results have chosen since, too.
         cells: The names of its arms by the set of factors that is switched on.
         path: The arms of the staged path in order, each with the stage that it adds.
         arms: The names of all arms of the grid.

@@ -95,7 +95,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Plan:
+class DesignPlan:
     """What one design comes to.
 
     Attributes:
@@ -143,7 +143,7 @@ class Asked:
     pool: int | None = None
 
 
-Planner = Callable[[Space, Options, Sequence[int]], Plan]
+Planner = Callable[[Space, Options, Sequence[int]], DesignPlan]
 Checker = Callable[[Space, Options, Asked], Iterator[Problem]]
 
 

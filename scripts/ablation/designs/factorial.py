@@ -9,8 +9,8 @@ from ablation.designs.contrast import BETWEEN, INTERACTION, SHAPLEY, Contrast, M
 from ablation.designs.design import (
     Asked,
     Design,
+    DesignPlan,
     Options,
-    Plan,
     Problem,
     Space,
     cells_of,
@@ -25,11 +25,11 @@ FACTORIAL = "factorial"
 MOST = 6  # 64 cells; the analysis reads no larger table
 
 
-def factorial_plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
+def factorial_plan(space: Space, options: Options, seeds: Sequence[int]) -> DesignPlan:
     """Every set of the factors."""
     factors = factors_of(space, options)
     cells = cells_of(space, factors, list(subsets(names_of(factors))), FACTORIAL)
-    return Plan(cells, factor_facts(factors))
+    return DesignPlan(cells, factor_facts(factors))
 
 
 def _problems(space: Space, options: Options, asked: Asked) -> Iterator[Problem]:

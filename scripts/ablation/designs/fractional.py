@@ -8,8 +8,8 @@ from ablation.designs.contrast import CHAIN, MAIN, Contrast, Made, weighed
 from ablation.designs.design import (
     Asked,
     Design,
+    DesignPlan,
     Options,
-    Plan,
     Problem,
     Space,
     cells_of,
@@ -29,13 +29,13 @@ FRACTIONAL = "fractional"
 FEWEST, MOST = min(GENERATORS), max(GENERATORS)
 
 
-def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
+def _plan(space: Space, options: Options, seeds: Sequence[int]) -> DesignPlan:
     factors = factors_of(space, options)
     names = names_of(factors)
     sets = sorted(fraction_cells(names), key=lambda on: (len(on), [n in on for n in names][::-1]))
     generators = [f"{letter}={word}" for letter, word in GENERATORS[len(names)].items()]
     facts = {**factor_facts(factors), "generators": generators}
-    return Plan(cells_of(space, factors, sets, FRACTIONAL), facts)
+    return DesignPlan(cells_of(space, factors, sets, FRACTIONAL), facts)
 
 
 def _problems(space: Space, options: Options, asked: Asked) -> Iterator[Problem]:

@@ -10,9 +10,9 @@ from ablation.designs.design import (
     CURRENT,
     Asked,
     Design,
+    DesignPlan,
     Factor,
     Options,
-    Plan,
     Problem,
     Space,
     cells_of,
@@ -30,15 +30,15 @@ def _factors(space: Space, options: Options) -> tuple[Factor, ...]:
     return space.factors(options["remainder"])
 
 
-def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
+def _plan(space: Space, options: Options, seeds: Sequence[int]) -> DesignPlan:
     """Both ends: what lies between is decided by results (see `evidence.decisions`)."""
     factors = _factors(space, options)
     names = names_of(factors)
     cells = cells_of(space, factors, [(), names], GREEDY_PATH)
-    return Plan(cells, {"factors": names, "directions": list(options["directions"])})
+    return DesignPlan(cells, {"factors": names, "directions": list(options["directions"])})
 
 
-def _all_sets(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
+def _all_sets(space: Space, options: Options, seeds: Sequence[int]) -> DesignPlan:
     return factorial_plan(space, {**options, "factors": {}}, seeds)
 
 

@@ -17,8 +17,8 @@ from ablation.designs.design import (
     Asked,
     Cell,
     Design,
+    DesignPlan,
     Options,
-    Plan,
     Problem,
     Space,
 )
@@ -31,7 +31,7 @@ GRID = "grid"
 MOST_CELLS = 1000
 
 
-def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
+def _plan(space: Space, options: Options, seeds: Sequence[int]) -> DesignPlan:
     base = base_cell(space, options["base"])
     names = list(options["values"])
     cells = []
@@ -40,7 +40,7 @@ def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
         name = "grid-" + ",".join(f"{n}={_short(value)}" for n, value in own.items())
         cells.append(Cell(name, TUNING, GRID, base.stages, {**base.settings, **own}))
     facts = {"base": base.name, "values": {n: list(options["values"][n]) for n in names}}
-    return Plan(cells, facts)
+    return DesignPlan(cells, facts)
 
 
 def base_cell(space: Space, name: str) -> Cell:

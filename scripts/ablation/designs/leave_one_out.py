@@ -8,8 +8,8 @@ from ablation.designs.contrast import WITHOUT, Contrast, Made, switched
 from ablation.designs.design import (
     Asked,
     Design,
+    DesignPlan,
     Options,
-    Plan,
     Problem,
     Space,
     cells_of,
@@ -20,13 +20,13 @@ from ablation.designs.factors import unknown
 LEAVE_ONE_OUT = "leave_one_out"
 
 
-def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
+def _plan(space: Space, options: Options, seeds: Sequence[int]) -> DesignPlan:
     factors = space.factors()
     names = names_of(factors)
     left_out = options["stages"] or names
     sets = [names, *([n for n in names if n != name] for name in left_out)]
     facts = {"factors": names, "whole": set(left_out) == set(names)}
-    return Plan(cells_of(space, factors, sets, LEAVE_ONE_OUT), facts)
+    return DesignPlan(cells_of(space, factors, sets, LEAVE_ONE_OUT), facts)
 
 
 def _problems(space: Space, options: Options, asked: Asked) -> Iterator[Problem]:

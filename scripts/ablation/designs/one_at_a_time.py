@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ablation.designs.contrast import ONLY, Contrast, Made, switched
-from ablation.designs.design import Design, Options, Plan, Space, cells_of, names_of
+from ablation.designs.design import Design, DesignPlan, Options, Space, cells_of, names_of
 
 ONE_AT_A_TIME = "one_at_a_time"
 
 
-def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
+def _plan(space: Space, options: Options, seeds: Sequence[int]) -> DesignPlan:
     factors = space.factors()
     sets = [(), *((name,) for name in names_of(factors))]
-    return Plan(cells_of(space, factors, sets, ONE_AT_A_TIME), {"factors": names_of(factors)})
+    return DesignPlan(cells_of(space, factors, sets, ONE_AT_A_TIME), {"factors": names_of(factors)})
 
 
 def _contrasts(made: Made) -> list[Contrast]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ablation.designs.contrast import RETUNED, Contrast, Made, between
-from ablation.designs.design import TUNED_ARM, Cell, Design, Options, Plan, Space, tidy
+from ablation.designs.design import TUNED_ARM, Cell, Design, DesignPlan, Options, Space, tidy
 from ablation.designs.staged import staged_plan, steps_of
 from ablation.settings.catalogue import Settings
 from ablation.settings.quantities import TUNING_SHARE
@@ -28,7 +28,7 @@ _RATES = (
 )
 
 
-def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
+def _plan(space: Space, options: Options, seeds: Sequence[int]) -> DesignPlan:
     path, multiples = staged_plan(space, {}, seeds).cells, sorted(options["learning_rate"])
     cells, sides = [], {}
     for cell in path:
@@ -38,7 +38,7 @@ def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
             for multiple, name in names.items()
         ]
         sides[cell.name] = {name: _rate(cell.settings, m) for m, name in names.items()}
-    return Plan(cells, {"multiples": multiples, "sides": sides, "steps": steps_of(path)})
+    return DesignPlan(cells, {"multiples": multiples, "sides": sides, "steps": steps_of(path)})
 
 
 def _at(settings: Settings, multiple: float) -> Settings:

@@ -26,8 +26,8 @@ from ablation.designs.design import (
     Asked,
     Cell,
     Design,
+    DesignPlan,
     Options,
-    Plan,
     Problem,
     Space,
     tidy,
@@ -47,7 +47,7 @@ def _settle(space: Space, options: Options) -> Space:
     return replace(space, current={**space.current, **top}, backup={**space.backup, **top})
 
 
-def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
+def _plan(space: Space, options: Options, seeds: Sequence[int]) -> DesignPlan:
     path, rows = staged_plan(space, {}, seeds).cells, sorted(options["rows"])
     cells = [
         Cell(
@@ -60,7 +60,7 @@ def _plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
         for rung in rows[:-1]
         for cell in path
     ]
-    return Plan(cells, {"rows": rows, "hold": options["hold"], "steps": steps_of(path)})
+    return DesignPlan(cells, {"rows": rows, "hold": options["hold"], "steps": steps_of(path)})
 
 
 def on_rung(arm: str, rows: int) -> str:

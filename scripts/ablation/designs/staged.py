@@ -12,8 +12,8 @@ from ablation.designs.design import (
     ENDPOINT,
     Cell,
     Design,
+    DesignPlan,
     Options,
-    Plan,
     Space,
     names_of,
 )
@@ -21,7 +21,7 @@ from ablation.designs.design import (
 STAGED = "staged"
 
 
-def staged_plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
+def staged_plan(space: Space, options: Options, seeds: Sequence[int]) -> DesignPlan:
     """The arms of the path, in order."""
     stages, every = space.stages, names_of(space.factors())
     cells = [Cell(CURRENT, ENDPOINT, STAGED, (), space.current)]
@@ -31,7 +31,7 @@ def staged_plan(space: Space, options: Options, seeds: Sequence[int]) -> Plan:
         name = f"stage{number}-{stage.name}"
         cells.append(Cell(name, STAGE, STAGED, tuple(on), settings, stage.name))
     cells.append(Cell(BACKUP, ENDPOINT, STAGED, tuple(every), space.backup))
-    return Plan(cells, {"factors": every})
+    return DesignPlan(cells, {"factors": every})
 
 
 def steps_of(path: Sequence[Cell]) -> list[dict[str, str]]:
