@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ablation.errors import UserError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 Asked = TypeVar("Asked")  # arguments of a command line, or of a request
 EXIT_USER_ERROR = 2
@@ -27,13 +31,47 @@ DISK_ERRORS = (
 )
 
 
+class Unread(io.FileIO):
+    """Standard output whose reader may leave: what nobody reads is dropped, the work goes on."""
+
+    lost = False
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """As of a file; what a full disk does not take is an error once."""
+        if not self.lost:
+            try:
+                return super().write(data)
+            except OSError as error:
+                self.lost = True
+                if not isinstance(error, BrokenPipeError):  # `ablation status … | head -1`
+                    raise
+        return memoryview(data).nbytes
+
+
+def let_readers_leave() -> None:
+    """Let every print end well, and the exit code be that of the work, also before `head`."""
+    out = sys.stdout
+    if out is None:  # closed by `>&-`
+        sys.stdout = io.StringIO()
+    elif isinstance(out, io.TextIOWrapper) and type(getattr(out.buffer, "raw", 0)) is io.FileIO:
+        raw = io.BufferedWriter(Unread(out.fileno(), "w", closefd=False))
+        lines, through = out.line_buffering, out.write_through
+        sys.stdout = io.TextIOWrapper(
+            raw, out.encoding, out.errors, line_buffering=lines, write_through=through
+        )
+
+
 def run(main: Callable[[Asked], None], parse_args: Callable[[], Asked]) -> None:
     """Run a script's `main`; a `UserError` becomes its message on stderr and exit code 2."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    let_readers_leave()
     try:
-        main(parse_args())
+        try:
+            main(parse_args())
+        finally:
+            sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)

@@ -48,13 +48,38 @@ def test_a_mistake_on_the_command_line_is_told_in_the_language(capsys):
         assert "오류" in error and "error" not in error
 
 
-def test_a_reader_that_has_enough_ends_the_overview_without_a_word(root):
-    """Seen: a traceback of `ablation --help | head -4`."""
-    code = "import sys; from ablation.command.main import main; sys.exit(main(['--help']))"
-    read, write = os.pipe()
-    os.close(read)  # nobody reads
+FILES = [f"config/studies/debian_sections/{name}.yml" for name in ("training", "deepspeed")]
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (["--help"], DONE),
+        (["plan", "--help"], DONE),
+        (["explain", *FILES, "--json"], DONE),
+        (["explain", *FILES, "--check"], 3),
+    ],
+)
+@pytest.mark.parametrize("place", ["a pipe that nobody reads", "a full disk"])
+def test_a_reader_that_has_enough_is_told_nothing_and_a_full_disk_is(root, line, code, place):
+    """Seen: a traceback and exit code 120 of `ablation plan --help | true`."""
+    program = f"import sys; from ablation.command.main import main; sys.exit(main({line!r}))"
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    if place == "a full disk":
+        write = os.open("/dev/full", os.O_WRONLY)
+    else:
+        read, write = os.pipe()
+        os.close(read)
     made = subprocess.run(
-        [sys.executable, "-c", code], cwd=root / "scripts", stdout=write, stderr=subprocess.PIPE
+        [sys.executable, "-c", program],
+        cwd=root,
+        stdout=write,
+        stderr=subprocess.PIPE,
+        env={**buffered, "PYTHONPATH": "scripts"},
     )
     os.close(write)
-    assert (made.returncode, made.stderr) == (0, b"")
+    if place == "a full disk":
+        assert made.returncode == MISTAKE
+        assert made.stderr.decode() == "error: No space left on device: nothing was written\n"
+    else:
+        assert (made.returncode, made.stderr) == (code, b"")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from ablation.cli import DISK_ERRORS
+from ablation.cli import DISK_ERRORS, let_readers_leave
 from ablation.command.words import Parser, language_of, load_words
 from ablation.errors import UserError
 from ablation.words.catalogue import Messages
@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: done. 1: something that was run has failed. 2: a mistake in the command line or a file.
     3: `explain --check` has found a problem. 130: interrupted.
     """
+    let_readers_leave()
     words = list(sys.argv[1:] if argv is None else argv)
     language = language_of(words)
     t = load_words(language)
@@ -33,16 +34,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if name in ("-h", "--help", "--version"):
             print(_version() if name == "--version" else _overview(t), flush=True)
             return DONE
-        return _run(name, [*words[: len(words) - len(found)], *found[1:]], t)
+        try:
+            return _run(name, [*words[: len(words) - len(found)], *found[1:]], t)
+        finally:
+            sys.stdout.flush()
     except UserError as error:
         print(f"{t('error')}: {tell(error, language)}", file=sys.stderr)
         return MISTAKE
     except KeyboardInterrupt:
         print(t("interrupted"), file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has enough: `ablation explain … | head`
-        sys.stderr.close()
-        return DONE
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from ablation.command.follow import follow
@@ -33,6 +34,16 @@ def main(args: argparse.Namespace, t: Messages) -> int:
     return run_study(find_study(args.study or default_study()), args, t)
 
 
+def _show(command: Sequence[str], t: Messages) -> int:
+    """Run Snakemake where it trains nothing; its exit code, whoever stops to read what it says."""
+    piped = None if sys.stdout.isatty() else subprocess.PIPE
+    done = subprocess.run(
+        command, env=environment(t.language), stdout=piped, encoding="utf-8", check=False
+    )
+    sys.stdout.write(done.stdout or "")
+    return done.returncode
+
+
 def run_study(file: Path, args: argparse.Namespace, t: Messages) -> int:
     """Run the workflow of a study, or show what it would do.
 
@@ -43,7 +54,7 @@ def run_study(file: Path, args: argparse.Namespace, t: Messages) -> int:
     options = ["--workflow-profile", args.profile] if args.profile else ["--cores", args.cores]
     command = snakemake_command(file, [*options, *args.snakemake])
     if args.dry_run:
-        return FAILED if subprocess.call([*command, "-n"], env=environment(t.language)) else 0
+        return FAILED if _show([*command, "-n"], t) else 0
     study.require_data()
     check_places(Results(Path("results") / study.name))  # before its log is written
     unlock_stale(snakemake_command(file, []), t)
