@@ -187,6 +187,11 @@ class Results:
         return self.analysis / f"{report_name(language)}.md"
 
 
+def caption_file(figure: Path) -> Path:
+    """Where a figure's caption lies, for `snakemake --report`."""
+    return figure.parent / "captions" / f"{figure.stem}.rst"
+
+
 def figure_file(name: str, language: str) -> str:
     """The name of a figure's file in a language."""
     return f"{name}.svg" if language == ENGLISH else f"{name}.{language}.svg"

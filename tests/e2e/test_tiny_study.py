@@ -289,6 +289,14 @@ def test_both_reports_are_there_and_their_figures_too(results):
         assert shown == {file for file in drawn if file.endswith(".ko.svg") == own} != set()
 
 
+def test_the_snakemake_report_has_each_figure_with_its_caption_in_its_language(folder, results):
+    run(folder, "--report", str(folder / "snakemake.html"))
+    page = (folder / "snakemake.html").read_text()
+    for figure in (results / "figures").glob("*.svg"):
+        caption = (results / "figures/captions" / f"{figure.stem}.rst").read_text()
+        assert json.dumps(caption.split(". ")[0].strip())[1:-1] in page
+
+
 def test_the_recommended_configuration_is_there(results):
     assert (results / "recommended/training.yml").exists()
 

@@ -13,7 +13,7 @@ import pytest
 
 STEP = re.compile(
     r"^`(?P<file>[\w./]+)`, (?P<how>new|before|after|instead of)(?: `(?P<anchor>[^\n]+)`)?:\n\n"
-    r"```(?:python|rst)\n(?P<code>.*?)```\n",
+    r"```python\n(?P<code>.*?)```\n",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -78,9 +78,8 @@ def test_a_finding_is_one_file(root, copy):
     assert "어댑터 드롭아웃이 다르다" in run(copy, program.format(", '--lang', 'ko'"))
 
 
-def test_a_figure_is_three_files(root, copy):
+def test_a_figure_is_two_files(root, copy):
     assert len(follow(root, copy, "A figure")) == touched(root, "A figure")
-    assert (copy / "workflow/report/final_losses.rst").is_file()
     program = """
 from matplotlib.figure import Figure
 from ablation.report.figures import figures_of

@@ -17,7 +17,6 @@ from ablation.data.counts import planned_rows
 from ablation.evidence.effects import save_effects
 from ablation.evidence.estimate import estimate_effects
 from ablation.evidence.metrics import collect, load_table, save_table
-from ablation.project import REPORT
 from ablation.report.figures import FIGURES, figures_of, waterfall
 from ablation.report.figures.curves import ALL_POINTS, MOST_POINTS, points_each, smooth, thin
 from ablation.report.figures.dark import dark_rules
@@ -241,7 +240,8 @@ def test_a_metric_that_is_no_share_is_drawn_as_it_is(tmp_path):
     assert all(re.fullmatch(r"[+−]0\.\d{3}", text.get_text()) for text in axes.texts)
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_the_caption_of_the_snakemake_report_is_that_of_the_report(name):
-    caption = (REPORT / f"{name}.rst").read_text(encoding="utf-8")
-    assert caption.strip() == load_figure(name).texts["en"][1]
+def test_each_figure_has_its_caption_beside_it_for_the_snakemake_report(tmp_path):
+    made = build_study(tmp_path)
+    for file in draw_all([sources_of(made)], made.runs, tmp_path / "figures"):
+        caption = (file.parent / f"captions/{file.stem}.rst").read_text(encoding="utf-8")
+        assert caption.strip() == load_figure(file.stem).texts["en"][1]

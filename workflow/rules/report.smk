@@ -66,12 +66,14 @@ rule draw_figures:
         [
             report(
                 f"results/{{study}}/figures/{file}",
-                caption=f"../report/{name}.rst",
+                # Made with the figure: where it is not whole, a path begins at this file.
+                caption=str((PLAN.results.figures / caption).absolute()),
                 category="Figures",
                 labels={"figure": name.replace("_", " "), "language": language},
             )
-            for name, language, file in PLAN.figures
+            for (name, language, file), caption in zip(PLAN.figures, PLAN.captions)
         ],
+        captions=[f"results/{{study}}/figures/{file}" for file in PLAN.captions],
     log:
         "results/{study}/logs/draw_figures.log",
     benchmark:

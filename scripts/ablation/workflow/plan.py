@@ -29,7 +29,7 @@ from ablation.machine.gpus import (
 from ablation.machine.process import sweep_shared_memory
 from ablation.machine.told import check_environment
 from ablation.report.figures import figures_of
-from ablation.results import Results, figure_file
+from ablation.results import Results, caption_file, figure_file
 from ablation.settings.quantities import cut_of
 from ablation.study import adaptive
 from ablation.study.forecast import pack, read_data, tokens_of_run
@@ -169,11 +169,16 @@ class Plan:
         return [current.name, f"{current.stem}.patch"]
 
     @property
-    def figures(self) -> list[tuple[str, str, str]]:
-        """The report's figures in each language: name, language, name of the file."""
+    def figures(self) -> list[tuple[str, str, Path]]:
+        """The report's figures in each language: name, language, file in their folder."""
         names = figures_of(read_designs(self.study.options))
         pairs = [(name, language) for language in LANGUAGES for name in names]
-        return [(name, language, figure_file(name, language)) for name, language in pairs]
+        return [(name, language, Path(figure_file(name, language))) for name, language in pairs]
+
+    @property
+    def captions(self) -> list[Path]:
+        """Their captions, in the same order."""
+        return [caption_file(file) for _, _, file in self.figures]
 
     @property
     def study_files(self) -> list[str]:

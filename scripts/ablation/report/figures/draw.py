@@ -21,7 +21,8 @@ from ablation.report.figures.dark import on_dark_pages
 from ablation.report.figures.figure import STYLE, Drawing, load_figure
 from ablation.report.figures.fonts import know_hangul
 from ablation.report.sources import Sources
-from ablation.results import figure_file
+from ablation.results import caption_file, figure_file
+from ablation.words.catalogue import Messages, texts_beside
 
 _PLACES = re.compile(r' (?:d|x|y)="[^"]*"')
 _DIGITS = re.compile(r"(?<=\.\d\d)\d+")
@@ -48,7 +49,14 @@ def draw_all(languages: Sequence[Sources], runs: str | Path, output: str | Path)
         for name in names:
             paths.append(folder / figure_file(name, sources.messages.language))
             save_text(_draw(name, drawing), paths[-1])
+            save_text(caption_of(name, drawing.words), caption_file(paths[-1]))
     return paths
+
+
+def caption_of(name: str, words: Messages) -> str:
+    """The caption of a figure in reStructuredText, as `snakemake --report` reads it."""
+    caption = texts_beside("figure", name, load_figure(name).texts, words.language)[1]
+    return re.sub(r"([\\*`_|])", r"\\\1", caption) + "\n"
 
 
 def _draw(name: str, drawing: Drawing) -> str:
