@@ -46,7 +46,7 @@ from ablation.report.sections import (
     undecided_text,
 )
 from ablation.report.sources import SHORTENED, SIDES, Sources
-from ablation.report.steadiness import steadiness_block
+from ablation.report.stability import stability_block
 from ablation.results import figure_file
 from ablation.settings.catalogue import NO_OP, in_arm
 from ablation.study.claim import CONTRASTS
@@ -104,7 +104,7 @@ def report_context(sources: Sources, figures: str | Path, output: str | Path) ->
         "claims": claim_rows(sources),
         "claim_notes": claim_notes(sources),
         "impact_claims": impact_claim_lines(sources),
-        "steadiness": steadiness_block(sources),
+        "stability": stability_block(sources),
         "path_lines": path_lines(sources),
         "path": path_rows(sources),
         "path_notes": path_notes(sources),

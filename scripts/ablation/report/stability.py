@@ -17,7 +17,7 @@ from ablation.report.sources import Sources
 from ablation.words.catalogue import cell, signed
 
 
-def steadiness_block(sources: Sources) -> Block | None:
+def stability_block(sources: Sources) -> Block | None:
     """Roughness, spread, clipping and divergences of each step, of all stages, and of the gap."""
     t = sources.messages
     compared = [*sources.path, last_total(sources), sources.effects.gap]
