@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -15,6 +16,27 @@ from soak.plugged import SmallStudy, still_there
 
 pytestmark = pytest.mark.dag
 PLANTED = {"noise": 0.003, "lora_learning_rate": 0.3, "epochs": 0.2}
+# Snakemake, told to stop when its last job has just ended.
+STOPPED_AT_THE_END = """
+from snakemake.cli import main
+from snakemake.scheduling.job_scheduler import JobScheduler
+whole = JobScheduler.schedule
+JobScheduler.schedule = lambda self: whole(self) and False
+main()
+"""
+# Snakemake, which has a signal as it notes the end of a job, with its lock in hand.
+STOPPED_IN_NOTING = """
+import os, signal
+from snakemake.cli import main
+from snakemake.scheduling.job_scheduler import JobScheduler
+noting = JobScheduler._finish_jobs
+def stopped(self):
+    if self._tofinish:
+        os.kill(os.getpid(), signal.SIGTERM)
+    noting(self)
+JobScheduler._finish_jobs = stopped
+main()
+"""
 LOG = "results/account_tax/logs/train_run/"
 
 
@@ -62,6 +84,15 @@ def test_the_next_call_trains_what_failed_and_only_that(faked: FakedStudy):
     (partial / "report.md").write_text("9 of 10")
     assert started(faked.call(PLANTED)) == {"all": 1, "write_patch": 1}
     assert not partial.exists()
+
+    (faked.results / "recommended/training.patch").unlink()
+    at_the_end = subprocess.run(
+        [sys.executable, "-c", STOPPED_AT_THE_END, *faked.command()[3:]],
+        env=faked.environment(PLANTED),
+        check=False,
+    )
+    assert at_the_end.returncode != 0 and not partial.exists()
+    assert nothing_to_do(faked.call(PLANTED))
 
     next(faked.results.glob("runs/*/seed-2/metrics.json")).unlink()
     again = faked.call(PLANTED, "-n")
@@ -125,6 +156,19 @@ def test_a_signal_to_one_process_alone_reaches_the_runs(tmp_path, caller, number
     assert process.returncode == code and "Traceback" not in said, said
     assert number == signal.SIGTERM or "saves a checkpoint and stops" in said
     assert not still_there(tmp_path, 10) and not study.trained()
+
+
+def test_a_signal_as_a_job_is_noted_ends_the_call(tmp_path):
+    study = SmallStudy(tmp_path)
+    called = subprocess.run(
+        [sys.executable, "-c", STOPPED_IN_NOTING, *study.command()[3:]],
+        env=study.environment(PLANTED),
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert called.returncode == 1 and "1 of" in called.stderr, called.stderr
 
 
 def test_a_later_look_goes_on_with_the_run_that_failed(faked: FakedStudy):

@@ -3,7 +3,7 @@
 from ablation.results import report_name
 from ablation.trackers import TRACKERS
 from ablation.words import catalogue as words
-from ablation.workflow.interrupt import tell_of_interrupts
+from ablation.workflow.interrupt import stop_at_any_moment, tell_of_interrupts
 from ablation.workflow.library import code_hashes
 from ablation.workflow.plan import Caller, make_plan
 
@@ -44,6 +44,7 @@ def show_plan():
         print(checked(PLAN.describe, words.asked_language()), file=sys.stderr)
         if not workflow.dryrun:
             tell_of_interrupts(words.asked_language())
+            stop_at_any_moment()
 
 
 def get_final_output():

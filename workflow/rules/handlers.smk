@@ -9,7 +9,15 @@ from ablation.results import remove_partial
 def end_incomplete():
     """What is done when not all is: keep what has finished, and report it."""
     keep_finished()
-    render_partial()
+    # Not where a signal came when all was done, or what failed is another workflow's: no later
+    # call would remove the partial report of a finished study.
+    if any(is_ours(job) for job in workflow.dag.needrun_jobs()):
+        render_partial()
+
+
+def is_ours(job):
+    """Whether a job makes something of the study."""
+    return any(Path(file).is_relative_to(PLAN.results.folder) for file in job.output)
 
 
 def end_incomplete_also(outer):

@@ -1,10 +1,13 @@
-"""What Ctrl-C, or `kill -INT`, does to a workflow that runs, told when it comes."""
+"""What Ctrl-C and `kill` do to a workflow that runs."""
 
 from __future__ import annotations
 
 import signal
 import sys
+import threading
 from types import FrameType
+
+from snakemake.workflow import JobScheduler
 
 from ablation.machine.watch import ask_all_to_save
 from ablation.words.catalogue import Messages, load_catalogue
@@ -25,3 +28,15 @@ def tell_of_interrupts(language: str) -> None:
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, tell)
+
+
+def stop_at_any_moment() -> None:
+    """Let SIGTERM stop Snakemake also while it notes a job's end.
+
+    Its handler waits for a lock, which the code that the signal interrupts may hold: for ever. In
+    a thread of its own it waits until that code has gone on.
+    """
+    stop = JobScheduler.exit_gracefully
+    JobScheduler.exit_gracefully = lambda self, *_: threading.Thread(
+        target=stop, args=(self,)
+    ).start()
