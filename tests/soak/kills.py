@@ -124,7 +124,8 @@ def disturb_in_a_row(name: str, study: Plugs, chance: random.Random, length: int
         problems += wrong
     study.layer.jump(0)
     killed = any(event != CLOCK for event, _ in happened)
-    problems += study.finish(subject, killed) if code else study.amiss(subject, killed)
+    alone = code == 0 and happened[-1][0] != SECOND  # two at once undo each other's work
+    problems += (study.amiss if alone else study.finish)(subject, killed)
     return [
         Kill(subject=name, event=event, victim=victim, problems=tuple(problems))
         for event, victim in happened

@@ -209,6 +209,18 @@ def test_a_failure_shows_the_last_lines_and_a_hint_for_memory():
     assert "memory ran out" not in launch.failure_message(["KeyError: 'x'"])
 
 
+def test_a_run_that_was_killed_when_it_was_done_keeps_no_checkpoints(tmp_path, monkeypatch):
+    def killed(*_: object) -> tuple[int, list[str]]:
+        (tmp_path / "checkpoints/checkpoint-4").mkdir(parents=True)
+        (tmp_path / "metrics.json").write_text("{}")
+        return 143, ["terminated"]
+
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    monkeypatch.setattr(launch, "run_supervised", killed)
+    launch.launch(tmp_path, 2, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+
+
 def test_a_compile_lock_that_nobody_holds_is_removed(tmp_path):
     for operator in ("held", "stale"):
         (tmp_path / operator).mkdir()

@@ -44,7 +44,7 @@ def show_plan():
         print(checked(PLAN.describe, words.asked_language()), file=sys.stderr)
         if not workflow.dryrun:
             tell_of_interrupts(words.asked_language())
-            stop_at_any_moment()
+            stop_at_any_moment(sys.modules["snakemake.workflow"].JobScheduler)
 
 
 def get_final_output():

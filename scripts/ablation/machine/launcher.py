@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -132,13 +133,16 @@ def launch(run_dir: Path, world_size: int, threads: int, warm: Path | None = Non
     task: Task = {"run": str(run_dir.resolve())}
     try:
         if ended := run_where_warm(task, environment, None if world_size > 1 else warm):
-            return leave_run(run_dir, *ended)
-        with lease(world_size) if use_gpu else contextlib.nullcontext(Lease()) as gpus:
-            launch_anew(run_dir, world_size, environment | dict(gpus.environment), gpus)
+            leave_run(run_dir, *ended)
+        else:
+            with lease(world_size) if use_gpu else contextlib.nullcontext(Lease()) as gpus:
+                launch_anew(run_dir, world_size, environment | dict(gpus.environment), gpus)
     except (LaunchError, SystemExit):
         # It comes last: what it was told meanwhile, the run is done.
         if not (run_dir / "metrics.json").exists():
             raise
+    # Not by the run itself: whoever is killed after metrics.json would leave them for good.
+    shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
 
 
 def run_where_warm(

@@ -328,7 +328,6 @@ def finish(job: Job, training: Training, path: dict[str, Any]) -> None:
     metrics = sealed(metrics | {"sums": sums_of(job.folder, result_files(job.folder))})
     validate_metrics(metrics)
     write_json(job.folder / "metrics.json", metrics)
-    shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
     log.info("%s: %s", metrics["status"], job.folder / "metrics.json")
 
 

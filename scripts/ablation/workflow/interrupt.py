@@ -6,8 +6,7 @@ import signal
 import sys
 import threading
 from types import FrameType
-
-from snakemake.workflow import JobScheduler
+from typing import Any
 
 from ablation.machine.watch import ask_all_to_save
 from ablation.words.catalogue import Messages, load_catalogue
@@ -30,13 +29,14 @@ def tell_of_interrupts(language: str) -> None:
         signal.signal(signal.SIGINT, tell)
 
 
-def stop_at_any_moment() -> None:
+def stop_at_any_moment(scheduler: Any) -> None:
     """Let SIGTERM stop Snakemake also while it notes a job's end.
 
     Its handler waits for a lock, which the code that the signal interrupts may hold: for ever. In
     a thread of its own it waits until that code has gone on.
+
+    Args:
+        scheduler: Snakemake's class JobScheduler.
     """
-    stop = JobScheduler.exit_gracefully
-    JobScheduler.exit_gracefully = lambda self, *_: threading.Thread(
-        target=stop, args=(self,)
-    ).start()
+    stop = scheduler.exit_gracefully
+    scheduler.exit_gracefully = lambda self, *_: threading.Thread(target=stop, args=(self,)).start()
