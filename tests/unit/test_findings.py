@@ -146,6 +146,30 @@ def test_evaluating_and_saving_apart_is_refused_by_trainer(account_tax, edit):
     assert "multiple of the evaluation steps" in found["refused_by_library"]["text"]["en"]
 
 
+@pytest.mark.parametrize("rows", [None, 3000])
+def test_decay_on_one_side_has_no_ratio(tmp_path, rows):
+    for name, decay in (("current", 0.0), ("backup", 0.01)):
+        text = f"learning_rate: 1.0e-3\nweight_decay: {decay}\nnum_train_epochs: 2\n"
+        (tmp_path / f"{name}.yml").write_text(text)
+    sides = tmp_path / "current.yml", tmp_path / "backup.yml"
+    said = explain.explain_files(*sides, {}, rows=rows)
+    told = {f["id"]: f for f in said["findings"] if f["id"].startswith("weight_decay")}
+    assert list(told) == ["weight_decay_on_one_side" + ("" if rows else "_in_rows")]
+    assert not any("–" in text for f in told.values() for text in f["text"].values())
+
+
+def test_weights_that_grow_as_the_rank_does_are_no_finding(tmp_path):
+    for name, rank in (("current", 4), ("backup", 8)):
+        text = f"learning_rate: 1.0e-3\nlora_r: {rank}\nlora_alpha: 8\n"
+        (tmp_path / f"{name}.yml").write_text(f"{text}lora_target_modules: [q_proj]\n")
+    sides = tmp_path / "current.yml", tmp_path / "backup.yml"
+    facts = {"model_type": "llama", "num_hidden_layers": 4, "hidden_size": 16}
+    facts |= {"intermediate_size": 32, "num_attention_heads": 4, "vocab_size": 63}
+    seen = {finding["id"] for finding in explain.explain_files(*sides, facts)["findings"]}
+    assert "lora_scale_differs" in seen
+    assert not seen & {"lora_parameters", "trainable_parameters"}
+
+
 def test_warmups_of_other_shapes_are_told(found, edit):
     edit("deepspeed.yml", '      warmup_type: "linear"\n\nsched_onecycle', "\nsched_onecycle")
     evidence = found()["warmup_types"]["evidence"]

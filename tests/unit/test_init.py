@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -265,6 +266,18 @@ def test_what_lies_elsewhere_is_named_by_its_whole_path(desk, monkeypatch):
     assert study.options["current"] == str(desk / "current.yml")
     assert study.model_options()["path"] == str(desk / "models/tiny")
     assert main(["plan", "news"]) == DONE
+
+
+def test_a_file_of_the_same_name_further_up_is_not_taken_for_the_one_that_was_named(
+    desk, monkeypatch
+):
+    work = desk / "a/b/c"  # config/studies/news lies as deep
+    shutil.copytree(desk / "models", work / "models")
+    for name in ("current.yml", "backup.yml", "news.csv"):
+        shutil.copy(desk / name, work / name)
+    monkeypatch.chdir(work)
+    assert init(*ALL) == DONE
+    assert load_study(STUDY).options["data"]["path"] == "../../../news.csv"
 
 
 def test_two_files_that_do_the_same_make_no_study(capsys):

@@ -13,6 +13,7 @@ from ablation.comparison.releases import allowed
 from ablation.comparison.resolve import resolve_file
 from ablation.comparison.versions import find_versions
 from ablation.files import save_json
+from ablation.project import PROJECT
 from ablation.study.explain import explain_files, explain_study
 from ablation.study.explain_text import render as render_text
 from ablation.study.load import load_study
@@ -132,6 +133,11 @@ def explained(folder: Path, **files: str) -> dict:
     for name, text in files.items():
         (folder / "a" / name.replace("_", ".")).write_text(text)
     return explain_files(folder / "a" / "a.yml", folder / "b" / "b.yml", {})
+
+
+def test_this_projects_own_lock_is_not_what_a_configuration_beside_it_ran_with():
+    assert (PROJECT / "requirements.lock").is_file()
+    assert not find_versions(PROJECT / "current.yml")
 
 
 def of(said: dict, name: str) -> list[dict]:

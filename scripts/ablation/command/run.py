@@ -54,7 +54,8 @@ def run_study(file: Path, args: argparse.Namespace, t: Messages) -> int:
     options = ["--workflow-profile", args.profile] if args.profile else ["--cores", args.cores]
     command = snakemake_command(file, [*options, *args.snakemake])
     if args.dry_run:
-        return FAILED if _show([*command, "-n"], t) else 0
+        short = [] if args.snakemake else ["--quiet", "rules"]  # else a page for each job
+        return FAILED if _show([*command, "-n", *short], t) else 0
     study.require_data()
     check_places(Results(Path("results") / study.name))  # before its log is written
     unlock_stale(snakemake_command(file, []), t)

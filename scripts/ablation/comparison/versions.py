@@ -11,6 +11,7 @@ from pathlib import Path
 from ablation.comparison.releases import Releases, allowed
 from ablation.dialects.defaults import Earlier
 from ablation.dialects.reader import Value
+from ablation.project import PROJECT
 
 LIBRARIES = ("transformers", "accelerate", "deepspeed", "peft", "trl", "torch")
 # The releases that the defaults of `ablation.dialects` are those of, and that runs here use.
@@ -130,20 +131,27 @@ def contradictions_of(
             yield version, others
 
 
+# This project's own files: they say what runs here, not what a configuration beside them ran with.
+_OURS = {PROJECT / name for name in ("requirements.lock", "environment.yml", "pyproject.toml")}
+
+
 def _beside(configuration: Path) -> Iterator[Version]:
     """What files in the configuration's folder tell, the surest first."""
     folder = configuration.parent
-    for path in sorted(folder.glob("*adapter_config.json")):
+
+    def found(*patterns: str) -> Iterator[Path]:
+        for pattern in patterns:
+            yield from (p for p in sorted(folder.glob(pattern)) if p.resolve() not in _OURS)
+
+    for path in found("*adapter_config.json"):
         yield from _of_adapter(path)
-    for path in sorted(folder.glob("README.md")):
+    for path in found("README.md"):
         yield from _of_card(path)
-    for pattern in ("*.lock", "*-lock.y*ml"):
-        for path in sorted(folder.glob(pattern)):
-            yield from _of_lock(path)
-    for pattern in ("*requirements*.txt", "*constraints*.txt", "*environment*.y*ml"):
-        for path in sorted(folder.glob(pattern)):
-            yield from _of_list(path, {path})
-    for path in sorted(folder.glob("pyproject.toml")):
+    for path in found("*.lock", "*-lock.y*ml"):
+        yield from _of_lock(path)
+    for path in found("*requirements*.txt", "*constraints*.txt", "*environment*.y*ml"):
+        yield from _of_list(path, {path})
+    for path in found("pyproject.toml"):
         yield from _of_project(path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from os.path import normpath
 from pathlib import PurePath
 from typing import Any
 
@@ -79,8 +80,9 @@ def _heading(said: Explanation, texts: Messages) -> list[str]:
     facts = {f"{side}_dialect": said["dialects"][side] for side in SIDES}
     facts |= {side: files[side].name for side in SIDES}
     lines = [texts("explain.heading", name=name), "=" * 40, texts("explain.files", **facts)]
-    if len({path.parent for path in files.values()}) == 1 and str(files["current"].parent) != ".":
-        lines.append(texts("explain.folder", folder=files["current"].parent))
+    folders = {normpath(path.parent) for path in files.values()}
+    if len(folders) == 1 and folders != {"."}:
+        lines.append(texts("explain.folder", folder=folders.pop()))
     lines += [_kind(said, side, texts) for side in SIDES]
     lines += [_versions(said, texts), _data(said, texts), _model(said["architecture"], texts)]
     return [part for line in lines for part in wrap(line, WIDTH)]

@@ -21,7 +21,8 @@ def leads_outside(folder: Path, path: str) -> bool:
         return False
     working = Path.cwd()
     here, there = folder / path, working / path
-    found = there if there.exists() and not here.exists() else here
+    begun = folder.exists()  # else nothing is read by it yet, and `..` out of it finds nothing
+    found = there if begun and there.exists() and not here.exists() else here
     roots = [folder, *([working] if working not in (Path.home(), Path(working.anchor)) else [])]
     try:
         target = found.resolve()

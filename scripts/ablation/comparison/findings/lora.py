@@ -62,6 +62,8 @@ def parameters(pair: Pair) -> Iterator[Finding]:
         "lora_factor": pair.factor("lora_parameters"),
     }
     settings = [name for name in SIZE if pair.differs(name)]
+    if pair.factor("lora_parameters") == evidence["rank_factor"]:
+        return  # as anybody expects
     if pair.plan.num_labels is None:
         yield pair.find("lora_parameters", WARNING, evidence, settings)
         return

@@ -128,10 +128,19 @@ def summed_decay(pair: Pair) -> Iterator[Finding]:
         "small": SMALL_SHRINKAGE,
     }
     names = ["weight_decay", "learning_rate", "num_train_epochs", "data.extract_ratio"]
-    known = [value for value in shrinkages if value is not None]
-    if len(known) < len(SIDES):
+    decaying = [place for place, value in enumerate(coefficients) if value]
+    if len(decaying) == 1:
+        one = decaying[0]
+        evidence |= {"side": SIDES[one], "share": shrinkages[one], "decay": coefficients[one]}
+        if shrinkages[one] is None:
+            yield pair.find("weight_decay_on_one_side_in_rows", WARNING, evidence, names)
+        else:
+            yield pair.find("weight_decay_on_one_side", WARNING, evidence, names)
+        return
+    told = [value for value in shrinkages if value is not None]
+    if len(told) < len(SIDES):
         yield pair.find("weight_decay_ratio", WARNING, evidence, names)
-    elif max(known) < SMALL_SHRINKAGE:
+    elif max(told) < SMALL_SHRINKAGE:
         yield pair.find("weight_decay_too_small", WARNING, evidence, names)
     else:
         yield pair.find("weight_decay_total", WARNING, evidence, names)
@@ -311,6 +320,32 @@ TEXTS: Texts = {
             "AdamW는 스텝마다 가중치를 학습률 × 감쇠 계수만큼 줄인다. {current_coefficient:value} "
             "대 {backup_coefficient:value}라는 비교는 계수일 뿐이고, 모든 스텝을 더하면 백업의 "
             "감쇠가 {sum_factor:times}이다. 실제 크기는 행 수에 달려 있다.",
+        ),
+    },
+    "weight_decay_on_one_side": {
+        "en": (
+            "Weight decay on one side only: {side:side}, {decay:value}",
+            "AdamW shrinks a weight by rate × decay in each step: there by {share:percent} over "
+            "the whole run, on the other side not at all. Less than {small:percent} hardly "
+            "regularizes.",
+        ),
+        "ko": (
+            "가중치 감쇠는 {side:side} 쪽에만 있다: {decay:value}",
+            "AdamW는 스텝마다 가중치를 학습률 × 감쇠 계수만큼 줄인다. 그쪽에서는 학습 전체에 걸쳐 "
+            "{share:percent} 줄고, 다른 쪽에서는 줄지 않는다. {small:percent} 미만이면 정규화 "
+            "효과가 거의 없다.",
+        ),
+    },
+    "weight_decay_on_one_side_in_rows": {
+        "en": (
+            "Weight decay on one side only: {side:side}, {decay:value}",
+            "AdamW shrinks a weight by rate × decay in each step there, and not at all on the "
+            "other side. How much that is over the run depends on the number of rows.",
+        ),
+        "ko": (
+            "가중치 감쇠는 {side:side} 쪽에만 있다: {decay:value}",
+            "그쪽에서만 AdamW가 스텝마다 가중치를 학습률 × 감쇠 계수만큼 줄인다. 학습 전체에서 "
+            "얼마가 되는지는 행 수에 달려 있다.",
         ),
     },
     "weight_decay_too_small": {
