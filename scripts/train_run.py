@@ -14,6 +14,7 @@ from ablation.machine.launcher import launch, leave
 from ablation.machine.process import LaunchError
 from ablation.results import Results
 from ablation.training.request import grid_of, make_request, save_request
+from ablation.workflow.folders import check_run
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,6 +33,7 @@ def main(args: argparse.Namespace) -> None:
     """Write the request, then train; what the job prints goes to our output."""
     results = Results(args.results)
     output = results.run(args.variant, args.seed)
+    check_run(output, results)  # once more: hours may have passed since the call looked
     grid = grid_of(args.variant, results)
     request = make_request(results, grid, args.variant, args.seed, args.world_size)
     begin_attempt(output)

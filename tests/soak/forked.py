@@ -204,7 +204,7 @@ def perform(words: list[str]) -> None:
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
     kind = words.pop(0)
-    if kind == "-u":
+    if kind in ("-u", "-P"):
         kind = words.pop(0)
     sys.argv = words if kind in ("-c", "-m") else [kind, *words]
     if kind == "-m":

@@ -15,7 +15,7 @@ from ablation.cli import EXIT_USER_ERROR, run
 from ablation.errors import UserError
 from ablation.files import save_text
 from ablation.results import Results
-from ablation.workflow.folders import check_places, check_space
+from ablation.workflow.folders import check_places, check_run, check_space
 
 
 @pytest.fixture
@@ -113,6 +113,16 @@ def test_a_link_to_a_file_of_the_users_is_refused_and_one_within_is_not(results,
     with pytest.raises(UserError, match="leads out of them") as told:
         check_places(results)
     assert str(told.value.file) == str(link) and users.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["runs/arm", "runs/arm/seed-1", "runs/arm/seed-1/checkpoints"])
+def test_a_link_that_was_made_since_the_call_began_is_refused_by_its_run(results, tmp_path, name):
+    link = results.folder / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path)
+    with pytest.raises(UserError, match="a link") as told:
+        check_run(results.folder / "runs/arm/seed-1", results)
+    assert str(told.value.file) == str(link)
 
 
 @pytest.mark.parametrize(

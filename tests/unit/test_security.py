@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from synthetic import STUDY, TRAINING, build_study
 from test_report import analyse, render
 
+from ablation.command.workflow import snakemake_command
 from ablation.comparison.resolve import require_runnable, resolve_file
 from ablation.comparison.rewrite import Target, rewrite
 from ablation.documents.excerpt import excerpt
 from ablation.documents.secrets import mask_document
 from ablation.errors import UserError
+from ablation.machine.launcher import job_environment
 from ablation.masking import HIDDEN, hide, is_secret, mask
 from ablation.project import PROJECT
 from ablation.report.patch import shown_patch
@@ -232,6 +237,39 @@ def test_a_tag_builds_nothing_and_no_run_starts_with_it(tmp_path, tag):
     assert type(side.settings["run_name"].value) in (str, list, dict)
     with pytest.raises(UserError, match="would build an object"):
         require_runnable(side)
+
+
+@pytest.fixture
+def hostile(tmp_path, monkeypatch) -> Path:
+    """A working folder with modules that stand for others and tell when they are imported."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    for name in ("json", "snakemake", "torch", "ablation"):
+        (tmp_path / f"{name}.py").write_text("open('imported', 'w')")
+    return tmp_path / "imported"
+
+
+def test_no_module_of_the_working_folder_stands_for_snakemake(hostile):
+    command = snakemake_command(Path("mine/study.yaml"), [])
+    assert command[2:4] == ["-m", "snakemake"]
+    subprocess.run([*command[:2], "-m", "json.tool", "--help"], check=True)
+    assert not hostile.exists()
+
+
+def test_no_module_of_the_working_folder_stands_for_one_of_a_job(hostile):
+    environment = job_environment(1, 1, use_gpu=False)
+    command = [sys.executable, "-m", "ablation.machine.told"]
+    subprocess.run(command, env=environment, check=True)
+    assert not hostile.exists()
+
+
+def test_no_module_of_the_working_folder_stands_for_one_of_the_guard(hostile):
+    begin = "from ablation.machine.process import start_guard; start_guard('nobody', 1)"
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT / "scripts")}
+    command = [sys.executable, "-P", "-c", begin]
+    # Its output is open until the guard, too, has ended.
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
+    assert not hostile.exists()
 
 
 def test_a_study_with_a_tag_is_refused(account_tax, edit):

@@ -28,7 +28,8 @@ def snakemake_command(study: Path, options: Sequence[str]) -> list[str]:
     # The workflow's own default is not said: a study of another path is trained again.
     if folder != STUDIES.absolute() or OWN.absolute() != STUDIES.absolute():
         config.append(f"studies={os.path.relpath(folder)}")
-    command = [sys.executable, "-m", "snakemake", "--snakefile", os.path.relpath(SNAKEFILE)]
+    # -P: no module of this folder, which may be somebody else's, stands for a library.
+    command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", os.path.relpath(SNAKEFILE)]
     return [*command, *options, "--config", *config]
 
 

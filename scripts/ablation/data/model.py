@@ -149,8 +149,14 @@ def fetch_wheel(package: Mapping[str, str], folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     pinned = folder / "requirements.txt"
     pinned.write_text(f"{package['requirement']} --hash=sha256:{package['sha256']}\n")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    command += ["--no-deps", "--only-binary", ":all:", "--require-hashes"]
+    command = [sys.executable, "-P", "-m", "pip", "download", "--quiet"]
+    command += [
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "--require-hashes",
+    ]
     command += ["--requirement", str(pinned), "--dest", str(folder)]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:

@@ -75,6 +75,8 @@ def job_environment(threads: int, ranks: int, use_gpu: bool) -> dict[str, str]:
     scripts = str(Path(__file__).parents[2])
     paths = [scripts, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
     environment["PYTHONPATH"] = os.pathsep.join(paths)
+    # -m looks for modules in the working folder first, which may be somebody else's.
+    environment["PYTHONSAFEPATH"] = "1"
     # The environment's own ninja, activated or not: another version compiles everything again.
     programs = [str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]
     environment["PATH"] = os.pathsep.join(programs)

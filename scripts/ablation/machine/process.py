@@ -222,7 +222,8 @@ def start_guard(mark: str, port: int, locks: Sequence[int] = ()) -> subprocess.P
     environment = dict(os.environ, PYTHONPATH=str(Path(__file__).parents[2]))
     environment.pop(JOB, None)
     return subprocess.Popen(
-        [sys.executable, "-S", "-c", code, str(Process.current()), mark, str(port)],
+        # Also -P: no module of the working folder, which may be somebody else's.
+        [sys.executable, "-S", "-P", "-c", code, str(Process.current()), mark, str(port)],
         env=environment,
         stdin=subprocess.DEVNULL,
         start_new_session=True,

@@ -46,7 +46,27 @@ def check_places(results: Results) -> None:
         _check_folder(path)
     for name in _INNER:
         check_inner(results.folder / name)
-    for link in links_out(results.folder):
+    check_links(results.folder, results)
+
+
+def check_run(folder: Path, results: Results) -> None:
+    """Refuse a run's folder that is a link, or of which anything leads out of the results.
+
+    Raises:
+        UserError: it is one, or the first such link.
+    """
+    check_inner(folder.parent)
+    check_inner(folder)
+    check_links(folder, results)
+
+
+def check_links(folder: Path, results: Results) -> None:
+    """Refuse links at any depth of a folder that lead out of the results.
+
+    Raises:
+        UserError: the first one.
+    """
+    for link in links_out(folder, results.folder.resolve()):
         raise UserError(
             "a link in the results leads out of them: another file would be overwritten",
             file=link,
@@ -56,9 +76,9 @@ def check_places(results: Results) -> None:
         )
 
 
-def links_out(folder: Path) -> Iterator[Path]:
-    """The links at any depth of a folder that lead to what is not in it."""
-    whole, left = folder.resolve(), [os.fspath(folder)]
+def links_out(folder: Path, whole: Path) -> Iterator[Path]:
+    """The links at any depth of a folder that lead to what is not in the whole."""
+    left = [os.fspath(folder)]
     while left:
         try:
             entries = list(os.scandir(left.pop()))
