@@ -5,13 +5,18 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 import yaml
 
+from ablation import dialects
 from ablation.command.main import MISTAKE, main
 from ablation.errors import UserError, raise_all
+from ablation.settings.catalogue import UNTRAINED
+from ablation.study.explain import explain_files
 from ablation.study.load import load_study
 from ablation.words.catalogue import LANGUAGES
 from ablation.words.errors import tell, translate
@@ -71,6 +76,30 @@ def test_each_sentence_of_an_error_is_there_in_every_language(language):
         if translate(text.replace("{}", "X"), language) == text.replace("{}", "X")
     ]
     assert missing == [], f"add them to words/errors.{language}.yaml"
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_why_a_key_trains_nothing_is_told_in_every_language(language):
+    modules = [
+        import_module(f"ablation.dialects.{m.name}") for m in iter_modules(dialects.__path__)
+    ]
+    reasons = {reason for module in modules for reason in getattr(module, "NO_EFFECT", {})}
+    reasons |= {setting.note for setting in UNTRAINED.values()}
+    assert [one for one in sorted(reasons) if translate(one, language) == one] == []
+
+
+def test_a_refusal_and_what_is_not_run_here_are_in_korean_within_a_finding(tmp_path):
+    text = (
+        "base_model: x\nadapter: lora\nlora_r: 8\nlora_alpha: 16\nlora_target_modules: [q_proj]\n"
+    )
+    text += "learning_rate: 1.0e-4\nwarmup_steps: 10\nwarmup_ratio: 0.1\nnum_epochs: two\n"
+    (tmp_path / "a.yml").write_text(f"{text}sequence_len: 64\ndatasets: [{{path: a}}]\n")
+    said = explain_files(tmp_path / "a.yml", tmp_path / "a.yml", {})
+    told = {f["id"]: f["text"] for f in said["findings"]}
+    assert "warmup_steps와 warmup_ratio는 함께 쓸 수 없다" in told["refused_by_library"]["ko"]
+    assert "mutually exclusive" in told["refused_by_library"]["en"]
+    assert "허용: -1 이상" in told["value_refused"]["ko"]
+    assert "datasets: 모든 구성이 스터디의 데이터로 학습한다" in told["not_run_here"]["ko"]
 
 
 @pytest.mark.parametrize("language", OTHERS)

@@ -33,12 +33,12 @@ def alike(labels: Iterable[str]) -> list[list[str]]:
 def describe_alike(groups: list[list[str]]) -> str:
     """A note on labels that look alike, with the line that merges them."""
     named = few([" = ".join(map(ascii_form, group)) for group in groups], MOST_NAMED, "; ")
-    text = (
+    note = (
         "The labels of {n} {n:group|groups} differ only in Unicode form, blanks or invisible "
         "characters, or as 1 and 1.0, and are classes of their own: {named}. "
         "`merge_labels: true` under data: makes each group one class."
     )
-    return in_english(text, n=len(groups), named=named)
+    return in_english(note, n=len(groups), named=named)
 
 
 def ascii_form(label: str) -> str:

@@ -393,8 +393,8 @@ def label_notes(names: Sequence[str]) -> list[str]:
     said = [describe_alike(groups)] if groups else []
     if missing:
         listed = ", ".join(map(repr, missing[:NAMED_CLASSES]))
-        text = "{n} {n:class has|classes have} the name of a missing value: {listed}."
-        said.append(in_english(text, n=len(missing), listed=listed))
+        note = "{n} {n:class has|classes have} the name of a missing value: {listed}."
+        said.append(in_english(note, n=len(missing), listed=listed))
     return said
 
 

@@ -400,8 +400,8 @@ def _load_csv(path: Path, spec: DataSpec, cache_dir: Path, notes: list[str]) -> 
     named = [name for name in header if name.strip()]
     check_columns(spec, named)
     if len(named) < len(header):
-        text = "{n} {n:column|columns} without a name {n:was|were} left out."
-        notes.append(in_english(text, n=len(header) - len(named)))
+        note = "{n} {n:column|columns} without a name {n:was|were} left out."
+        notes.append(in_english(note, n=len(header) - len(named)))
     notes += _check_cells(path, spec, encoding, delimiter, len(header))
     # All columns are read, not the needed ones only: with `usecols` pandas would silently drop the
     # surplus cell of a row with an unquoted delimiter instead of refusing the row.
@@ -441,11 +441,11 @@ def _check_cells(
         raise _unreadable(path, spec, str(error)) from error
     if not short:
         return []
-    text = (
+    note = (
         "{n} {n:row has|rows have} fewer cells than there are columns, first in line {first}: "
         "those that are missing are read as empty."
     )
-    return [in_english(text, n=short, first=first)]
+    return [in_english(note, n=short, first=first)]
 
 
 def _without_nul(lines: Iterable[str], path: Path, spec: DataSpec) -> Iterator[str]:

@@ -176,12 +176,12 @@ def describe_prefix(
     caches = wanted_caches([s for _, s in arms]) if supported else {}
     for dtype, wanted in caches.items():
         each = state_bytes(architecture.get("hidden_size") or 0, dtype)
-        layers = " and ".join(map(str, wanted.boundaries))
+        layers = ", ".join(map(str, wanted.boundaries))
         told, share = f"{each} bytes for each token" if each else "an unknown size", 1.0
         if profile and each:
             size = each * stored_tokens(wanted, profile)
             kept, share = fit_budget(wanted.boundaries, size, budget_gb)
-            layers = " and ".join(map(str, kept))
+            layers = ", ".join(map(str, kept))
             told = f"about {size * len(kept) * share / GIGABYTE:.3g} GB"
         lines.append(
             f"  states of the {layers} frozen layers are computed once ({dtype}): {told}"

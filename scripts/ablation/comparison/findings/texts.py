@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from ablation.comparison.findings import TOPICS
 from ablation.comparison.findings.finding import Finding
 from ablation.words.catalogue import Messages, load_catalogue, texts_beside
+from ablation.words.errors import translate
 
 
 def load_texts(language: str) -> Messages:
@@ -26,8 +28,29 @@ def load_texts(language: str) -> Messages:
 
 
 def tell(finding: Finding, texts: Messages, part: str) -> str:
-    """The `title` or `text` of a finding."""
-    return texts(f"finding.{finding.id}.{part}", **finding.evidence)
+    """The `title` or `text` of a finding; sentences in its evidence are in the language, too."""
+    said = {name: _said(value, texts.language) for name, value in finding.evidence.items()}
+    return texts(f"finding.{finding.id}.{part}", **said)
+
+
+def _said(value: object, language: str) -> object:
+    """A sentence, or each of several `name: sentence` and `name: values (sentence)`, translated."""
+    if isinstance(value, list):
+        return [_said(one, language) if isinstance(one, str) else one for one in value]
+    if not isinstance(value, str) or " " not in value:
+        return value
+    name, mark, rest = value.partition(": ")
+    aside = _ASIDE.fullmatch(value)
+    if (whole := translate(value, language)) != value or not mark:
+        return whole
+    return (
+        f"{aside[1]}{translate(aside[2], language)})"
+        if aside
+        else (f"{name}: {translate(rest, language)}")
+    )
+
+
+_ASIDE = re.compile(r"(.*\()([^()]+)\)", re.DOTALL)
 
 
 def localized(finding: Finding, texts: Mapping[str, Messages], part: str) -> dict[str, str]:
