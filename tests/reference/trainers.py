@@ -75,6 +75,14 @@ LINES = {
         *("evals_per_epoch: 2\neval_steps: 10", "saves_per_epoch: 2\nsave_steps: 10"),
         *("excess_length_strategy: truncate", "max_grad_norm: 0.3", "max_steps: 100"),
         *("eval_strategy: epoch\neval_steps: 10", "sample_packing: true\nrl: dpo"),
+        *("warmup_steps: 1.0e+2", "max_steps: 1e3", "max_steps: '100'", "sample_packing: 'true'"),
+        *("-num_epochs\nnum_epochs: null", "-sequence_len\nsequence_len: null", "-base_model"),
+        *("-datasets", "-datasets\ndatasets: []", "-learning_rate\nlearning_rate: auto"),
+        *("test_datasets: []\nval_set_size: 0.1", "-adapter\nadapter: LoRA", "warmup_ratio: '0.1'"),
+        *(
+            "xformers_attention: true\nflash_attention: true",
+            "-learning_rate\nlearning_rate: '2e-4'",
+        ),
     ],
     "llama_factory": [
         *(
@@ -99,6 +107,21 @@ LINES = {
             "-lr_scheduler_type",
             "-num_train_epochs",
             "additional_target: lm_head",
+        ),
+        *("save_strategy: nonsense", "eval_strategy: no", "logging_steps: 0", "warmup_steps: null"),
+        *("-lr_scheduler_type\nlr_scheduler_type: Cosine", "packing: false\nneat_packing: true"),
+        *("-stage\nstage: ppo", "-stage\nstage: pt\npacking: null", "lora_alpha: null"),
+        *("-finetuning_type\nfinetuning_type: null", "quantization_bit: 4\npissa_init: true"),
+        *(
+            "streaming: true\nval_size: 0.1\nmax_steps: 5",
+            "save_steps: '500'",
+            "warmup_steps: '20'",
+        ),
+        *("mix_strategy: interleave_under\ninterleave_probs: '0.5,0.5'", "interleave_probs: '1.0'"),
+        *(
+            "-finetuning_type\nfinetuning_type: full\nuse_galore: true\nuse_badam: true",
+            "-finetuning_type\nfinetuning_type: full\nuse_llama_pro: true",
+            "-stage\nstage: dpo\npref_loss: ipo\ndpo_label_smoothing: 0.1",
         ),
     ],
     "trl": [
@@ -128,6 +151,32 @@ LINES = {
             "num_epochs: 3",
             "dataset_train_split: test",
             "use_dora: true",
+        ),
+        *(
+            "eval_strategy: no",
+            "save_strategy: nonsense",
+            "hub_strategy: nonsense",
+            "packing: 'true'",
+        ),
+        *(
+            "lr_scheduler_type: Cosine",
+            "logging_steps: 0",
+            "warmup_steps: null",
+            "warmup_steps: '20'",
+        ),
+        *(
+            "-learning_rate\nlearning_rate: auto",
+            "-use_peft\nuse_peft: 'true'",
+            "group_by_length: true",
+        ),
+        *("-per_device_train_batch_size\nper_device_train_batch_size: auto", "save_steps: 2.5"),
+        *(
+            "lr_scheduler_type: reduce_lr_on_plateau",
+            "lr_scheduler_type: reduce_lr_on_plateau\neval_strategy: steps\neval_steps: 5",
+            "load_best_model_at_end: true\neval_strategy: steps\neval_steps: 0.1\nsave_steps: 20",
+            "load_best_model_at_end: true\neval_strategy: steps\neval_steps: 0.1\nsave_steps: 0.2",
+            "dataloader_prefetch_factor: 2",
+            "dataloader_prefetch_factor: 2\ndataloader_num_workers: 1",
         ),
     ],
 }

@@ -65,7 +65,7 @@ def axolotl_kinds() -> dict[str, str]:
             schema = TypeAdapter(field.annotation).json_schema()
         except (PydanticInvalidForJsonSchema, PydanticSerializationError):
             continue
-        allowed = kinds(schema, schema.get("$defs", {})) - {"null"}
+        allowed = kinds(schema, schema.get("$defs", {}))
         names = [name, *(a for a in (field.alias, field.validation_alias) if isinstance(a, str))]
         if "any" not in allowed:
             found |= dict.fromkeys(names, " ".join(sorted(allowed)))

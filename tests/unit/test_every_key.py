@@ -107,6 +107,35 @@ def test_a_key_that_differs_is_a_row_or_refused_or_known_to_do_nothing(tmp_path,
     assert [key for key in alone for _ in untold(tmp_path, dialect, {key: pairs[key]})] == []
 
 
+WITH_BLOCKS = {
+    **BASES,
+    "nested": "training: {learning_rate: 0.1, num_train_epochs: 3}\n",
+    "kedro": "train: {training_args: {learning_rate: 0.1, num_train_epochs: 3}}\n",
+    "deepspeed_native": "hardware: {num_gpus: 1}\n",
+    "deepspeed_json": "train_batch_size: 4\n",
+}
+BLOCKS = words(
+    "lora peft_config lora_config peft adapter deepspeed deepspeed_config quantization_config bnb "
+    "fsdp_config accelerator_config lr_scheduler_kwargs model data datasets tokenizer evaluation "
+    "optimizer scheduler training trl special_tokens model_config zero_optimization fp16"
+)
+
+
+@pytest.mark.parametrize("beside", ["", "enabled: true, ", "r: 8, ", "load_in_4bit: true, "])
+@pytest.mark.parametrize("dialect", WITH_BLOCKS)
+def test_a_key_that_nobody_knows_is_told_in_any_block(tmp_path, dialect, beside):
+    silent = []
+    for block in BLOCKS:
+        for name, value in (("a", 1), ("b", 2)):
+            added = f"{block}: {{{beside}unheard_of: {value}}}\n"
+            (tmp_path / f"{name}.yaml").write_text(WITH_BLOCKS[dialect] + added)
+        sides = resolve_pair(tmp_path / "a.yaml", tmp_path / "b.yaml", {}, (dialect, dialect))
+        refused = any(r.key.startswith(block) for side in sides for r in side.refusals)
+        if not find_differences(*sides) and not refused and block not in sides[0].without_effect:
+            silent.append(block)
+    assert silent == []
+
+
 @pytest.mark.parametrize("dialect", [*BASES, "nested"])
 def test_a_key_that_is_spelled_wrongly_is_a_row(tmp_path, dialect):
     trainer = "hf_trainer" if dialect == "nested" else dialect

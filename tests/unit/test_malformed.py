@@ -16,7 +16,10 @@ MODEL = {"model_type": "qwen3", "num_hidden_layers": 36, "hidden_size": 2560}
 HF = "output_dir: out\n"
 KEDRO = "train:\n  training_args:\n"
 NATIVE = "training:\n  epochs: 2\n"
-AXOLOTL = "base_model: m\nadapter: lora\nlora_r: 8\nlora_alpha: 8\nlearning_rate: 1e-4\n"
+AXOLOTL = (
+    "base_model: m\nadapter: lora\nlora_r: 8\nlora_alpha: 8\nlearning_rate: 1e-4\n"
+    "datasets: [{path: a}]\n"
+)
 BILLION = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10)
 )
@@ -171,7 +174,7 @@ CASES: dict[str, tuple[str | bytes, str, int]] = {
         1,
     ),
     "two dialects": ("base_model: m\ncutoff_len: 4\n", "this may be llama_factory or axolotl", 1),
-    "a schedule of axolotl's own": (f"{AXOLOTL}lr_scheduler: [rex]\n", "cannot have", 6),
+    "a schedule of axolotl's own": (f"{AXOLOTL}lr_scheduler: [rex]\n", "cannot have", 7),
 }
 
 

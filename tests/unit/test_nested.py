@@ -226,3 +226,28 @@ def test_a_block_called_training_is_the_arguments_by_many_own_names(tmp_path):
     assert side.dialect == "nested"
     names = ("num_train_epochs", "per_device_train_batch_size", "learning_rate")
     assert [side.settings[name].value for name in names] == [2.0, 4, 5e-6]
+
+
+@pytest.mark.parametrize("block", ["lora", "peft", "adapter"])
+@pytest.mark.parametrize(
+    ("line", "setting", "value"),
+    [
+        ("rank: 8", "lora.r", 8),
+        ("dropout: 0.2", "lora.lora_dropout", 0.2),
+        ("use_dora: true", "lora.use_dora", True),
+        ("bias: all", "lora.bias", "all"),
+    ],
+)
+def test_a_block_called_after_lora_is_one_by_any_of_its_keys(resolve, block, line, setting, value):
+    side = resolve(f"training: {{learning_rate: 0.1, num_train_epochs: 3}}\n{block}: {{{line}}}\n")
+    assert side.settings[setting].value == value
+    assert side.kind["method"] == "lora"
+
+
+@pytest.mark.parametrize("key", ["use_lora", "use_peft", "lora"])
+@pytest.mark.parametrize("quote", ["", "'"])
+def test_a_switch_alone_tells_whether_an_adapter_is_trained(resolve, key, quote):
+    flat = "output_dir: out\nlearning_rate: 0.1\nnum_train_epochs: 3\n"
+    on, off = (resolve(f"{flat}{key}: {quote}{v}{quote}\n") for v in ("true", "false"))
+    assert (on.kind["method"], off.kind["method"]) == ("lora", "full")
+    assert not on.refusals + off.refusals

@@ -33,7 +33,8 @@ from ablation.settings.catalogue import words
 NAME = "axolotl"
 LIBRARY = vocabulary.library_of(NAME)
 PASSES_OVER_STRANGERS = True
-MARKS = ("base_model",)  # it does not start without one
+# It does not start without the first; no other trainer has one of the others.
+MARKS = words("base_model sequence_len sample_packing lora_target_linear")
 DEFAULTS = (
     (defaults.AXOLOTL, defaults.AXOLOTL_DEFAULTS),
     *defaults.WITH_TRAINER,
@@ -167,6 +168,8 @@ def _read_kind(reader: Reader) -> None:
             reader.derive("training.method", "freeze", key, "only these weights are trained")
     else:
         reader.untrained("adapter", "training.method")
+        if not _has_adapter(reader):
+            reader.derive("lora.enable", False, "adapter", "an adapter of another kind")
     objectives = (
         ("rl", lambda value: value),
         ("reward_model", lambda value: "reward"),
@@ -420,12 +423,13 @@ def _read_memory(reader: Reader) -> None:
 
 def _read_attention(reader: Reader) -> None:
     """The old switches are other names for `attn_implementation`."""
-    for flag, name in ATTENTION.items():
-        if _is_set(reader, flag):
-            if reader.raw("attn_implementation"):
-                reason = "attn_implementation cannot be combined with the old attention switches"
-                reader.refuse(flag, "attn_implementation", LIBRARY, reason)
-            reader.untrained(flag, "attn_implementation", functools.partial(_named, name))
+    flags = [flag for flag in ATTENTION if _is_set(reader, flag)]
+    for flag in flags[:1]:  # the first one counts
+        if reader.raw("attn_implementation"):
+            reason = "attn_implementation cannot be combined with the old attention switches"
+            reader.refuse(flag, "attn_implementation", LIBRARY, reason)
+        named = functools.partial(_named, ATTENTION[flag])
+        reader.untrained(flag, "attn_implementation", named)
     reader.ignore(*ATTENTION)
     reader.untrained("attn_implementation")
 

@@ -1,19 +1,19 @@
 """What axolotl's schema refuses of several keys together (utils/schemas/, 0.19.0).
 
-A rule fires where each of its terms holds. Those whose breach depends on more than a term can say
-are told in `ablation.dialects.axolotl`.
+The rules are read by `ablation.dialects.rules`. Those whose breach depends on more than a term can
+say are told in `ablation.dialects.axolotl`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from itertools import combinations, product
+from itertools import combinations
 
 from ablation.dialects import vocabulary
 from ablation.dialects.reader import Reader
+from ablation.dialects.rules import Rule, read_rules, refuse_broken
 from ablation.documents.entries import Entry
-from ablation.documents.scalars import is_number
 from ablation.settings.catalogue import words
 
 # Attention by the old switches, in the order in which axolotl asks them.
@@ -32,9 +32,6 @@ _ATTENTIONS = words(
 _HEADS = words(
     "cut_cross_entropy chunked_cross_entropy liger_cross_entropy liger_fused_linear_cross_entropy"
 )
-# Terms, then the schema's words: `key` is set, `!key` is not, `key?` is there, `key=a|b` is one of
-# these, `key!=a|b` none, `key~a|b` holds one, `key>1` is more. `one/other` makes a rule of each,
-# named in the place of `{}`. The first term's key is the one that is refused.
 _TABLE = """
 push_dataset_to_hub hf_use_auth_token!=true: push_dataset_to_hub requires hf_use_auth_token
 eval_table_size sample_packing eval_sample_packing!=false: eval_table_size and \
@@ -48,6 +45,9 @@ pretraining_dataset
 chat_template=jinja !chat_template_jinja: chat_template_jinja is required for this template
 added_tokens_overrides/special_tokens/tokens/chat_template/processor_kwargs \
 tokenizer_use_mistral_common: {} is not supported with the mistral-common tokenizer
+
+!base_model: base_model: field required
+!datasets !pretraining_dataset: either datasets or pretraining_dataset is required
 
 batch_size !micro_batch_size !gradient_accumulation_steps: at least two of micro_batch_size, \
 gradient_accumulation_steps, batch_size must be set
@@ -157,51 +157,17 @@ dpo_use_logits_to_keep?/dpo_generate_during_eval?/dpo_norm_loss?/rpo_alpha?: {} 
 supported
 save_safetensors=false: save_safetensors: false is no longer supported
 """
-_TERM = re.compile(r"(?P<not>!?)(?P<key>[\w.]+)(?P<op>\?|!=|<=|=|~|>|)(?P<values>.*)")
 
 
-def _compile(term: str) -> tuple[str, Callable[[object], bool]]:
-    """A term's key, and whether a value of it is what the term says."""
-    parts = _TERM.fullmatch(term)
-    assert parts is not None, term
-    values = parts["values"].split("|")
-    tests: dict[str, Callable[[object], bool]] = {
-        "": bool,
-        "?": lambda value: value is not None,
-        "=": lambda value: _word(value) in values,
-        "!=": lambda value: _word(value) not in values,
-        "~": lambda value: any(text in _word(value) for text in values),
-        ">": lambda value: is_number(value) and value > float(values[0]),
-        "<=": lambda value: is_number(value) and value <= float(values[0]),
-    }
-    test = tests[parts["op"]]
-    return parts["key"], (lambda value: not test(value)) if parts["not"] else test
-
-
-def _word(value: object) -> str:
-    return str(value).lower()
-
-
-def rules() -> list[tuple[list[str], str]]:
+def rules() -> list[Rule]:
     """Each rule's terms and its reason."""
-    found = []
-    for row in _TABLE.replace("\\\n", "").split("\n"):
-        terms, _, reason = row.partition(": ")
-        for chosen in product(*(term.split("/") for term in terms.split())):
-            several = [one for one, term in zip(chosen, terms.split(), strict=True) if "/" in term]
-            named = several[0].strip("!?") if several else ""
-            if row:
-                found.append((list(chosen), reason.replace("{}", named)))
     reason = "only one cross entropy optimization can be enabled at a time"
-    return found + [(list(pair), reason) for pair in combinations(_HEADS, 2)]
+    return read_rules(_TABLE) + [(list(pair), reason) for pair in combinations(_HEADS, 2)]
 
 
 def refuse_together(reader: Reader, library: str) -> None:
     """Note each rule that the file breaks."""
-    for terms, reason in rules():
-        tests = [_compile(term) for term in terms]
-        if all(test(_settled(reader.root, key)) for key, test in tests):
-            reader.refuse(tests[0][0], None, library, reason)
+    refuse_broken(reader, library, rules(), _settled)
     for key, test, reason in _VALUES:
         value = _settled(reader.root, key)
         if value is not None and test(value):
@@ -212,7 +178,8 @@ def refuse_values(reader: Reader, library: str) -> None:
     """Note each value that is of no kind that the schema has for its key."""
     said = {refusal.key for refusal in reader.refusals}
     for key, entry in reader.root.value.items():
-        if key not in said and (allowed := vocabulary.allowed("axolotl", key, entry.plain())):
+        value = entry.text if entry.read_as_number else entry.plain()
+        if key not in said and (allowed := vocabulary.allowed("axolotl", key, value)):
             reason = "the schema takes no such value here"
             reader.refuse(key, None, library, reason, " or ".join(allowed))
 
@@ -249,8 +216,10 @@ def _no_pattern(value: object) -> bool:
     return False
 
 
+_OF_ROWS = words("datasets test_datasets pretraining_dataset")
 # A key, what of its values is refused, and the schema's words.
 _VALUES: tuple[tuple[str, Callable[[object], bool], str], ...] = (
+    *((name, lambda value: value == [], f"{name}: an empty list") for name in _OF_ROWS),
     ("datasets", _is_sharegpt, "`type: sharegpt` is deprecated; use `type: chat_template`"),
     (
         "tokens",

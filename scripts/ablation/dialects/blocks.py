@@ -12,15 +12,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
+from ablation.dialects.arguments import TRANSFORMERS
 from ablation.dialects.deepspeed import embed_deepspeed, join
-from ablation.dialects.reader import DERIVED, Reader, Value
+from ablation.dialects.reader import DERIVED, Reader, Value, meant
 from ablation.dialects.vocabulary import keys_of
 from ablation.documents.entries import Entry
 from ablation.documents.scalars import is_number
 from ablation.errors import shorten
 from ablation.settings.catalogue import SETTINGS, UNTRAINED, words
-
-TRANSFORMERS = "transformers"
 
 # TrainingArguments fields that say how a run is watched and saved, not what it learns. Those of
 # older releases are among them.
@@ -133,6 +132,8 @@ def read_trainer(reader: Reader, prefix: str, skip: tuple[str, ...] = ()) -> Non
             continue
         if current == "lr_scheduler_kwargs":
             reader.take(key, current, _scheduler_kwargs)
+        elif current in TRAINER_SETTINGS and reader.raw(key) == "auto":
+            _leave_open(reader, key, current)
         elif current in TRAINER_SETTINGS or current in TRAINER_BOOKKEEPING:
             reader.take(key, current)
         elif name == "optim":
@@ -155,49 +156,17 @@ def read_trainer(reader: Reader, prefix: str, skip: tuple[str, ...] = ()) -> Non
         reader.settings["do_eval"] = [replace(asked, value=True, origin=DERIVED, note=note)]
 
 
+def _leave_open(reader: Reader, key: str, setting: str) -> None:
+    """`auto`, which DeepSpeed's block alone may say: a script has to put something in its place."""
+    reader.untold(setting, "auto: the script decides, and Trainer knows no such value", key)
+    if reader.arguments is None and SETTINGS[setting].kind in ("float", "int"):
+        reason = "auto is no number: only a DeepSpeed configuration beside the arguments has it"
+        reader.refuse(key, setting, TRANSFORMERS, reason)
+
+
 def _may_be_a_block(block: Entry, name: str) -> bool:
     """Whether a mapping is one of Trainer's own: others may hold a whole configuration."""
     return not isinstance(block.value[name].value, dict) or name in keys_of("hf_trainer")
-
-
-def check_best_model(reader: Reader) -> None:
-    """`load_best_model_at_end` wants weights saved when they are evaluated: else it is refused."""
-    best = reader.first("load_best_model_at_end")
-    if best is None or best.value is not True:
-        return
-    evaluated, saved = (
-        str(found.value) if (found := reader.first(name)) else default
-        for name, default in (("eval_strategy", "no"), ("save_strategy", "steps"))
-    )
-    if saved == "best":
-        return
-    key, setting = str(best.key), "load_best_model_at_end"
-    start = "--load_best_model_at_end requires the "
-    if evaluated != saved:
-        reason = (
-            f"{start}save and eval strategy to match, but found - Evaluation strategy: {evaluated} "
-            f"- Save strategy: {saved}"
-        )
-        write = f"eval_strategy: {saved}" if evaluated == "no" else f"save_strategy: {evaluated}"
-        reader.refuse(key, setting, TRANSFORMERS, reason, write=write)
-    elif saved == "steps":
-        _check_best_steps(reader, key, start)
-
-
-def _check_best_steps(reader: Reader, key: str, start: str) -> None:
-    """The saving steps must be a multiple of the evaluation's, which are those of logging."""
-    logged = reader.first("logging_steps")
-    found = reader.first("eval_steps") or logged
-    every = found.value if found is not None and found.value else 500
-    last = reader.first("save_steps")
-    save = last.value if last is not None else 500
-    whole = all(isinstance(step, int) and step > 0 for step in (every, save))
-    if whole and save % every:
-        reason = (
-            f"{start}saving steps to be a multiple of the evaluation steps, but found {save}, "
-            f"which is not a multiple of {every}."
-        )
-        reader.refuse(key, "load_best_model_at_end", TRANSFORMERS, reason)
 
 
 def _sampling(value: object) -> object:
@@ -244,10 +213,15 @@ def read_warmup(reader: Reader, prefix: str) -> None:
         reader.take(steps_key, "warmup_steps")
         reader.ignore(ratio_key)
         return
+    if steps is not None and steps.plain() is None and not reader.null_is_absent:
+        reason = "'<' not supported between instances of 'NoneType' and 'int'"
+        reader.refuse(steps_key, "warmup_steps", TRANSFORMERS, reason, "a number, or no such key")
     reader.ignore(steps_key)
     ratio = reader.root.at(ratio_key)
     if ratio is None or ratio.plain() is None:
         reader.ignore(ratio_key)
+        if steps is not None and steps.plain() == "auto":
+            _leave_open(reader, steps_key, "warmup_steps")
         return
     check_ratio(reader, ratio_key)
     reader.take(
@@ -296,15 +270,24 @@ def read_padding(value: object) -> object:
 
 
 def read_switch(reader: Reader, key: str) -> None:
-    """Read a switch that turns LoRA off: all weights are trained then."""
+    """Read a switch of LoRA: where it is off all weights are trained."""
     entry = reader.root.at(key)
-    if entry is not None and isinstance(reader.raw(key), bool) and not entry.plain():
+    if entry is None or not isinstance(meant(entry.plain()), bool):
+        return  # a block: its keys are read one by one
+    reader.ignore(key)
+    if meant(entry.plain()) is False:
         reader.add(key, entry, "lora.enable", False)
+    else:
+        reader.switched_on = reader.switched_on or key
 
 
 def read_absent_lora(reader: Reader) -> None:
     """Full fine-tuning where no key of LoRA is there: Trainer adds no adapter by itself."""
-    if not any(name.startswith("lora.") for name in reader.settings):
+    if any(name.startswith("lora.") for name in reader.settings):
+        return
+    if key := reader.switched_on:
+        reader.add(key, reader.root.known(key), "lora.enable", True)
+    else:
         note = "the file has no LoRA key: Trainer adds no adapter"
         reader.derive("lora.enable", False, "", note)
 
@@ -320,11 +303,11 @@ _LORA_IGNORED = words(
 
 def read_lora(reader: Reader, prefix: str) -> None:
     """Read a block of `LoraConfig` fields, or an adapter's configuration that a path names."""
-    reader.include(prefix)
     block = reader.root.at(prefix)
-    if block is not None and isinstance(block.value, bool):
+    if block is not None and isinstance(meant(block.value), bool):
         reader.ignore(prefix)  # a switch: see `read_switch`
         return
+    reader.include(prefix)
     if reader.block(prefix) is None:
         return
     read_adapter(reader, prefix)

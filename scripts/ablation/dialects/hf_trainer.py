@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ablation.dialects import defaults
+from ablation.dialects.arguments import check_arguments
 from ablation.dialects.blocks import (
-    check_best_model,
     read_absent_lora,
     read_lora,
     read_lora_keys,
@@ -84,7 +84,7 @@ def read(reader: Reader) -> None:
     """Read the whole file into the reader's settings."""
     _undo_sanitizing(reader)
     read_trainer(reader, "")
-    check_best_model(reader)
+    check_arguments(reader)
     for block in _BLOCKS:
         for switch in (f"{block}.enable", f"{block}.enabled", block):
             read_switch(reader, switch)

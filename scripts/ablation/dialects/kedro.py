@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ablation.dialects import defaults
+from ablation.dialects.arguments import check_arguments
 from ablation.dialects.blocks import (
-    check_best_model,
     read_absent_lora,
     read_dtype,
     read_lora,
@@ -73,7 +73,7 @@ def read(reader: Reader) -> None:
     read_switch(reader, "train.lora.enable")
     take_keys(reader, _KEYS)
     read_trainer(reader, "train.training_args")
-    check_best_model(reader)
+    check_arguments(reader)
     take_keys(reader, [_CHECKPOINTING])
     read_lora(reader, "train.lora.config")
     read_absent_lora(reader)

@@ -9,8 +9,8 @@ does not know. Read in llamafactory 0.9.5.
 from __future__ import annotations
 
 from ablation.dialects import defaults, vocabulary
+from ablation.dialects.arguments import check_arguments
 from ablation.dialects.blocks import (
-    check_best_model,
     read_lora_keys,
     read_model,
     read_trainer,
@@ -27,7 +27,9 @@ from ablation.dialects.keys import (
     under,
 )
 from ablation.dialects.reader import Reader
-from ablation.documents.scalars import is_number
+from ablation.dialects.rules import read_rules, refuse_broken
+from ablation.documents.entries import Entry
+from ablation.documents.scalars import is_number, read_plain
 from ablation.settings.catalogue import words
 
 NAME = "llama_factory"
@@ -97,7 +99,7 @@ def read(reader: Reader) -> None:
     """Read the whole file into the reader's settings."""
     _read_kind(reader)
     read_trainer(reader, "", skip=_READ_HERE)
-    check_best_model(reader)
+    check_arguments(reader)
     read_model(reader)
     if reader.raw("finetuning_type") in (None, "lora"):
         _read_lora(reader)
@@ -133,7 +135,8 @@ def _read_kind(reader: Reader) -> None:
 
 
 def _read_lora(reader: Reader) -> None:
-    read_lora_keys(reader, _LORA)
+    unwritten = reader.root.at("lora_alpha") is not None and reader.raw("lora_alpha") is None
+    read_lora_keys(reader, {k: n for k, n in _LORA.items() if k != "lora_alpha" or not unwritten})
     take_keys(reader, _TARGETS)
     rank = reader.first("lora.r")
     known = rank.value if rank and not rank.unreadable else defaults.LORA_RANK
@@ -141,67 +144,80 @@ def _read_lora(reader: Reader) -> None:
     reader.derive("lora.lora_alpha", 2.0 * known, "lora_rank", note)
 
 
+# What its parser stops at (hparams/), in the words of `ablation.dialects.rules`; an absent key has
+# its default.
+_RULES = """
+!model_name_or_path: please provide `model_name_or_path`
+finetuning_type!=lora|oft|freeze|full: invalid fine-tuning method
+quantization_bit finetuning_type=freeze|full: quantization is only compatible with the LoRA or OFT \
+method
+adapter_name_or_path finetuning_type!=lora: an adapter is only valid for the LoRA method
+quantization_bit pissa_init: use scripts/pissa_init.py to initialize PiSSA for a quantized model
+quantization_bit resize_vocab: cannot resize embedding layers of a quantized model
+quantization_bit adapter_name_or_path create_new_adapter: cannot create new adapter upon a \
+quantized model
+use_galore/use_apollo/use_badam finetuning_type=lora: LoRA cannot be used with GaLore, APOLLO or \
+BAdam together
+use_galore use_apollo/use_badam: cannot use GaLore, APOLLO or BAdam together
+use_apollo use_badam: cannot use GaLore, APOLLO or BAdam together
+use_galore/use_apollo deepspeed: GaLore and APOLLO are incompatible with DeepSpeed yet
+use_llama_pro finetuning_type=full: use_llama_pro is only valid for Freeze or LoRA training
+loraplus_lr_ratio?/use_rslora/use_dora/pissa_init finetuning_type!=lora: `{}` is only valid for \
+LoRA training
+pissa_init stage=ppo|kto: cannot use PiSSA for current training stage
+stage=ppo !reward_model: `reward_model` is necessary for PPO training
+dpo_label_smoothing>0.000001 stage=dpo pref_loss!=sigmoid: `dpo_label_smoothing` is only valid for \
+sigmoid loss function
+neat_packing/train_on_prompt/mask_history/predict_with_generate stage!=sft: {} cannot be true \
+except in SFT
+mask_history train_on_prompt: mask_history is incompatible with train_on_prompt
+do_predict stage=sft !predict_with_generate: enable predict_with_generate to save predictions
+load_best_model_at_end stage=rm|ppo: RM and PPO do not support load_best_model_at_end
+val_size>0.000001 eval_dataset: val_size cannot be given where eval_dataset is
+val_size>0.000001 !dataset: val_size without a dataset
+interleave_probs? mix_strategy=concat: interleave_probs is only valid for interleaved mixing
+streaming val_size>0.000001 val_size<1: streaming mode should have an integer val_size
+streaming max_samples?: max_samples is incompatible with streaming
+streaming max_steps=none|-1: max_steps must be given in streaming mode
+do_train !dataset: specify a dataset for training
+do_eval/do_predict/predict_with_generate !eval_dataset val_size<=0.000001: {} needs eval_dataset, \
+or val_size above 0
+eval_strategy!=no|none|false !eval_dataset val_size<=0.000001: evaluation needs eval_dataset, or \
+val_size above 0
+fp8 quantization_bit: FP8 training is not compatible with quantization
+infer_backend!=hf|huggingface: vLLM and SGLang are for inference alone
+"""
+_UNWRITTEN = {
+    "finetuning_type": "lora",
+    "stage": "sft",
+    "pref_loss": "sigmoid",
+    "val_size": 0.0,
+    "mix_strategy": "concat",
+    "infer_backend": "huggingface",
+}
+
+
+def _settled(root: Entry, key: str) -> object:
+    """A key's plain value, its own default where it is absent."""
+    entry = root.at(key)
+    return _UNWRITTEN.get(key) if entry is None else entry.plain()
+
+
 def _refuse(reader: Reader) -> None:
-    """What LLaMA-Factory's own parser stops at (hparams/)."""
-    method = reader.raw("finetuning_type") or "lora"
-    stage = reader.raw("stage") or "sft"
-    if not reader.raw("model_name_or_path"):
-        reason = "please provide `model_name_or_path`"
-        reader.refuse("model_name_or_path", "model.name_or_path", LIBRARY, reason)
-    asked = {key: bool(reader.raw(key)) for key in ("use_galore", "use_apollo", "use_badam")}
-    if method not in ("lora", "oft", "freeze", "full"):
-        reader.refuse("finetuning_type", None, LIBRARY, "invalid fine-tuning method")
-    if reader.raw("quantization_bit") and method not in ("lora", "oft"):
-        reason = "quantization is only compatible with the LoRA or OFT method"
-        reader.refuse("quantization_bit", "quantization_bit", LIBRARY, reason)
-    if reader.raw("adapter_name_or_path") and method != "lora":
-        reason = "an adapter is only valid for the LoRA method"
-        reader.refuse("adapter_name_or_path", "adapter_name_or_path", LIBRARY, reason)
-    for key, on in asked.items():
-        if on and method == "lora":
-            reason = "LoRA cannot be used with GaLore, APOLLO or BAdam together"
-            reader.refuse(key, key, LIBRARY, reason)
-    for key in ("loraplus_lr_ratio", "use_rslora", "use_dora", "pissa_init"):
-        if reader.raw(key) and method != "lora":
-            reader.refuse(key, None, LIBRARY, f"`{key}` is only valid for LoRA training")
-    if reader.raw("neat_packing") and stage != "sft":
-        reason = "neat_packing cannot be true except in SFT"
-        reader.refuse("neat_packing", "packing", LIBRARY, reason)
-    for key in ("train_on_prompt", "mask_history"):
-        if reader.raw(key) and stage != "sft":
-            reader.refuse(key, key, LIBRARY, f"{key} cannot be true except in SFT")
-    if reader.raw("mask_history") and reader.raw("train_on_prompt"):
-        reason = "mask_history is incompatible with train_on_prompt"
-        reader.refuse("mask_history", "mask_history", LIBRARY, reason)
-    if stage in ("rm", "ppo") and reader.raw("load_best_model_at_end"):
-        reason = "RM and PPO do not support load_best_model_at_end"
-        reader.refuse("load_best_model_at_end", "load_best_model_at_end", LIBRARY, reason)
-    _refuse_data(reader)
-
-
-def _refuse_data(reader: Reader) -> None:
-    held_out = reader.raw("val_size")
-    size = held_out if isinstance(held_out, (int, float)) else 0
-    evaluated = reader.raw("eval_dataset")
-    if size > 1e-6 and evaluated:
-        reason = "val_size cannot be given where eval_dataset is"
-        reader.refuse("val_size", "split.val_size", LIBRARY, reason)
-    if size > 1e-6 and not reader.raw("dataset"):
-        reader.refuse("val_size", "split.val_size", LIBRARY, "val_size without a dataset")
-    if reader.raw("do_eval") and not evaluated and size <= 1e-6:
-        reason = "eval_dataset must be given, or val_size above 0"
-        reader.refuse("do_eval", None, LIBRARY, reason)
-    strategy = reader.raw("eval_strategy")
-    if strategy not in (None, "no", False) and not evaluated and size <= 1e-6:
-        reason = "evaluation needs eval_dataset, or val_size above 0"
-        reader.refuse("eval_strategy", "eval_strategy", LIBRARY, reason)
-    if reader.raw("streaming"):
-        if not reader.raw("max_steps") or reader.raw("max_steps") == -1:
-            reason = "max_steps must be given in streaming mode"
-            reader.refuse("streaming", "max_steps", LIBRARY, reason)
-        if reader.raw("max_samples") is not None:
-            reason = "max_samples is incompatible with streaming"
-            reader.refuse("max_samples", "max_samples", LIBRARY, reason)
+    """What LLaMA-Factory's own parser stops at: rules, and text where it wants another value."""
+    refuse_broken(reader, LIBRARY, read_rules(_RULES), _settled)
+    names, shares = (_names(_settled(reader.root, k)) for k in ("dataset", "interleave_probs"))
+    if isinstance(names, list) and isinstance(shares, list) and len(names) != len(shares):
+        reason = "the length of dataset and interleave probs should be identical"
+        reader.refuse("interleave_probs", "interleave_probs", LIBRARY, reason)
+    for key, entry in reader.root.value.items():
+        own = vocabulary.default_of(NAME, key)
+        text = isinstance(entry.value, str) and not entry.read_as_number
+        meant = read_plain(entry.value) if text else True
+        wrong = meant is not True and isinstance(meant, (int, float))
+        if wrong and own and isinstance(own.value, (bool, int, float)):
+            reason = "text stays text: a number in quotes is none, and any word counts as true"
+            reader.refuse(key, None, LIBRARY, reason, write=f"{key}: {entry.value}")
 
 
 def _attention(value: object) -> object:
@@ -212,8 +228,10 @@ def _attention(value: object) -> object:
 
 def _read_data(reader: Reader) -> None:
     """Packing, which pre-training does by itself; rows that are held out."""
-    reader.untrained("packing")
-    if reader.raw("packing") is None:
+    packs = reader.raw("packing")
+    if packs is not None and (packs or not reader.raw("neat_packing")):
+        reader.untrained("packing")
+    else:
         if reader.raw("neat_packing"):
             reader.derive("packing", True, "neat_packing", "neat_packing packs")
         elif reader.raw("stage") == "pt":

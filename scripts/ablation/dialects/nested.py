@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ablation.dialects import deepspeed_native, defaults, kedro
+from ablation.dialects.arguments import check_arguments
 from ablation.dialects.blocks import (
     TRAINER_BOOKKEEPING,
     TRAINER_SETTINGS,
-    check_best_model,
     read_absent_lora,
     read_dtype,
     read_lora_fields,
@@ -108,7 +108,7 @@ def read(reader: Reader) -> None:
     read_own_names(reader, main)
     for block in _beside(reader.root, main, lora):
         _read_beside(reader, block)
-    check_best_model(reader)
+    check_arguments(reader)
     _read_lora(reader, main, lora)
     _read_model(reader, main)
     _read_lengths(reader, main)
@@ -173,9 +173,11 @@ def _lora_block(root: Entry) -> str | None:
     found = []
     for path, block in _blocks(root):
         names = set(block) & LORA_NAMES
-        called = any(word in path.rsplit(".", 1)[-1].lower() for word in ("lora", "peft"))
+        called = any(
+            word in path.rsplit(".", 1)[-1].lower() for word in ("lora", "peft", "adapter")
+        )
         telling = names & {"r", "rank", "lora_r", "lora_rank", "lora_alpha", "target_modules"}
-        if telling and (called or len(names) >= 2):
+        if (called and names) or (telling and len(names) >= 2):
             found.append((not called, path))
     return min(found, key=lambda one: one[0])[1] if found else None
 

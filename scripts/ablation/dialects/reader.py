@@ -14,7 +14,14 @@ from ablation.documents.entries import Entry, load_entries
 from ablation.documents.tree import Repeated
 from ablation.errors import UserError, shorten
 from ablation.masking import hide
-from ablation.settings.catalogue import OTHER, SETTINGS, UNTRAINED, Setting, acts_on
+from ablation.settings.catalogue import (
+    OTHER,
+    SETTINGS,
+    UNTRAINED,
+    Setting,
+    acts_on,
+    not_run_here,
+)
 
 UNTOLD = "?"
 EXPLICIT = "explicit"
@@ -234,6 +241,7 @@ class Reader:
         doubted: Keys that do nothing beside the others of the file: they speak against the dialect.
         without_effect: Keys that change nothing that is trained; the note is the reason.
         engine: The DeepSpeed configuration that must agree with Trainer's arguments, if any.
+        switched_on: The key that switches LoRA on, if one does.
         arguments: The block of a script of its own that holds Trainer's arguments.
         own_names: Keys that are read as a setting although no library calls it so.
         written_as: Keys that are spelled otherwise in the file, as it has them.
@@ -256,6 +264,7 @@ class Reader:
     presets: list[Value] = field(default_factory=list)
     without_effect: dict[str, Value] = field(default_factory=dict)
     engine: Engine | None = None
+    switched_on: str | None = None
     arguments: str | None = None
     own_names: list[str] = field(default_factory=list)
     written_as: Mapping[str, str] = field(default_factory=dict)
@@ -426,14 +435,19 @@ class Reader:
         wins: bool = False,
     ) -> None:
         """Record a value for `setting`; one that the setting cannot have stays as it is written."""
-        unreadable = False
+        unreadable, written = False, value
+        if setting not in SETTINGS and not setting.startswith(OTHER):
+            value = meant(value)
         try:
             value = self.check(key, entry, SETTINGS.get(setting) or _OTHERS.get(setting), value)
         except UserError as error:
             unreadable, value = True, entry.plain()
             if isinstance(entry.value, dict):  # where the trainer has no block, another one has
                 self.doubted.update(f"{key}.{below}" for below, _ in entry.leaves())
-            self._refuse_value(key, entry, setting, error.allowed)
+            if reason := not_run_here(setting, written):
+                self.refuse(key, setting, None, reason)
+            else:
+                self._refuse_value(key, entry, setting, error.allowed)
         if entry.read_as_number and note is None and not entry.file.endswith(".json"):
             note = f"YAML 1.1 reads {entry.text} as text; it is read as the number it is"
         value = hide(key, value)
@@ -736,6 +750,28 @@ class Reader:
 
 
 _SUFFIXES = (".json", ".yml", ".yaml")
+_CANONICAL = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
+
+
+def meant(value: object) -> object:
+    """A switch or a number that is written as text: parsers turn it into one.
+
+    A name such as "1.10" stays one: it is not how anybody writes that number.
+    """
+    if not isinstance(value, str):
+        return value
+    if value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if not _CANONICAL.fullmatch(value):
+        return value
+    number = float(value)
+    if "e" in value.lower():
+        return number
+    return next(
+        (one for one in (value.isdigit() and int(value), number) if str(one) == value), value
+    )
+
+
 _TEMPLATE = re.compile(r"\$\{|\{\{|\$\(|<[A-Z_]+>")
 
 

@@ -10,8 +10,8 @@ is for is not written in it: keys that only one of them has tell. Read in trl 1.
 from __future__ import annotations
 
 from ablation.dialects import defaults, vocabulary
+from ablation.dialects.arguments import check_arguments
 from ablation.dialects.blocks import (
-    check_best_model,
     read_lora_keys,
     read_model,
     read_trainer,
@@ -27,7 +27,7 @@ from ablation.dialects.keys import (
     under,
 )
 from ablation.dialects.objective import tell_objective
-from ablation.dialects.reader import Reader
+from ablation.dialects.reader import Reader, meant
 from ablation.settings.catalogue import words
 
 NAME = "trl"
@@ -107,6 +107,7 @@ _OLD = {
     "logging_dir": None,
     "overwrite_output_dir": None,
     "use_liger": "use_liger_kernel",
+    "group_by_length": "train_sampling_strategy",
 }
 
 
@@ -116,9 +117,9 @@ def read(reader: Reader) -> None:
     reader.doubted.add("label_smoothing")  # scripts call Trainer's own label_smoothing_factor so
     skip = ("bf16",) if reader.raw("bf16") is None else ()  # null is its default
     read_trainer(reader, "", skip=skip)
-    check_best_model(reader)
+    check_arguments(reader)
     read_model(reader)
-    if reader.raw("use_peft") is True:
+    if _adapts(reader):
         read_lora_keys(reader, _LORA)
     else:
         reason = "use_peft is not true: no adapter is trained"
@@ -145,9 +146,13 @@ def read(reader: Reader) -> None:
             reader.refuse(key, None, LIBRARY, reason, write=f"{name}: …" if name else None)
 
 
+def _adapts(reader: Reader) -> bool:
+    return meant(reader.raw("use_peft")) is True
+
+
 def _read_kind(reader: Reader) -> None:
     """What is trained, and to what end."""
-    if reader.raw("use_peft") is not True:
+    if not _adapts(reader):
         key = "use_peft" if reader.root.at("use_peft") else LIBRARY
         note = "TRL trains the model's own weights"
         if vocabulary.is_dump(reader.root.value):

@@ -127,7 +127,8 @@ def default_of(dialect: str, key: str) -> Own | None:
 _SWITCHES = frozenset(words("0 1 off on f false n no t true y yes"))
 _KINDS: dict[str, Callable[[object], bool]] = {
     "boolean": lambda value: str(value).lower() in _SWITCHES,
-    "integer": lambda value: _number(value) % 1 == 0,
+    "integer": lambda value: _number(value) % 1 == 0 and "e" not in str(value).lower(),
+    "null": lambda value: value is None,
     "number": lambda value: not math.isnan(_number(value)),
     "string": lambda value: isinstance(value, str),
     "array": lambda value: isinstance(value, list),
@@ -151,7 +152,7 @@ def allowed(dialect: str, key: str, value: object) -> list[str]:
     """
     kept = _load().get(dialect)
     kinds = kept.kinds.get(key, "").split() if kept else []
-    if value is None or not kinds or any(fits(kind, value) for kind in kinds):
+    if not kinds or any(fits(kind, value) for kind in kinds):
         return []
     return [kind.lstrip("=~") for kind in kinds]
 

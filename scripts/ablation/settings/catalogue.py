@@ -8,6 +8,7 @@ DeepSpeed configuration (prefix `deepspeed.`). The few that have no name there (
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -325,6 +326,22 @@ SETTINGS: dict[str, Setting] = {
         Setting("seed", "int", LEARNING, "seed", held=True),
     )
 }
+
+
+# Values that a library has and no run here: by setting, the pattern of them and what is said.
+_NOT_RUN = {
+    "lora.init_lora_weights": (
+        "gaussian|eva|olora|pissa(_niter_[0-9]+)?|corda|loftq|orthogonal|mica|lora_ga",
+        "runs here begin with peft's own initialization, or with a random one",
+    ),
+    "optim_implementation": ("axolotl", "runs here have no such optimizer"),
+}
+
+
+def not_run_here(setting: str, value: object) -> str | None:
+    """Why no run here can have a value that its library has; None where it has no such value."""
+    pattern, reason = _NOT_RUN.get(setting, ("", ""))
+    return reason if isinstance(value, str) and re.fullmatch(pattern, value) else None
 
 
 @dataclass(frozen=True)
