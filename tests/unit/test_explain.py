@@ -289,3 +289,22 @@ def test_an_arithmetic_claim_that_names_nothing_is_said_with_its_line(account_ta
     edit("study.yaml", "quantity: lora.r\n", "quantity: lora.rank\n")
     with pytest.raises(UserError, match=r"study.yaml:\d+: claim rank_twice names an unknown"):
         explain_study(load_study(account_tax / "study.yaml"))
+
+
+def test_a_share_of_the_steps_is_told_from_steps_in_the_table(tmp_path):
+    files = tmp_path / "a.yml", tmp_path / "b.yml"
+    for file, steps in zip(files, ("0.1", "20"), strict=True):
+        file.write_text(f"learning_rate: 0.1\nnum_train_epochs: 3\nwarmup_steps: {steps}\n")
+    text = " ".join(render(explain_files(*files, {}), load_texts("en")).split())
+    assert "0.1 of all steps" in text
+    assert "20 of all steps" not in text
+
+
+def test_what_follows_from_an_absent_key_has_no_empty_origin(tmp_path):
+    files = tmp_path / "a.yml", tmp_path / "b.yml"
+    flat = "learning_rate: 0.1\nnum_train_epochs: 3\n"
+    for file, text in zip(files, (flat, f"{flat}lora_r: 8\n"), strict=True):
+        file.write_text(text)
+    text = render(explain_files(*files, {}), load_texts("en"))
+    assert "derived: )" not in text
+    assert "derived: None" not in text

@@ -638,3 +638,15 @@ def test_each_of_trls_trainers_has_a_learning_rate_of_its_own(tmp_path, key, rat
     path = tmp_path / "a.yaml"
     path.write_text(TRL.replace("learning_rate: 0.0002", key))
     assert resolve_file(path, {}, "trl").settings["learning_rate"].value == rate
+
+
+def test_a_file_that_may_be_trls_is_told_what_trl_would_do_with_it(tmp_path):
+    file = tmp_path / "a.yml"
+    file.write_text(f"{FLAT}dataset_name: my/rows\nuse_peft: true\nlora_r: 8\nlora_bias: all\n")
+    said = explain_files(file, file, {})
+    (one, _) = [f for f in said["findings"] if f["id"] == "may_be_trls"]
+    assert one["evidence"]["keys"] == ["dataset_name"]
+    assert "bf16: true" in one["evidence"]["lines"]
+    assert "learning_rate" not in one["evidence"]["lines"]  # it is written
+    file.write_text(f"{FLAT}lora_r: 8\n")
+    assert "may_be_trls" not in {f["id"] for f in explain_files(file, file, {})["findings"]}

@@ -197,13 +197,18 @@ def _difference(difference: DifferenceSaid, texts: Messages, names: Names) -> li
         lines, name = [f"  {name}"], ""
     cells = [(name, NAME)]
     small = smallest_plain([difference[side]["value"] for side in SIDES])
-    cells += [(_cell(difference[side], texts, names, small), SIDE) for side in SIDES]
+    share = "explain.share" if difference["setting"] == "warmup_steps" else None
+    cells += [(_cell(difference[side], texts, names, small, share), SIDE) for side in SIDES]
     return lines + _row([*cells, (texts(f"class.{difference['class']}"), CLASS)])
 
 
-def _cell(found: ValueSaid, texts: Messages, names: Names, small: float) -> str:
-    """A value and where it comes from."""
-    return f"{texts.as_value(found['value'], small)} ({_origin(found, texts, names)})"
+def _cell(found: ValueSaid, texts: Messages, names: Names, small: float, share: str | None) -> str:
+    """A value and where it comes from; `share` says of a number below 1 what it is a share of."""
+    value = found["value"]
+    told = texts.as_value(value, small)
+    if share and isinstance(value, float) and 0 < value < 1:
+        told = texts(share, value=told)
+    return f"{told} ({_origin(found, texts, names)})"
 
 
 def _origin(found: ValueSaid, texts: Messages, names: Names) -> str:
@@ -212,7 +217,7 @@ def _origin(found: ValueSaid, texts: Messages, names: Names) -> str:
         for place in (found, *(found.get("also") or ())):
             lines.setdefault(PurePath(place["file"] or "").name, []).append(str(place["line"]))
         return "; ".join(f"{file}:{', '.join(numbers)}" for file, numbers in lines.items())
-    if found["origin"] == "derived":
+    if found["origin"] == "derived" and found["key"]:
         return texts("explain.derived", key=found["key"])
     return _default(found["key"], texts) if found["key"] else texts("explain.default_absent")
 

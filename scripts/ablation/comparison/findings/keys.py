@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,8 +16,10 @@ from ablation.comparison.findings.finding import (
     Place,
     Texts,
 )
-from ablation.dialects.reader import Refusal
-from ablation.dialects.vocabulary import library_of, nearest, trains
+from ablation.dialects import hf_trainer, trl
+from ablation.dialects.defaults import TRL_DEFAULTS
+from ablation.dialects.reader import EXPLICIT, Refusal
+from ablation.dialects.vocabulary import keys_of, library_of, nearest, trains
 from ablation.errors import shorten
 from ablation.settings.catalogue import OTHER
 
@@ -141,8 +144,29 @@ def script_of_its_own(pair: Pair) -> Iterator[Finding]:
             yield pair.find("joined_files", WARNING, {"keys": list(script.joined)}, [], side)
 
 
+def may_be_trls(pair: Pair) -> Iterator[Finding]:
+    """Files with keys of TRL's that Trainer's arguments lack, and that neither accounts for."""
+    trainers, own = keys_of("hf_trainer"), keys_of(trl.NAME)
+    for side in SIDES:
+        configuration = pair.sides[side]
+        if configuration.dialect != hf_trainer.NAME:
+            continue
+        written = {v.key for v in configuration.settings.values() if v.origin == EXPLICIT}
+        telling = {str(key) for key in written if key in own} - {*trainers, *hf_trainer.FLAT_LORA}
+        otherwise = {**TRL_DEFAULTS, "bf16": True}
+        lines = [
+            f"{name}: {json.dumps(value)}"
+            for name, value in otherwise.items()
+            if (found := configuration.settings.get(name)) is None or found.line is None
+        ]
+        if telling and lines:
+            evidence = {"keys": sorted(telling), "lines": ", ".join(lines), "name": side}
+            yield pair.find("may_be_trls", INFO, evidence, [], side)
+
+
 CHECKS = (
     script_of_its_own,
+    may_be_trls,
     refused,
     of_another_trainer,
     idle_keys,
@@ -161,6 +185,20 @@ TEXTS: Texts = {
             "{side:side}: `{block}` 아래를 Trainer 인자로 읽는다",
             "이 파일은 자체 스크립트가 읽는다. 적혀 있지 않은 값은 Trainer의 기본값으로 보지만 "
             "스크립트가 다르게 정할 수 있다.",
+        ),
+    },
+    "may_be_trls": {
+        "en": (
+            "{side:side} may be TRL's: {keys:names} {keys:stands|stand} there",
+            "It is read as a script's, with Trainer's defaults, as its keys do not tell. Where TRL "
+            "reads it, what is not written is another value ({lines}). To say so: "
+            "--dialect {name}=trl.",
+        ),
+        "ko": (
+            "{side:side} 파일은 TRL 설정일 수 있다: {keys:names}",
+            "키만으로는 알 수 없어 Trainer의 기본값을 쓰는 스크립트의 파일로 읽었다. TRL에서 읽는 "
+            "파일이면 적혀 있지 않은 값이 다르다 ({lines}). 그렇다면 --dialect {name}=trl로 알려 "
+            "준다.",
         ),
     },
     "names_of_a_script": {
