@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +28,11 @@ SEEDS = (3, 4, 5, 8)
 ROWS = (450, 2000, 10_000)
 ARMS = 5
 OTHER_ARMS = {
-    f"arm {arm + 1} {t}x": simulated.noisier(arm, t) for arm, t in ((0, 5), (3, 5), (2, 3), (2, 10))
+    f"arm {arm + 1} {t}x": simulated.noisier(arm, times=t)
+    for arm, t in ((0, 5), (3, 5), (2, 3), (2, 10))
+} | {
+    f"arms {', '.join(str(arm + 1) for arm in arms)} 5x": simulated.noisier(*arms)
+    for arms in ((0, 2), (1, 3), (3, 4), (0, 2, 4))
 }
 
 
@@ -43,6 +49,25 @@ def false_beside_effects(studies: int) -> dict[str, dict[str, float]]:
     return {
         name: {str(n): simulated.false_beside_effects(noise, n, studies) for n in SEEDS}
         for name, noise in (simulated.NOISES | OTHER_ARMS).items()
+    }
+
+
+def false_in_families(studies: int) -> dict[str, dict[str, dict[str, float]]]:
+    """The same in families of other sizes, and of contrasts of more than two arms."""
+    return {
+        name: {
+            noise: {
+                str(n): simulated.false_beside_effects(drawn, n, studies, weights=weights)
+                for n in (3, 5, 8)
+            }
+            for noise, drawn in (
+                ("normal", simulated.NOISES["normal"]),
+                ("skewed", simulated.NOISES["skewed"]),
+                ("one arm 5x", simulated.noisier(0)),
+                ("two arms 5x", simulated.noisier(0, weights.shape[1] // 2)),
+            )
+        }
+        for name, weights in simulated.FAMILIES.items()
     }
 
 
@@ -85,18 +110,18 @@ def with_looks(
     `today` is the rule before: each contrast alone, Bonferroni over steps and gap.
     """
     weights = simulated.path_weights(ARMS)[: ARMS if today else None]
-    size = len(weights)
+    size, sets = len(weights), simulated.path_together(ARMS)
     levels = effect * np.arange(ARMS)
     drawn = simulated.NOISES[noise](np.random.default_rng(5), (studies, at[-1], ARMS)) + levels
     done, seeds = np.zeros((studies, size), bool), np.full((studies, size), at[-1])
-    shown = np.zeros((len(simulated.ways(ARMS).equal), studies), bool)
+    shown = np.zeros((len(sets.equal), studies), bool)
     for number, n in enumerate(at):
         limit = simulated.limits_at(at, number, spending)
         if today:
             now = done | (simulated.weighed(drawn[:, :n], weights, 0).p <= limit(size))
         else:
             shown |= simulated.shown(drawn[:, :n], limit)
-            now = done | simulated.effects(shown, ARMS)
+            now = done | simulated.effects(shown, sets)
         seeds[now & ~done], done = n, now
     needed = np.stack([seeds[:, weights[:, arm] != 0].max(axis=1) for arm in range(ARMS)], axis=1)
     steps = done[:, : ARMS - 1].mean() if effect else done.any(axis=1).mean()
@@ -129,10 +154,7 @@ def looks(studies: int) -> dict[str, dict[str, float]]:
 def coverage(studies: int) -> dict[str, dict[str, dict[str, float]]]:
     """How often 95 % intervals hold the truth on new rows, and on these."""
     return {
-        str(rows): {
-            str(n): simulated.row_coverage(n, rows, studies // (10 if rows > 2000 else 3))
-            for n in SEEDS
-        }
+        str(rows): {str(n): simulated.row_coverage(n, rows, studies) for n in SEEDS}
         for rows in ROWS
     }
 
@@ -150,17 +172,38 @@ def moderated_coverage(studies: int) -> dict[str, dict[str, float]]:
     return {str(n): simulated.moderated_coverage(n, studies) for n in SEEDS}
 
 
+def ladders(studies: int) -> dict[str, dict[str, Any]]:
+    """What sizes of the training data tell of all rows, by how effects go on."""
+    sizes = [*simulated.SIZES, simulated.ALL_ROWS]
+    return {
+        name: {"truth": {str(rows): truth(math.log10(rows)) for rows in sizes}}
+        | simulated.ladder(name, studies)
+        for name, truth in simulated.TRUTHS.items()
+    }
+
+
+def tuned(studies: int) -> dict[str, dict[str, float]]:
+    """A step of 1 SD, plain and between tuned sides, by how far one side's rate is off."""
+    return {
+        f"{off:g}": simulated.tuned_sides(off, 4, studies)
+        for off in (-2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2)
+    }
+
+
 # Each part, and how many times the studies that are asked for it takes.
 PARTS = {
-    "false_effects": (false_effects, 1.0),
-    "false_effects_beside_large_ones": (false_beside_effects, 1.0),
-    "false_effects_with_looks": (false_with_looks, 0.5),
-    "power_at_2_sd": (powers, 1.0),
+    "false_effects": (false_effects, 5.0),
+    "false_effects_beside_large_ones": (false_beside_effects, 25.0),
+    "false_effects_in_families": (false_in_families, 0.5),
+    "false_effects_with_looks": (false_with_looks, 5.0),
+    "power_at_2_sd": (powers, 5.0),
     "recommendations": (recommendations, 5.0),
-    "following_advice": (advice, 0.5),
+    "following_advice": (advice, 2.0),
     "moderated_coverage": (moderated_coverage, 5.0),
     "looks": (looks, 1.0),
     "coverage_of_rows": (coverage, 1.0),
+    "sizes": (ladders, 0.125),
+    "tuned_sides": (tuned, 1.0),
 }
 
 
@@ -172,10 +215,12 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     args = parser.parse_args()
     figures = json.loads(args.output.read_text()) if args.output.exists() else {}
-    figures["studies"] = args.studies
+    kept = figures.get("studies", {})
     for name in args.only:
         part, times = PARTS[name]
-        figures[name] = part(int(times * args.studies))
+        studies = int(times * args.studies)
+        figures[name] = part(studies)
+        figures["studies"] = kept = {**kept, name: studies}
         print(name, json.dumps(figures[name], indent=1), flush=True)
         args.output.write_text(json.dumps(figures, indent=1) + "\n")
 

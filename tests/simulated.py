@@ -7,21 +7,27 @@ the path share an arm, as in a true study; what the seeds have in common cancels
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import pairwise, product
 from math import sqrt
 
 import numpy as np
 import pandas as pd
 from scipy import special, stats
 
+from ablation.designs.contrast import BEND, RUNG, TREND, Contrast
+from ablation.designs.scale import bend_weights, change_weights, on_rung
+from ablation.designs.shapley import shapley_weights
 from ablation.evidence import by_row, family, inference, sequential, statistics, twoway
 from ablation.evidence.claims import MULTIPLES, Impact, judge_impact
 from ablation.evidence.family import Evidence, Series
 from ablation.evidence.reports import share_of
+from ablation.evidence.scale import read_scale
 from ablation.evidence.spread import Background, spread_of
-from ablation.evidence.together import Ways, ways_of
+from ablation.evidence.together import ways_of
 from ablation.study.looks import boundaries
 from ablation.study.power import TESTED, own_share, prior_freedom
 
@@ -141,12 +147,12 @@ Noise = Callable[[np.random.Generator, tuple[int, int, int]], np.ndarray]
 UNIT = sqrt(0.5)  # of a run, so that a difference of two has an SD of 1
 
 
-def noisier(arm: int, times: float = 5.0) -> Noise:
-    """Normal noise, so many times as large in one arm."""
+def noisier(*arms: int, times: float = 5.0) -> Noise:
+    """Normal noise, so many times as large in some arms."""
 
     def noise(rng: np.random.Generator, shape: tuple[int, int, int]) -> np.ndarray:
         drawn = rng.normal(0, UNIT, shape)
-        drawn[:, :, arm] *= times
+        drawn[:, :, list(arms)] *= times
         return drawn
 
     return noise
@@ -174,10 +180,59 @@ def path_weights(arms: int) -> np.ndarray:
     """The family of a staged path: its steps, the gap, and the totals that are no step."""
     ends = [(i, i + 1) for i in range(arms - 1)] + [(0, arms - 1)]
     ends += [(0, i) for i in range(2, arms - 1)]
+    return _pairs(ends, arms)
+
+
+def factorial_weights(factors: int) -> np.ndarray:
+    """Those of all cells of so many factors: steps, every cell against the first, Shapley values.
+
+    Cells are bit masks; the path switches factors on in their order.
+    """
+    cells = 2**factors
+    pairs = [(2**i - 1, 2 ** (i + 1) - 1) for i in range(factors)]
+    pairs += [(0, cell) for cell in range(2, cells)]
+    return np.concatenate([_pairs(pairs, cells), shapley_weights(factors)])
+
+
+def leave_one_out_weights(stages: int) -> np.ndarray:
+    """Those of a path whose end is compared with itself without each stage.
+
+    The arm without the last stage is on the path already.
+    """
+    ends = [(i, i + 1) for i in range(stages)] + [(0, i) for i in range(2, stages + 1)]
+    without = range(stages + 1, 2 * stages)
+    ends += [(arm, stages) for arm in without] + [(0, arm) for arm in without]
+    return _pairs(ends, 2 * stages)
+
+
+def main_effect_weights() -> np.ndarray:
+    """Those of half of four factors' cells (D = ABC) and a path of which two arms are among them.
+
+    Cells are arms 0 (none on) to 7 (all on); the path goes over arms 8 and 9, of one and three
+    factors, and the cell of A and B.
+    """
+    low = (np.arange(8)[:, None] >> np.arange(3)) & 1
+    coded = np.column_stack([2 * low - 1, (2 * low - 1).prod(axis=1)])
+    effects = np.concatenate([coded.T / 4, np.zeros((4, 2))], axis=1)
+    path = [0, 8, 3, 9, 7]
+    pairs = [*pairwise(path), *((0, arm) for arm in range(1, 10) if arm != 8)]
+    return np.concatenate([_pairs(pairs, 10), effects])
+
+
+def _pairs(ends: Sequence[tuple[int, int]], arms: int) -> np.ndarray:
     weights = np.zeros((len(ends), arms))
     for row, (low, high) in enumerate(ends):
         weights[row, low], weights[row, high] = -1.0, 1.0
     return weights
+
+
+# What studies ask beside a path of five arms; a greedy path explores, and is in no family.
+FAMILIES = {
+    **{f"path of {arms} arms": path_weights(arms) for arms in (3, 4, 6, 8)},
+    "Shapley values of 3 factors": factorial_weights(3),
+    "main effects of 4 factors": main_effect_weights(),
+    "leave one out of 4 stages": leave_one_out_weights(4),
+}
 
 
 def two_sided(t: np.ndarray, freedom: float) -> np.ndarray:
@@ -223,80 +278,153 @@ def weighed(
     return Weighed(means=values.mean(axis=1), errors=np.sqrt(variance / n), freedom=prior + n - 1)
 
 
-def sides(weights: np.ndarray) -> list[tuple[str, str]]:
+def sides(weights: np.ndarray) -> list[tuple[str, str] | None]:
     """The arms of each contrast, as the product names the computations of both sides."""
-    return [(str(int(w.argmin())), str(int(w.argmax()))) for w in weights]
+    return [
+        (str(int(w.argmin())), str(int(w.argmax()))) if sorted(w[w != 0]) == [-1, 1] else None
+        for w in weights
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Together:
+    """The sets of a family's contrasts that can be without effect together.
+
+    Attributes:
+        equal: Which they are (sets, contrasts).
+        sharing: With how many of them each shares an arm.
+    """
+
+    equal: np.ndarray
+    sharing: np.ndarray
+
+
+def together(weights: np.ndarray) -> Together:
+    """Those sets, as the product counts them: of contrasts of more than two arms, any."""
+    ways = ways_of(sides(weights))
+    equal, sharing = [], []
+    for chosen in product((False, True), repeat=len(ways.free)):
+        here = np.zeros((len(ways.equal), len(weights)), bool)
+        here[:, ways.linked], here[:, ways.free] = ways.equal, chosen
+        counts = np.zeros(here.shape, int)
+        counts[:, ways.linked] = ways.sharing + sum(chosen)
+        most = ways.sharing.max(axis=1, initial=0) + sum(chosen)
+        counts[:, ways.free] = most[:, None]
+        equal.append(here)
+        sharing.append(np.maximum(counts, 1))
+    found = np.concatenate(equal)
+    some = found.any(axis=1)
+    return Together(equal=found[some], sharing=np.concatenate(sharing)[some])
 
 
 @lru_cache(maxsize=8)
-def ways(arms: int) -> Ways:
-    """The ways in which a path's contrasts can be without effect together."""
-    return ways_of(sides(path_weights(arms)))
+def path_together(arms: int) -> Together:
+    """Those of a path."""
+    return together(path_weights(arms))
 
 
 PerCount = Callable[[float], float]
 
 
 def shown(
-    tables: np.ndarray, limit: PerCount, prior: float | None = None, *, own: bool = True
+    tables: np.ndarray,
+    limit: PerCount,
+    prior: float | None = None,
+    *,
+    own: bool = True,
+    weights: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Whether any contrast is shown in each way that some are without effect: (ways, studies).
+    """Whether any of each set of contrasts is shown that can be without effect: (sets, studies).
 
     Args:
         tables: Studies (studies, seeds, arms).
         limit: The p value to beat, by what it is multiplied by.
         prior: In place of d0.
         own: Whether it has to be one by its own noise, too.
+        weights: The family (contrasts, arms); a path's where None.
     """
-    arms, weights = tables.shape[2], path_weights(tables.shape[2])
+    _, n, arms = tables.shape
+    sets = path_together(arms) if weights is None else together(weights)
+    weights = path_weights(arms) if weights is None else weights
     first = weighed(tables, weights, prior, TESTED if own else 1.0).p
     second = weighed(tables, weights, 0).p if own else np.zeros_like(first)
     found = []
-    for equal, sharing in zip(ways(arms).equal, ways(arms).sharing, strict=True):
+    for equal, sharing in zip(sets.equal, sets.sharing, strict=True):
         here = np.flatnonzero(equal)
-        of_own = np.array([limit(own_share(int(count))) for count in sharing[here]])
-        beaten = (first[:, here] <= limit(max(1, len(here)))) & (second[:, here] <= of_own)
+        shares = own_share(sharing[here], len(here), n)
+        of_own = np.array([limit(share) for share in shares.tolist()])
+        beaten = (first[:, here] <= limit(len(here))) & (second[:, here] <= of_own)
         found.append(beaten.any(axis=1))
     return np.array(found)
 
 
-def effects(shown: np.ndarray, arms: int = 5) -> np.ndarray:
-    """Which contrasts are effects (studies, contrasts): shown in every way that holds them."""
-    equal = ways(arms).equal
+def effects(shown: np.ndarray, sets: Together) -> np.ndarray:
+    """Which contrasts are effects (studies, contrasts): shown in every set that holds them."""
+    equal = sets.equal
     return np.stack([shown[equal[:, place]].all(axis=0) for place in range(equal.shape[1])], axis=1)
 
 
 def rejects(
-    tables: np.ndarray, alpha: float = inference.ALPHA, *, alone: bool = False
+    tables: np.ndarray,
+    alpha: float = inference.ALPHA,
+    *,
+    alone: bool = False,
+    weights: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Which contrasts of a path are effects, in each study; `alone`: each by its own noise only."""
-    found = shown(tables, lambda shared: alpha / shared, 0 if alone else None, own=not alone)
-    return effects(found, tables.shape[2])
+    """Which contrasts are effects, in each study; `alone`: each by its own noise only."""
+    prior = 0 if alone else None
+    found = shown(tables, lambda shared: alpha / shared, prior, own=not alone, weights=weights)
+    return effects(found, path_together(tables.shape[2]) if weights is None else together(weights))
+
+
+def worst(found: Sequence[np.ndarray]) -> float:
+    """The largest share of studies in which a set is shown, from halves of them in turn.
+
+    The set is the worst of one half, and its share that of the other: the largest of many shares
+    would be too large by chance.
+    """
+    halves = np.split(np.any(found, axis=0), 2, axis=1)
+    shares = [half.mean(axis=1) for half in halves]
+    return float(np.mean([shares[i][shares[1 - i].argmax()] for i in (0, 1)]))
 
 
 def false_beside_effects(
-    noise: Noise, n: int, studies: int, prior: float | None = None, *, own: bool = True
+    noise: Noise,
+    n: int,
+    studies: int,
+    prior: float | None = None,
+    *,
+    own: bool = True,
+    weights: np.ndarray | None = None,
 ) -> float:
     """The most studies of five arms with a false effect, whatever other contrasts are real.
 
     Those that are real are so large that they are always found: then the fewest others share the
-    error. `prior` in place of d0; `own` as for `shown`.
+    error. `prior` in place of d0; `own` and `weights` as for `shown`.
     """
-    tables = noise(np.random.default_rng(n), (studies, n, 5))
-    found = shown(tables, lambda shared: inference.ALPHA / shared, prior, own=own)
-    return float(found[ways(5).equal.any(axis=1)].mean(axis=1).max())
+    arms = 5 if weights is None else weights.shape[1]
+    found, rng, size = [], np.random.default_rng(n), 20_000 if arms <= 6 else 4000
+    for first in range(0, studies, size):
+        tables = noise(rng, (min(size, studies - first), n, arms))
+        limit = partial(operator.truediv, inference.ALPHA)
+        found.append(shown(tables, limit, prior, own=own, weights=weights))
+    return worst([np.concatenate(found, axis=1)])
 
 
 def limits_at(looks: tuple[int, ...], number: int, spending: str) -> PerCount:
-    """The nominal p to beat at a look, by what a p value is multiplied by."""
-    return lambda shared: boundaries(looks, inference.ALPHA / shared, spending)[number]
+    """The nominal p to beat at a look, by what a p value is multiplied by.
+
+    Read off a line on logarithms, as in the product.
+    """
+    known = (1, 2, 3, 5, 8)
+    limits = [boundaries(looks, inference.ALPHA / m, spending)[number] for m in known]
+    return lambda shared: math.exp(np.interp(math.log(shared), np.log(known), np.log(limits)))
 
 
 def false_with_looks(noise: Noise, at: tuple[int, ...], spending: str, studies: int) -> float:
     """The same with looks at so many seeds."""
     tables = noise(np.random.default_rng(5), (studies, at[-1], 5))
-    found = [shown(tables[:, :n], limits_at(at, i, spending)) for i, n in enumerate(at)]
-    return float(np.any(found, axis=0)[ways(5).equal.any(axis=1)].mean(axis=1).max())
+    return worst([shown(tables[:, :n], limits_at(at, i, spending)) for i, n in enumerate(at)])
 
 
 def false_effects(noise: Noise, n: int, studies: int) -> float:
@@ -367,26 +495,29 @@ def following_advice(
     weights, rng = path_weights(5), np.random.default_rng(n)
     drawn = NOISES[noise](rng, (studies, most, 5))
     return {
-        name: float(np.mean([_misled(one, n, reports, weights, again) for one in drawn]))
+        name: float(_misled(drawn, n, reports, weights, again).mean())
         for name, again in (("corrected", share_of), ("uncorrected", lambda number: 1.0))
     }
 
 
 def _misled(
-    values: np.ndarray, n: int, reports: int, weights: np.ndarray, share: Callable[[int], float]
-) -> bool:
+    drawn: np.ndarray, n: int, reports: int, weights: np.ndarray, share: Callable[[int], float]
+) -> np.ndarray:
+    """Whether any report of each study shows a false effect."""
+    seeds, wrong = np.full(len(drawn), n), np.zeros(len(drawn), bool)
     for number in range(1, reports + 1):
-        one = weighed(values[None, :n], weights)
-        if rejects(values[None, :n], inference.ALPHA * share(number)).any():
-            return True
-        level = inference.ALPHA * share(number + 1) / len(weights)
-        sd = one.errors[0] * math.sqrt(n * one.freedom / special.chdtri(one.freedom, 0.1))
-        asked = special.ndtri(1 - level / 2) + special.ndtri(0.8)  # about `seed_range`'s fewest
-        wanted = np.ceil((asked * sd / np.maximum(np.abs(one.means[0]), 1e-9)) ** 2)
-        n = max(n + 1, int(wanted.min()))
-        if n > len(values):
-            return False
-    return False
+        going, had = ~wrong & (seeds <= drawn.shape[1]), seeds.copy()
+        for size in np.unique(had[going]).tolist():
+            here = np.flatnonzero(going & (had == size))
+            values = drawn[here, :size]
+            wrong[here] = rejects(values, inference.ALPHA * share(number)).any(axis=1)
+            one = weighed(values, weights)
+            level = inference.ALPHA * share(number + 1) / len(weights)
+            sd = one.errors * math.sqrt(size * one.freedom / special.chdtri(one.freedom, 0.1))
+            asked = special.ndtri(1 - level / 2) + special.ndtri(0.8)  # about `seed_range`'s fewest
+            wanted = np.ceil((asked * sd / np.maximum(np.abs(one.means), 1e-9)) ** 2)
+            seeds[here] = np.maximum(size + 1, wanted.min(axis=1))
+    return wrong
 
 
 def moderated_coverage(n: int, studies: int) -> dict[str, float]:
@@ -543,3 +674,87 @@ def _without_floor(squares: twoway.Squares) -> twoway.Error:
     return twoway.Error(
         variance=total / (squares.n * squares.size), freedom=total**2 / apart, shares={}
     )
+
+
+SIZES, ALL_ROWS = [300, 1000, 3000, 10_000], 60_000
+# Effects by the logarithm (base 10) of the training rows.
+TRUTHS: dict[str, Callable[[float], float]] = {
+    "grows as the logarithm": lambda x: 0.02 + 0.02 * (x - 3),
+    "fades as the logarithm": lambda x: 0.06 - 0.02 * (x - 3),
+    "level": lambda x: 0.03,
+    "fades as a power": lambda x: 0.08 * 10 ** (-0.3 * (x - 2.5)),
+    "levels off at 10,000": lambda x: 0.03 + 0.02 * min(x - 3, 1.0),
+    "rises and falls again": lambda x: 0.05 - 0.06 * (x - 3.2) ** 2,
+}
+
+
+def ladder(truth: str, studies: int, n: int = 4) -> dict[str, float]:
+    """What sizes of the training data tell of all rows, where effects go on as the truth does.
+
+    "told" is how often all rows are told; of those, "held" how often the interval holds the truth
+    there, and "low", "estimate", "high" are means. Noise of a paired difference is 0.02 at the
+    smallest size and 0.007 at the largest.
+    """
+    rng, effect = np.random.default_rng(11), TRUTHS[truth]
+    means = np.array([effect(math.log10(rows)) for rows in SIZES])
+    spread = np.linspace(0.02, 0.007, len(SIZES))
+    all_ = [
+        _of_all_rows(means + rng.normal(0, 1, (n, len(SIZES))) * spread) for _ in range(studies)
+    ]
+    told = [(one.low, one.estimate, one.high) for one in all_ if one is not None]
+    low, estimate, high = np.array(told, dtype=float).reshape(-1, 3).T
+    there = effect(math.log10(ALL_ROWS))
+    return {
+        "told": len(told) / studies,
+        "held": float(((low <= there) & (there <= high)).sum() / max(1, len(told))),
+        "low": float(low.mean()),
+        "estimate": float(estimate.mean()),
+        "high": float(high.mean()),
+    }
+
+
+def _of_all_rows(values: np.ndarray) -> statistics.Estimate | None:
+    """What a ladder says of all rows, from the gap's differences (seeds, sizes)."""
+    seeds = range(1, 1 + len(values))
+    names = [on_rung("backup", rows) for rows in SIZES[:-1]] + ["backup"]
+    columns = {f"{RUNG}:gap@{rows}": np.eye(len(SIZES))[i] for i, rows in enumerate(SIZES[:-1])}
+    columns |= {GAP: np.eye(len(SIZES))[-1]}
+    columns |= {f"{TREND}:gap": change_weights(SIZES), f"{BEND}:gap": bend_weights(SIZES)}
+    series = {
+        name: Series(
+            id=name, values=dict(zip(seeds, (values @ weights).tolist(), strict=True)), planned=True
+        )
+        for name, weights in columns.items()
+    }
+
+    def estimate(one: Contrast) -> statistics.Estimate:
+        weights = np.array([one.weights[arm] for arm in names])
+        return statistics.mean_estimate((values @ weights).tolist(), list(seeds))
+
+    evidence = family.weigh([series[f"{TREND}:gap"], series[f"{BEND}:gap"]], 0.01)
+    step = {"step": "gap", "arm": "backup", "before": "current"}
+    facts = {"rows": SIZES, "hold": "epochs", "steps": [step]}
+    return read_scale(facts, series, evidence, estimate, ALL_ROWS).steps[0].all_rows
+
+
+def tuned_sides(off: float, n: int, studies: int, effect: float = 1.0) -> dict[str, float]:
+    """A step between sides at their own rates, and between sides tuned as a study tunes them.
+
+    What an arm reaches falls with the square of how far its rate is from its best (1.5 SD at twice
+    or half of it). The reference has its best rate; the arm's is `off` doublings too high. Each
+    side takes the rate of 0.5, 1 and 2 times its own that is best over the seeds on rows that are
+    set aside, whose noise is that of the test rows.
+
+    Returns:
+        "plain" and "tuned": means over studies; "sd": of the tuned contrast.
+    """
+    rng, rates = np.random.default_rng(3), np.array([-1.0, 0.0, 1.0])
+    levels = np.stack([-1.5 * rates**2, effect - 1.5 * (rates + off) ** 2])  # (sides, rates)
+    shape = (studies, n, 2, len(rates))
+    aside, tested = (levels + rng.normal(0, UNIT, shape) for _ in range(2))
+    chosen = aside.mean(axis=1).argmax(axis=2)
+    means = tested.mean(axis=1)
+    tuned = np.take_along_axis(means, chosen[..., None], axis=2)[..., 0]
+    steps = tuned[:, 1] - tuned[:, 0]
+    plain = means[:, 1, 1] - means[:, 0, 1]
+    return {"plain": float(plain.mean()), "tuned": float(steps.mean()), "sd": float(steps.std())}

@@ -14,7 +14,6 @@ from scipy import stats
 
 from ablation.designs.shapley import shapley_weights
 from ablation.errors import UserError
-from ablation.evidence import statistics
 from ablation.evidence.contrast import planned_contrasts
 from ablation.files import save_json
 from ablation.settings.architecture import read_architecture
@@ -83,7 +82,6 @@ def test_power_is_that_of_the_noncentral_t_distribution(n, effect):
     far = stats.nct.cdf(-critical, n - 1, shift) if effect else 0.025
     near = stats.nct.sf(critical, n - 1, shift) if effect else 0.025
     assert power.power_of(Error(n=n), effect) == pytest.approx(near + far, abs=0.001)
-    assert statistics.power_of(n, effect) == pytest.approx(near, abs=1e-6)
 
 
 @pytest.mark.parametrize(("n", "family"), [(2, 5), (3, 7), (3, 1)])

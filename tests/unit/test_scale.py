@@ -10,20 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import simulated
 from matplotlib.figure import Figure
 from synthetic import STUDY, build_study
 
 from ablation.data.counts import all_training_rows, planned_rows
 from ablation.data.rows import extract_ranks, training_rows
 from ablation.designs import scale
-from ablation.designs.contrast import BEND, RUNG, TREND
 from ablation.errors import UserError
 from ablation.evidence.effects import Effects, load_effects, save_effects
 from ablation.evidence.estimate import estimate_effects
-from ablation.evidence.family import Series, weigh
 from ablation.evidence.metrics import collect, load_table, save_table
-from ablation.evidence.scale import read_scale
-from ablation.evidence.statistics import Estimate, mean_estimate
 from ablation.files import save_json
 from ablation.frozen.which import wanted_values
 from ablation.report.figures import scale as scale_figure
@@ -338,70 +335,13 @@ def test_a_run_on_more_rows_than_there_are_is_refused_with_what_to_write(tmp_pat
 
 # --- Simulated truth ---------------------------------------------------------------------------
 
-SIZES = [300, 1000, 3000, 10_000]
-ALL = 60_000
-STUDIES = 400
 
-
-def simulate(effect: Callable[[float], float], studies: int = STUDIES) -> tuple[float, float]:
-    """How often all rows are told, and how often the interval then holds the truth there.
-
-    Four seeds; noise of a paired difference 0.01, three times as much at the smallest size.
-    """
-    rng = np.random.default_rng(11)
-    told = held = 0
-    truth = np.array([effect(math.log10(rows)) for rows in SIZES])
-    spread = np.linspace(0.02, 0.007, len(SIZES))
-    for _ in range(studies):
-        values = truth + rng.normal(0, 1, (4, len(SIZES))) * spread
-        found = ladder_of(values)
-        if found is not None:
-            told += 1
-            held += found.low <= effect(math.log10(ALL)) <= found.high
-    return told / studies, held / max(told, 1)
-
-
-def ladder_of(values: np.ndarray) -> Estimate | None:
-    """What a ladder says of all rows, from the differences (seeds, sizes)."""
-    seeds = range(1, 1 + len(values))
-    sizes = [scale.on_rung("backup", rows) for rows in SIZES[:-1]] + ["backup"]
-    columns = {f"{RUNG}:gap@{rows}": np.eye(len(SIZES))[i] for i, rows in enumerate(SIZES[:-1])}
-    columns["gap"] = np.eye(len(SIZES))[-1]
-    columns[f"{TREND}:gap"] = scale.change_weights(SIZES)
-    columns[f"{BEND}:gap"] = scale.bend_weights(SIZES)
-    series = {
-        name: Series(
-            id=name, values=dict(zip(seeds, (values @ weights).tolist(), strict=True)), planned=True
-        )
-        for name, weights in columns.items()
-    }
-
-    def estimate(one):
-        weights = np.array([one.weights[arm] for arm in sizes])
-        return mean_estimate((values @ weights).tolist(), list(seeds))
-
-    evidence = weigh([series[f"{TREND}:gap"], series[f"{BEND}:gap"]], 0.01)
-    facts = {"rows": SIZES, "hold": "epochs", "steps": [STEP]}
-    return read_scale(facts, series, evidence, estimate, ALL).steps[0].all_rows
-
-
-@pytest.mark.parametrize(
-    ("effect", "least"),
-    [
-        (lambda x: 0.02 + 0.02 * (x - 3), 0.8),
-        (lambda x: 0.06 - 0.02 * (x - 3), 0.8),
-        (lambda x: 0.03, 0.8),
-        (lambda x: 0.08 * 10 ** (-0.3 * (x - 2.5)), 0.6),
-        (lambda x: 0.03 + 0.02 * min(x - 3, 1.0), 0.6),
-    ],
-    ids=["growing", "fading", "level", "fading as a power", "levelling off at the largest size"],
-)
-def test_all_rows_are_told_with_an_interval_that_holds(effect, least):
-    told, held = simulate(effect)
-    assert told >= least
-    assert held >= 0.93
+@pytest.mark.parametrize("truth", sorted(set(simulated.TRUTHS) - {"rises and falls again"}))
+def test_all_rows_are_told_with_an_interval_that_holds(truth):
+    found = simulated.ladder(truth, 300)
+    assert found["told"] >= (0.8 if truth.startswith(("grows", "fades as the", "level")) else 0.6)
+    assert found["held"] >= 0.93
 
 
 def test_an_effect_that_turns_is_mostly_not_extrapolated():
-    told, _ = simulate(lambda x: 0.05 - 0.06 * (x - 3.2) ** 2)
-    assert told <= 0.25
+    assert simulated.ladder("rises and falls again", 300)["told"] <= 0.25

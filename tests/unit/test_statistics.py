@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,9 @@ from simulated import t_interval
 
 from ablation.evidence import statistics as st
 from ablation.evidence.spread import spread_of
+from ablation.study import power
+
+ALONE = power.Error(n=2)
 
 
 def table(**arms: list[float]) -> pd.DataFrame:
@@ -125,16 +129,14 @@ def test_fiellers_interval_exists_exactly_when_the_denominator_is_not_zero():
     [(3, 3.26), (4, 2.13), (5, 1.68), (6, 1.43), (8, 1.16), (10, 1.00), (16, 0.75)],
 )
 def test_the_seeds_to_decide_agree_with_the_table_of_detectable_effects(n, smallest):
-    assert st.seeds_to_decide(1.0, smallest * 1.01) == n
-    assert st.seeds_to_decide(1.0, smallest * 0.98) > n
+    assert power.seeds_to_decide(ALONE, smallest * 1.01) == n
+    assert power.seeds_to_decide(ALONE, smallest * 0.98) > n
 
 
-def test_seeds_to_decide_is_unknown_without_spread_or_beyond_a_thousand():
-    assert st.seeds_to_decide(None, 0.1) is None
-    assert st.seeds_to_decide(0.0, 0.1) is None
-    assert st.seeds_to_decide(1.0, 0.0) is None
-    assert st.seeds_to_decide(1.0, 0.001) is None
-    assert st.seeds_to_decide(0.001, 5.0) == 2
+def test_no_thousand_seeds_decide_an_effect_that_the_test_rows_hide():
+    assert power.seeds_to_decide(ALONE, 0.001) is None
+    assert power.seeds_to_decide(ALONE, 0.5) < 100
+    assert power.seeds_to_decide(replace(ALONE, rows=0.1), 0.5) is None
 
 
 def test_equal_counts_have_no_spread_whatever_binary_fractions_leave():
@@ -146,8 +148,8 @@ def test_equal_counts_have_no_spread_whatever_binary_fractions_leave():
 
 def test_the_seeds_that_would_decide_are_a_range_and_more_than_there_are():
     effect = st.mean_estimate([0.1, -0.1, 0.2, 0.0], [1, 2, 3, 4])
-    found = st.seed_range(effect, 0.1)
-    assert 4 < found.fewest < st.seeds_to_decide(effect.sd, 0.1) < found.most
-    assert st.seed_range(effect, 10.0).fewest == 5
-    assert st.seed_range(effect, 0.01).most is None
-    assert st.seed_range(st.mean_estimate([0.1], [1]), 0.1) is None
+    found = st.seed_range(effect, ALONE, 0.1)
+    assert 4 < found.fewest < power.seeds_to_decide(ALONE, 0.1 / effect.sd) < found.most
+    assert st.seed_range(effect, ALONE, 10.0).fewest == 5
+    assert st.seed_range(effect, ALONE, 0.01).most is None
+    assert st.seed_range(st.mean_estimate([0.1], [1]), ALONE, 0.1) is None

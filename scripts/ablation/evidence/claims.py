@@ -19,6 +19,7 @@ from ablation.study.claim import (
     Claim,
     accepted_range,
 )
+from ablation.study.power import Error
 
 EQUIVALENT = "equivalent"
 NO_DIFFERENCE = "no_difference"
@@ -77,6 +78,7 @@ def judge_impact(
     delta: float,
     multiples: Mapping[str, float] = MULTIPLES,
     evidence: Evidence | None = None,
+    rule: Error | None = None,
 ) -> Impact:
     """The measured impact of an improvement (positive is better).
 
@@ -89,6 +91,7 @@ def judge_impact(
         delta: The smallest effect that matters.
         multiples: From how many times delta on each level begins.
         evidence: What may be concluded within the study's family; None judges it on its own.
+        rule: What would decide it (`statistics.seed_range`); a plain t test alone where None.
     """
     found = plain_evidence(improvement, delta) if evidence is None else evidence
     estimate, low, high = found.estimate, found.low, found.high
@@ -102,8 +105,8 @@ def judge_impact(
     if found.equivalent:
         return Impact("NONE", possible, helping, direction, True, None)
     if direction == "unclear" and max(-low, high) > delta:
-        size = abs(estimate)
-        needed = seed_range(improvement, max(size, delta - size), found.next_confidence)
+        alone = Error(n=improvement.n, alpha=1 - found.next_confidence)
+        needed = seed_range(improvement, rule or alone, abs(estimate), delta)
         return Impact(UNDECIDED, possible, helping, direction, False, needed)
     level = level_of(estimate, delta, multiples)
     return Impact(level, possible, helping, direction, False, None)

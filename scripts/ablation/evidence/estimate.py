@@ -553,7 +553,11 @@ def _effect(
 ) -> Effect:
     own, metric = series[one.id], measured.metric
     impact = verdicts.judge_impact(
-        own.estimate, metric.delta, metric.impact_multiples, evidence[one.id]
+        own.estimate,
+        metric.delta,
+        metric.impact_multiples,
+        evidence[one.id],
+        family.rule_of(own, evidence[one.id]),
     )
     one_run = not computations(one, measured.grid)
     pair = None if one.pair is None else _pair(measured, one.pair, own, one_run)

@@ -20,7 +20,7 @@ from ablation.evidence.reports import FIRST, Level, share_of
 from ablation.evidence.spread import Background, Spread, spread_of
 from ablation.evidence.statistics import Estimate
 from ablation.evidence.together import Sides
-from ablation.study.power import TESTED
+from ablation.study.power import TESTED, Error
 
 HOLM = "holm"
 SPENDING = "spending_bonferroni"
@@ -142,6 +142,23 @@ class _Verdict:
     estimate: float | None
 
 
+def rule_of(one: Series, evidence: Evidence) -> Error:
+    """What would decide a contrast with more seeds, in the report after this one.
+
+    The tests that decide now; what describes or checks is judged by its own noise, alone.
+    """
+    spread, found = one.spread(), one.background
+    pool = found.pools.get(list(one.values)[-1]) if found and one.values else None
+    planned = evidence.method != UNCORRECTED
+    return Error(
+        n=one.n,
+        alpha=(1 - evidence.next_confidence) * evidence.size,
+        comparisons=evidence.size,
+        prior=pool.prior if pool and planned else 0.0,
+        rows=spread.rows if spread else 0.0,
+    )
+
+
 def weigh(
     series: Sequence[Series],
     delta: float,
@@ -197,9 +214,10 @@ def _fixed(family: Sequence[Series], delta: float, level: Level) -> dict[str, Ev
     """Holm's tests and Bonferroni's intervals over the members, with a fixed number of seeds."""
     size, found, gone = len(family) + level.dropped, {}, [None] * level.dropped
     flips = [inference.sign_flip_test(list(one.values.values())) for one in family]
-    tests = [_tests(_p(one, TESTED), _p(one)) for one in family]
+    tests = [_tests(one, _p(one, TESTED), _p(one)) for one in family]
     equal = [
-        _tests(_equivalence_p(one, delta, TESTED), _equivalence_p(one, delta)) for one in family
+        _tests(one, _equivalence_p(one, delta, TESTED), _equivalence_p(one, delta))
+        for one in family
     ]
     columns = (
         inference.adjusted([*tests, *gone], [*(one.sides for one in family), *gone]),
@@ -323,9 +341,9 @@ def _equivalence_p(one: Series, delta: float, times: float = 0.0) -> float | Non
     return None if spread is None or mean is None else spread.equivalence_p(mean, delta)
 
 
-def _tests(common: float | None, own: float | None) -> tuple[float, float] | None:
+def _tests(one: Series, common: float | None, own: float | None) -> inference.PValues | None:
     """Both tests of `inference.adjusted`; the first alone where its own values do not differ."""
-    return None if common is None else (common, own or 0.0)
+    return None if common is None else inference.PValues(common, own or 0.0, max(2, one.n))
 
 
 def _joint(family: Sequence[Series]) -> list[float | None]:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -76,27 +77,41 @@ def holm(
         comparisons: The sides of each; where given, only what can be without effect together is
             counted (see `together`).
     """
-    return adjusted([None if p is None else (p, 0.0) for p in p_values], comparisons)
+    return adjusted([None if p is None else PValues(p, 0.0, 2) for p in p_values], comparisons)
+
+
+class PValues(NamedTuple):
+    """Both p values of a comparison, and its seeds.
+
+    Attributes:
+        common: By the noise common to all arms.
+        own: By its own noise alone.
+        n: Seeds.
+    """
+
+    common: float
+    own: float
+    n: int
 
 
 def adjusted(
-    tests: Sequence[tuple[float, float] | None], comparisons: Sequence[Sides | None] = ()
+    tests: Sequence[PValues | None], comparisons: Sequence[Sides | None] = ()
 ) -> list[float | None]:
     """Adjusted p values where an effect has to be one by two tests.
 
     The first, by the noise common to all arms, is corrected for all comparisons that share the
-    error. The second, by the contrast's own noise, is there for an arm that is noisier than the
-    others: comparisons that share it move together (`own_share`).
+    error. The second, by the contrast's own noise, is there for arms that are noisier than the
+    others: comparisons that share one move together (`own_share`).
 
     Args:
-        tests: Both p values of each member; None where it has none.
+        tests: Of each member; None where it has none.
         comparisons: As for `holm`.
     """
     size = len(tests)
-    first, second = np.array([one or (1.0, 1.0) for one in tests]).reshape(size, 2).T
-    counts = np.arange(1, size + 1)
-    shares = np.array([own_share(count) for count in counts.tolist()])
-    values = np.maximum((counts[:, None] * first)[:, None], (shares[:, None] * second)[None])
+    first, second, n = np.array([one or (1.0, 1.0, 2) for one in tests]).reshape(size, 3).T
+    count = np.arange(1, size + 1)[:, None, None]
+    shares = own_share(count.reshape(1, size, 1), count, n)
+    values = np.maximum(count * first, shares * second)
     found = np.minimum(1.0, closed(values, comparisons or [None] * size)).tolist()
     return [None if one is None else p for one, p in zip(tests, found, strict=True)]
 

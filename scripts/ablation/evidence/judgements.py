@@ -32,7 +32,7 @@ from ablation.study.claim import (
     Claim,
     read_claim,
 )
-from ablation.study.power import ALPHA
+from ablation.study.power import ALPHA, Error
 
 LogRatio = Callable[[Effect], Estimate]
 SCALES = "scales"  # why a claim is undecided: its verdict depends on the scale
@@ -242,7 +242,7 @@ def _claim_seeds(
         return None
     distance = verdicts.claim_distance(claim, effect)
     if claim.quantity != SEED_SPREAD:
-        return statistics.seed_range(effect, distance, confidence)
+        return statistics.seed_range(effect, Error(n=effect.n, alpha=1 - confidence), distance)
     seeds = statistics.seeds_for_spread(distance)
     if seeds is None:
         return None

@@ -224,7 +224,7 @@ class _Family:
         for name, look in here.items():
             common, own = (self._p(name, look, times) for times in (TESTED, 0.0))
             if common is not None:
-                now = np.maximum((common / first)[:, None], ((own or 0.0) / second)[None])
+                now = np.maximum((common / first)[:, None], (own or 0.0) / second)
                 place = self.places[name]
                 self.shown[:, :, place] = np.minimum(self.shown[:, :, place], now)
         found = closed(self.shown, self.sides)
@@ -237,14 +237,16 @@ class _Family:
 
 @lru_cache(maxsize=64)
 def _limits(plan: Plan, size: int, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """The nominal p of both tests at a look, by the comparisons that share the error, and an arm.
+    """The nominal p of both tests at a look.
 
-    Between numbers of comparisons they are read off a line on logarithms: good to 0.3 %.
+    The first by the comparisons that share the error; the second by those, and by how many of them
+    share an arm. Between numbers of comparisons they are read off a line on logarithms: good to
+    0.3 %.
     """
     counts = np.arange(1, size + 1)
     known = sorted({1, 2, 3, 5, 8, 16, 32, 64, 128, size} & set(counts.tolist()))
     limits = [boundaries(plan.looks, plan.alpha / m, plan.spending)[number] for m in known]
-    shares = [own_share(count) for count in counts.tolist()]
+    shares = own_share(counts[None], counts[:, None], plan.looks[number])
     first, second = (
         np.interp(np.log(at), np.log(known), np.log(limits)) for at in (counts, shares)
     )

@@ -16,13 +16,18 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ablation.evidence.spread import Background, Spread, has_spread, spread_of, t_quantile
+from ablation.evidence.spread import (
+    ROUNDING,
+    Background,
+    Spread,
+    has_spread,
+    spread_of,
+    t_quantile,
+)
+from ablation.study.power import MOST_SEEDS, POWER, Error, seeds_to_decide
 
 CONFIDENCE = 0.95
 EQUIVALENCE_CONFIDENCE = 0.90  # two one-sided 5 % tests are a 90 % interval
-POWER = 0.80
-MOST_SEEDS = 1000
-LARGE_SHIFT = 30.0
 
 ONE_SEED = "one_seed"
 NO_SEEDS = "no_seeds"
@@ -309,49 +314,6 @@ def ratio_interval(ratio: Ratio, confidence: float = CONFIDENCE) -> tuple[float,
     return (b - root) / a, (b + root) / a
 
 
-@lru_cache(maxsize=65536)
-def power_of(n: int, effect_in_sd: float, confidence: float = CONFIDENCE) -> float:
-    """Power of the two-sided paired t test with n seeds (noncentral t distribution).
-
-    Args:
-        n: Seeds.
-        effect_in_sd: The true mean in standard deviations of the paired difference.
-        confidence: One minus the level of the test; after Bonferroni over m, 1 - 0.05 / m.
-    """
-    if n < 2:
-        return 0.0
-    shift = abs(effect_in_sd) * math.sqrt(n)
-    critical = t_quantile(confidence, n - 1)
-    if shift > LARGE_SHIFT:
-        # The mean's own noise no longer counts, only that of the standard deviation; scipy's
-        # noncentral t loses its digits there.
-        return float(stats.chi2.cdf((n - 1) * (shift / critical) ** 2, n - 1))
-    near = float(stats.nct.sf(critical, n - 1, shift))
-    return 1.0 if math.isnan(near) else near
-
-
-def seeds_to_decide(
-    sd: float | None, distance: float | None, confidence: float = CONFIDENCE
-) -> int | None:
-    """Fewest paired seeds that tell a mean from a limit `distance` away.
-
-    With 80 % power at the two-sided level of `confidence`, taking the measured sd as the true one.
-    None when sd or distance are unknown or zero, or when more than 1000 seeds would be needed.
-    """
-    if sd is None or distance is None or not sd > 0 or not distance > 0:
-        return None
-    low, high = 2, MOST_SEEDS
-    if power_of(high, distance / sd, confidence) < POWER:
-        return None
-    while low < high:
-        middle = (low + high) // 2
-        if power_of(middle, distance / sd, confidence) >= POWER:
-            high = middle
-        else:
-            low = middle + 1
-    return low
-
-
 @dataclass(frozen=True, kw_only=True)
 class SeedRange:
     """How many seeds in all would decide: a range, as a few seeds hardly know their spread.
@@ -366,18 +328,32 @@ class SeedRange:
 
 
 def seed_range(
-    effect: Estimate, distance: float | None, confidence: float = CONFIDENCE
+    effect: Estimate, rule: Error, distance: float | None, delta: float | None = None
 ) -> SeedRange | None:
-    """The seeds that tell an effect from a limit `distance` away, more than it has.
+    """The seeds that would decide an effect, more than it has.
 
-    The interval of the standard deviation is that of the chi-squared distribution with the degrees
-    of freedom of the effect's error. None where they are unknown, or always beyond a thousand.
+    With 80 % power if the distance is the true one. The interval of the standard deviation is that
+    of the chi-squared distribution with the degrees of freedom of the effect's error.
+
+    Args:
+        effect: The estimate.
+        rule: What decides it; its `rows` is the part of the square of the effect's error that more
+            seeds leave, in the effect's unit squared.
+        distance: From the estimate to what it is to be told from: its own size where that is zero.
+        delta: Below it an effect may be shown to be, too; None where that does not count.
+
+    Returns:
+        None where error or distance are unknown, or where it is always beyond a thousand.
     """
-    if effect.error is None or effect.df is None:
+    if effect.error is None or effect.df is None or not distance:
         return None
-    sd = effect.error * math.sqrt(effect.n)
-    ends = (sd * math.sqrt(effect.df / float(stats.chi2.isf(q, effect.df))) for q in (0.1, 0.9))
-    fewest, most = (seeds_to_decide(end, distance, confidence) for end in ends)
+    variance = effect.n * max(effect.error**2 - rule.rows, ROUNDING**2)
+    found = []
+    for q in (0.1, 0.9):
+        sd = math.sqrt(variance * effect.df / float(stats.chi2.isf(q, effect.df)))
+        error = replace(rule, rows=rule.rows / sd**2)
+        found.append(seeds_to_decide(error, distance / sd, None if delta is None else delta / sd))
+    fewest, most = found
     if fewest is None:
         return None
     more = effect.n + 1

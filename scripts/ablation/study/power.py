@@ -1,19 +1,20 @@
 """What a design can detect, before it is run: power of paired t tests, without scipy.stats.
 
-`ablation.evidence.statistics` has the power of one plain test, too; it needs seconds to import,
-which a plan should not take. A test holds the two together.
+scipy.stats has the power of one plain test, too; it needs seconds to import, which a plan should
+not take. A test holds the two together.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
 ALPHA = 0.05
 POWER = 0.80
+MOST_SEEDS = 1000
 
 # How a study with looks spends its error (`ablation.study.looks`), and when it looks.
 OBRIEN_FLEMING = "obf"
@@ -24,6 +25,8 @@ SPENDING = POCOCK  # where a study names none: docs/statistics.md has what eithe
 LOOKS = (3, 5, 7, 9, 12)
 
 _POINTS = 500
+
+IntoCount = int | np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +53,10 @@ class Error:
 PRIORS = {3: 1.0, 4: 1.5, 5: 2.0}
 # How many times as much it counts in a test, where a contrast's own noise is a test beside it.
 TESTED = 4.0
-# How the own noise's share of the error falls with the comparisons that share an arm.
+# How the own noise's share of the error falls with the comparisons that share an arm, and with up
+# to three that need not: (exponent for many seeds, what few seeds take off it).
 SHARING = 0.45
+MOST_APART, APART = 3, (0.75, 1.35)
 STEP_SHARES = 3  # a step within a path: the step beside it, the total, and itself
 
 
@@ -64,13 +69,24 @@ def prior_freedom(arms: int) -> float:
     return PRIORS[min(arms, max(PRIORS))] if arms >= min(PRIORS) else 0.0
 
 
-def own_share(sharing: int) -> float:
-    """What a contrast's own p value is multiplied by where so many comparisons share an arm.
+def own_share(sharing: IntoCount, count: IntoCount, n: IntoCount) -> np.ndarray:
+    """What a contrast's own p value is multiplied by.
 
-    If that arm is noisier than the others, its comparisons move together, so that they need less
-    than Bonferroni's factor: simulation finds the number of them to the power of 0.45.
+    If an arm is noisier than the others, its comparisons move together, so that they need less than
+    Bonferroni's factor: simulation finds the number of them to the power of 0.45. If two are, two
+    comparisons may each move alone, and the more seeds there are, the less the other test holds
+    them: up to three comparisons count to the power of 0.30, 0.41, 0.48, 0.58 at 3, 4, 5, 8 seeds.
+
+    Args:
+        sharing: How many comparisons share the contrast's arm that most of them have.
+        count: How many share the error at all.
+        n: Seeds.
     """
-    return float(sharing**SHARING)
+    many, few = APART
+    power = np.maximum(0.0, many - few / np.asarray(n))
+    return np.asarray(
+        np.maximum(np.power(sharing, SHARING), np.minimum(count, MOST_APART) ** power)
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -103,13 +119,48 @@ def power_of(error: Error, effect: float) -> float:
     from scipy import special  # here: each start of Snakemake imports this module
 
     truth = 1 / error.n + error.rows
-    own = error.alpha / own_share(min(error.comparisons, STEP_SHARES))
+    sharing = min(error.comparisons, STEP_SHARES)
+    own = error.alpha / float(own_share(sharing, error.comparisons, error.n))
     limits = np.maximum(
         _limits(error, TESTED * error.prior, error.alpha / error.comparisons),
         _limits(error, 0.0, own),
     )
     shift = abs(effect) / math.sqrt(truth)
     return float((special.ndtr(shift - limits) + special.ndtr(-shift - limits)).mean())
+
+
+def chance_to_decide(error: Error, effect: float, delta: float | None = None) -> float:
+    """The chance that an effect of so many sd is shown, or that it is surely smaller than delta.
+
+    The second takes two one-sided tests, each by the common noise and by its own.
+    """
+    found = power_of(error, effect)
+    if delta is not None and abs(effect) < delta:
+        one_sided = replace(error, alpha=2 * error.alpha)
+        ends = (power_of(one_sided, delta - abs(effect)), power_of(one_sided, delta + abs(effect)))
+        found = max(found, sum(ends) - 1)
+    return found
+
+
+def seeds_to_decide(error: Error, effect: float, delta: float | None = None) -> int | None:
+    """Fewest paired seeds that decide with 80 % power; None beyond a thousand.
+
+    Args:
+        error: What has to be beaten; its n does not count.
+        effect: The true mean, in sd of a paired difference.
+        delta: The smallest effect that matters, in the same unit; None where only an effect counts.
+    """
+
+    def enough(n: int) -> bool:
+        return chance_to_decide(replace(error, n=n), effect, delta) >= POWER
+
+    low, high = 2, MOST_SEEDS
+    if not enough(high):
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle + 1, high)
+    return low
 
 
 def _limits(error: Error, prior: float, alpha: float) -> np.ndarray:
@@ -121,7 +172,7 @@ def _limits(error: Error, prior: float, alpha: float) -> np.ndarray:
     return critical * np.sqrt((_variances(n - 1, prior) / n + error.rows) / truth)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _variances(df: int, prior: float) -> np.ndarray:
     """Ratios of a measured to the true variance, equally likely."""
     from scipy import special
