@@ -14,6 +14,7 @@ import pytest
 from synthetic import STUDY, TRAINING, build_study
 from test_report import analyse, render
 
+from ablation.command.run import DEFAULT_PROFILE, refuse_foreign_profile
 from ablation.command.workflow import snakemake_command
 from ablation.comparison.resolve import require_runnable, resolve_file
 from ablation.comparison.rewrite import Target, rewrite
@@ -254,6 +255,16 @@ def test_no_module_of_the_working_folder_stands_for_snakemake(hostile):
     assert command[2:4] == ["-m", "snakemake"]
     subprocess.run([*command[:2], "-m", "json.tool", "--help"], check=True)
     assert not hostile.exists()
+
+
+def test_a_profile_of_the_working_folder_is_taken_where_it_is_said_only(tmp_path, monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    refuse_foreign_profile(Path(DEFAULT_PROFILE))
+    monkeypatch.chdir(tmp_path)
+    refuse_foreign_profile(Path(DEFAULT_PROFILE))
+    Path(DEFAULT_PROFILE).mkdir(parents=True)
+    with pytest.raises(UserError, match="can run any program"):
+        refuse_foreign_profile(Path(DEFAULT_PROFILE))
 
 
 def test_no_module_of_the_working_folder_stands_for_one_of_a_job(hostile):
