@@ -18,7 +18,17 @@ from ablation.evidence.effects import save_effects
 from ablation.evidence.estimate import estimate_effects
 from ablation.evidence.metrics import collect, load_table, save_table
 from ablation.report.figures import FIGURES, figures_of, waterfall
-from ablation.report.figures.curves import ALL_POINTS, MOST_POINTS, points_each, smooth, thin
+from ablation.report.figures.curves import (
+    ALL_POINTS,
+    MOST_PANELS,
+    MOST_POINTS,
+    align,
+    load_histories,
+    panels_of,
+    points_each,
+    smooth,
+    thin,
+)
 from ablation.report.figures.dark import dark_rules
 from ablation.report.figures.draw import draw_all
 from ablation.report.figures.figure import STYLE, Drawing, lines_of, load_figure
@@ -169,6 +179,28 @@ def test_runs_share_the_points_of_a_figure():
     histories = {f"arm {arm}": dict.fromkeys(range(8)) for arm in range(128)}
     assert 1024 * points_each(histories) < 1.1 * ALL_POINTS
     assert points_each({"current": {1: None}}) == MOST_POINTS
+
+
+def test_of_many_arms_the_curves_of_the_path_and_of_the_recommended_one_are_drawn(tmp_path):
+    values = {"learning_rate": [1e-5 * n for n in range(1, 24)]}
+    options = {**copy.deepcopy(STUDY), "designs": [{"grid": {"values": values}}]}
+    made = build_study(tmp_path, seeds=(1, 2), study=options)
+    sources = sources_of(made)
+    every = {arm["arm"] for arm in sources.grid["arms"]}
+    assert len(every) > MOST_PANELS
+    drawn = load_histories(sources.grid, made.runs, sources.arms)
+    assert {arm for title in drawn for arm in title.split(" = ")} & every == {*sources.arms}
+
+
+def test_panels_have_limits_that_hold_all_curves():
+    figure = Figure()
+    panels = panels_of(figure, {"a": "A", "b": "B"}, 2.0)
+    for axes, top in zip(panels.values(), (2.0, 50.0), strict=True):
+        axes.plot([0, top], [1, top])
+    align(panels.values())
+    assert len({(axes.get_xlim(), axes.get_ylim()) for axes in panels.values()}) == 1
+    low, high = panels["a"].get_ylim()
+    assert low < 1 and high > 50
 
 
 def test_thinning_keeps_the_ends():

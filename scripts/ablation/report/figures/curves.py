@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,18 +22,26 @@ if TYPE_CHECKING:
 
 
 MOST_POINTS, FEWEST_POINTS = 800, 30  # of a curve
-MANY_PANELS = 12
+MANY_PANELS, MOST_PANELS = 12, 24
 ALL_POINTS = 30_000  # of a figure, about half a megabyte: pages carry it in every language
 
 
-def load_histories(grid: GridFile, runs: str | Path) -> Histories:
-    """Logged steps by arm and seed; arms that are one run are one, "this = that"."""
+def load_histories(grid: GridFile, runs: str | Path, first: Collection[str] = ()) -> Histories:
+    """Logged steps by arm and seed; arms that are one run are one, "this = that".
+
+    Args:
+        grid: The arms and seeds.
+        runs: The folder of all runs.
+        first: The arms that are drawn alone where there are more than `MOST_PANELS`.
+    """
     titles: dict[str, str] = {}
     for arm in grid["arms"]:
         if arm["kind"] in (RUNG_ARM, TUNED_ARM):  # the path again
             continue
         known = titles.get(arm["variant"])
         titles[arm["variant"]] = f"{known} = {arm['arm']}" if known else arm["arm"]
+    if len(titles) > MOST_PANELS:
+        titles = {v: title for v, title in titles.items() if {*title.split(" = ")} & {*first}}
     found: dict[str, dict[int, pd.DataFrame]] = {title: {} for title in titles.values()}
     for variant, title in titles.items():
         for seed in grid["seeds"]:
@@ -73,11 +81,14 @@ def mean_curve(histories: Mapping[int, pd.DataFrame], column: str) -> tuple[np.n
 
 
 def panels_of(figure: Figure, titles: Mapping[str, str], height: float) -> dict[str, Axes]:
-    """A panel for each arm under its title, three beside each other."""
+    """A panel for each arm under its title, three beside each other; `align` ends them.
+
+    Panels that matplotlib lets share an axis look at all others at each change: 90 take minutes.
+    """
     columns = min(3, len(titles))
     rows = math.ceil(len(titles) / columns)
     figure.set_size_inches(2.7 * columns + 0.6, height * rows + 0.4)
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    grid = figure.subplots(rows, columns, squeeze=False)
     for spare in grid.flat[len(titles) :]:
         spare.set_visible(False)
     panels = dict(zip(titles, grid.flat, strict=False))
@@ -85,7 +96,16 @@ def panels_of(figure: Figure, titles: Mapping[str, str], height: float) -> dict[
         axes.set_title(lines_of(titles[name], 34, 3), loc="left")
         # Panels above an empty place are the last of their column.
         last = number + columns >= len(titles)
-        axes.tick_params(labelbottom=last)
+        axes.tick_params(labelbottom=last, labelleft=number % columns == 0)
         if len(titles) > MANY_PANELS:  # ticks are most of a large figure: the outer ones say it
             axes.tick_params(which="both", bottom=last, left=number % columns == 0)
     return panels
+
+
+def align(panels: Iterable[Axes]) -> None:
+    """Give panels the same limits: those that hold all of their curves."""
+    every = list(panels)
+    for ends, put in (("get_xlim", "set_xlim"), ("get_ylim", "set_ylim")):
+        low, high = zip(*(getattr(axes, ends)() for axes in every), strict=True)
+        for axes in every:
+            getattr(axes, put)(min(low), max(high))

@@ -37,7 +37,8 @@ def draw_all(languages: Sequence[Sources], runs: str | Path, output: str | Path)
         output: Where the figures are to be.
     """
     first = languages[0]
-    histories = load_histories(first.grid, runs)
+    chosen = {*first.arms, first.recommendation.arm or ""}
+    histories = load_histories(first.grid, runs, chosen)
     rows = train_rows_of(first.grid, first.runs, first.profile)
     names = figures_of([design["design"] for design in first.grid["designs"]])
     folder = Path(output)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ablation.report.figures.curves import MANY_PANELS, panels_of, points_each, thin
+from ablation.report.figures.curves import MANY_PANELS, align, panels_of, points_each, thin
 from ablation.report.figures.figure import INK, Drawing, Shown, say
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def draw(figure: Figure, drawing: Drawing) -> None:
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         if len(panels) > MANY_PANELS:
             axes.minorticks_off()
+    align(panels.values())
     axes = next(iter(panels.values()))
     axes.plot([], [], color="#777777", lw=0.8, label=t("figure.one_seed"))
     axes.plot([], [], color=INK, lw=1.2, ls="--", label=t("figure.threshold"))
@@ -71,12 +72,14 @@ FIGURE = Shown(
             "by arm",
             "Gradient norm before clipping, logarithmic, against the threshold. Where most "
             "steps lie above the line, clipping rather than the learning rate sets the size "
-            "of the update.",
+            "of the update. Of more than 24 arms only those of the path and the recommended one "
+            "are drawn.",
         ),
         "ko": (
             "구성별 옵티마이저 스텝에 따른 클리핑 전 그래디언트 노름과 클리핑 기준값",
             "클리핑 전 그래디언트 노름(로그 눈금)과 기준값. 대부분의 스텝이 선 위에 있으면 "
-            "업데이트 크기가 학습률이 아니라 클리핑에 의해 정해진다.",
+            "업데이트 크기가 학습률이 아니라 클리핑에 의해 정해진다. 구성이 24개를 넘으면 단계 "
+            "경로의 구성과 권장 구성만 그린다.",
         ),
     },
 )

@@ -10,7 +10,7 @@ from ablation.designs.contrast import GAP
 from ablation.evidence.effects import Effects
 from ablation.evidence.scale import MEASURED, Step
 from ablation.evidence.statistics import Estimate
-from ablation.report.figures.curves import panels_of
+from ablation.report.figures.curves import align, panels_of
 from ablation.report.figures.figure import INK, WHOLE, Drawing, Shown, label_axis, say
 from ablation.words.catalogue import capital, plain
 
@@ -38,6 +38,7 @@ def draw(figure: Figure, drawing: Drawing) -> None:
         axes.set_xscale("log")
         axes.set_xticks(at, [f"{count:,}" for count in at], fontsize=7.5)
         axes.minorticks_off()
+    align(panels.values())
     figure.supxlabel(t("figure.rows"), fontsize=9)
     name = effects.metric.name
     for axes in panels.values():
