@@ -22,6 +22,22 @@ def test_environment_and_lock_have_the_same_pins(root):
     assert {pin.lower() for pin in pip} <= locked
 
 
+def test_the_container_is_made_of_what_is_there(root):
+    text = (root / "Containerfile").read_text()
+    image = re.search(r"^FROM docker.io/library/python:(3\.\d+)-slim$", text, re.M)[1]
+    environment = yaml.safe_load((root / "environment.yml").read_text())
+    assert f"python={image}" in environment["dependencies"]
+    ignored = (root / ".dockerignore").read_text().split()
+    copied = [source for source in re.findall(r"^COPY (\S+) \.$", text, re.M) if source != "."]
+    assert copied == ["requirements.lock"] and all((root / source).is_file() for source in copied)
+    needed = ["scripts", "workflow", "config", "pyproject.toml", "hatch_build.py", "README.md"]
+    assert not {*ignored} & {*needed, ".git"}  # git tells the commit of the code
+    command = re.search(r'^ENTRYPOINT \["(\w+)"\]$', text, re.M)[1]
+    assert f'{command} = "ablation.command.main:main"' in (root / "pyproject.toml").read_text()
+    setup = re.search(r"pip install --quiet (--no-deps .*)$", (root / "Makefile").read_text(), re.M)
+    assert f"RUN pip install --no-cache-dir {setup[1]}" in text  # as `make setup` does
+
+
 def test_every_script_explains_itself_and_shares_its_rules_name(root):
     rules = "".join(path.read_text() for path in (root / "workflow/rules").glob("*.smk"))
     for script in (root / "scripts").glob("*.py"):
