@@ -251,3 +251,41 @@ def test_a_switch_alone_tells_whether_an_adapter_is_trained(resolve, key, quote)
     on, off = (resolve(f"{flat}{key}: {quote}{v}{quote}\n") for v in ("true", "false"))
     assert (on.kind["method"], off.kind["method"]) == ("lora", "full")
     assert not on.refusals + off.refusals
+
+
+ENGINE = '{"zero_optimization": {"stage": 2}, "train_micro_batch_size_per_gpu": "auto"}'
+BLOCKS_FIRST = "training: {learning_rate: 0.1, num_train_epochs: 3}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "stage"),
+    [
+        ("deepspeed: {enabled: true, config_path: ds.json}", 2),
+        ("deepspeed: {config_file: ds.json}", 2),
+        ("deepspeed: ds.json", 2),
+        ("deepspeed: {enabled: false, config_path: ds.json}", 0),
+        ("deepspeed: false", 0),
+        ("deepspeed: ''", 0),
+        ("deepspeed: {}", 0),
+        ("deepspeed: null", 0),
+    ],
+)
+def test_deepspeed_is_read_however_a_script_names_its_file_or_turns_it_off(
+    resolve, tmp_path, line, stage
+):
+    (tmp_path / "ds.json").write_text(ENGINE)
+    side = resolve(f"{BLOCKS_FIRST}{line}\n")
+    assert side.dialect == "nested"
+    assert side.settings["deepspeed.zero_optimization.stage"].value == stage
+    assert not side.refusals
+
+
+@pytest.mark.parametrize("rest", [BLOCKS_FIRST, "learning_rate: 0.1\nnum_train_epochs: 3\n"])
+@pytest.mark.parametrize("block", ["quantization", "bnb", "bnb_config", "quantization_config"])
+def test_a_block_on_quantization_tells_whether_the_base_is_quantized(resolve, rest, block):
+    sides = [
+        resolve(f"{rest}lora: {{r: 8}}\n{block}: {{load_in_4bit: {on}}}\n")
+        for on in ("true", "false")
+    ]
+    assert [side.kind["method"] for side in sides] == ["qlora", "lora"]
+    assert sides[0].unknown[-1].note is not None  # told, and what runs do instead

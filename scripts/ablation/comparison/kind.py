@@ -36,8 +36,16 @@ def _method(settings: Mapping[str, Value]) -> str:
     method = _said(settings, "training.method")
     if method is None:
         method = "full" if _said(settings, "lora.enable") is False else "lora"
-    quantized = any(_said(settings, name) for name in _QUANTIZED)
+    quantized = any(_quantizes(_said(settings, name)) for name in _QUANTIZED)
     return "qlora" if method == "lora" and quantized else str(method)
+
+
+def _quantizes(value: object) -> bool:
+    """Whether a switch, a number of bits or a block of them quantizes anything."""
+    switches = (
+        [value[k] for k in value if k.startswith("load_in_")] if isinstance(value, dict) else []
+    )
+    return any(switches) if switches else bool(value)
 
 
 def _objective(settings: Mapping[str, Value]) -> str | None:

@@ -9,7 +9,7 @@ refusal.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ablation.dialects.arguments import TRANSFORMERS
@@ -141,8 +141,7 @@ def read_trainer(reader: Reader, prefix: str, skip: tuple[str, ...] = ()) -> Non
         elif name == "group_by_length":
             reader.untrained(key, "train_sampling_strategy", _sampling)
         elif name == "deepspeed":
-            reader.include(key)
-            embed_deepspeed(reader, key)
+            read_engine(reader, key)
         elif name == "adafactor" and reader.raw(key) is True:
             reader.take(key, "optim", lambda value: "adafactor")
             reader.take(key, "optim_implementation", lambda value: "torch")
@@ -154,6 +153,17 @@ def read_trainer(reader: Reader, prefix: str, skip: tuple[str, ...] = ()) -> Non
     if asked and evaluated and asked.value is False and evaluated.value not in ("no", False, None):
         note = "eval_strategy turns evaluation on"
         reader.settings["do_eval"] = [replace(asked, value=True, origin=DERIVED, note=note)]
+
+
+def read_engine(reader: Reader, key: str) -> None:
+    """Read a DeepSpeed configuration, or the file of one that is named; Trainer asks whether it is
+    set, so false and what is empty are none."""
+    entry = reader.root.at(key)
+    if entry is not None and entry.value in (False, "", {}):
+        reader.ignore(key)
+        return
+    reader.include(key)
+    embed_deepspeed(reader, key)
 
 
 def _leave_open(reader: Reader, key: str, setting: str) -> None:
@@ -251,6 +261,17 @@ def read_model(reader: Reader, prefix: str = "", name_key: str = "model_name_or_
         reader.untrained(join(prefix, key))
 
 
+_QUANTIZED = words("load_in_4bit load_in_8bit bnb_4bit_quant_type bnb_4bit_quant_storage")
+
+
+def read_quantized(reader: Reader, blocks: Iterable[str]) -> None:
+    """Read how the base weights are quantized, of the first block that says it."""
+    for block in blocks:
+        for name in _QUANTIZED:
+            if reader.first(name) is None:
+                reader.untrained(join(block, name))
+
+
 def read_dtype(value: object) -> object:
     """A dtype by its full name: `torch.bfloat16` and `bf16` are `bfloat16`."""
     if not isinstance(value, str):
@@ -292,6 +313,8 @@ def read_absent_lora(reader: Reader) -> None:
         reader.derive("lora.enable", False, "", note)
 
 
+# What scripts call their block on the quantization of the base weights.
+OF_WEIGHTS = words("quantization quantization_config bnb bnb_config bitsandbytes qlora quant")
 # What a classifier's head is called, by family.
 HEADS = frozenset(words("score classifier classification_head"))
 LORA_FIELDS = tuple(name for name in (*SETTINGS, *UNTRAINED) if name.startswith("lora."))

@@ -69,7 +69,8 @@ _CPU_OFFLOAD = {
 }
 _OWN = frozenset(("zero_optimization", "train_batch_size", *_BATCH_NAMES))
 _OWN_BLOCKS = frozenset(("optimizer", "scheduler", "activation_checkpointing", *_PRECISION))
-_NAMING = frozenset(words("config config_file config_path path file json"))
+# Keys under which a script names the file that has the configuration.
+NAMING = words("config config_file config_path path file json")
 # Blocks that may be null.
 _NULL = (("aio", None), ("optimizer.params", None))
 # Names of ZeRO's keys that may not stand beside those that replace them.
@@ -104,7 +105,7 @@ def configures_deepspeed(entry: Entry) -> bool:
     does not name the file that has the rest.
     """
     block = entry.value
-    if not isinstance(block, dict) or any(name in block for name in _NAMING):
+    if not isinstance(block, dict) or any(name in block for name in NAMING):
         return False
     blocks = {name for name, below in block.items() if isinstance(below.value, dict)}
     return bool(_OWN & block.keys() or _OWN_BLOCKS & blocks)

@@ -11,11 +11,13 @@ from dataclasses import replace
 from ablation.dialects import defaults
 from ablation.dialects.arguments import check_arguments
 from ablation.dialects.blocks import (
+    OF_WEIGHTS,
     read_absent_lora,
     read_lora,
     read_lora_keys,
     read_model,
     read_padding,
+    read_quantized,
     read_switch,
     read_trainer,
 )
@@ -93,6 +95,7 @@ def read(reader: Reader) -> None:
         read_switch(reader, switch)
     read_lora_keys(reader, FLAT_LORA)
     read_model(reader)
+    read_quantized(reader, [name for name in OF_WEIGHTS if name != "quantization_config"])
     take_keys(reader, _KEYS)
     for key in ("dataset", "dataset_name", "dataset_config", "packing", "max_samples"):
         reader.untrained(key)

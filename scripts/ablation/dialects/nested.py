@@ -12,16 +12,19 @@ from collections.abc import Iterator, Mapping
 from ablation.dialects import deepspeed_native, defaults, kedro
 from ablation.dialects.arguments import check_arguments
 from ablation.dialects.blocks import (
+    OF_WEIGHTS,
     TRAINER_BOOKKEEPING,
     TRAINER_SETTINGS,
     read_absent_lora,
     read_dtype,
+    read_engine,
     read_lora_fields,
     read_padding,
+    read_quantized,
     read_switch,
     read_trainer,
 )
-from ablation.dialects.deepspeed import configures_deepspeed, embed_deepspeed, join
+from ablation.dialects.deepspeed import NAMING, configures_deepspeed, join
 from ablation.dialects.keys import (
     Key,
     Keys,
@@ -40,7 +43,7 @@ from ablation.dialects.own_names import (
     read_own_lora,
     read_own_names,
 )
-from ablation.dialects.reader import Reader
+from ablation.dialects.reader import Reader, meant
 from ablation.documents.entries import Entry
 from ablation.settings.catalogue import words
 
@@ -84,7 +87,6 @@ _MODELS = words(
 )
 _LENGTHS = words("max_seq_length max_length max_seq_len max_len cutoff_len sequence_length seq_len")
 _OF_LENGTHS = words("model data dataset tokenizer tokenization preprocessing")
-_OF_WEIGHTS = words("model quantization quantization_config bnb bitsandbytes qlora quant")
 NO_EFFECT = {
     "says what is logged and watched": words(
         "wandb mlflow tensorboard monitoring tracking comet trackio"
@@ -243,10 +245,8 @@ def _read_model(reader: Reader, main: str) -> None:
             reader.take(join(block, "trust_remote_code"), "model.trust_remote_code")
         if reader.first("attn_implementation") is None:
             reader.untrained(join(block, "attn_implementation"))
-    for block in (*_OF_WEIGHTS, "model.quantization", "model.quantization_config", main, ""):
-        for name in ("load_in_4bit", "load_in_8bit"):
-            if reader.first(name) is None:
-                reader.untrained(join(block, name))
+    within = [join("model", name) for name in OF_WEIGHTS]
+    read_quantized(reader, ("model", *OF_WEIGHTS, *within, main, ""))
 
 
 def _read_lengths(reader: Reader, main: str) -> None:
@@ -270,14 +270,22 @@ def _read_deepspeed(reader: Reader, main: str) -> None:
     """A DeepSpeed configuration, or its path, beside the arguments."""
     if reader.engine is not None or reader.root.at(join(main, "deepspeed")) is not None:
         return
-    for key in ("deepspeed", "deepspeed_config", "deepspeed.config"):
+    switches = [entry for key in _SWITCHES if (entry := reader.root.at(key)) is not None]
+    if any(meant(entry.value) is False for entry in switches):
+        block = [f"deepspeed.{key}" for key, _ in reader.root.known("deepspeed").leaves()]
+        reader.idle({"DeepSpeed is switched off": block})
+        return
+    for key in ("deepspeed", "deepspeed_config", *(f"deepspeed.{name}" for name in NAMING)):
         entry = reader.root.at(key)
-        if entry is not None and (isinstance(entry.value, str) or configures_deepspeed(entry)):
-            reader.include(key)
-            embed_deepspeed(reader, key)
+        if entry is None:
+            continue
+        if entry.value is False or isinstance(entry.value, str) or configures_deepspeed(entry):
+            read_engine(reader, key)
+            reader.ignore(*_SWITCHES)
             return
 
 
+_SWITCHES = ("deepspeed.enabled", "deepspeed.enable", "deepspeed.use")
 _ADAPTER = ("lora", "peft", "lora_config")
 KEYS = Keys(
     by_setting(
