@@ -15,6 +15,10 @@ from ablation.evidence.effects import Effects
 from ablation.evidence.estimate import estimate_effects
 from ablation.evidence.family import Series, weigh
 from ablation.evidence.metrics import collect
+from ablation.evidence.moderated import Pool
+from ablation.evidence.reports import share_of
+from ablation.evidence.spread import Background
+from ablation.evidence.twoway import Squares
 from ablation.study.grid import load_grid
 
 DESIGNS = [
@@ -48,6 +52,22 @@ def test_a_larger_family_asks_for_more():
     many = weigh([series(str(i), 0.8, 1.0, 1.3) for i in range(30)], 0.1)["0"]
     assert few.significant and not many.significant
     assert many.low < few.low and many.confidence == pytest.approx(1 - 0.05 / 30)
+
+
+def test_the_seeds_to_decide_are_asked_of_the_tests_that_decide_with_what_the_rows_leave():
+    values = (0.8, 1.0, 1.3, 0.2)
+    common = Pool(variance=0.1, freedom=12, arms=5, prior=2.0)
+    rows = Squares(seeds=30.0, rows=50.0, error=10.0, n=4, size=100)
+    background = Background(squares=2.0, pools={3: common}, rows={4: rows})
+    first = replace(series("a", *values), background=background)
+    other = replace(first, id="b", planned=False)
+    found = weigh([first, series("c", *values), other], 0.1)
+    rule = family.rule_of(first, found["a"])
+    assert (rule.n, rule.comparisons, rule.prior) == (4, 2, 2.0)
+    assert rule.alpha == pytest.approx(0.05 * share_of(2))
+    assert rule.rows == pytest.approx((50 - 10) / (4 * 100))
+    alone = family.rule_of(other, found["b"])
+    assert (alone.comparisons, alone.prior) == (1, 0.0)
 
 
 def test_equal_computations_are_equivalent_with_certainty():

@@ -86,6 +86,12 @@ def test_nothing_is_recommended_where_nothing_surely_helps():
     assert (found.status, found.arm, found.contrast) == ("nothing", "current", None)
 
 
+def test_an_arm_that_is_no_better_in_the_mean_is_none_that_looks_better():
+    worse, open_ = arm("a", -0.13, half=0.3), arm("ab", 0.01, half=0.3)
+    found = chosen(worse, open_)
+    assert found.arm == "current" and [one.arm for one in found.passed_over] == ["ab"]
+
+
 def test_an_arm_that_diverges_more_than_current_is_not_recommended():
     found = chosen(arm("ab", 0.1), arm("abc", 0.3, diverges=True))
     assert found.arm == "ab" and found.passed_over[0].reason == "diverged"

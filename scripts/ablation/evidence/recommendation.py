@@ -206,6 +206,7 @@ def recommend(
         if sure:
             chosen, status = sure[0], SIZE_OPEN
     known = {name: _nearest(name, chosen.factors, measured) for name in factors}
+    better = {one.arm for one in ranked if one.gain > chosen.gain}
     return Recommendation(
         status=status,
         arm=chosen.arm,
@@ -215,7 +216,7 @@ def recommend(
         steps=tuple(known[name] for name in factors if name in chosen.factors),
         left_out=tuple(known[name] for name in factors if name not in chosen.factors),
         questions=_questions(chosen, candidates, known, asked),
-        passed_over=tuple(one for one in passed if one.arm != chosen.arm),
+        passed_over=tuple(one for one in passed if one.arm in better),
     )
 
 
