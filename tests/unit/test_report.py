@@ -250,6 +250,17 @@ def test_every_table_has_as_many_cells_in_each_row(english):
         assert len(counts) == 1, block
 
 
+@pytest.mark.parametrize("name", ["default", "every_design", "confirmed"])
+@pytest.mark.parametrize("report", ["report.md", "report.ko.md"])
+def test_no_table_has_two_columns_of_the_same_name(name, report):
+    text = (ROOT / "tests/golden" / name / report).read_text(encoding="utf-8")
+    heads = re.findall(r"^\| (.*) \|\n\| ?---", text, re.M)
+    assert len(heads) > 8
+    for head in heads:
+        columns = head.split(" | ")
+        assert len(set(columns)) == len(columns), head
+
+
 def test_both_languages_have_the_same_headings_tables_and_lines(made, english):
     korean = render(made, "ko")
     for pattern in (r"^#+ ", r"^\| ", r"^```", r"^- ", r"^!\["):
