@@ -159,6 +159,14 @@ def coverage(studies: int) -> dict[str, dict[str, dict[str, float]]]:
     }
 
 
+def shared_coverage(studies: int) -> dict[str, dict[str, float]]:
+    """The same on new rows in a study of five arms, with the variance that they share."""
+    return {
+        str(rows): {str(n): simulated.shared_coverage(n, rows, studies) for n in (3, 4, 5)}
+        for rows in ROWS
+    }
+
+
 def advice(studies: int) -> dict[str, dict[str, dict[str, float]]]:
     """False effects in any report of who adds the seeds that each report asks for."""
     return {
@@ -202,6 +210,7 @@ PARTS = {
     "moderated_coverage": (moderated_coverage, 5.0),
     "looks": (looks, 1.0),
     "coverage_of_rows": (coverage, 1.0),
+    "shared_coverage_of_rows": (shared_coverage, 0.0875),
     "sizes": (ladders, 0.125),
     "tuned_sides": (tuned, 1.0),
 }

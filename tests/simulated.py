@@ -21,7 +21,7 @@ from scipy import special, stats
 from ablation.designs.contrast import BEND, RUNG, TREND, Contrast
 from ablation.designs.scale import bend_weights, change_weights, on_rung
 from ablation.designs.shapley import shapley_weights
-from ablation.evidence import by_row, family, inference, sequential, statistics, twoway
+from ablation.evidence import by_row, family, inference, moderated, sequential, statistics, twoway
 from ablation.evidence.claims import MULTIPLES, Impact, judge_impact
 from ablation.evidence.family import Evidence, Series
 from ablation.evidence.reports import share_of
@@ -665,6 +665,31 @@ def row_coverage(
             low, high = one.interval(mean, 0.95)
             hits[name] += low <= truth <= high
     return {name: count / studies for name, count in hits.items()}
+
+
+def shared_coverage(n: int, rows: int, studies: int, arms: int = 5) -> float:
+    """How often 95 % intervals of a path's steps cover the truth on new rows and new seeds.
+
+    As `row_coverage`, with the variance that the arms share: what a study of five arms reports.
+    """
+    rng, drawn, hits = np.random.default_rng(n * 7919 + rows), Outcomes(), 0
+    for _ in range(studies):
+        difficulty = rng.normal(0, drawn.difficulty, rows)
+        levels = (difficulty + rng.normal(0, drawn.taste, rows) for _ in range(arms))
+        right = [
+            rng.standard_normal((n, rows)) + level + rng.normal(0, drawn.seed, (n, 1)) > 0
+            for level in levels
+        ]
+        means = np.stack([one.mean(axis=1) for one in right], axis=1)
+        common = moderated.pool(means)
+        for before, after in pairwise(range(arms)):
+            values = right[after].astype(np.float32) - right[before]
+            own = means[:, after] - means[:, before]
+            found = moderated.moderate(float(own.var(ddof=1)), n, 2.0, common)
+            error = twoway.error_of(twoway.mean_squares(values), found.variance, found.freedom)
+            low, high = error.interval(float(own.mean()), 0.95)
+            hits += low <= 0 <= high
+    return hits / (studies * (arms - 1))
 
 
 def _without_floor(squares: twoway.Squares) -> twoway.Error:
