@@ -14,12 +14,15 @@ from synthetic import STUDY, Synthetic, build_study, confirm
 from test_report import analyse, render, section
 
 from ablation.evidence.effects import load_effects, save_effects
+from ablation.evidence.metrics import collect
 from ablation.files import load_json, save_json
 from ablation.report.figures import waterfall
 from ablation.report.figures.figure import Drawing
 from ablation.report.incomplete import render_partial
 from ablation.report.page import render_page
+from ablation.report.report import render_report
 from ablation.report.sources import load_sources
+from ablation.study.adaptive import candidates, confirmation_grid
 from ablation.study.load import load_study
 from ablation.study.resolved import save_resolved
 from ablation.words.catalogue import LANGUAGES
@@ -299,6 +302,24 @@ def test_the_runs_of_the_confirmation_are_counted_and_stand_in_the_table(tmp_pat
     page = render_page([load_sources(made.results, "en")], made.results)
     assert page.count("<td>confirmation</td>") == 9
     assert page.count("<td>comparison</td>") == measured - 9
+
+
+def test_a_partial_report_lists_the_runs_that_the_confirmation_lacks(tmp_path):
+    made = study(tmp_path, confirm={"seeds": [101, 102]}, designs=["leave_one_out"])
+    confirm(made, {"stages": ["epochs", "regularisation", "remainder"]}, EFFECTS)
+    loaded = load_study(made.study)
+    save_resolved(loaded, made.results)
+    decision = {"stages": ["epochs", "regularisation", "remainder"]}
+    grid = confirmation_grid(loaded, candidates(loaded), decision)
+    made.results.run_metrics(grid.arms[1].variant, 102).unlink()
+    fresh = collect(grid, made.runs)
+    sources = replace(load_sources(made.results, "en"), partial=True, fresh=fresh)
+    text = render_report(sources, made.results.figures, made.results.page)
+    planned = len(list(made.runs.glob("*/seed-*")))
+    assert f"{planned - 1} of {planned} planned runs have a result" in text
+    told = block(text, "Missing and diverged runs")
+    assert "The backup without stage 1" in told and "with seed 102." in told
+    assert "every planned run finished" not in told
 
 
 def test_means_beside_a_gain_are_of_the_seeds_that_it_pairs(tmp_path):

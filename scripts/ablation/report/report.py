@@ -381,17 +381,22 @@ def mean_text(sources: Sources, summary: Estimate, metric: str) -> str:
 
 def absent_lines(sources: Sources) -> list[str]:
     """The runs that failed, and those that are missing or diverged, by arm."""
-    t = sources.messages
+    t, every = sources.messages, sources.every_run
     lines = [_failed_line(sources, run) for run in sources.failed]
     told = {(run.variant, run.seed) for run in sources.failed}
+    fresh = every[every["confirms"]]
     for kind in ("missing", "diverged"):
+        lost = [
+            (sources.arm_title(r.arm), r.variant, r.seed) for r in getattr(sources.effects, kind)
+        ]
+        own = fresh.loc[fresh["status"].eq(kind), ["title", "variant", "seed"]]
         seeds: dict[str, list[str]] = {}
-        for run in getattr(sources.effects, kind):
-            if (run.variant, run.seed) not in told:
-                seeds.setdefault(run.arm, []).append(str(run.seed))
+        for title, variant, seed in [*lost, *own.itertuples(index=False)]:
+            if (variant, seed) not in told:
+                seeds.setdefault(title, []).append(str(seed))
         lines += [
-            t(f"absent.{kind}", arm=sources.arm_title(arm), seeds=t.listing(numbers))
-            for arm, numbers in seeds.items()
+            t(f"absent.{kind}", arm=title, seeds=t.listing(numbers))
+            for title, numbers in seeds.items()
         ]
     lines += _collapsed_lines(sources)
     return [*(lines or [t("absent.none")]), *_bound_lines(sources)]
@@ -437,7 +442,9 @@ def _failed_line(sources: Sources, run: Run) -> str:
     """A run that failed, with the reason in its log and where that is."""
     t = sources.messages
     reason = code(run.reason) if run.reason else t("absent.no_reason")
-    arm = sources.arm_title(run.arms[0])
+    every = sources.every_run
+    titles = every.loc[every["variant"].eq(run.variant) & every["seed"].eq(run.seed), "title"]
+    arm = next(iter(titles), run.arms[0])
     return t("absent.failed", arm=arm, seed=run.seed, reason=reason, log=run.log)
 
 
