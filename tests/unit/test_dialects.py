@@ -830,3 +830,15 @@ def test_a_switch_or_number_in_quotes_is_no_difference_where_nothing_acts_on_it(
     )
     names = [resolve(f'{FLAT}model_revision: "{one}"\n') for one in ("1.10", "1.1")]
     assert names[0].settings["model_revision"].value != names[1].settings["model_revision"].value
+
+
+@pytest.mark.parametrize("name", ["bf16", "load_best_model_at_end", "gradient_checkpointing"])
+def test_a_switch_of_trainers_that_is_null_is_off(resolve, name):
+    side = resolve(f"{FLAT}{name}: null\n")
+    assert (side.settings[name].value, side.refusals) == (False, ())
+
+
+@pytest.mark.parametrize("text", ["$LR", "__LR__", "'@LR@'", "'%(lr)s'", "<LR>", "'{{ lr }}'"])
+def test_a_place_for_a_value_is_no_wrong_value(resolve, text):
+    (refusal,) = resolve(FLAT.replace("0.1", text)).refusals
+    assert (refusal.kind, refusal.line) == ("template", 2)

@@ -134,6 +134,8 @@ def read_trainer(reader: Reader, prefix: str, skip: tuple[str, ...] = ()) -> Non
             reader.take(key, current, _scheduler_kwargs)
         elif current in TRAINER_SETTINGS and reader.raw(key) == "auto":
             _leave_open(reader, key, current)
+        elif current in TRAINER_SETTINGS and SETTINGS[current].kind == "bool":
+            reader.take(key, current, None if SETTINGS[current].optional else _off_where_null)
         elif current in TRAINER_SETTINGS or current in TRAINER_BOOKKEEPING:
             reader.take(key, current)
         elif name == "optim":
@@ -153,6 +155,10 @@ def read_trainer(reader: Reader, prefix: str, skip: tuple[str, ...] = ()) -> Non
     if asked and evaluated and asked.value is False and evaluated.value not in ("no", False, None):
         note = "eval_strategy turns evaluation on"
         reader.settings["do_eval"] = [replace(asked, value=True, origin=DERIVED, note=note)]
+
+
+def _off_where_null(value: object) -> object:
+    return False if value is None else value  # Trainer asks whether a switch is set
 
 
 def read_engine(reader: Reader, key: str) -> None:

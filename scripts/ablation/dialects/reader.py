@@ -772,7 +772,7 @@ def meant(value: object) -> object:
     )
 
 
-_TEMPLATE = re.compile(r"\$\{|\{\{|\$\(|<[A-Z_]+>")
+_TEMPLATE = re.compile(r"\$\{|\{\{|\$\(|\$[A-Z_]+$|%\(\w+\)s|<[A-Z_]+>|__[A-Z_]+__|@[A-Z_]+@")
 
 
 _REFERENCE = re.compile(r"\$\{([\w.]+)\}")
