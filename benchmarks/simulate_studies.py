@@ -71,7 +71,7 @@ def false_effects(studies: int) -> Iterator[Row]:
     yield "any false effect of 7 + gap: Holm", "  ".join(found)
     for spending in SPENDINGS:
         for looks in LOOKS:
-            plan = sequential.Plan(looks, spending=spending, families=8)
+            plan = sequential.LookPlan(looks, spending=spending, families=8)
             wrong = []
             for differences in simulated.simulate(Plan([0.0] * 7, looks[-1], studies, seed=31)):
                 found = [sequential.decide(c, plan).status for c in differences.T]
@@ -105,7 +105,7 @@ def looks(studies: int) -> Iterator[Row]:
     for at in LOOKS:
         for spending in SPENDINGS:
             for name, effects, delta in cases:
-                plan = sequential.Plan(at, spending=spending, delta=delta, families=8)
+                plan = sequential.LookPlan(at, spending=spending, delta=delta, families=8)
                 every = simulated.simulate(Plan(effects, at[-1], studies, seed=3))
                 found = [simulated.compare_looks(study, plan) for study in every]
                 pairs = [zip(one.statuses, one.fixed, strict=True) for one in found]

@@ -75,7 +75,7 @@ def series_of(differences: np.ndarray) -> list[Series]:
 
 
 def weigh(
-    differences: np.ndarray, delta: float = 0.1, plan: sequential.Plan | None = None
+    differences: np.ndarray, delta: float = 0.1, plan: sequential.LookPlan | None = None
 ) -> dict[str, tuple[Series, Evidence]]:
     """Each contrast with its evidence, through the code that the product runs."""
     series = series_of(differences)
@@ -91,7 +91,7 @@ def impacts(differences: np.ndarray, delta: float = 0.1) -> dict[str, Impact]:
     }
 
 
-def fixed_status(values: np.ndarray, plan: sequential.Plan) -> str:
+def fixed_status(values: np.ndarray, plan: sequential.LookPlan) -> str:
     """The verdict that a plan's most seeds would give without looks: Bonferroni, 90 % interval."""
     spread, mean = spread_of(values), float(values.mean())
     if spread is None:
@@ -123,7 +123,7 @@ class Staged:
     runs: float
 
 
-def compare_looks(differences: np.ndarray, plan: sequential.Plan) -> Staged:
+def compare_looks(differences: np.ndarray, plan: sequential.LookPlan) -> Staged:
     """A study of a staged path with looks, against the fixed maximum on the same seeds."""
     columns = [differences[:, i] for i in range(differences.shape[1])]
     decisions = [sequential.decide(column, plan) for column in columns]

@@ -73,7 +73,7 @@ def test_the_seeds_to_decide_are_asked_of_the_tests_that_decide_with_what_the_ro
 def test_equal_computations_are_equivalent_with_certainty():
     found = weigh([series("a", 0.0, 0.0, identical=True)], 0.1)["a"]
     assert (found.significant, found.equivalent, found.low, found.high) == (False, True, 0.0, 0.0)
-    plan = sequential.Plan((3, 5), delta=0.1)
+    plan = sequential.LookPlan((3, 5), delta=0.1)
     assert weigh([series("a", 0.0, 0.0, identical=True)], 0.1, plan)["a"].equivalent
 
 
@@ -88,7 +88,7 @@ def test_equivalence_is_corrected_over_the_family():
 
 def test_with_looks_direction_and_interval_are_those_of_the_look_that_decided():
     """Decided better at three seeds; what other contrasts added later does not turn it round."""
-    plan = sequential.Plan((3, 6), delta=0.1)
+    plan = sequential.LookPlan((3, 6), delta=0.1)
     one = series("a", 1.0, 1.0001, 0.9999, -9.0, -9.1, -9.2)
     found = weigh([one], 0.1, plan)["a"]
     impact = judge_impact(one.estimate, 0.1, evidence=found)
@@ -104,7 +104,7 @@ def test_no_seed_and_one_seed_conclude_nothing():
 
 
 def test_with_looks_the_boundary_decides_and_the_interval_is_the_repeated_one():
-    plan = sequential.Plan((3, 5), delta=0.1, families=2)
+    plan = sequential.LookPlan((3, 5), delta=0.1, families=2)
     found = weigh([series("a", *[1.0, 1.01, 0.99] * 2), series("b", 1.0, -1.0, 0.5)], 0.1, plan)
     assert found["a"].method == family.SPENDING and found["a"].p_adjusted is None
     assert found["a"].significant and 0 < found["a"].low < 1.0

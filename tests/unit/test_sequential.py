@@ -7,7 +7,7 @@ import pytest
 from scipy import special, stats
 
 from ablation.evidence import sequential
-from ablation.evidence.sequential import Plan, decide
+from ablation.evidence.sequential import LookPlan, decide
 from ablation.evidence.spread import Background, Spread
 from ablation.evidence.twoway import Squares
 from ablation.study.looks import boundaries, spent
@@ -70,7 +70,7 @@ def steps(mean: float, n: int, spread: float = 1.0) -> list[float]:
     return [mean + spread * (1 if i % 2 else -1) for i in range(n)]
 
 
-PLAN = Plan((3, 5, 8), delta=0.5)
+PLAN = LookPlan((3, 5, 8), delta=0.5)
 
 
 def test_before_the_first_look_it_goes_on():
@@ -152,7 +152,7 @@ def test_seeds_that_do_not_differ_beside_arms_that_do_are_judged_by_the_common_n
 
 
 def test_without_delta_only_the_boundary_or_the_maximum_stops():
-    found = decide(steps(0.0, 8, 30.0), Plan((3, 5, 8)))
+    found = decide(steps(0.0, 8, 30.0), LookPlan((3, 5, 8)))
     assert (found.status, found.reason, found.n) == ("undecided", "maximum_reached", 8)
 
 
@@ -170,8 +170,8 @@ def test_seeds_are_taken_in_the_order_they_were_planned():
 
 def test_more_contrasts_make_it_harder():
     values = steps(1.5, 8)
-    assert decide(values, Plan((3, 5, 8), delta=0.1)).status == "superior"
-    assert decide(values, Plan((3, 5, 8), delta=0.1, families=50)).status != "superior"
+    assert decide(values, LookPlan((3, 5, 8), delta=0.1)).status == "superior"
+    assert decide(values, LookPlan((3, 5, 8), delta=0.1, families=50)).status != "superior"
 
 
 def test_the_repeated_interval_excludes_zero_exactly_beyond_the_boundary():
@@ -182,7 +182,7 @@ def test_the_repeated_interval_excludes_zero_exactly_beyond_the_boundary():
 
 
 def test_the_confidence_of_a_repeated_interval_follows_the_looks():
-    confidences = sequential.confidences_at(Plan((3, 5, 8), families=4))
+    confidences = sequential.confidences_at(LookPlan((3, 5, 8), families=4))
     limits, equal = boundaries((3, 5, 8)), boundaries((3, 5, 8), 0.10)
     assert confidences(3) == confidences(4) == (1 - limits[0], 1 - equal[0])
     assert confidences(8) == (1 - limits[2], 1 - equal[2])

@@ -32,7 +32,7 @@ def test_seven_stages_that_do_nothing_are_called_effects_in_5_percent_of_studies
 @pytest.mark.parametrize("spending", power.SPENDINGS)
 def test_looking_again_and_again_keeps_the_error(spending):
     studies, wrong = 1500, 0
-    plan = sequential.Plan((3, 5, 8), spending=spending, families=8)
+    plan = sequential.LookPlan((3, 5, 8), spending=spending, families=8)
     for differences in simulated.simulate(Plan([0.0] * 7, 8, studies, seed=31)):
         found = [sequential.decide(column, plan).status for column in differences.T]
         wrong += any(status in (sequential.SUPERIOR, sequential.INFERIOR) for status in found)
@@ -40,7 +40,7 @@ def test_looking_again_and_again_keeps_the_error(spending):
 
 
 def test_the_repeated_intervals_cover_whenever_one_stops():
-    plan, missed, studies = sequential.Plan((3, 5, 8), spending=power.POCOCK), 0, 1500
+    plan, missed, studies = sequential.LookPlan((3, 5, 8), spending=power.POCOCK), 0, 1500
     for values in np.random.default_rng(7).normal(0.8, 1, size=(studies, 8)):
         stopped = sequential.decide(values, plan).looks[-1]
         missed += not stopped.low <= 0.8 <= stopped.high
@@ -48,7 +48,7 @@ def test_the_repeated_intervals_cover_whenever_one_stops():
 
 
 def test_an_effect_of_delta_is_called_equivalent_in_5_percent_of_studies_over_all_looks():
-    plan, wrong, studies = sequential.Plan((3, 5, 8), delta=3.0), 0, 1500
+    plan, wrong, studies = sequential.LookPlan((3, 5, 8), delta=3.0), 0, 1500
     for values in np.random.default_rng(8).normal(3.0, 1, size=(studies, 8)):
         looks = [sequential.latest_look(values[:n], plan) for n in plan.looks]
         wrong += any(look.low90 > -3.0 and look.high90 < 3.0 for look in looks)
@@ -76,7 +76,7 @@ def test_a_single_cause_among_seven_stages_is_ranked_first_and_confirmed():
     ids=["all 3 SD", "all 5 SD", "one 3 SD"],
 )
 def test_the_default_looks_save_runs_at_large_effects_with_the_same_verdicts(effects, delta, share):
-    plan = sequential.Plan(power.LOOKS, delta=delta, families=8)
+    plan = sequential.LookPlan(power.LOOKS, delta=delta, families=8)
     plans = Plan(effects, power.LOOKS[-1], 300, seed=3)
     found = [simulated.compare_looks(study, plan) for study in simulated.simulate(plans)]
     assert np.mean([one.statuses == one.fixed for one in found]) >= 0.93

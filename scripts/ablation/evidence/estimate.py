@@ -239,7 +239,7 @@ def _claims(
     measured: Measured,
     study: Mapping[str, Any],
     contrasts: Sequence[Effect],
-    plan: sequential.Plan | None,
+    plan: sequential.LookPlan | None,
 ) -> Verdicts:
     """The verdicts on what the source report promised."""
     return Verdicts(
@@ -300,12 +300,12 @@ def sequential_plan(
     metric: Metric,
     families: int,
     history: History = FIRST_REPORT,
-) -> sequential.Plan | None:
+) -> sequential.LookPlan | None:
     """The looks of study.yaml's `sequential`; None where the number of seeds is fixed."""
     options = study.get("sequential")
     if options is None:
         return None
-    return sequential.Plan(
+    return sequential.LookPlan(
         tuple(int(n) for n in options.get("looks", LOOKS)),
         float(options.get("alpha", inference.ALPHA)) * share_of(history.number),
         str(options.get("spending", SPENDING)),
@@ -423,7 +423,7 @@ def _weigh(
     measured: Measured,
     compared: Sequence[Contrast],
     series: Mapping[str, Series],
-    plan: sequential.Plan | None,
+    plan: sequential.LookPlan | None,
 ) -> dict[str, Evidence]:
     """Each contrast's evidence; interactions are a family of their own."""
     inner = [series[one.id] for one in compared if one.role in roles.SECONDARY]
@@ -445,7 +445,7 @@ def _members(series: Mapping[str, Series]) -> list[Series]:
 
 
 def _family(
-    measured: Measured, series: Mapping[str, Series], plan: sequential.Plan | None
+    measured: Measured, series: Mapping[str, Series], plan: sequential.LookPlan | None
 ) -> FamilyFacts:
     members, history = _members(series), measured.history
     n = min((one.n for one in members), default=0)
@@ -508,7 +508,7 @@ def _left_by_rows(one: Series) -> float:
     return max(0.0, squares.rows - squares.error) / (squares.n * squares.size)
 
 
-def _looks(series: Mapping[str, Series], plan: sequential.Plan | None) -> Looks | None:
+def _looks(series: Mapping[str, Series], plan: sequential.LookPlan | None) -> Looks | None:
     """Where each planned contrast stands: its looks, and why it stopped."""
     if plan is None:
         return None
@@ -813,7 +813,7 @@ def _candidates(measured: Measured, contrasts: Sequence[Effect]) -> list[recomme
         found.append(
             recommendation.Candidate(
                 arm=arm.name,
-                config_id=arm.variant,
+                variant=arm.variant,
                 factors=frozenset(arm.stages),
                 contrast=None if one is None else one.id,
                 gain=gain or 0.0,

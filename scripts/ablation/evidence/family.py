@@ -162,7 +162,7 @@ def rule_of(one: Series, evidence: Evidence) -> Error:
 def weigh(
     series: Sequence[Series],
     delta: float,
-    plan: sequential.Plan | None = None,
+    plan: sequential.LookPlan | None = None,
     level: Level = FIRST,
 ) -> dict[str, Evidence]:
     """The evidence of each series, corrected over the planned ones.
@@ -244,7 +244,9 @@ def _fixed(family: Sequence[Series], delta: float, level: Level) -> dict[str, Ev
     return found
 
 
-def _staged(family: Sequence[Series], delta: float, plan: sequential.Plan) -> dict[str, Evidence]:
+def _staged(
+    family: Sequence[Series], delta: float, plan: sequential.LookPlan
+) -> dict[str, Evidence]:
     """The same with looks; the interval is that of the latest one."""
     found, decided = {}, decisions(family, plan)
     for one in family:
@@ -261,7 +263,9 @@ def _staged(family: Sequence[Series], delta: float, plan: sequential.Plan) -> di
     return found
 
 
-def decisions(members: Sequence[Series], plan: sequential.Plan) -> dict[str, sequential.Decision]:
+def decisions(
+    members: Sequence[Series], plan: sequential.LookPlan
+) -> dict[str, sequential.Decision]:
     """Where each member of a family stands.
 
     The same computation twice needs no test. Where a run diverged and left no value, more seeds do
@@ -282,7 +286,7 @@ def _decided(one: Series, found: sequential.Decision | None) -> sequential.Decis
     return replace(found, status=sequential.EQUIVALENT, next_n=None) if one.identical else found
 
 
-def _looked(one: Series, decision: sequential.Decision, plan: sequential.Plan) -> _Verdict:
+def _looked(one: Series, decision: sequential.Decision, plan: sequential.LookPlan) -> _Verdict:
     if one.identical:
         return _Verdict(significant=False, equivalent=True, low=0.0, high=0.0, estimate=0.0)
     significant = decision.status in (sequential.SUPERIOR, sequential.INFERIOR)

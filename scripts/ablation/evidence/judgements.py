@@ -51,7 +51,7 @@ class Levels:
     following: float
 
 
-def levels_of(plan: sequential.Plan | None, level: Level) -> Levels:
+def levels_of(plan: sequential.LookPlan | None, level: Level) -> Levels:
     """The confidences of a study with looks, or with a fixed number of seeds."""
     if plan is not None:
         return Levels(at=sequential.confidences_at(plan), following=statistics.CONFIDENCE)

@@ -92,7 +92,7 @@ class Recommendation:
         status: "recommended", "size_open" (it surely helps, perhaps by less than delta) or
             "nothing".
         arm: The arm; "current" where nothing surely helps.
-        config_id: Of its runs.
+        variant: Of its runs.
         contrast: What measured it against current; its simultaneous interval holds over all
             candidates. None for current itself.
         candidates: The arms that it was chosen from.
@@ -106,7 +106,7 @@ class Recommendation:
 
     status: str
     arm: str
-    config_id: str
+    variant: str
     contrast: str | None
     candidates: tuple[str, ...]
     steps: tuple[Step, ...]
@@ -123,7 +123,7 @@ class Recommendation:
 
     def seen(self, verdict: Confirmation | None) -> Recommendation:
         """The same with what fresh seeds say of it, where they saw this arm."""
-        if verdict is None or verdict.variant != self.config_id:
+        if verdict is None or verdict.variant != self.variant:
             return self
         return replace(self, confirmation=verdict.status)
 
@@ -134,7 +134,7 @@ class Candidate:
 
     Attributes:
         arm: Its name; current has an empty set of factors.
-        config_id: Of its runs.
+        variant: Of its runs.
         factors: The factors that are on.
         contrast: What measures it against current; None for current and its equals.
         gain: The mean improvement over current.
@@ -145,7 +145,7 @@ class Candidate:
     """
 
     arm: str
-    config_id: str
+    variant: str
     factors: frozenset[str]
     contrast: str | None
     gain: float
@@ -210,7 +210,7 @@ def recommend(
     return Recommendation(
         status=status,
         arm=chosen.arm,
-        config_id=chosen.config_id,
+        variant=chosen.variant,
         contrast=chosen.contrast,
         candidates=tuple(c.arm for c in candidates if c.contrast),
         steps=tuple(known[name] for name in factors if name in chosen.factors),

@@ -41,7 +41,7 @@ HOPELESS_POWER = 0.10
 
 
 @dataclass(frozen=True)
-class Plan:
+class LookPlan:
     """What is fixed before the first seed.
 
     Attributes:
@@ -154,7 +154,7 @@ class Member:
         return spread_of(_array(self.values)[:n]) if self.spread is None else self.spread(n, times)
 
 
-def decide(differences: Values, plan: Plan, spread: SpreadAt | None = None) -> Decision:
+def decide(differences: Values, plan: LookPlan, spread: SpreadAt | None = None) -> Decision:
     """What the seeds so far say about one contrast.
 
     The first look that decides is the one that counts: later seeds, which other contrasts may have
@@ -168,7 +168,7 @@ def decide(differences: Values, plan: Plan, spread: SpreadAt | None = None) -> D
     return decide_together({"": Member(values=differences, spread=spread)}, plan)[""]
 
 
-def decide_together(members: Mapping[str, Member], plan: Plan) -> dict[str, Decision]:
+def decide_together(members: Mapping[str, Member], plan: LookPlan) -> dict[str, Decision]:
     """What the seeds so far say about each contrast of a family.
 
     A closed test (`inference.closed`), each of whose ways is tested at every look: an effect that
@@ -210,7 +210,7 @@ class _Family:
     Members that have no value are there as what is never shown.
     """
 
-    def __init__(self, members: Mapping[str, Member], plan: Plan) -> None:
+    def __init__(self, members: Mapping[str, Member], plan: LookPlan) -> None:
         self.members, self.plan = members, plan
         self.size = max(plan.families, len(members))
         self.places = {name: place for place, name in enumerate(members)}
@@ -236,7 +236,7 @@ class _Family:
 
 
 @lru_cache(maxsize=64)
-def _limits(plan: Plan, size: int, number: int) -> tuple[np.ndarray, np.ndarray]:
+def _limits(plan: LookPlan, size: int, number: int) -> tuple[np.ndarray, np.ndarray]:
     """The nominal p of both tests at a look.
 
     The first by the comparisons that share the error; the second by those, and by how many of them
@@ -253,7 +253,7 @@ def _limits(plan: Plan, size: int, number: int) -> tuple[np.ndarray, np.ndarray]
     return np.exp(first), np.exp(second)
 
 
-def confidences_at(plan: Plan) -> Callable[[int], tuple[float, float]]:
+def confidences_at(plan: LookPlan) -> Callable[[int], tuple[float, float]]:
     """The confidence of repeated intervals by the number of seeds, for a question of its own.
 
     That of the interval for an effect, and that of the one for equivalence. Between looks they are
@@ -274,7 +274,7 @@ def _array(differences: Values) -> np.ndarray:
     return np.array([value for value in given if math.isfinite(value)], dtype=float)
 
 
-def latest_look(differences: Values, plan: Plan, spread: SpreadAt | None = None) -> Look | None:
+def latest_look(differences: Values, plan: LookPlan, spread: SpreadAt | None = None) -> Look | None:
     """The largest look there are seeds for, whether it decides or not; None before the first.
 
     Its repeated interval holds whatever was concluded, and done, before.
@@ -288,7 +288,7 @@ def latest_look(differences: Values, plan: Plan, spread: SpreadAt | None = None)
     return _look(values[:n], plan, reached[-1], error)
 
 
-def _look(values: np.ndarray, plan: Plan, number: int, found: Spread | None) -> Look:
+def _look(values: np.ndarray, plan: LookPlan, number: int, found: Spread | None) -> Look:
     n, limit = len(values), plan.effect_limits[number]
     mean, sd = float(values.mean()), float(values.std(ddof=1))
     look = Look(
@@ -311,12 +311,12 @@ def _look(values: np.ndarray, plan: Plan, number: int, found: Spread | None) -> 
     return _judged(look, plan, found)
 
 
-def _judged(look: Look, plan: Plan, found: Spread | None) -> Look:
+def _judged(look: Look, plan: LookPlan, found: Spread | None) -> Look:
     status, reason = _status(look, plan, found)
     return replace(look, status=status, reason=reason)
 
 
-def _status(look: Look, plan: Plan, found: Spread | None) -> tuple[str, str]:
+def _status(look: Look, plan: LookPlan, found: Spread | None) -> tuple[str, str]:
     if look.p is not None and look.p <= look.boundary:
         return (SUPERIOR if look.estimate > 0 else INFERIOR), BEYOND_BOUNDARY
     last = look.n == plan.looks[-1]
@@ -330,7 +330,7 @@ def _status(look: Look, plan: Plan, found: Spread | None) -> tuple[str, str]:
     return (UNDECIDED, NO_MORE_SEEDS) if last else (CONTINUE, NOT_YET)
 
 
-def conditional_powers(look: Look, plan: Plan, found: Spread) -> tuple[float, float]:
+def conditional_powers(look: Look, plan: LookPlan, found: Spread) -> tuple[float, float]:
     """The chances that the most seeds will show an effect, and that they will show equivalence.
 
     Given the seeds so far, with the measured variance taken as the true one (Lan, Simon and
