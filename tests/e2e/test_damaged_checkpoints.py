@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch")
 
 import tiny
 
-from ablation.training.marks import MARK, checkpoints_in, why_damaged
+from ablation.training.marks import MARK, checkpoints_in, read_mark, why_damaged, write_mark
 from ablation.training.request import IDENTITY
 
 pytestmark = pytest.mark.e2e
@@ -135,7 +135,26 @@ def all_damaged(folder: Path) -> None:
         flip(checkpoint / MARK)
 
 
+class Program:
+    """What runs a program where it is read as a pickle."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self):
+        return os.system, (f"touch '{self.file}'",)
+
+
+def hostile_optimizer(folder: Path) -> None:
+    """The newest checkpoint as somebody else may write it, sums and all."""
+    checkpoint = checkpoints_in(folder)[-1]
+    states = next(checkpoint.rglob("*optim_states.pt"))
+    torch.save({"optimizer_state_dict": Program(folder.parents[3] / "hostile")}, states)
+    write_mark(checkpoint, {k: v for k, v in read_mark(checkpoint).items() if k != "files"})
+
+
 CASES = {
+    "hostile": (hostile_optimizer, "is passed over: reading it could run posix.system"),
     "untouched": (lambda folder: None, "resuming from"),
     "weights": (damaged_weights, "is passed over: damaged since it was written"),
     "optimizer": (damaged_optimizer, "is passed over: damaged since it was written"),
@@ -151,6 +170,7 @@ def test_a_damaged_checkpoint_is_told_and_the_result_is_as_without(
     damage, told = CASES[name]
     result, log = resumed(study, interrupted, f"damaged-{name}", damage)
     assert told in log
-    if name in ("weights", "optimizer"):
+    if name in ("hostile", "weights", "optimizer"):
         assert "resuming from" in log  # the one before it
     assert result == undisturbed
+    assert not list(study.rglob("hostile"))

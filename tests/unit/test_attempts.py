@@ -92,17 +92,17 @@ def test_failures_make_a_run_save_more_often():
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_the_report_says_what_share_of_the_time_trained_steps_that_count(language):
     rows = {
-        "variant": ["a", "a", "b", "c"],
-        "seed": [1, 1, 1, 1],  # two arms share the first run
-        "cost.train_runtime": [3600.0, 3600.0, 1800.0, None],
-        "cost.wall_seconds": [5400.0, 5400.0, 3600.0, None],
-        "cost.spent_seconds": [7200.0, 7200.0, 3600.0, None],
-        "environment.world_size": [2, 2, 1, None],
+        "variant": ["a", "b", "c"],
+        "seed": [1, 1, 1],
+        "cost.train_runtime": [3600.0, 1800.0, None],
+        "cost.wall_seconds": [5400.0, 3600.0, None],
+        "cost.spent_seconds": [7200.0, 3600.0, None],
+        "environment.world_size": [2, 1, None],
     }
     messages = Messages(language, load_catalogue("report", language))
-    sources = SimpleNamespace(messages=messages, runs=pd.DataFrame(rows))
+    sources = SimpleNamespace(messages=messages, every_run=pd.DataFrame(rows))
     (line,) = useful_lines(sources)
     for part in ("5", "50%", "20%"):  # (2 * 2 + 1) hours, 2.5 of them trained, 2 * 0.5 lost
         assert f" {part}" in line
-    without = SimpleNamespace(messages=messages, runs=pd.DataFrame(rows).drop(columns="seed")[[]])
+    without = SimpleNamespace(messages=messages, every_run=pd.DataFrame(rows).drop(columns="seed")[[]])
     assert useful_lines(without) == []

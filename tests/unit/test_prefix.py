@@ -124,7 +124,7 @@ def test_the_plan_says_what_the_cache_takes_and_who_cannot_use_it():
     rows = {"train": 1000, "validation": 0, "test": 0}
     profile = {"rows": rows, "tokens": {"mean": 10}, "special_tail": []}
     lines = describe_prefix(arms, LLAMA, 20, profile)
-    assert "2 and 3 frozen layers" in lines[0]
+    assert "2, 3 frozen layers" in lines[0]
     assert "0.00102 GB" in lines[0]  # 800 rows x 10 tokens x 64 bytes x 2
     assert "first" in lines[1]
     assert len(lines) == 2

@@ -10,7 +10,7 @@ from ablation.comparison.findings.finding import BACKUP, CURRENT, INFO, Side
 from ablation.documents.entries import Entry, load_entries
 from ablation.masking import hide
 from ablation.settings.catalogue import BOOKKEEPING, NO_OP
-from ablation.study.explain_text import names_of, places
+from ablation.study.explain_text import names_of, places, values_of
 from ablation.study.explanation import DifferenceSaid, Explanation, ValueSaid
 from ablation.words.catalogue import (
     Messages,
@@ -18,7 +18,6 @@ from ablation.words.catalogue import (
     code,
     in_code,
     prose,
-    smallest_plain,
     without_html,
 )
 
@@ -63,19 +62,18 @@ def _changes(
     lines = [t("comment.changes", count=len(real)), "", f"| {' | '.join(heads)} |"]
     lines.append("| --- | --- | --- | --- |")
     for d in real:
-        small = smallest_plain([d[side]["value"] for side in BOTH])
-        values = [cell(_value(d[side], texts, small)) for side in BOTH]
+        shown = values_of(d, texts)
+        values = [cell(_value(d[side], shown[side])) for side in BOTH]
         lines.append(
             f"| {code(d['setting'])} | {' | '.join(values)} | {texts('class.' + d['class'])} |"
         )
     return lines
 
 
-def _value(found: ValueSaid, texts: Messages, small: float) -> str:
+def _value(found: ValueSaid, shown: str) -> str:
     """A value with its line, or with the word that it is a default."""
     where = f":{found['line']}" if found["line"] is not None else f", {found['origin']}"
     origin = f" <sub>{prose(PurePath(found['file']).name)}{where}</sub>" if found["file"] else ""
-    shown = texts.as_value(found["value"], small)
     return f"{prose(shown) if isinstance(found['value'], str) else without_html(shown)}{origin}"
 
 

@@ -196,19 +196,20 @@ def _difference(difference: DifferenceSaid, texts: Messages, names: Names) -> li
     if width_of(name) >= NAME:
         lines, name = [f"  {name}"], ""
     cells = [(name, NAME)]
-    small = smallest_plain([difference[side]["value"] for side in SIDES])
-    share = "explain.share" if difference["setting"] == "warmup_steps" else None
-    cells += [(_cell(difference[side], texts, names, small, share), SIDE) for side in SIDES]
+    for side, value in values_of(difference, texts).items():
+        cells.append((f"{value} ({_origin(difference[side], texts, names)})", SIDE))
     return lines + _row([*cells, (texts(f"class.{difference['class']}"), CLASS)])
 
 
-def _cell(found: ValueSaid, texts: Messages, names: Names, small: float, share: str | None) -> str:
-    """A value and where it comes from; `share` says of a number below 1 what it is a share of."""
-    value = found["value"]
-    told = texts.as_value(value, small)
-    if share and isinstance(value, float) and 0 < value < 1:
-        told = texts(share, value=told)
-    return f"{told} ({_origin(found, texts, names)})"
+def values_of(difference: DifferenceSaid, texts: Messages) -> dict[Side, str]:
+    """Both values, written alike; a warmup below 1 is told as the share of the steps that it is."""
+    small, told = smallest_plain([difference[side]["value"] for side in SIDES]), {}
+    for side in SIDES:
+        value = difference[side]["value"]
+        told[side] = texts.as_value(value, small)
+        if difference["setting"] == "warmup_steps" and isinstance(value, float) and 0 < value < 1:
+            told[side] = texts("explain.share", value=told[side])
+    return told
 
 
 def _origin(found: ValueSaid, texts: Messages, names: Names) -> str:

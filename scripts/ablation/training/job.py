@@ -55,6 +55,7 @@ from ablation.training.network import (
     trainable_state,
     whole_parameters,
 )
+from ablation.training.pickles import read_as_data, remove_foreign
 from ablation.training.request import PACKAGES
 from ablation.training.rows import Collator, Rows, Tables, load_tables
 from ablation.training.summary import load_history, summarize_history
@@ -288,6 +289,9 @@ def seconds_since_start() -> float:
 def resume(job: Job, training: Training) -> str | None:
     """Checkpoint to go on from, with the recorder set to it; None begins anew."""
     first = int(os.environ.get("RANK", "0")) == 0
+    read_as_data()
+    with training.trainer.args.main_process_first(local=False):
+        remove_foreign(job.folder / "checkpoints")
     checkpoint = get_last_checkpoint(str(job.folder / "checkpoints"))
     if checkpoint is None:
         return None
