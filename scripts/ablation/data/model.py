@@ -150,13 +150,8 @@ def fetch_wheel(package: Mapping[str, str], folder: Path) -> Path:
     pinned = folder / "requirements.txt"
     pinned.write_text(f"{package['requirement']} --hash=sha256:{package['sha256']}\n")
     command = [sys.executable, "-P", "-m", "pip", "download", "--quiet"]
-    command += [
-        "--disable-pip-version-check",
-        "--no-deps",
-        "--only-binary",
-        ":all:",
-        "--require-hashes",
-    ]
+    command += ["--disable-pip-version-check", "--no-deps", "--require-hashes"]
+    command += ["--only-binary", ":all:"]
     command += ["--requirement", str(pinned), "--dest", str(folder)]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:

@@ -48,6 +48,7 @@ from ablation.training import intent as plan
 from ablation.training.card import card_name, model_card
 from ablation.training.effective import compare, planned_effective, read_effective
 from ablation.training.interval import Pace, seconds_between_failures
+from ablation.training.marks import pass_over
 from ablation.training.network import (
     base_of,
     build_network,
@@ -55,7 +56,7 @@ from ablation.training.network import (
     trainable_state,
     whole_parameters,
 )
-from ablation.training.pickles import read_as_data, remove_foreign
+from ablation.training.pickles import read_as_data, why_foreign
 from ablation.training.request import PACKAGES
 from ablation.training.rows import Collator, Rows, Tables, load_tables
 from ablation.training.summary import load_history, summarize_history
@@ -291,7 +292,7 @@ def resume(job: Job, training: Training) -> str | None:
     first = int(os.environ.get("RANK", "0")) == 0
     read_as_data()
     with training.trainer.args.main_process_first(local=False):
-        remove_foreign(job.folder / "checkpoints")
+        pass_over(job.folder / "checkpoints", why_foreign)
     checkpoint = get_last_checkpoint(str(job.folder / "checkpoints"))
     if checkpoint is None:
         return None

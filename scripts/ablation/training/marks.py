@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +69,10 @@ def why_damaged(checkpoint: Path) -> str | None:
     return f"damaged since it was written: {', '.join(wrong)}" if wrong else None
 
 
-def remove_damaged(folder: Path) -> None:
-    """Remove the checkpoints that cannot be trusted, and say so: the run goes on from another."""
+def pass_over(folder: Path, why: Callable[[Path], str | None]) -> None:
+    """Remove the checkpoints that there is a reason against, and say so: a run takes another."""
     for checkpoint in reversed(checkpoints_in(folder)):
-        reason = why_damaged(checkpoint)
+        reason = why(checkpoint)
         if reason:
             log.warning("%s is passed over: %s", checkpoint.name, reason)
             shutil.rmtree(checkpoint)

@@ -26,7 +26,7 @@ from ablation.study.grid_file import GridFile
 from ablation.study.resolved import load_resolved
 from ablation.sums import file_sum
 from ablation.training.intent import batch_of, deepspeed_config
-from ablation.training.marks import checkpoints_in, remove_damaged
+from ablation.training.marks import checkpoints_in, pass_over, why_damaged
 
 # Libraries whose version decides the numbers.
 PACKAGES = ("torch", "transformers", "peft", "deepspeed", "accelerate", "datasets", "numpy")
@@ -180,7 +180,7 @@ def save_request(request: Request, output: Path) -> None:
         shutil.rmtree(checkpoints, ignore_errors=True)
         checkpoints.mkdir()
         save_json(identity, checkpoints / IDENTITY)
-    remove_damaged(checkpoints)
+    pass_over(checkpoints, why_damaged)
     for name, value in (("config", request), ("ds_config", request["deepspeed"])):
         text = json.dumps(value, indent=2, ensure_ascii=False)
         save_text(text + "\n", output / f"{name}.json")

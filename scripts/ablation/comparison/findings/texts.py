@@ -40,14 +40,11 @@ def _said(value: object, language: str) -> object:
     if not isinstance(value, str) or " " not in value:
         return value
     name, mark, rest = value.partition(": ")
-    aside = _ASIDE.fullmatch(value)
     if (whole := translate(value, language)) != value or not mark:
         return whole
-    return (
-        f"{aside[1]}{translate(aside[2], language)})"
-        if aside
-        else (f"{name}: {translate(rest, language)}")
-    )
+    if aside := _ASIDE.fullmatch(value):
+        return f"{aside[1]}{translate(aside[2], language)})"
+    return f"{name}: {translate(rest, language)}"
 
 
 _ASIDE = re.compile(r"(.*\()([^()]+)\)", re.DOTALL)
