@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    Literal,
+    NotRequired,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 from ablation.errors import UserError
 from ablation.sums import SEAL
@@ -43,8 +52,9 @@ def from_plain(kind: Any, value: Any, where: str = "") -> Any:
     """A value of this type out of what `json` read.
 
     Args:
-        kind: A dataclass, or a type that its fields may have: plain values, `X | None`,
-            `tuple[X, ...]`, `list[X]`, `dict[K, X]`, `Path`, or `object` for whatever JSON holds.
+        kind: A dataclass or a `TypedDict`, or a type that its fields may have: plain values,
+            `X | None`, `tuple[X, ...]`, `list[X]`, `dict[K, X]`, `Literal`, `Path`, or `object` for
+            whatever JSON holds.
         value: What was read.
         where: Its place in the file, for the error.
 
@@ -56,8 +66,10 @@ def from_plain(kind: Any, value: Any, where: str = "") -> Any:
         if value is None and NoneType in arguments:
             return None
         return from_plain(next(a for a in arguments if a is not NoneType), value, where)
-    if is_dataclass(kind):
+    if is_dataclass(kind) or is_typeddict(kind):
         return _record(kind, value, where)
+    if origin is NotRequired:
+        return from_plain(arguments[0], value, where)
     if origin is tuple and isinstance(value, list):
         each = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
         pairs = zip(each, value, strict=True)
@@ -66,11 +78,14 @@ def from_plain(kind: Any, value: Any, where: str = "") -> Any:
         return [from_plain(arguments[0], v, f"{where}[{i}]") for i, v in enumerate(value)]
     if origin in (dict, Mapping) and isinstance(value, dict):
         key, inner = arguments
+        named = key if isinstance(key, type) else str  # a `Literal` of names
         return {
-            key(name): from_plain(inner, item, f"{where}.{name}") for name, item in value.items()
+            named(name): from_plain(inner, item, f"{where}.{name}") for name, item in value.items()
         }
     if kind is Path and isinstance(value, str):
         return Path(value)
+    if origin is Literal and value in arguments:
+        return value
     if kind in _ANYTHING or (kind in _PLAIN and _is_plain(kind, value)):
         return float(value) if kind is float else value
     raise UserError(f"{where or 'the file'} is of another kind", found=value, allowed=str(kind))
@@ -86,8 +101,7 @@ def _record(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise UserError(f"{where or 'the file'} must hold an object", found=type(value).__name__)
     hints = _hints(kind)
-    needed = {field.name for field in fields(kind) if _is_needed(field)}
-    wrong = [*(needed - set(value)), *(set(value) - set(hints))]
+    wrong = [*(set(_needed(kind)) - set(value)), *(set(value) - set(hints))]
     if wrong:
         raise UserError(
             f"{where or 'the file'} is of another version", found=sorted(value), allowed=list(hints)
@@ -99,12 +113,15 @@ def _record(kind: Any, value: Any, where: str) -> Any:
 
 @lru_cache(maxsize=256)
 def _hints(kind: Any) -> dict[str, Any]:
-    hints = get_type_hints(kind)
-    return {field.name: hints[field.name] for field in fields(kind)}
+    hints = get_type_hints(kind, include_extras=True)
+    names = hints if is_typeddict(kind) else [field.name for field in fields(kind)]
+    return {name: hints[name] for name in names}
 
 
-def _is_needed(field: Field[Any]) -> bool:
-    return field.default is MISSING and field.default_factory is MISSING
+def _needed(kind: Any) -> list[str]:
+    if is_typeddict(kind):
+        return [name for name, hint in _hints(kind).items() if get_origin(hint) is not NotRequired]
+    return [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
 
 
 def schema_of(kind: Any, title: str) -> Schema:
@@ -134,6 +151,8 @@ def _schema(kind: Any, found: Schema) -> Schema:
         return {"type": "array", "items": _schema(arguments[0], found)}
     if origin in (dict, Mapping):
         return {"type": "object", "additionalProperties": _schema(arguments[1], found)}
+    if is_typeddict(kind):  # its own schema is that of another file
+        return {"type": "object", "additionalProperties": {}}
     if kind is Path:
         return {"type": "string"}
     return {"type": _PLAIN[kind]} if kind in _PLAIN else {}
@@ -145,6 +164,6 @@ def _object(kind: Any, found: Schema) -> Schema:
         "description": (kind.__doc__ or "").strip().split("\n")[0],
         "type": "object",
         "additionalProperties": False,
-        "required": [field.name for field in fields(kind) if _is_needed(field)],
+        "required": _needed(kind),
         "properties": {name: _schema(hint, found) for name, hint in hints.items()},
     }

@@ -329,8 +329,7 @@ def write_records(results: Results) -> dict[Path, Callable[[], object]]:
     save_record({"direction": "forward", "step": 1, "arm": "stage1"}, results.step("forward", 1))
     save_confirmation(Confirmation(status="undecided", reason="open", delta=0.01), results.verdict)
     sources = partial(load_sources, results, "en")
-    of_report = {results.side("current"), results.side("backup"), results.differences}
-    of_report |= {results.planned_grid, results.profile, results.metrics, results.effects}
+    of_report = {results.planned_grid, results.profile, results.metrics, results.effects}
     own = {
         results.study: partial(load_resolved, results),
         results.candidates: partial(load_grid, results.candidates),

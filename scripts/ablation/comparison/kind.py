@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypedDict
 
 from ablation.dialects.reader import Value
 
@@ -19,11 +20,15 @@ _QUANTIZED = ("load_in_4bit", "load_in_8bit", "quantization_bit", "quantization_
 CLASSIFICATION = "classification"
 
 
-def kind_of(settings: Mapping[str, Value]) -> dict[str, str | None]:
-    """What is trained (`method`: "lora", "full", ...) and to what end (`objective`).
+class Kind(TypedDict):
+    """What is trained (`method`: "lora", "full", ...), and to what end; None: nobody tells."""
 
-    The objective is None where the configuration does not tell it.
-    """
+    method: str
+    objective: str | None
+
+
+def kind_of(settings: Mapping[str, Value]) -> Kind:
+    """The kind of training that a configuration asks for."""
     return {"method": _method(settings), "objective": _objective(settings)}
 
 

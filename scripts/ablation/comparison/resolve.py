@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ablation.comparison.derive import derive, fill_earlier, fill_unsaid
-from ablation.comparison.kind import kind_of
+from ablation.comparison.kind import Kind, kind_of
 from ablation.comparison.versions import Versions, find_versions
 from ablation.comparison.without_effect import has_no_effect
 from ablation.dialects import choose, recognize
@@ -92,8 +92,8 @@ class Configuration:
         return {**self.settings, **self.assumed}
 
     @property
-    def kind(self) -> dict[str, str | None]:
-        """The kind of training: its `method`, and its `objective`."""
+    def kind(self) -> Kind:
+        """The kind of training."""
         return kind_of(self.settings)
 
     def as_json(self) -> dict[str, object]:
@@ -128,6 +128,11 @@ class Difference:
     current: Value
     backup: Value
     no_effect: bool = False
+
+    @property
+    def sides(self) -> dict[str, Value]:
+        """Both values by side."""
+        return {"current": self.current, "backup": self.backup}
 
     @property
     def acts_on(self) -> str:

@@ -233,15 +233,15 @@ def _lines_to_write(sources: Sources) -> list[str]:
     """What to write in study.yaml: the designs of the questions, and fresh seeds."""
     found, lines = sources.recommendation, []
     if found.questions:
-        own = [d for d in sources.study.get("designs") or [] if d != STAGED]
+        own = [d for d in sources.study.options["designs"] if d != STAGED]
         for question in found.questions:
             whole = question.design == FACTORIAL and REMAINDER in question.factors
             design = {FACTORIAL: {"remainder": True}} if whole else question.design
             own += [] if design in own else [design]
         lines.append(f"designs: {yaml_line(own)}")
-    if not sources.study.get("sequential"):
+    if not sources.study.options["sequential"]:
         lines += _looks_to_declare(sources)
-    if found.status == RECOMMENDED and not sources.study.get("confirm"):
+    if found.status == RECOMMENDED and not sources.study.options["confirm"]:
         first = max([100, *sources.effects.seeds]) + 1
         lines.append(f"confirm: {yaml_line({'seeds': list(range(first, first + ENOUGH_SEEDS))})}")
     return lines
@@ -282,7 +282,7 @@ class Patch:
 
 def recommended_patch(sources: Sources) -> Patch:
     """The hunks that turn the current file into the one in `recommended/`."""
-    t, study = sources.messages, sources.whole
+    t, study = sources.messages, sources.study
     arm, file = sources.recommendation.applied, sources.file_name("current")
     name = Path(in_code(file))
     names = {"arm": code(arm), "file": name.name, "stem": name.stem}

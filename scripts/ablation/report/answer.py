@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablation.comparison.findings.finding import SIDES
 from ablation.designs.design import BACKUP, CURRENT
 from ablation.evidence.claims import DIVERGES
 from ablation.evidence.inference import ALPHA
@@ -18,7 +19,7 @@ from ablation.report.advice import (
     recommended_text,
 )
 from ablation.report.sections import impact_text
-from ablation.report.sources import SIDES, Sources
+from ablation.report.sources import Sources
 from ablation.words.catalogue import anchor, fence, in_code
 
 MOST_CHANGES = 6  # settings named in the first sentence
@@ -114,7 +115,7 @@ def _by_effect(sources: Sources) -> list[str]:
         for step in reversed(sources.path)
         for name in step.settings
     }
-    named = [difference["setting"] for difference in sources.trained]
+    named = [difference.setting for difference in sources.trained]
     return sorted(named, key=lambda name: -gains.get(name, 0.0))
 
 

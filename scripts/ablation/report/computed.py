@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from ablation.report.sources import SIDES, Sources
-from ablation.words.catalogue import cell, code, prose
+from ablation.comparison.findings.finding import SIDES, Side
+from ablation.report.sources import Sources
+from ablation.study.explanation import ClaimSaid, PlaceSaid, QuantitySaid
+from ablation.words.catalogue import cell, code, localized, prose
 
 # Quantities that a reader compares first; the rest is in findings.json.
 SHOWN = (
@@ -32,7 +33,8 @@ TOLD = ("problem", "warning")
 def quantity_rows(sources: Sources) -> list[dict[str, str]]:
     """What the two configurations amount to, side by side, with the formula of each line."""
     t = sources.messages
-    found = {q["name"]: q for q in sources.findings.get("quantities", [])}
+    every = sources.findings["quantities"] if sources.findings else []
+    found = {quantity["name"]: quantity for quantity in every}
     rows = []
     for quantity in (found[name] for name in SHOWN if name in found):
         low, high = quantity["ratio_low"], quantity["ratio_high"]
@@ -41,7 +43,8 @@ def quantity_rows(sources: Sources) -> list[dict[str, str]]:
         rows.append(
             {
                 "label": cell(quantity["label"][t.language]),
-                **{side: _amount(sources, quantity, side) for side in SIDES},
+                "current": _amount(sources, quantity, "current"),
+                "backup": _amount(sources, quantity, "backup"),
                 "ratio": _ratio(sources, low, high),
                 "formula": cell(quantity["formula"][t.language]),
             }
@@ -49,7 +52,7 @@ def quantity_rows(sources: Sources) -> list[dict[str, str]]:
     return rows
 
 
-def _amount(sources: Sources, quantity: Mapping[str, Any], side: str) -> str:
+def _amount(sources: Sources, quantity: QuantitySaid, side: Side) -> str:
     t, value = sources.messages, quantity[side]
     if value is None:
         return t("none")
@@ -74,7 +77,8 @@ def _ratio(sources: Sources, low: float | None, high: float | None) -> str:
 def finding_lines(sources: Sources) -> list[dict[str, str]]:
     """The findings that a reader has to act on, the most severe first, with their lines."""
     t = sources.messages
-    told = [f for f in sources.findings.get("findings", []) if f["severity"] in TOLD]
+    every = sources.findings["findings"] if sources.findings else []
+    told = [finding for finding in every if finding["severity"] in TOLD]
     return [
         {
             "title": " ".join(finding["title"][t.language].split()),
@@ -85,7 +89,7 @@ def finding_lines(sources: Sources) -> list[dict[str, str]]:
     ]
 
 
-def _places(places: list[Mapping[str, Any]]) -> str:
+def _places(places: Sequence[PlaceSaid]) -> str:
     """`training.yml:13, 62; deepspeed.yml:118`, without what stands in no file."""
     lines: dict[str, set[int]] = {}
     for place in places:
@@ -100,12 +104,11 @@ def decided_claims(sources: Sources) -> list[dict[str, str]]:
     """The source report's statements that arithmetic decides, with what it comes to."""
     t = sources.messages
     rows = []
-    for claim in sources.findings.get("claims", []):
-        text = claim["text"]
+    for claim in sources.findings["claims"] if sources.findings else []:
         rows.append(
             {
-                "claim": cell(prose(text.get(t.language, text["en"]))),
-                "source": cell(prose(claim["source"]) if claim.get("source") else t("none")),
+                "claim": cell(prose(localized(claim["text"], t.language))),
+                "source": cell(prose(claim["source"]) if claim["source"] else t("none")),
                 "computed": _computed(sources, claim),
                 "verdict": t(f"verdict_computed.{claim['verdict']}"),
             }
@@ -113,7 +116,7 @@ def decided_claims(sources: Sources) -> list[dict[str, str]]:
     return rows
 
 
-def _computed(sources: Sources, claim: Mapping[str, Any]) -> str:
+def _computed(sources: Sources, claim: ClaimSaid) -> str:
     """The value that the statement is judged by, with the two sides where it compares them."""
     t = sources.messages
     if claim["estimate"] is None:

@@ -6,11 +6,12 @@ import os
 
 import pandas as pd
 
+from ablation.comparison.findings.finding import SIDES
 from ablation.designs.contrast import A_A
 from ablation.evidence.inference import ALPHA
 from ablation.evidence.reports import share_of
 from ablation.report.advice import delta_text
-from ablation.report.sources import SIDES, Sources
+from ablation.report.sources import Sources
 from ablation.report.versions import kind_lines, values_of, version_lines
 from ablation.settings.schedules import effective_batch
 from ablation.words.catalogue import Messages, cell, code
@@ -87,7 +88,7 @@ def _family_lines(sources: Sources) -> list[str]:
 
 
 def _model_lines(sources: Sources) -> list[str]:
-    t, model = sources.messages, sources.study.get("model") or {}
+    t, model = sources.messages, sources.study.options["model"]
     package, revision = model.get("package"), model.get("revision")
     if package:
         file = str(package["file"]).rsplit("/", 1)[-1]
@@ -247,8 +248,8 @@ def useful_lines(sources: Sources) -> list[str]:
 def location_rows(sources: Sources) -> list[dict[str, str]]:
     """Where the files are: the users' as they are named, the results from the report's folder."""
     t = sources.messages
-    rows = [(t(f"side.{side}"), str(sources.resolved[side]["file"])) for side in SIDES]
-    rows.append((t("location.study"), os.path.normpath(sources.study_file)))
+    rows = [(t(f"side.{side}"), one.file) for side, one in sources.study.sides.items()]
+    rows.append((t("location.study"), os.path.normpath(sources.study.file)))
     fresh = ["fresh"] if sources.fresh is not None else []
     for key in ("metrics", *fresh, "effects", "runs", "figures"):
         rows.append((t(f"location.{key}"), t(f"location.{key}_path")))

@@ -23,10 +23,11 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
+from ablation.dialects.reader import DEFAULT, Value
 from ablation.project import REPORT
 from ablation.report.figures.dark import dark_rules, without_style
 from ablation.report.report import render_report
-from ablation.report.sources import SIDES, Sources
+from ablation.report.sources import Sources
 from ablation.results import Results
 from ablation.settings.catalogue import group_of, in_arm
 from ablation.words.catalogue import anchor, plain, short_value, smallest_plain
@@ -316,13 +317,13 @@ def _number(sources: Sources, value: Any, name: str) -> Cell:
 def _settings_table(sources: Sources) -> Table:
     """Every effective setting of both sides, with the line or the library that it comes from."""
     t = sources.messages
-    sides = {side: sources.resolved[side]["settings"] for side in SIDES}
-    differing = {difference["setting"] for difference in sources.differences}
+    sides = [side.settings for side in sources.study.sides.values()]
+    differing = {difference.setting for difference in sources.study.differences}
     rows = []
-    for name in dict.fromkeys(name for settings in sides.values() for name in settings):
+    for name in dict.fromkeys(name for settings in sides for name in settings):
         label = t(f"setting.{name}") if t.has(f"setting.{name}") else ""
         group = t(f"group.{group_of(name)}") if in_arm(name) else t("page.bookkeeping")
-        found = [sides[side].get(name) or {} for side in SIDES]
+        found = [settings.get(name, Value(None, "")) for settings in sides]
         rows.append(
             [
                 Cell(text=f"{name} {label}".strip()),
@@ -342,17 +343,16 @@ def _settings_table(sources: Sources) -> Table:
     return Table(name="settings", title=title, columns=columns, rows=rows)
 
 
-def _values(sources: Sources, found: Sequence[Mapping[str, Any]]) -> list[str]:
+def _values(sources: Sources, found: Sequence[Value]) -> list[str]:
     """A setting's values on both sides, written alike, and where they come from."""
-    small = smallest_plain([one.get("value") for one in found])
+    small = smallest_plain([one.value for one in found])
     return [_value(sources, one, small) for one in found]
 
 
-def _value(sources: Sources, provenance: Mapping[str, Any], small: float) -> str:
-    t, value = sources.messages, provenance.get("value")
-    text = t("value.none") if value is None else short_value(value, small=small)
+def _value(sources: Sources, found: Value, small: float) -> str:
+    t = sources.messages
+    text = t("value.none") if found.value is None else short_value(found.value, small=small)
     text = text or t("value.empty")
-    line = provenance.get("line")
-    if line:
-        return f"{text} ({Path(str(provenance.get('file') or '')).name}:{line})"
-    return t("value.default", value=text) if provenance.get("origin") == "default" else text
+    if found.line:
+        return f"{text} ({Path(found.file or '').name}:{found.line})"
+    return t("value.default", value=text) if found.origin == DEFAULT else text

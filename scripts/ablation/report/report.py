@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
+from ablation.comparison.findings.finding import SIDES
+from ablation.comparison.resolve import Difference
+from ablation.dialects.reader import DEFAULT
 from ablation.evidence.effects import StatementVerdict
-from ablation.evidence.health import HealthWarning, health_rows, read_health
+from ablation.evidence.health import HealthWarning, health_rows
 from ablation.evidence.outcomes import FINAL_SUFFIX
 from ablation.evidence.stability import divergence_bound
 from ablation.evidence.statistics import NO_SAMPLE, Estimate
@@ -45,7 +48,7 @@ from ablation.report.sections import (
     level_text,
     undecided_text,
 )
-from ablation.report.sources import SHORTENED, SIDES, Sources
+from ablation.report.sources import SHORTENED, Sources
 from ablation.report.stability import stability_block
 from ablation.results import figure_file
 from ablation.settings.catalogue import NO_OP, in_arm
@@ -83,12 +86,13 @@ def report_context(sources: Sources, figures: str | Path, output: str | Path) ->
     """All values the template shows."""
     t, language = sources.messages, sources.messages.language
     folder, patch = Path(output).parent, recommended_patch(sources)
+    study = sources.study.options
     return {
         "t": t,
         "metric": sources.metric,
-        "title": prose(localized(sources.study.get("title"), language)),
+        "title": prose(localized(study["title"], language)),
         "date": sources.measured_at or t("not_measured"),
-        "purpose": prose(localized(sources.study.get("purpose"), language)),
+        "purpose": prose(localized(study.get("purpose"), language)),
         "answer": answer(sources, patch.diff),
         "files": {side: cell(in_code(sources.file_name(side))) for side in SIDES},
         "differences": [difference_row(sources, d) for d in sources.trained],
@@ -139,11 +143,11 @@ def relative(path: str | Path, folder: Path) -> str:
 # --- Differences -------------------------------------------------------------------------------
 
 
-def difference_row(sources: Sources, difference: Mapping[str, Any]) -> dict[str, str]:
+def difference_row(sources: Sources, difference: Difference) -> dict[str, str]:
     """One row of the table of differences."""
-    t, name = sources.messages, difference["setting"]
-    claims = (sources.study.get("claims") or {}).get("impact") or []
-    claimed = next((str(c["impact"]) for c in claims if c["setting"] == name), None)
+    t, name = sources.messages, difference.setting
+    claims = sources.study.options["claims"]["impact"]
+    claimed = next((claim["impact"] for claim in claims if claim["setting"] == name), None)
     step = sources.owner(name)
     measured = t("none")
     count = len(sources.moved(step)) if step else 0
@@ -156,10 +160,10 @@ def difference_row(sources: Sources, difference: Mapping[str, Any]) -> dict[str,
         measured = t(
             "differences.measured", impact=level_text(sources, step), effect=effect, place=place
         )
-    written = t.values(*(difference[side]["value"] for side in SIDES))
+    written = t.values(*(found.value for found in difference.sides.values()))
     values = {
-        side: cell(t("value.default", value=text) if _is_default(difference[side]) else text)
-        for side, text in zip(SIDES, written, strict=True)
+        side: cell(t("value.default", value=text) if found.origin == DEFAULT else text)
+        for (side, found), text in zip(difference.sides.items(), written, strict=True)
     }
     return {
         "setting": cell(t.setting(name)),
@@ -169,20 +173,16 @@ def difference_row(sources: Sources, difference: Mapping[str, Any]) -> dict[str,
     }
 
 
-def _is_default(provenance: Mapping[str, Any]) -> bool:
-    return bool(provenance["origin"] == "default")
-
-
 def difference_notes(sources: Sources) -> list[str]:
     """What stands below the table: how to read it, and the differences that train nothing."""
     t = sources.messages
     notes = [t("differences.measured_together")]
     kinds: dict[str, list[str]] = {"held": [], "no_op": [], "bookkeeping": []}
-    for difference in sources.differences:
-        name = difference["setting"]
-        if difference.get("held"):
+    for difference in sources.study.differences:
+        name = difference.setting
+        if difference.held:
             kinds["held"].append(code(name))
-        elif difference["class"] == NO_OP:
+        elif difference.acts_on == NO_OP:
             kinds["no_op"].append(code(name))
         elif not in_arm(name):
             kinds["bookkeeping"].append(code(name))
@@ -191,7 +191,7 @@ def difference_notes(sources: Sources) -> list[str]:
         for kind, names in kinds.items()
         if names
     ]
-    unstaged = [d["setting"] for d in sources.trained if d.get("stage") is None]
+    unstaged = [d.setting for d in sources.trained if not sources.study.stage_of(d.setting)]
     if unstaged:
         names = t.listing([code(name) for name in unstaged])
         effect = t.effect(sources.contrasts["remainder"].improvement, sources.metric)
@@ -207,7 +207,7 @@ def claim_rows(sources: Sources) -> list[dict[str, str]]:
     t = sources.messages
     texts = {
         entry["id"]: prose(localized(entry.get("text") or entry["id"], t.language))
-        for entry in (sources.study.get("claims") or {}).get("statements") or []
+        for entry in sources.study.options["claims"]["statements"]
     }
     rows = []
     for claim in sources.effects.claims.statements:
@@ -450,10 +450,8 @@ def _failed_line(sources: Sources, run: Run) -> str:
 
 def health_lines(sources: Sources) -> list[dict[str, str]]:
     """The warnings about the runs, a row each, with the evidence of the first arm that has it."""
-    if not sources.health:
-        return []
     groups: dict[str, list[HealthWarning]] = {}
-    for warning in read_health(sources.health):
+    for warning in sources.health:
         groups.setdefault(_about(warning), []).append(_with_titles(sources, warning))
     return [_health_row(sources, group) for group in groups.values()]
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
+from ablation.comparison.findings.finding import SIDES, Side
+from ablation.comparison.resolve import Difference
 from ablation.data.counts import train_rows_of
 from ablation.dialects.defaults import NO_SUCH_STEP, SCRIPT
+from ablation.dialects.reader import DEFAULT, Value
 from ablation.errors import UserError
 from ablation.evidence.claims import DIVERGES
 from ablation.evidence.effects import Effect, StatementVerdict
 from ablation.evidence.outcomes import FINAL_SUFFIX
 from ablation.evidence.statistics import Estimate, SeedRange
 from ablation.report.excerpts import places, quotes
-from ablation.report.sources import GROUPS, SIDES, Sources
+from ablation.report.sources import GROUPS, Sources
 from ablation.settings.catalogue import NO_OP, group_of
 from ablation.settings.quantities import lora_scale
 from ablation.settings.schedules import effective_batch, learning_rates, total_steps
@@ -32,7 +35,7 @@ def group_sections(sources: Sources) -> list[dict[str, Any]]:
     """One section for each group with differences that reach training, in order."""
     sections: list[dict[str, Any]] = []
     for group in GROUPS:
-        trained = [d for d in sources.trained if group_of(d["setting"]) == group]
+        trained = [d for d in sources.trained if group_of(d.setting) == group]
         if trained:
             sections.append(_section(sources, group, trained, len(sections) + 1))
     with_figure = next(
@@ -44,15 +47,14 @@ def group_sections(sources: Sources) -> list[dict[str, Any]]:
 
 
 def _section(
-    sources: Sources, group: str, trained: Sequence[Mapping[str, Any]], number: int
+    sources: Sources, group: str, trained: Sequence[Difference], number: int
 ) -> dict[str, Any]:
     t = sources.messages
-    idle = [
-        d for d in sources.differences if group_of(d["setting"]) == group and d["class"] == NO_OP
-    ]
+    every = sources.study.differences
+    idle = [d for d in every if group_of(d.setting) == group and d.acts_on == NO_OP]
     facts = _FACTS[group](sources) if group in _FACTS else []
     if idle:
-        names = t.listing([code(d["setting"]) for d in idle])
+        names = t.listing([code(d.setting) for d in idle])
         facts.append(t("fact.no_op", settings=names))
     return {
         "group": group,
@@ -66,13 +68,13 @@ def _section(
     }
 
 
-def _side(sources: Sources, side: str, differences: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _side(sources: Sources, side: Side, differences: Sequence[Difference]) -> dict[str, Any]:
     """One side of a section: the lines of its file, and the values that stand in no line."""
     t = sources.messages
     unwritten = [
-        t("section.unwritten", setting=in_code(d["setting"]), **_default(sources, d[side]))
+        t("section.unwritten", setting=in_code(d.setting), **_default(sources, d.sides[side]))
         for d in differences
-        if not any(places(d[side])) and d["class"] != NO_OP
+        if not places(d.sides[side]) and d.acts_on != NO_OP
     ]
     return {
         "title": t(f"side.{side}"),
@@ -82,19 +84,19 @@ def _side(sources: Sources, side: str, differences: Sequence[Mapping[str, Any]])
     }
 
 
-def _default(sources: Sources, provenance: Mapping[str, Any]) -> dict[str, str]:
+def _default(sources: Sources, found: Value) -> dict[str, str]:
     t = sources.messages
-    origin, key = provenance.get("origin"), provenance.get("key")
     reason = t("origin.derived")
-    if origin == "default":
+    if found.origin == DEFAULT:
         whose = {NO_SUCH_STEP: "origin.absent", SCRIPT: "origin.script"}
-        reason = t(whose.get(key or NO_SUCH_STEP, "origin.default"), library=key)
-    return {"value": t.value(provenance.get("value")), "reason": reason}
+        key = whose.get(found.key or NO_SUCH_STEP, "origin.default")
+        reason = t(key, library=found.key)
+    return {"value": t.value(found.value), "reason": reason}
 
 
-def _measured(sources: Sources, trained: Sequence[Mapping[str, Any]]) -> list[str]:
+def _measured(sources: Sources, trained: Sequence[Difference]) -> list[str]:
     """What was measured for the steps that change a group's settings."""
-    t, own = sources.messages, {d["setting"] for d in trained}
+    t, own = sources.messages, {d.setting for d in trained}
     lines = []
     for step in sources.path:
         mine = [name for name in step.settings if name in own]
@@ -336,8 +338,8 @@ def _data(sources: Sources) -> list[str]:
         here, there = rows["current"], rows["backup"]
         factor = t.factor(there / here)
         facts.append(t("fact.data.rows", current=f"{here:,}", backup=f"{there:,}", factor=factor))
-    own = {d["setting"] for d in sources.trained if group_of(d["setting"]) == "data"}
-    claimed = {c["setting"] for c in (sources.study.get("claims") or {}).get("impact") or []}
+    own = {d.setting for d in sources.trained if group_of(d.setting) == "data"}
+    claimed = {claim["setting"] for claim in sources.study.options["claims"]["impact"]}
     if claimed and not own & claimed:
         facts.append(t("fact.data.overlooked"))
     return facts

@@ -11,18 +11,22 @@ from typing import Any
 
 import pandas as pd
 
+from ablation.comparison.findings.finding import SIDES, Side
+from ablation.comparison.resolve import Difference
 from ablation.designs.contrast import A_A, ONLY, REMAINDER, STAGE, WITHOUT
 from ablation.errors import UserError
 from ablation.evidence.confirmation import Confirmation, load_confirmation
 from ablation.evidence.effects import ArmSummary, Effect, Effects, load_effects
+from ablation.evidence.health import HealthWarning, read_health
 from ablation.evidence.metrics import load_table
 from ablation.evidence.recommendation import Recommendation
 from ablation.evidence.run import COMPLETED
 from ablation.files import load_record
 from ablation.machine.progress import Run
 from ablation.results import Results
-from ablation.settings.catalogue import NO_OP, SETTINGS, Settings, group_of, in_arm
-from ablation.study.grid_file import GridFile
+from ablation.settings.catalogue import NO_OP, SETTINGS, Settings, group_of
+from ablation.study.explanation import Explanation, load_explanation
+from ablation.study.grid_file import ArmEntry, GridFile
 from ablation.study.resolved import load_resolved
 from ablation.study.study import Study
 from ablation.words.catalogue import (
@@ -35,7 +39,6 @@ from ablation.words.catalogue import (
     prose,
 )
 
-SIDES = ("current", "backup")
 SHORTENED = 3  # stages in a row that are told as "stages 1 to 3"
 
 # The order of the source report; what it had no section for comes after.
@@ -62,15 +65,13 @@ class Sources:
     """The inputs of one report, in one language.
 
     Attributes:
-        whole: The study as it was resolved.
-        resolved: The settings with provenance, by side.
-        differences: The settings that differ.
+        study: The study as it was resolved.
         grid: The arms and runs.
         runs: metrics.csv.
         effects: effects.json.
         profile: data/profile.json, None before the data is prepared.
-        findings: findings.json: what needed no training; empty where it was not made.
-        health: health.json: warnings about the runs; empty where it was not made.
+        findings: findings.json: what needed no training; None where it was not made.
+        health: The warnings about the runs; none where they were not looked at.
         messages: The catalogue.
         confirmation: What fresh seeds say; None where none were run.
         fresh: The runs on fresh seeds, as metrics.csv has others; None where there are none.
@@ -78,30 +79,18 @@ class Sources:
         failed: The runs that were started and have not finished.
     """
 
-    whole: Study
-    resolved: Mapping[str, Mapping[str, Any]]
-    differences: Sequence[Mapping[str, Any]]
+    study: Study
     grid: GridFile
     runs: pd.DataFrame
     effects: Effects
     profile: Mapping[str, Any] | None
-    findings: Mapping[str, Any]
-    health: Mapping[str, Any]
+    findings: Explanation | None
+    health: Sequence[HealthWarning]
     messages: Messages
     confirmation: Confirmation | None = None
     fresh: pd.DataFrame | None = None
     partial: bool = False
     failed: Sequence[Run] = ()
-
-    @property
-    def study(self) -> Mapping[str, Any]:
-        """The values of study.yaml."""
-        return self.whole.options
-
-    @property
-    def study_file(self) -> Path:
-        """Where study.yaml is."""
-        return self.whole.file
 
     @property
     def metric(self) -> str:
@@ -134,29 +123,27 @@ class Sources:
         return self.effects.path
 
     @cached_property
-    def trained(self) -> list[Mapping[str, Any]]:
+    def trained(self) -> list[Difference]:
         """The differences that reach training, so that they can be part of the gap.
 
         In the order of the report's sections, and within one in that of the settings' table.
         """
         known = list(SETTINGS)
 
-        def place(difference: Mapping[str, Any]) -> tuple[int, int, str]:
-            name = difference["setting"]
+        def place(difference: Difference) -> tuple[int, int, str]:
+            name = difference.setting
             at = known.index(name) if name in known else len(known)
             return GROUPS.index(group_of(name)), at, name
 
-        reaching = [d for d in self.differences if in_arm(d["setting"]) and d["class"] != NO_OP]
-        return sorted(reaching, key=place)
+        return sorted((d for d in self.study.differences if d.trained), key=place)
 
-    def settings(self, arm: str) -> Mapping[str, Any]:
+    def settings(self, arm: str) -> Settings:
         """The effective settings of an arm."""
-        settings: Settings = self._arm(arm)["settings"]
-        return settings
+        return self._arm(arm)["settings"]
 
     def moved(self, step: Effect) -> list[str]:
         """The settings that a step changes and that reach training."""
-        idle = {d["setting"] for d in self.differences if d["class"] == NO_OP}
+        idle = {d.setting for d in self.study.differences if d.acts_on == NO_OP}
         return [name for name in step.settings if name not in idle]
 
     def owner(self, setting: str) -> Effect | None:
@@ -183,7 +170,7 @@ class Sources:
 
     def stage_title(self, name: str | None) -> str | None:
         """The study's title of a stage; None where there is no such stage."""
-        for stage in self.study.get("stages") or []:
+        for stage in self.study.options["stages"]:
             if stage["name"] == name:
                 return prose(localized(stage.get("title") or name, self.messages.language))
         return None
@@ -255,7 +242,7 @@ class Sources:
         factor = self.factor_title(arm.removeprefix(f"{kind}-"))
         return self.messages(f"path.{kind}", factor=factor)
 
-    def _arm(self, name: str) -> Mapping[str, Any]:
+    def _arm(self, name: str) -> ArmEntry:
         return next(arm for arm in self.grid["arms"] if arm["arm"] == name)
 
     def factors_of(self, arm: str) -> str:
@@ -284,15 +271,15 @@ class Sources:
         titles[last] = f"{titles[last]} = {titles.pop(backup)}"
         return titles
 
-    def file_name(self, side: str) -> str:
+    def file_name(self, side: Side) -> str:
         """The name of a side's file, as study.yaml has it."""
-        return str(self.study.get(side) or Path(self.resolved[side]["file"]).name)
+        return self.study.options[side]
 
-    def path_of(self, side: str, file: str) -> Path:
+    def path_of(self, side: Side, file: str) -> Path:
         """Where a side's file, or one that it includes, is now."""
-        main = Path(self.resolved[side]["file"])
+        main = Path(self.study.sides[side].file)
         beside = Path(os.path.relpath(file, main.parent))
-        own = self.study_file.parent / self.file_name(side)
+        own = self.study.folder / self.file_name(side)
         for path in (own if Path(file) == main else own.parent / beside, Path(file)):
             if path.is_file():
                 return path
@@ -346,15 +333,13 @@ def load_sources(results: Results, language: str) -> Sources:
     confirmed = study.options["confirm"] and results.verdict.is_file()
     fresh = results.confirmation_metrics
     return Sources(
-        whole=study,
-        resolved={side: load_record(results.side(side)) for side in SIDES},
-        differences=load_record(results.differences)["differences"],
+        study=study,
         grid=load_record(results.grid(study.adaptive)),
         runs=load_table(results.metrics),
         effects=load_effects(results.effects),
         profile=load_record(results.profile) if results.profile.is_file() else None,
-        findings=_load_if_there(results.findings),
-        health=_load_if_there(results.health),
+        findings=load_explanation(results.findings) if results.findings.is_file() else None,
+        health=read_health(load_record(results.health)) if results.health.is_file() else [],
         messages=Messages(language, load_catalogue("report", language)),
         confirmation=load_confirmation(results.verdict) if confirmed else None,
         fresh=load_table(fresh) if confirmed and fresh.is_file() else None,
@@ -371,7 +356,3 @@ def load_languages(results: Results) -> list[Sources]:
     found = load_sources(results, first)
     words = [Messages(one, load_catalogue("report", one)) for one in others]
     return [found, *(replace(found, messages=messages) for messages in words)]
-
-
-def _load_if_there(path: Path) -> Mapping[str, Any]:
-    return load_record(path) if path.is_file() else {}

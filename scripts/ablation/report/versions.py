@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
-from ablation.report.sources import SIDES, Sources
+from ablation.comparison.findings.finding import SIDES
+from ablation.report.sources import Sources
+from ablation.study.explanation import VersionSaid
 from ablation.words.catalogue import code, prose
 
 
 def kind_lines(sources: Sources) -> list[str]:
     """The kind of training: once where both sides have the same."""
     t = sources.messages
-    kinds = sources.findings.get("kinds") or {}
-    names = [prose(kinds[side]["text"][t.language]) for side in SIDES if side in kinds]
-    if len(names) < len(SIDES):
+    if sources.findings is None:
         return []
+    names = [prose(sources.findings["kinds"][side]["text"][t.language]) for side in SIDES]
     if names[0] == names[1]:
         return [t("method.kind", kind=names[0])]
     return [t("method.kinds", current=names[0], backup=names[1])]
@@ -32,13 +32,13 @@ def version_lines(sources: Sources) -> list[str]:
     if not here:
         return []
     pairs = t.listing([f"{name} {' / '.join(numbers)}" for name, numbers in here.items()])
-    told = sources.findings.get("versions") or {}
-    if not any(told[side]["told"] for side in SIDES if side in told):
+    said = sources.findings
+    if said is None or not any(said["versions"][side]["told"] for side in SIDES):
         return [t("method.versions_here", versions=pairs)]
-    source = [_source_line(sources, side, told[side]["told"]) for side in SIDES if side in told]
+    source = [_source_line(sources, side, said["versions"][side]["told"]) for side in SIDES]
     known = [
         f"{prose(finding['title'][t.language])} ({prose(_change(finding['evidence']))})"
-        for finding in sources.findings.get("findings", [])
+        for finding in said["findings"]
         if finding["id"].startswith("version_")
     ]
     differences = "; ".join(known) or t("method.no_version_differences")
@@ -52,7 +52,7 @@ def version_lines(sources: Sources) -> list[str]:
     ]
 
 
-def _source_line(sources: Sources, side: str, told: Sequence[Mapping[str, Any]]) -> str:
+def _source_line(sources: Sources, side: str, told: Sequence[VersionSaid]) -> str:
     t = sources.messages
     if not told:
         return t("method.source_side_unknown", side=t(f"side.{side}"))
@@ -60,9 +60,10 @@ def _source_line(sources: Sources, side: str, told: Sequence[Mapping[str, Any]])
     return t("method.source_side", side=t(f"side.{side}"), versions=t.listing(pairs))
 
 
-def _change(evidence: Mapping[str, Any]) -> str:
+def _change(evidence: Mapping[str, object]) -> str:
     """Where it was changed, with the number of the change."""
-    return str(evidence.get("change") or "; ".join(evidence.get("changes", ())))
+    changes = evidence.get("changes")
+    return str(evidence.get("change") or "; ".join(changes if isinstance(changes, list) else ()))
 
 
 def values_of(runs: pd.DataFrame, column: str) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import cast
 
 from ablation.designs.design import Options
 from ablation.errors import UserError
@@ -26,6 +26,7 @@ from ablation.study.claim import (
     accepted_range,
     read_claim,
 )
+from ablation.study.explanation import ClaimSaid
 
 ARITHMETIC = "arithmetic"
 # Claims are rounded numbers; what is computed is not.
@@ -38,10 +39,10 @@ def is_arithmetic(entry: Options) -> bool:
 
 
 def judge_statements(
-    entries: Sequence[Mapping[str, Any]],
+    entries: Sequence[Options],
     arms: Mapping[str, Quantities],
     contrasts: Mapping[str, tuple[str, str]],
-) -> list[dict[str, Any]]:
+) -> list[ClaimSaid]:
     """A verdict on each statement that arithmetic decides, in the shape of measured ones.
 
     Args:
@@ -59,7 +60,7 @@ def _judge(
     entry: Options,
     arms: Mapping[str, Quantities],
     contrasts: Mapping[str, tuple[str, str]],
-) -> dict[str, Any]:
+) -> ClaimSaid:
     claim = read_claim(entry)
     arm, reference = _arms_of(claim, arms, contrasts)
     if not arms[arm].knows(claim.quantity):
@@ -69,7 +70,7 @@ def _judge(
         )
     low, high = _bounds(claim, arms[arm], arms[reference] if reference else None)
     exact = low if low == high else None
-    return {
+    judged = {
         **asdict(claim),
         "decided_by": ARITHMETIC,
         "arm": arm,
@@ -86,6 +87,7 @@ def _judge(
         "text": entry.get("text"),
         "source": entry.get("source"),
     }
+    return cast(ClaimSaid, judged)
 
 
 def _arms_of(

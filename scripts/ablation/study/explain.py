@@ -15,7 +15,7 @@ import numpy as np
 from ablation.comparison.findings import find_findings
 from ablation.comparison.findings.finding import BACKUP, CURRENT, SIDES, Finding, Pair, Place
 from ablation.comparison.findings.texts import load_texts, localized
-from ablation.comparison.kind import CLASSIFICATION
+from ablation.comparison.kind import CLASSIFICATION, Kind
 from ablation.comparison.resolve import (
     Configuration,
     Difference,
@@ -40,17 +40,23 @@ from ablation.settings.quantities import (
 from ablation.settings.schedules import is_known
 from ablation.study import arithmetic
 from ablation.study.explanation import (
+    SCHEMA_VERSION,
+    ClaimSaid,
+    DataSaid,
     DifferenceSaid,
     Explanation,
     FindingSaid,
+    KindSaid,
+    ModelSaid,
     PlaceSaid,
     QuantitySaid,
+    VersionSaid,
+    VersionsSaid,
 )
 from ablation.study.grid import expand
 from ablation.study.study import Study
 from ablation.words.catalogue import LANGUAGES, Messages
 
-SCHEMA_VERSION = 1
 # Settings that say which rows there are, or how many of them make a sequence.
 OF_ROWS = words(
     "dataset datasets dataset_name dataset_config dataset_mixer dataset_mixture dataset_splits "
@@ -233,9 +239,7 @@ def _texts_of(side: str, file: str) -> list[tuple[Place, str]]:
     ]
 
 
-def _claims(
-    study: Study, plan: DataFacts, architecture: Architecture | None
-) -> list[dict[str, Any]]:
+def _claims(study: Study, plan: DataFacts, architecture: Architecture | None) -> list[ClaimSaid]:
     entries = (study.options.get("claims") or {}).get("statements") or []
     if not any(map(arithmetic.is_arithmetic, entries)):
         return []
@@ -290,7 +294,7 @@ def _as_said(found: Sequence[Difference], stages: Mapping[str, str]) -> list[Dif
     return [cast(DifferenceSaid, one.as_json(stages.get(one.setting))) for one in found]
 
 
-def _kind(pair: Pair, side: str, texts: Mapping[str, Messages]) -> dict[str, Any]:
+def _kind(pair: Pair, side: str, texts: Mapping[str, Messages]) -> KindSaid:
     """The kind of training, and its name in each language; what a study runs is classification."""
     kind = pair.sides[side].kind
     if kind["objective"] is None and pair.stages is not None:
@@ -298,15 +302,15 @@ def _kind(pair: Pair, side: str, texts: Mapping[str, Messages]) -> dict[str, Any
     return {**kind, "text": {language: _kind_text(kind, t) for language, t in texts.items()}}
 
 
-def _kind_text(kind: Mapping[str, str | None], texts: Messages) -> str:
+def _kind_text(kind: Kind, texts: Messages) -> str:
     keys = (("explain.objective", kind["objective"]), ("explain.method", kind["method"]))
     names = [texts(f"{k}.{n}") if texts.has(f"{k}.{n}") else n for k, n in keys if n]
     return ", ".join(names)
 
 
-def _versions(side: Configuration) -> dict[str, Any]:
+def _versions(side: Configuration) -> VersionsSaid:
     """The releases that the side ran with as far as files tell, and those taken for the rest."""
-    told = [asdict(version) for version in side.versions.values()]
+    told = [cast(VersionSaid, asdict(version)) for version in side.versions.values()]
     return {"told": told, "assumed": assumed_versions(side.versions, side.dialect)}
 
 
@@ -317,7 +321,7 @@ def _not_read(pair: Pair) -> list[str]:
     return [*dict.fromkeys(reasons), *(d.setting for d in pair.silent())]
 
 
-def _data(plan: DataFacts, rows: int | None, profile: str | Path | None) -> dict[str, Any]:
+def _data(plan: DataFacts, rows: int | None, profile: str | Path | None) -> DataSaid:
     return {
         "origin": plan.origin,
         "profile": str(profile) if plan.origin == "profile" else None,
@@ -329,7 +333,7 @@ def _data(plan: DataFacts, rows: int | None, profile: str | Path | None) -> dict
     }
 
 
-def _architecture(architecture: Architecture | None, facts: Facts) -> dict[str, Any]:
+def _architecture(architecture: Architecture | None, facts: Facts) -> ModelSaid:
     if architecture is None:
         missing = missing_facts(facts)
         return {"missing": missing, "layers": facts.get("num_hidden_layers")}

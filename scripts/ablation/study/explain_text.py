@@ -6,19 +6,21 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from os.path import normpath
 from pathlib import PurePath
-from typing import Any
 
 from ablation.comparison.findings.finding import SEVERITIES, SIDES, Side
 from ablation.comparison.findings.texts import bounds_text
 from ablation.dialects.defaults import NO_SUCH_STEP, SCRIPT
 from ablation.settings.catalogue import BOOKKEEPING, OTHER, SETTINGS
 from ablation.study.explanation import (
+    ClaimSaid,
     DifferenceSaid,
     Explanation,
     FindingSaid,
+    ModelSaid,
     PlaceSaid,
     QuantitySaid,
     ValueSaid,
+    VersionSaid,
 )
 from ablation.words.catalogue import Messages, localized, smallest_plain
 from ablation.words.terminal import pad, width_of, wrap
@@ -113,7 +115,7 @@ def _versions(said: Explanation, texts: Messages) -> str:
     return texts("explain.versions", parts="; ".join(parts))
 
 
-def _version(one: Mapping[str, Any]) -> str:
+def _version(one: VersionSaid) -> str:
     place = f"{PurePath(one['file']).name}:{one['line']}" if one["line"] else one["file"]
     return f"{one['library']} {one['number']} ({place})"
 
@@ -133,7 +135,7 @@ def _data(said: Explanation, texts: Messages) -> str:
     return texts("explain.nominal", hint=hint, labels=labels)
 
 
-def _model(facts: Mapping[str, Any], texts: Messages) -> str:
+def _model(facts: ModelSaid, texts: Messages) -> str:
     if facts["missing"]:
         key = "explain.layers_only" if facts["layers"] else "explain.no_model"
         return texts(key, missing=", ".join(facts["missing"]), layers=facts["layers"])
@@ -292,7 +294,7 @@ def _claims(said: Explanation, texts: Messages) -> list[str]:
     return lines
 
 
-def _claim(claim: Mapping[str, Any], texts: Messages) -> list[str]:
+def _claim(claim: ClaimSaid, texts: Messages) -> list[str]:
     verdict = f"  {texts('verdict.' + claim['verdict'])}  "
     text = localized(claim["text"] or claim["id"], texts.language)
     lines = _indented(text, verdict, " " * width_of(verdict))
@@ -304,11 +306,14 @@ def _claim(claim: Mapping[str, Any], texts: Messages) -> list[str]:
     }
     detail = texts("explain.claim", **facts)
     if claim["reference"]:
-        sides = {side: claim[side] for side in ("arm", "reference")}
-        values = {f"{s}_value": texts.as_number(claim[f"{s}_value"]) for s in sides}
-        detail += " " + texts("explain.claim_of", **sides, **values)
-    where = [detail, *([claim["source"]] if claim["source"] else [])]
-    return lines + _indented("; ".join(where), "      ", "      ")
+        detail += " " + texts(
+            "explain.claim_of",
+            arm=claim["arm"],
+            reference=claim["reference"],
+            arm_value=texts.as_number(claim["arm_value"]),
+            reference_value=texts.as_number(claim["reference_value"]),
+        )
+    return lines + _indented("; ".join(filter(None, (detail, claim["source"]))), *["      "] * 2)
 
 
 # --- Quantities --------------------------------------------------------------------------------

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NotRequired, TypedDict
+from pathlib import Path
+from typing import NotRequired, TypedDict
 
 from ablation.comparison.findings.finding import Side
+from ablation.comparison.kind import Kind
+from ablation.errors import UserError
+from ablation.files import load_record
+from ablation.records import from_plain
 
+SCHEMA_VERSION = 1
 ByLanguage = Mapping[str, str]
 
 
@@ -17,6 +23,7 @@ class PlaceSaid(TypedDict):
     line: int | None
     key: str | None
     setting: NotRequired[str | None]
+    side: NotRequired[Side]
 
 
 class ValueSaid(PlaceSaid):
@@ -67,17 +74,86 @@ class FindingSaid(TypedDict):
     text: ByLanguage
 
 
+class KindSaid(Kind):
+    """The kind of training, with its name in each language."""
+
+    text: ByLanguage
+
+
+class VersionSaid(TypedDict):
+    """A release that a file tells."""
+
+    library: str
+    number: str
+    file: str
+    line: int | None
+
+
+class VersionsSaid(TypedDict):
+    """The releases that a side `told`, and those `assumed` for the rest."""
+
+    told: Sequence[VersionSaid]
+    assumed: Mapping[str, str]
+
+
+class DataSaid(TypedDict):
+    """What is known of the rows."""
+
+    origin: str
+    profile: str | None
+    rows: int | None
+    pool: int | None
+    num_labels: int | None
+    num_labels_from: str | None
+    longest: int | None
+
+
+class ModelSaid(TypedDict):
+    """Facts of the model, or which are `missing`."""
+
+    missing: Sequence[str]
+    layers: int | None
+    family: NotRequired[str]
+    counted_exactly: NotRequired[bool]
+    hidden: NotRequired[int]
+    parameters: NotRequired[int | None]
+    parameters_per_layer: NotRequired[int | None]
+    recomputed_share: NotRequired[float]
+
+
+class ClaimSaid(TypedDict):
+    """A statement that arithmetic decides, in the shape of measured ones."""
+
+    id: str
+    quantity: str
+    contrast: str
+    unit: str
+    low: float | None
+    high: float | None
+    beyond: str
+    decided_by: str
+    arm: str
+    reference: str | None
+    arm_value: float | None
+    reference_value: float | None
+    estimate: float | None
+    interval_low: float | None
+    interval_high: float | None
+    n: None
+    no_interval: None
+    verdict: str
+    seeds_to_decide: None
+    text: ByLanguage | None
+    source: str | None
+
+
 class Explanation(TypedDict):
     """The whole of it; what has two sides is by side.
 
     Attributes:
         study: Its name; None for two bare files.
-        kinds: The kind of training: `objective`, `method` and their `text` by language.
-        versions: Releases that a side `told`, and those `assumed` for the rest.
         speaks_for: The keys by which the dialect was recognized.
         not_read: Why it cannot be said that nothing differs, where no difference is known.
-        data: What is known of the rows.
-        architecture: Facts of the model, or which are `missing`.
         silent: Differences of what has no effect as far as is known.
         memory: The parts of a device's memory.
         curves: The learning rate at shares of the run.
@@ -88,16 +164,31 @@ class Explanation(TypedDict):
     study: str | None
     files: Mapping[Side, str]
     dialects: Mapping[Side, str]
-    kinds: Mapping[Side, Mapping[str, Any]]
-    versions: Mapping[Side, Mapping[str, Any]]
+    kinds: Mapping[Side, KindSaid]
+    versions: Mapping[Side, VersionsSaid]
     speaks_for: Mapping[Side, Sequence[str]]
     not_read: Sequence[str]
-    data: Mapping[str, Any]
-    architecture: Mapping[str, Any]
+    data: DataSaid
+    architecture: ModelSaid
     differences: Sequence[DifferenceSaid]
     silent: Sequence[DifferenceSaid]
     quantities: Sequence[QuantitySaid]
     memory: Mapping[Side, Sequence[Mapping[str, object]]]
     curves: Mapping[Side, Mapping[str, Sequence[float]]]
     findings: Sequence[FindingSaid]
-    claims: Sequence[Mapping[str, Any]]
+    claims: Sequence[ClaimSaid]
+
+
+def load_explanation(path: Path) -> Explanation:
+    """The content of findings.json.
+
+    Raises:
+        UserError: the file cannot be read, or is of another version.
+    """
+    try:
+        found: Explanation = from_plain(Explanation, load_record(path))
+    except UserError as error:
+        raise UserError(
+            error.problem, file=path, found=error.found, write=f"rm {path}   # then call again"
+        ) from None
+    return found

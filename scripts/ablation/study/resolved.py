@@ -23,7 +23,7 @@ class Resolved:
 
 def save_resolved(study: Study, results: Results) -> None:
     """Write the study as it was resolved, and for people both sides and their differences."""
-    for side, configuration in (("current", study.current), ("backup", study.backup)):
+    for side, configuration in study.sides.items():
         save_record(configuration.as_json(), results.side(side))
     save_record(study.differences_json(), results.differences)
     save_record(to_plain(Resolved(schema_version=SCHEMA_VERSION, study=study)), results.study)

@@ -61,6 +61,11 @@ class Study:
         """The study's folder."""
         return self.file.parent
 
+    @property
+    def sides(self) -> dict[str, Configuration]:
+        """Both configurations by side."""
+        return {"current": self.current, "backup": self.backup}
+
     def stage_of(self, setting: str) -> str | None:
         """The name of the stage that changes the setting, or None."""
         return next((stage.name for stage in self.stages if setting in stage.settings), None)
