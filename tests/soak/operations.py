@@ -47,9 +47,11 @@ from soak.layer import ERRORS, KINDS, Fault, Layer, can_fail
 from soak.plugged import SmallStudy, TinyRun, call, content, differences, still_there
 from soak.record import code, keep
 
-# What a killed process leaves in its temporary folder: Snakemake's, two small fonts, and the file
-# with which Python tries that folder.
-OF_THE_KILLED = re.compile(r"temporary (snakemake.*|hangul-.*|[a-z0-9_]{8})")
+# What a killed process leaves in its temporary folder: Snakemake's, two small fonts, the file with
+# which Python tries that folder, and those of a compiler.
+OF_THE_KILLED = re.compile(
+    r"temporary (snakemake.*|hangul-.*|[a-z0-9_]{8}|cc\w{6}\.(s|o|c|le|res|cdtor\.[co]))"
+)
 HEADER = ("what", "operation", "places tried", "operations tried", "as if nothing had been")
 PARTIAL_IN = 6  # studies, one writes partial reports
 # What tells a program: what its command line begins with, or its script.
