@@ -27,7 +27,8 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "config/studies/debian_sections"
 PROFILE = (
-    '{"rows": {"train": 8, "validation": 1, "test": 2}, "tokens": {"mean": 4}, "special_tail": []}'
+    '{"rows": {"train": 8, "validation": 1, "test": 2}, "special_tail": [], "tokens": {"mean": 4,'
+    ' "median": 4, "p95": 4, "p99": 4, "max": 4, "histogram": {}}}'
 )
 SIZES = (10, 1000, 3000)
 SEEDS, ARMS = "seeds", "arms"

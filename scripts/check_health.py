@@ -12,6 +12,7 @@ from ablation.cli import run
 from ablation.evidence.health import check_health, health_json, health_line, load_texts
 from ablation.files import load_record, save_record
 from ablation.results import Results
+from ablation.settings.profile import load_profile
 from ablation.study.resolved import load_resolved
 from ablation.words.catalogue import LANGUAGES
 
@@ -26,7 +27,7 @@ def parse_args() -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     results = Results(args.results)
     grid = load_record(results.grid(load_resolved(results).adaptive))
-    warnings = check_health(grid, results.runs, load_record(results.profile))
+    warnings = check_health(grid, results.runs, load_profile(results.profile))
     save_record(health_json(warnings), results.health)
     texts = load_texts(args.lang)
     for warning in warnings:

@@ -37,15 +37,15 @@ def main(args: argparse.Namespace) -> None:
     spec = read_spec(load_study(args.study).data_options())
     results = Results(args.results)
     profile = prepare(spec, results.model, results.data, args.max_lengths)
-    rows = profile["rows"]
+    rows = profile.rows
     logger.info(
         "%d classes; %d rows to train, %d to validate, %d to test",
-        profile["num_labels"],
-        rows["train"],
-        rows["validation"],
-        rows["test"],
+        profile.num_labels,
+        rows.train,
+        rows.validation,
+        rows.test,
     )
-    for note in profile["notes"]:
+    for note in profile.notes:
         logger.warning(note)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
@@ -19,6 +19,7 @@ from typing import (
 )
 
 from ablation.errors import UserError
+from ablation.files import load_record
 from ablation.sums import SEAL
 
 Schema = dict[str, Any]  # a JSON Schema
@@ -48,7 +49,7 @@ def leaves(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{key}", value
 
 
-def from_plain(kind: Any, value: Any, where: str = "") -> Any:
+def from_plain(kind: Any, value: Any, where: str = "", *, known_only: bool = False) -> Any:
     """A value of this type out of what `json` read.
 
     Args:
@@ -57,31 +58,31 @@ def from_plain(kind: Any, value: Any, where: str = "") -> Any:
             whatever JSON holds.
         value: What was read.
         where: Its place in the file, for the error.
+        known_only: Pass over keys that the type has not got, as a file of another version may.
 
     Raises:
         UserError: the value is not of this type.
     """
     origin, arguments = get_origin(kind), get_args(kind)
+    read = partial(from_plain, known_only=known_only)
     if origin in (Union, UnionType):
         if value is None and NoneType in arguments:
             return None
-        return from_plain(next(a for a in arguments if a is not NoneType), value, where)
+        return read(next(a for a in arguments if a is not NoneType), value, where)
     if is_dataclass(kind) or is_typeddict(kind):
-        return _record(kind, value, where)
+        return _record(kind, value, where, known_only)
     if origin is NotRequired:
-        return from_plain(arguments[0], value, where)
+        return read(arguments[0], value, where)
     if origin is tuple and isinstance(value, list):
         each = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
         pairs = zip(each, value, strict=True)
-        return tuple(from_plain(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(pairs))
+        return tuple(read(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(pairs))
     if origin in (list, Sequence) and isinstance(value, list):
-        return [from_plain(arguments[0], v, f"{where}[{i}]") for i, v in enumerate(value)]
+        return [read(arguments[0], v, f"{where}[{i}]") for i, v in enumerate(value)]
     if origin in (dict, Mapping) and isinstance(value, dict):
         key, inner = arguments
         named = key if isinstance(key, type) else str  # a `Literal` of names
-        return {
-            named(name): from_plain(inner, item, f"{where}.{name}") for name, item in value.items()
-        }
+        return {named(name): read(inner, item, f"{where}.{name}") for name, item in value.items()}
     if kind is Path and isinstance(value, str):
         return Path(value)
     if origin is Literal and value in arguments:
@@ -97,17 +98,33 @@ def _is_plain(kind: type, value: object) -> bool:
     return isinstance(value, (int, float) if kind is float else kind)
 
 
-def _record(kind: Any, value: Any, where: str) -> Any:
+def load_known(kind: Any, path: Path) -> Any:
+    """A record of the results as its type, whichever version wrote it.
+
+    Raises:
+        UserError: the file cannot be read, is no longer what was written, or is of another kind.
+    """
+    record = load_record(path)
+    try:
+        return from_plain(kind, record, known_only=True)
+    except UserError as error:
+        raise error.at(path, None) from None
+
+
+def _record(kind: Any, value: Any, where: str, known_only: bool) -> Any:
     if not isinstance(value, dict):
         raise UserError(f"{where or 'the file'} must hold an object", found=type(value).__name__)
     hints = _hints(kind)
+    if known_only:
+        value = {name: item for name, item in value.items() if name in hints}
     wrong = [*(set(_needed(kind)) - set(value)), *(set(value) - set(hints))]
     if wrong:
         raise UserError(
             f"{where or 'the file'} is of another version", found=sorted(value), allowed=list(hints)
         )
+    read = partial(from_plain, known_only=known_only)
     return kind(
-        **{name: from_plain(hints[name], item, f"{where}.{name}") for name, item in value.items()}
+        **{name: read(hints[name], item, f"{where}.{name}") for name, item in value.items()}
     )
 
 

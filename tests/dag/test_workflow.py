@@ -16,7 +16,8 @@ import pytest
 pytestmark = pytest.mark.dag
 ROOT = Path(__file__).resolve().parents[2]
 PROFILE = (
-    '{"rows": {"train": 8, "validation": 1, "test": 2}, "tokens": {"mean": 4}, "special_tail": []}'
+    '{"rows": {"train": 8, "validation": 1, "test": 2}, "special_tail": [], "tokens": {"mean": 4,'
+    ' "median": 4, "p95": 4, "p99": 4, "max": 4, "histogram": {}}}'
 )
 
 

@@ -66,10 +66,9 @@ def test_nul_bytes_are_told_with_their_line(model):
 
 def test_rows_with_a_cell_too_few_are_counted_and_told(model):
     profile = prepare(model, written(model, ROWS + "alone\nsome words,a\nalone too\n"))
-    assert profile["rows"]["without_label"] == 2
-    assert "2 rows have fewer cells than there are columns, first in line 22" in "".join(
-        profile["notes"]
-    )
+    assert profile.rows.without_label == 2
+    told = "2 rows have fewer cells than there are columns, first in line 22"
+    assert told in "".join(profile.notes)
 
 
 def test_a_nested_column_is_refused_with_the_columns_that_serve(model):
@@ -96,7 +95,7 @@ def test_tokens_beyond_the_embedding_that_no_row_uses_are_told(model):
     tokenizer = Tokenizer.from_file(str(model.parent / "tokenizer.json"))
     tokenizer.add_special_tokens(["<more>"])
     tokenizer.save(str(model.parent / "tokenizer.json"))
-    notes = prepare(model, written(model, ROWS))["notes"]
+    notes = prepare(model, written(model, ROWS)).notes
     assert "4 tokens up to number 3, and the model embeddings up to 2" in "".join(notes)
 
 
@@ -194,13 +193,13 @@ READABLE = {
 @pytest.mark.parametrize("name", READABLE)
 def test_rows_are_read_however_they_are_written(model, name):
     profile = prepare(model, written(model, READABLE[name]))
-    assert (profile["num_labels"], profile["notes"]) == (2, [])
-    assert profile["rows"]["read"] in (20, 21)
+    assert (profile.num_labels, profile.notes) == (2, ())
+    assert profile.rows.read in (20, 21)
 
 
 def test_what_makes_scores_worth_less_is_told(model):
     rows = "".join(f"some words {n},{('NA', 'b')[n % 2]}\n" for n in range(18))
-    notes = "".join(prepare(model, written(model, "text,label\n" + rows * 2))["notes"])
+    notes = "".join(prepare(model, written(model, "text,label\n" + rows * 2)).notes)
     assert "have a text that is also in training" in notes
     assert "1 class has the name of a missing value: 'NA'" in notes
 
@@ -221,11 +220,11 @@ def test_labels_that_look_alike_are_told_and_merged_where_asked(model, name):
     rows = "".join(f'some words {n},"{(one, other, "z")[n % 3]}"\n' for n in range(30))
     path = written(model, "text,label\n" + rows)
     told = prepare(model, path)
-    assert told["num_labels"] == 3
-    assert "`merge_labels: true`" in "".join(told["notes"])
+    assert told.num_labels == 3
+    assert "`merge_labels: true`" in "".join(told.notes)
     merged = prepare(model, path, merge_labels=True)
-    assert merged["num_labels"] == 2
-    assert "merge_labels" not in "".join(merged["notes"])
+    assert merged.num_labels == 2
+    assert "merge_labels" not in "".join(merged.notes)
 
 
 def test_labels_that_differ_are_left_alone():

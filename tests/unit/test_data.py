@@ -21,10 +21,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from ablation.data import prepare as data_prepare
 from ablation.data import rows as data
-from ablation.data.prepared import data_fingerprint, deal_of
+from ablation.data.prepared import data_fingerprint, deal_of, special_tail
 from ablation.data.rows import SPLITS
 from ablation.data.source import read_spec
 from ablation.errors import UserError
+from ablation.settings.profile import RowCounts, load_profile, save_profile
 from ablation.settings.quantities import TUNING_SHARE
 from ablation.training.rows import load_tables
 
@@ -201,9 +202,9 @@ def test_the_truncated_share_is_of_texts_longer_than_the_limit():
 
 
 def test_the_histogram_counts_every_text():
-    histogram = data.token_profile(np.array([1, 1, 5, 100]))["histogram"]
-    assert sum(histogram["counts"]) == 4
-    assert len(histogram["edges"]) == len(histogram["counts"]) + 1
+    histogram = data.token_lengths(np.array([1, 1, 5, 100])).histogram
+    assert sum(histogram.counts) == 4
+    assert len(histogram.edges) == len(histogram.counts) + 1
 
 
 # The whole preparation -----------------------------------------------------------------------
@@ -446,6 +447,25 @@ def test_other_rows_have_another_fingerprint(tmp_path, model):
     write_csv(tmp_path / "rows.csv", sample_rows())
     one, two = prepare(tmp_path, model), prepare(tmp_path, model, split={"extract_seed": 7})
     assert profile_of(one)["fingerprint"] != profile_of(two)["fingerprint"]
+
+
+@pytest.mark.parametrize("per", [None, "seed"])
+def test_a_profile_that_is_read_and_written_again_is_the_same_file(tmp_path, model, per):
+    write_csv(tmp_path / "rows.csv", sample_rows())
+    written = prepare(tmp_path, model, split_per=per) / "profile.json"
+    save_profile(load_profile(written), tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_bytes() == written.read_bytes()
+
+
+def test_a_profile_of_an_earlier_version_is_read_and_one_of_another_kind_is_named(tmp_path):
+    path = tmp_path / "profile.json"
+    path.write_text('{"rows": {"read": 9, "train": 7}, "label_counts": [4, 3], "since_removed": 1}')
+    assert load_profile(path).rows == RowCounts(read=9, train=7)
+    with pytest.raises(UserError, match="of an earlier version"):
+        special_tail(tmp_path)
+    path.write_text('{"rows": {"train": "7"}}')
+    with pytest.raises(UserError, match=r"profile\.json: \.rows\.train is of another kind"):
+        load_profile(path)
 
 
 def test_the_profile_holds_no_path_of_the_machine(tmp_path, model):

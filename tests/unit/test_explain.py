@@ -93,12 +93,13 @@ def test_the_explanation_is_plain_json(said):
 
 
 def test_prepared_data_settles_what_lengths_do(account_tax, tmp_path):
-    edges = list(range(0, 301, 10))
+    histogram = {"edges": list(range(0, 301, 10)), "counts": [0] * 11 + [9] + [0] * 18}
+    quantiles = dict.fromkeys(("mean", "median", "p95", "p99"), 115.0)
     profile = {
         "rows": {"train": 1000, "validation": 100, "test": 200},
         "num_labels": 2,
         "label_counts": [600, 400],
-        "tokens": {"max": 120, "histogram": {"edges": edges, "counts": [0] * 11 + [9] + [0] * 18}},
+        "tokens": {**quantiles, "max": 120, "histogram": histogram},
         "truncated_share": {"256": 0.0, "320": 0.0},
     }
     path = tmp_path / "profile.json"

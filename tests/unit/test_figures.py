@@ -35,6 +35,7 @@ from ablation.report.figures.figure import STYLE, Drawing, lines_of, load_figure
 from ablation.report.figures.fonts import know_hangul
 from ablation.report.figures.waterfall import path_steps
 from ablation.report.sources import Sources, load_sources
+from ablation.settings.profile import Profile
 from ablation.study.grid import load_grid
 from ablation.study.load import load_study
 from ablation.study.resolved import save_resolved
@@ -210,7 +211,7 @@ def test_thinning_keeps_the_ends():
 
 
 def test_planned_rows_keep_one_row_of_each_class_among_the_most_frequent():
-    profile = {"label_counts": [100, 10, 1, 1]}
+    profile = Profile(label_counts=(100, 10, 1, 1))
     settings = {"data.extract_ratio": 0.1, "data.max_classes": 3}
     assert planned_rows(settings, profile) == 10 + 1 + 1
     assert planned_rows({**settings, "data.max_classes": None}, profile) == 13

@@ -18,6 +18,7 @@ from ablation.evidence.health import (
     read_curves,
     read_health,
 )
+from ablation.settings.profile import Profile
 from ablation.words.catalogue import load_catalogue
 
 LABELS = 280
@@ -32,7 +33,7 @@ SETTINGS = {
     "deepspeed.zero_optimization.stage": 2,
     "lora.lora_dropout": 0.05,
 }
-PROFILE = {"label_counts": [50] * 280, "test_label_counts": [10] * 280, "num_labels": 280}
+PROFILE = Profile(label_counts=(50,) * 280, test_label_counts=(10,) * 280, num_labels=280)
 STEPS = 200
 
 
@@ -182,7 +183,7 @@ def test_a_loss_that_rises_is_a_warning(runs):
 
 
 def test_guessing_is_by_frequency_and_by_number_with_class_weights():
-    profile = {"label_counts": [90, 10, 0]}
+    profile = Profile(label_counts=(90, 10, 0))
     expected = -(0.9 * math.log(0.9) + 0.1 * math.log(0.1))
     assert guessing_loss(SETTINGS, profile) == pytest.approx(expected)
     weighted = SETTINGS | {"loss.use_class_weights": True}
@@ -207,7 +208,7 @@ def test_labels_that_an_arm_never_trains_on_limit_its_accuracy(runs):
 
 
 def test_labels_without_training_rows_count_as_unseen(runs):
-    profile = {"label_counts": [9, 0], "test_label_counts": [6, 2]}
+    profile = Profile(label_counts=(9, 0), test_label_counts=(6, 2))
     found = [w for w in runs.add(loss=falling(0.5, 0.0)).check(profile) if w.id == "unseen_labels"]
     assert found[0].numbers["rows"] == 2
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ from ablation.frozen.which import (
     why_plain,
 )
 from ablation.results import Results
+from ablation.settings.profile import Histogram, Profile, RowCounts, TokenLengths
 from ablation.training.job import load_frozen
 from ablation.training.network import build_network, trainable_state
 from ablation.training.request import make_request, save_request
@@ -119,10 +121,12 @@ def test_what_most_epochs_read_is_kept_first():
     assert all((sizes == 10).all() for _, sizes in kept.values())
 
 
+OF_TEN = TokenLengths(mean=10, median=10, p95=10, p99=10, max=10, histogram=Histogram())
+
+
 def test_the_plan_says_what_the_cache_takes_and_who_cannot_use_it():
     arms = [(name, tiny.SETTINGS | changes) for name, changes in ARMS.items()]
-    rows = {"train": 1000, "validation": 0, "test": 0}
-    profile = {"rows": rows, "tokens": {"mean": 10}, "special_tail": []}
+    profile = Profile(rows=RowCounts(train=1000), tokens=OF_TEN, special_tail=())
     lines = describe_prefix(arms, LLAMA, 20, profile)
     assert "2, 3 frozen layers" in lines[0]
     assert "0.00102 GB" in lines[0]  # 800 rows x 10 tokens x 64 bytes x 2
@@ -131,8 +135,8 @@ def test_the_plan_says_what_the_cache_takes_and_who_cannot_use_it():
     small = describe_prefix(arms, LLAMA, 0.000256, profile)
     assert "0.000256 GB of prefix_cache_gb 0.000256" in small[0]
     assert "2 frozen layers" in small[0] and "holds 0.5 of the tokens" in small[1]
-    del profile["special_tail"]  # as an earlier version wrote it
-    assert describe_prefix(arms, LLAMA, 20, profile) == lines
+    earlier = replace(profile, special_tail=None)
+    assert describe_prefix(arms, LLAMA, 20, earlier) == lines
     assert "prefix_cache_gb is 0" in describe_prefix(arms, LLAMA, 0, None)[0]
 
 
@@ -208,10 +212,10 @@ def test_last_tokens_are_those_that_rows_end_with(study, cut, tail):
 
 def test_the_plan_names_arms_whose_texts_end_otherwise_than_in_the_cache():
     arms = [(name, tiny.SETTINGS | changes) for name, changes in ARMS.items()]
-    sizes = {"rows": {"train": 9, "validation": 0, "test": 0}, "tokens": {"mean": 10}}
-    lines = describe_prefix(arms, LLAMA, 20, sizes | {"special_tail": [2]})
+    profile = Profile(rows=RowCounts(train=9), tokens=OF_TEN, special_tail=(2,))
+    lines = describe_prefix(arms, LLAMA, 20, profile)
     assert any("upper" in line and "special token" in line for line in lines)
-    lines = describe_prefix(arms, LLAMA, 20, sizes | {"special_tail": []})
+    lines = describe_prefix(arms, LLAMA, 20, replace(profile, special_tail=()))
     assert not any("upper" in line for line in lines)
 
 

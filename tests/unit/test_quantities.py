@@ -133,7 +133,8 @@ def profile(tmp_path):
         "rows": {"train": 1000, "validation": 100, "test": 200},
         "num_labels": 3,
         "label_counts": [700, 299, 1],
-        "tokens": {"mean": 180.0, "max": 300, "histogram": histogram},
+        "tokens": {"mean": 180.0, **dict.fromkeys(("median", "p95", "p99"), 200.0)}
+        | {"max": 300, "histogram": histogram},
         "truncated_share": {"256": 0.4, "320": 0.0},
     }
     path.write_text(json.dumps(content))

@@ -21,6 +21,7 @@ from ablation.files import load_json, save_json
 from ablation.report.figures import figures_of
 from ablation.report.report import render_report
 from ablation.report.sources import GROUPS, load_sources
+from ablation.settings.profile import load_profile
 from ablation.study.explain import explain_study
 from ablation.study.grid import load_grid
 from ablation.study.load import load_study, read_options
@@ -38,7 +39,7 @@ def analyse(made: Synthetic) -> None:
     table = load_table(made.folder / "metrics.csv")
     effects = estimate_effects(grid, table, read_options(made.study))
     save_effects(effects, made.folder / "effects.json")
-    warnings = check_health(load_json(made.grid), made.runs, load_json(made.profile))
+    warnings = check_health(load_json(made.grid), made.runs, load_profile(made.profile))
     save_json(health_json(warnings), made.folder / "health.json")
 
 

@@ -29,6 +29,7 @@ from ablation.report.patch import recommended_rewrite
 from ablation.report.report import render_report
 from ablation.report.scale import scale_block
 from ablation.report.sources import load_sources
+from ablation.settings.profile import Profile
 from ablation.settings.quantities import POOL_ROWS
 from ablation.study.forecast import plan_study
 from ablation.study.forecast_text import load_texts, render
@@ -102,7 +103,7 @@ def test_rows_of_a_smaller_size_are_among_those_of_a_larger_one():
 
 
 def test_what_is_planned_and_what_is_cached_count_the_rows_of_each_size():
-    profile = {"label_counts": [600, 300, 100]}
+    profile = Profile(label_counts=(600, 300, 100))
     settings = {"data.extract_ratio": 0.5, POOL_ROWS: 400}
     assert planned_rows(settings, profile) == 200
     arm = {"data.max_classes": None, "lora.layers_to_transform": [2], "max_length": 8}

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from ablation.data.rows import extract_size
-from ablation.files import load_record
 from ablation.settings.catalogue import Settings
+from ablation.settings.profile import Profile, load_profile
 from ablation.settings.quantities import share_of_rows
 from ablation.study.grid_file import GridFile
 
 
-def planned_rows(settings: Settings, profile: Mapping[str, Any]) -> int:
+def planned_rows(settings: Settings, profile: Profile) -> int:
     """Training rows of an arm before any run has counted them.
 
     The most frequent `max_classes` classes, of each the extracted share and at least one row. Exact
     where the extract is stratified, else what is expected.
     """
-    counts = list(profile["label_counts"])[: settings.get("data.max_classes") or None]
-    share = share_of_rows(settings, sum(profile["label_counts"]))
+    counts = profile.label_counts[: settings.get("data.max_classes") or None]
+    share = share_of_rows(settings, sum(profile.label_counts))
     return sum(extract_size(count, share) for count in counts)
 
 
@@ -33,13 +31,13 @@ def all_training_rows(profile: Path) -> int | None:
     """
     if not profile.is_file():
         return None
-    rows = load_record(profile)["rows"]
-    drawn = rows["read"] - rows.get("not_drawn", 0)
-    return round(rows["train"] * rows["read"] / drawn) if drawn else None
+    rows = load_profile(profile).rows
+    drawn = rows.read - rows.not_drawn
+    return round(rows.train * rows.read / drawn) if drawn else None
 
 
 def train_rows_of(
-    grid: GridFile, runs_table: pd.DataFrame, profile: Mapping[str, Any] | None
+    grid: GridFile, runs_table: pd.DataFrame, profile: Profile | None
 ) -> dict[str, int]:
     """Training rows by arm: as the runs counted them, else as planned from the data's profile."""
     found = {}

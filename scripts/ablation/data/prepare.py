@@ -11,10 +11,9 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import datasets
 import numpy as np
@@ -26,7 +25,8 @@ from ablation.data import rows as data
 from ablation.data.labels import alike, describe_alike, plain_form
 from ablation.data.source import DataSpec, Source, class_names, open_source
 from ablation.errors import UserError
-from ablation.files import load_record, save_json, save_record
+from ablation.files import load_record, save_json
+from ablation.settings.profile import Deal, Profile, RowCounts, save_profile
 from ablation.study.study import SEED
 from ablation.sums import files_below, sums_of
 from ablation.words.catalogue import in_english
@@ -98,9 +98,7 @@ class Rows:
     empty_text: int
 
 
-def prepare(
-    spec: DataSpec, model_json: Path, output: Path, max_lengths: Sequence[int]
-) -> dict[str, object]:
+def prepare(spec: DataSpec, model_json: Path, output: Path, max_lengths: Sequence[int]) -> Profile:
     """Profile of the prepared data; writes train/, validation/, test/, labels.json, profile.json.
 
     Args:
@@ -128,22 +126,23 @@ def prepare(
             rows.labels[train], spec.extract_seed, spec.stratify_extract
         )
         fingerprint = deal_out(work, output, rows.labels, split, ranks)
-        profile = describe(spec, source, tokens, rows, split, max_lengths)
-        profile["fingerprint"] = fingerprint
         labels = output / "labels.json"
         save_json(rows.names, labels)
         tables = [file for name in data.SPLITS for file in files_below(output / name)]
-        profile["sums"] = sums_of(output, [labels, *tables])
-        if spec.split_per == SEED:
-            deal = data.Deal(
-                test_size=spec.test_size,
-                val_size=spec.val_size,
-                stratify_extract=spec.stratify_extract,
-            )
-            profile["deal"] = asdict(deal)
+        deal = Deal(
+            test_size=spec.test_size,
+            val_size=spec.val_size,
+            stratify_extract=spec.stratify_extract,
+        )
+        profile = replace(
+            describe(spec, source, tokens, rows, split, max_lengths),
+            fingerprint=fingerprint,
+            sums=sums_of(output, [labels, *tables]),
+            deal=deal if spec.split_per == SEED else None,
+        )
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    save_record(profile, output / "profile.json")
+    save_profile(profile, output / "profile.json")
     return profile
 
 
@@ -354,36 +353,35 @@ def describe(
     rows: Rows,
     split: np.ndarray,
     max_lengths: Sequence[int],
-) -> dict[str, Any]:
-    """What profile.json says: counts, tokens, truncated shares, notes. No paths."""
+) -> Profile:
+    """What the rows are, but for what identifies their files."""
     counts = count_rows(source, rows, split)
     by_class = [
-        np.bincount(rows.labels[split == index], minlength=len(rows.names)).tolist()
+        tuple(np.bincount(rows.labels[split == index], minlength=len(rows.names)).tolist())
         for index in range(len(data.SPLITS))
     ]
-    return {
-        "schema_version": 1,
-        "rows": counts,
-        "num_labels": len(rows.names),
-        "label_counts": by_class[data.TRAIN],
-        "validation_label_counts": by_class[data.VALIDATION],
-        "test_label_counts": by_class[data.TEST],
-        "label_column": spec.label_column,
-        "text_columns": source.text_columns,
-        "tokens": data.token_profile(rows.lengths),
-        "truncated_share": {
-            str(length): data.truncated_share(rows.lengths, length)
+    return Profile(
+        rows=counts,
+        num_labels=len(rows.names),
+        label_counts=by_class[data.TRAIN],
+        validation_label_counts=by_class[data.VALIDATION],
+        test_label_counts=by_class[data.TEST],
+        label_column=spec.label_column,
+        text_columns=tuple(source.text_columns),
+        tokens=data.token_lengths(rows.lengths),
+        truncated_share={
+            length: data.truncated_share(rows.lengths, length)
             for length in sorted(set(max_lengths))
         },
-        "longest_max_length": tokens.keep,
-        "special_tail": list(tokens.tail),
-        "notes": [
+        longest_max_length=tokens.keep,
+        special_tail=tokens.tail,
+        notes=(
             *source.notes,
             *notes(counts, rows),
             *label_notes(rows.names),
             *tokens.notes(),
-        ],
-    }
+        ),
+    )
 
 
 def label_notes(names: Sequence[str]) -> list[str]:
@@ -398,43 +396,42 @@ def label_notes(names: Sequence[str]) -> list[str]:
     return said
 
 
-def count_rows(source: Source, rows: Rows, split: np.ndarray) -> dict[str, int]:
+def count_rows(source: Source, rows: Rows, split: np.ndarray) -> RowCounts:
     """Rows read, left out and kept, and what is odd about those kept."""
     per_class = np.bincount(rows.labels)
     parts = {name: split == index for index, name in enumerate(data.SPLITS)}
     train_texts = rows.texts[parts["train"]]
     in_test = np.bincount(rows.labels[parts["test"]], minlength=len(per_class))
-    return {
-        "read": source.rows_read,
-        "not_drawn": source.rows_read - len(source.dataset),
-        "without_label": rows.without_label,
-        "empty_text": rows.empty_text,
-        "train": int(parts["train"].sum()),
-        "validation": int(parts["validation"].sum()),
-        "test": int(parts["test"].sum()),
-        "single_row_classes": int(np.count_nonzero(per_class == 1)),
-        "classes_without_test_rows": int(np.count_nonzero(in_test == 0)),
-        "test_texts_in_train": int(np.isin(rows.texts[parts["test"]], train_texts).sum()),
-        "validation_texts_in_train": int(
-            np.isin(rows.texts[parts["validation"]], train_texts).sum()
-        ),
-        "labels_alike": len(alike(rows.names)),
-        "conflicting_labels": data.conflicting_rows(rows.texts, rows.labels),
-        "test_rows_of_unseen_labels": data.rows_of_unseen_labels(
+    return RowCounts(
+        read=source.rows_read,
+        not_drawn=source.rows_read - len(source.dataset),
+        without_label=rows.without_label,
+        empty_text=rows.empty_text,
+        train=int(parts["train"].sum()),
+        validation=int(parts["validation"].sum()),
+        test=int(parts["test"].sum()),
+        single_row_classes=int(np.count_nonzero(per_class == 1)),
+        classes_without_test_rows=int(np.count_nonzero(in_test == 0)),
+        test_texts_in_train=int(np.isin(rows.texts[parts["test"]], train_texts).sum()),
+        validation_texts_in_train=int(np.isin(rows.texts[parts["validation"]], train_texts).sum()),
+        labels_alike=len(alike(rows.names)),
+        conflicting_labels=data.conflicting_rows(rows.texts, rows.labels),
+        test_rows_of_unseen_labels=data.rows_of_unseen_labels(
             rows.labels[parts["train"]], rows.labels[parts["test"]]
         ),
-    }
+    )
 
 
-def notes(counts: dict[str, int], rows: Rows) -> list[str]:
+def notes(counts: RowCounts, rows: Rows) -> list[str]:
     """One sentence for each thing about the rows that a reader of the report should know."""
     single = [rows.names[i] for i in np.flatnonzero(np.bincount(rows.labels) == 1)]
     more = ", …" if len(single) > NAMED_CLASSES else ""
     named = ", ".join(single[:NAMED_CLASSES]) + more
+    numbers = asdict(counts)
     return [
-        in_english(text, n=counts[key], named=named, **counts)
+        in_english(text, n=numbers[key], named=named, **numbers)
         for key, text in _NOTES.items()
-        if counts[key]
+        if numbers[key]
     ]
 
 

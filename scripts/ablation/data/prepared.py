@@ -8,9 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ablation.data.rows import Deal
 from ablation.errors import UserError
-from ablation.files import load_record
+from ablation.settings.profile import Deal, load_profile
 from ablation.sums import damaged
 
 
@@ -33,8 +32,7 @@ def data_fingerprint(data: Path) -> str:
 def deal_of(data: Path) -> Deal | None:
     """How each seed deals the prepared rows out anew; None where all runs share one split."""
     profile = data / "profile.json"
-    found = load_record(profile).get("deal") if profile.is_file() else None
-    return None if found is None else Deal(**found)
+    return load_profile(profile).deal if profile.is_file() else None
 
 
 def require_whole(data: Path) -> None:
@@ -42,8 +40,7 @@ def require_whole(data: Path) -> None:
 
     Data of an earlier version has no sums: it is taken as it is.
     """
-    sums = load_record(data / "profile.json").get("sums", {})
-    wrong = damaged(data, sums)
+    wrong = damaged(data, load_profile(data / "profile.json").sums)
     if wrong:
         raise UserError(
             "the prepared data is damaged: it is not what was written",
@@ -53,6 +50,17 @@ def require_whole(data: Path) -> None:
         )
 
 
-def special_tail(data: Path) -> list[int]:
-    """Special tokens that stay at the end of a text of the prepared data when it is cut."""
-    return load_record(data / "profile.json")["special_tail"]
+def special_tail(data: Path) -> tuple[int, ...]:
+    """Special tokens that stay at the end of a text of the prepared data when it is cut.
+
+    Raises:
+        UserError: An earlier version prepared it, which did not tell them.
+    """
+    found = load_profile(data / "profile.json").special_tail
+    if found is None:
+        raise UserError(
+            "the prepared data is of an earlier version",
+            file=data / "profile.json",
+            allowed="data of this version; remove the folder to prepare the data again",
+        )
+    return found

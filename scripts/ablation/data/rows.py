@@ -8,32 +8,18 @@ has one `extract_rank`, and an arm with `data.extract_ratio` q takes the rows wi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from ablation.settings.profile import Deal, Histogram, TokenLengths
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 SPLITS = ("train", "validation", "test")
 HISTOGRAM_BINS = 30
 # One seed may serve both the split and the extraction; these keep their random streams apart.
 _SPLIT_STREAM, _EXTRACT_STREAM, _ASIDE_STREAM = 0, 1, 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Deal:
-    """How each seed deals the prepared rows out anew.
-
-    Attributes:
-        test_size, val_size: Shares of all rows.
-        stratify_extract: Whether an extract keeps the shares of the classes.
-    """
-
-    test_size: float
-    val_size: float
-    stratify_extract: bool
 
 
 def set_aside(numbers: np.ndarray, share: float) -> np.ndarray:
@@ -250,23 +236,20 @@ def serialize(
     return pc.utf8_slice_codeunits(joined, start=len(separator))
 
 
-def token_profile(lengths: np.ndarray) -> dict[str, Any]:
-    """Mean, median, 95th and 99th percentile, maximum, and histogram of texts' token counts.
-
-    The histogram has `edges` (one more than `counts`); a count is of edge <= tokens < next edge.
-    """
+def token_lengths(lengths: np.ndarray) -> TokenLengths:
+    """Mean, median, 95th and 99th percentile, maximum, and histogram of texts' token counts."""
     top = int(lengths.max())
     width = max(1, -(-(top + 1) // HISTOGRAM_BINS))
     edges = np.arange(0, top + width + 1, width)
     counts, _ = np.histogram(lengths, bins=edges)
-    return {
-        "mean": float(lengths.mean()),
-        "median": float(np.median(lengths)),
-        "p95": float(np.percentile(lengths, 95)),
-        "p99": float(np.percentile(lengths, 99)),
-        "max": top,
-        "histogram": {"edges": edges.tolist(), "counts": counts.tolist()},
-    }
+    return TokenLengths(
+        mean=float(lengths.mean()),
+        median=float(np.median(lengths)),
+        p95=float(np.percentile(lengths, 95)),
+        p99=float(np.percentile(lengths, 99)),
+        max=top,
+        histogram=Histogram(edges=tuple(edges.tolist()), counts=tuple(counts.tolist())),
+    )
 
 
 def truncated_share(lengths: np.ndarray, max_length: int) -> float:

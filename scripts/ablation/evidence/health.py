@@ -22,6 +22,7 @@ from ablation.documents.scalars import is_number
 from ablation.evidence.provenance import CODE, MATERIAL, differences, origin_of, usual_facts
 from ablation.evidence.run import DIVERGED, run_folder
 from ablation.settings.catalogue import SYSTEMS, Settings, acts_on
+from ablation.settings.profile import Profile
 from ablation.settings.schedules import warmup_steps
 from ablation.study.grid_file import ArmEntry, GridFile
 from ablation.words.catalogue import LANGUAGES, Messages, load_catalogue
@@ -119,7 +120,7 @@ class RunRecord:
 
 
 def check_health(
-    grid: GridFile, runs_folder: str | Path, profile: Mapping[str, Any] | None
+    grid: GridFile, runs_folder: str | Path, profile: Profile | None
 ) -> list[HealthWarning]:
     """Every warning about the finished runs of a grid, the worst first.
 
@@ -128,7 +129,7 @@ def check_health(
     Args:
         grid: The contents of grid.json.
         runs_folder: The folder of the runs.
-        profile: The contents of data/profile.json; None where there is none.
+        profile: What is known of the data; None where it is not prepared.
     """
     found: list[HealthWarning] = []
     curves: dict[str, dict[int, str]] = {}
@@ -192,7 +193,7 @@ def read_curves(path: Path) -> tuple[np.ndarray, np.ndarray]:
 # --- One run -----------------------------------------------------------------------------------
 
 
-def check_run(record: RunRecord, profile: Mapping[str, Any] | None) -> Iterator[HealthWarning]:
+def check_run(record: RunRecord, profile: Profile | None) -> Iterator[HealthWarning]:
     """The warnings about one run."""
     yield from _first_loss(record)
     yield from _clipping(record)
@@ -249,7 +250,7 @@ def _ends(loss: np.ndarray) -> tuple[float, float]:
     return float(np.median(loss[:size])), float(np.median(loss[-size:]))
 
 
-def _plateau(record: RunRecord, profile: Mapping[str, Any] | None) -> Iterator[HealthWarning]:
+def _plateau(record: RunRecord, profile: Profile | None) -> Iterator[HealthWarning]:
     finite = record.loss[np.isfinite(record.loss)]
     if len(finite) < FEWEST_STEPS or record.metrics.get("status") == DIVERGED:
         return
@@ -266,27 +267,26 @@ def _plateau(record: RunRecord, profile: Mapping[str, Any] | None) -> Iterator[H
         yield record.warn("loss_flat", WARNING, after / before, **numbers)
 
 
-def guessing_loss(settings: Settings, profile: Mapping[str, Any] | None) -> float | None:
+def guessing_loss(settings: Settings, profile: Profile | None) -> float | None:
     """The loss in nats of who knows only how frequent the labels are; None without a profile.
 
     With class weights frequencies are levelled out, so that it is the logarithm of the number.
     """
-    if profile is None or not profile.get("label_counts"):
+    if profile is None or not profile.label_counts:
         return None
-    counts = profile["label_counts"][: settings.get("data.max_classes") or None]
-    counts = np.array([count for count in counts if count > 0], dtype=float)
+    kept = profile.label_counts[: settings.get("data.max_classes") or None]
+    counts = np.array([count for count in kept if count > 0], dtype=float)
     if settings.get("loss.use_class_weights"):
         return math.log(len(counts))
     shares = counts / counts.sum()
     return float(-(shares * np.log(shares)).sum())
 
 
-def _unseen_labels(record: RunRecord, profile: Mapping[str, Any] | None) -> Iterator[HealthWarning]:
-    if profile is None or not profile.get("test_label_counts"):
+def _unseen_labels(record: RunRecord, profile: Profile | None) -> Iterator[HealthWarning]:
+    if profile is None or not profile.test_label_counts:
         return
-    limit = record.settings.get("data.max_classes") or len(profile["label_counts"])
-    tested = profile["test_label_counts"]
-    trained = profile["label_counts"]
+    tested, trained = profile.test_label_counts, profile.label_counts
+    limit = record.settings.get("data.max_classes") or len(trained)
     unseen = [
         count
         for label, count in enumerate(tested)

@@ -360,7 +360,7 @@ class CutRows:
 
     table: Any
     lengths: np.ndarray
-    tail: list[int]
+    tail: tuple[int, ...]
 
     def ids(self, row: int) -> Sequence[int]:
         """A row's ids after its cut."""

@@ -6,12 +6,13 @@ computed once and kept: `cache_prefix` writes them, training reads them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ablation.settings.architecture import ABSENT, LINEAR, Facts, is_full
 from ablation.settings.catalogue import KERNELS, Settings
+from ablation.settings.profile import Profile, RowCounts
 from ablation.settings.quantities import cut_of, engine_dtype, extract_of, kernels_of
 
 # Decoders whose layers depend on nothing but the states and the positions of earlier tokens.
@@ -158,7 +159,7 @@ def describe_prefix(
     arms: Iterable[tuple[str, Settings]],
     architecture: Facts,
     budget_gb: float,
-    profile: Mapping[str, Any] | None,
+    profile: Profile | None,
 ) -> list[str]:
     """The plan of the caches in words: what they take, and who can't use them.
 
@@ -166,7 +167,7 @@ def describe_prefix(
         arms: Name and settings of each arm.
         architecture: Facts of config.json.
         budget_gb: `prefix_cache_gb` of config.yaml.
-        profile: profile.json of the prepared data; None or empty before it is there.
+        profile: What is known of the prepared data; None before it is there.
     """
     if budget_gb <= 0:
         return ["  prefix_cache_gb is 0: every run computes its frozen layers itself"]
@@ -178,8 +179,8 @@ def describe_prefix(
         each = state_bytes(architecture.get("hidden_size") or 0, dtype)
         layers = ", ".join(map(str, wanted.boundaries))
         told, share = f"{each} bytes for each token" if each else "an unknown size", 1.0
-        if profile and each:
-            size = each * stored_tokens(wanted, profile)
+        if profile and profile.tokens and each:
+            size = each * stored_tokens(wanted, profile.rows, profile.tokens.mean)
             kept, share = fit_budget(wanted.boundaries, size, budget_gb)
             layers = ", ".join(map(str, kept))
             told = f"about {size * len(kept) * share / GIGABYTE:.3g} GB"
@@ -197,7 +198,7 @@ def describe_prefix(
         if reason is None and profile:
             longest = caches[engine_dtype(settings)].max_length
             # Rows of an earlier version tell no tail; they are prepared again.
-            reason = why_cut(cut_of(settings), longest, profile.get("special_tail", []))
+            reason = why_cut(cut_of(settings), longest, profile.special_tail or ())
         if reason:
             lines.append(f"  {name} computes its frozen layers itself: {reason}")
     return lines
@@ -209,10 +210,8 @@ def _share(extract: Sequence[Any], rows: int) -> float:
     return ratio * min(1.0, pool[0] / max(1, rows)) if pool else ratio
 
 
-def stored_tokens(wanted: Wanted, profile: Mapping[str, Any]) -> int:
+def stored_tokens(wanted: Wanted, rows: RowCounts, mean: float) -> int:
     """Tokens that a cache will hold, about: the arms' training rows and all other rows."""
-    rows = profile["rows"]
-    ratio = max(_share(extract, rows["train"]) for extract in wanted.extracts)
-    texts = min(1.0, ratio) * rows["train"] + rows["validation"] + rows["test"]
-    mean = profile["tokens"]["mean"]
+    ratio = max(_share(extract, rows.train) for extract in wanted.extracts)
+    texts = min(1.0, ratio) * rows.train + rows.validation + rows.test
     return int(texts * (mean if wanted.max_length is None else min(mean, wanted.max_length)))

@@ -19,6 +19,7 @@ from ablation.report.page import render_page
 from ablation.report.report import render_report
 from ablation.report.sources import Sources, load_languages
 from ablation.results import Results, remove_partial
+from ablation.settings.profile import load_profile
 from ablation.study.adaptive import read_looks, seeds_grid
 from ablation.study.grid import load_grid, read_grid
 from ablation.study.grid_file import GridFile
@@ -45,7 +46,7 @@ def render_partial(results: Results, devices: int | None = None) -> list[Path]:
 
 
 def _render_all(study: Study, results: Results, devices: int | None) -> list[Path]:
-    content, profile = _grid_so_far(study, results, devices), load_record(results.profile)
+    content, profile = _grid_so_far(study, results, devices), load_profile(results.profile)
     grid = read_grid(content)
     save_record(content, results.grid(study.adaptive))
     save_table(collect(grid, results.runs), results.metrics)

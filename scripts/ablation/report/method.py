@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 
 import pandas as pd
 
@@ -101,13 +102,10 @@ def _data_lines(sources: Sources) -> list[str]:
     t, profile = sources.messages, sources.profile
     if profile is None:
         return [t("method.no_data")]
-    rows = profile["rows"]
-    counts = {key: f"{rows.get(key, 0):,}" for key in ("read", "train", "validation", "test")}
-    lines = [t("method.data", labels=profile["num_labels"], **counts)]
-    for key in TOLD_OF_ROWS:
-        if rows.get(key):
-            lines.append(t(f"method.{key}", n=f"{rows[key]:,}"))
-    return lines
+    counts = {name: f"{count:,}" for name, count in asdict(profile.rows).items() if count}
+    splits = {name: counts.get(name, "0") for name in ("read", "train", "validation", "test")}
+    lines = [t("method.data", labels=profile.num_labels, **splits)]
+    return lines + [t(f"method.{key}", n=counts[key]) for key in TOLD_OF_ROWS if key in counts]
 
 
 def _world_lines(sources: Sources) -> list[str]:

@@ -304,22 +304,15 @@ def _max_length(sources: Sources) -> list[str]:
     t, profile = sources.messages, sources.profile
     if profile is None:
         return []
-    shares = profile.get("truncated_share") or {}
-    facts = []
+    shares, facts = profile.truncated_share, []
     lengths = dict.fromkeys(_pair(sources, "max_length"))
-    known = [(n, shares[str(n)]) for n in lengths if str(n) in shares]
+    known = [(n, shares[n]) for n in lengths if n in shares]
     if known:
         parts = [t("fact.max_length.cut", length=n, share=t.percent(share)) for n, share in known]
         facts.append(t("fact.max_length.rows", parts=t.listing(parts)))
-    tokens = profile.get("tokens") or {}
-    if "median" in tokens and "p95" in tokens:
-        facts.append(
-            t(
-                "fact.max_length.tokens",
-                median=t.number(tokens["median"]),
-                p95=t.number(tokens["p95"]),
-            )
-        )
+    if tokens := profile.tokens:
+        numbers = {"median": t.number(tokens.median), "p95": t.number(tokens.p95)}
+        facts.append(t("fact.max_length.tokens", **numbers))
     return facts
 
 

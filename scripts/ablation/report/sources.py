@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -25,6 +24,7 @@ from ablation.files import load_record
 from ablation.machine.progress import Run
 from ablation.results import Results
 from ablation.settings.catalogue import NO_OP, SETTINGS, Settings, group_of
+from ablation.settings.profile import Profile, load_profile
 from ablation.study.explanation import Explanation, load_explanation
 from ablation.study.grid_file import ArmEntry, GridFile
 from ablation.study.resolved import load_resolved
@@ -83,7 +83,7 @@ class Sources:
     grid: GridFile
     runs: pd.DataFrame
     effects: Effects
-    profile: Mapping[str, Any] | None
+    profile: Profile | None
     findings: Explanation | None
     health: Sequence[HealthWarning]
     messages: Messages
@@ -337,7 +337,7 @@ def load_sources(results: Results, language: str) -> Sources:
         grid=load_record(results.grid(study.adaptive)),
         runs=load_table(results.metrics),
         effects=load_effects(results.effects),
-        profile=load_record(results.profile) if results.profile.is_file() else None,
+        profile=load_profile(results.profile) if results.profile.is_file() else None,
         findings=load_explanation(results.findings) if results.findings.is_file() else None,
         health=read_health(load_record(results.health)) if results.health.is_file() else [],
         messages=Messages(language, load_catalogue("report", language)),

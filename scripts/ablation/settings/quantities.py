@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ablation.files import load_record
 from ablation.settings import schedules
 from ablation.settings.architecture import (
     GPU,
@@ -26,6 +25,7 @@ from ablation.settings.architecture import (
     layer_forwards,
 )
 from ablation.settings.catalogue import KERNELS, Settings
+from ablation.settings.profile import Profile, load_profile
 
 Bounds = tuple[float | None, float | None]
 
@@ -164,7 +164,7 @@ def read_plan(
         max_classes: The class limits of both sides, for a number of labels without data.
     """
     if profile is not None and Path(profile).is_file():
-        return _from_profile(load_record(profile))
+        return _from_profile(load_profile(Path(profile)))
     labels = max(max_classes, default=None)
     found = "max_classes" if labels else None
     left = 1.0 - sum(held_out)
@@ -174,25 +174,22 @@ def read_plan(
     return DataFacts(origin, pool, (validation, test), num_labels=labels, labels_from=found)
 
 
-def _from_profile(profile: Mapping[str, Any]) -> DataFacts:
-    tokens = profile.get("tokens") or {}
-    histogram = tokens.get("histogram")
-    lengths = None
-    if histogram:
-        edges, counts = np.array(histogram["edges"], float), np.array(histogram["counts"], float)
-        lengths = (np.maximum((edges[:-1] + edges[1:] - 1) / 2, 1.0), counts)
-    shares = {int(length): share for length, share in profile.get("truncated_share", {}).items()}
-    rows = profile["rows"]
+def _from_profile(profile: Profile) -> DataFacts:
+    tokens, lengths = profile.tokens, None
+    if tokens and tokens.histogram.counts:
+        edges = np.array(tokens.histogram.edges, float)
+        middles = np.maximum((edges[:-1] + edges[1:] - 1) / 2, 1.0)
+        lengths = middles, np.array(tokens.histogram.counts, float)
     return DataFacts(
         origin=PROFILE,
-        pool=int(rows["train"]),
-        evaluated=(int(rows["validation"]), int(rows["test"])),
-        label_counts=tuple(profile["label_counts"]),
-        num_labels=int(profile["num_labels"]),
+        pool=profile.rows.train,
+        evaluated=(profile.rows.validation, profile.rows.test),
+        label_counts=profile.label_counts,
+        num_labels=profile.num_labels,
         labels_from=PROFILE,
         lengths=lengths,
-        longest=tokens.get("max"),
-        truncated=shares,
+        longest=tokens.max if tokens else None,
+        truncated=profile.truncated_share,
     )
 
 

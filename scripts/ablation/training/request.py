@@ -21,6 +21,7 @@ from ablation.project import LOCK
 from ablation.records import leaves
 from ablation.results import Results
 from ablation.settings.catalogue import Settings
+from ablation.settings.profile import load_profile
 from ablation.settings.quantities import POOL_ROWS
 from ablation.study.grid_file import GridFile
 from ablation.study.resolved import load_resolved
@@ -97,7 +98,7 @@ def require_rows(settings: Settings, data: Path) -> None:
     wanted = settings.get(POOL_ROWS)
     if wanted is None:
         return
-    there = load_record(data / "profile.json")["rows"]["train"]
+    there = load_profile(data / "profile.json").rows.train
     if wanted > there:
         raise UserError(
             "a rung has more rows than there are to train on",

@@ -30,6 +30,7 @@ from ablation.machine.process import sweep_shared_memory
 from ablation.machine.told import check_environment
 from ablation.report.figures import figures_of
 from ablation.results import Results, caption_file, figure_file
+from ablation.settings.profile import load_profile
 from ablation.settings.quantities import cut_of
 from ablation.study import adaptive
 from ablation.study.forecast import pack, read_data, tokens_of_run
@@ -291,7 +292,7 @@ class Plan:
             [(arm.name, arm.settings) for arm in self.grid.arms],
             self.study.options["model"]["architecture"] or {},
             self.config["prefix_cache_gb"],
-            load_record(profile) if profile.exists() else None,
+            load_profile(profile) if profile.exists() else None,
         )
         lines += [f"  {translate(line.strip(), language)}" for line in cached]
         return "\n".join(lines)
