@@ -19,8 +19,15 @@ _WORDS = (
 )
 _ENDS = r"(?:auth|key|key[_-]?id|pwd|pat|sas)"
 _SECRET = re.compile(rf"(?:.*{_WORDS}|(?:.*[_-])?{_ENDS})", re.IGNORECASE)
-# Texts that a tokenizer marks rows with.
-_HARMLESS = re.compile(r"(?:pad|eos|bos|unk|sep|cls|mask|image|audio|video)_token", re.IGNORECASE)
+# Texts that a tokenizer marks rows with, and names of a row's columns.
+_HARMLESS = re.compile(
+    r"(?:.*[_-])?(?:pad|eos|bos|unk|sep|cls|mask|image|audio|video|eot|end|start|stop|think|max|min"
+    r"|num|response)_token"
+    r"|(?:.*[_-])?(?:prompt|response|text|label|input|output|target|source|image|audio|video|chosen"
+    r"|rejected|query|answer|question|instruction|completion|content|role|messages?|column|sort"
+    r"|score|class|conversations?)_key",
+    re.IGNORECASE,
+)
 # `name: value` and `name=value`, in a comment or on a line of a configuration.
 _NAMED = re.compile(
     rf"(?P<name>(?<![\w-])(?:[\w-]*{_WORDS}|(?:[\w-]*[_-])?{_ENDS})[\"']?\s*[:=]\s*(?:&\S+\s+)?)"

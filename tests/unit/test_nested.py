@@ -27,6 +27,8 @@ training:
 data: {max_seq_length: 1024}
 evaluation: {eval_steps: 50, eval_strategy: steps}
 """
+ZERO = "deepspeed.zero_optimization"
+OFFLOADED = {f"{ZERO}.offload_optimizer.device": "cpu"}
 FLAT = """\
 output_dir: out
 max_seq_length: 512
@@ -151,7 +153,7 @@ def test_a_deepspeed_block_below_the_arguments_keeps_its_own_names(resolve):
         ("optimizer: {type: AdamW}", True),
         ("gradient_clipping: 0.5", True),
         ("bf16: {enabled: auto}", True),
-        ("stage: 2, bf16: true", False),
+        ("level: 2, half: true", False),
         ("config: other.json, gradient_clipping: 0.5", False),
     ],
 )
@@ -289,3 +291,92 @@ def test_a_block_on_quantization_tells_whether_the_base_is_quantized(resolve, re
     ]
     assert [side.kind["method"] for side in sides] == ["qlora", "lora"]
     assert sides[0].unknown[-1].note is not None  # told, and what runs do instead
+
+
+SCRIPT = "model: {name: org/some-8b}\ntraining: {learning_rate: 0.1, epochs: 3}\n"
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        ("qlora: {enabled: true}", {"load_in_4bit": True}),
+        ("quantization: {bits: 4}", {"load_in_4bit": True}),
+        ("quantization: {enabled: true, bits: 8}", {"load_in_8bit": True}),
+        ("bnb: {load_in_4bit: true, compute_dtype: bf16}", {"bnb_4bit_compute_dtype": "bfloat16"}),
+        ("qlora: {enabled: true, double_quant: true}", {"bnb_4bit_use_double_quant": True}),
+        ("quantization: {bits: 4, quant_type: nf4}", {"bnb_4bit_quant_type": "nf4"}),
+        ("deepspeed: {enabled: true, zero_stage: 2}", {f"{ZERO}.stage": 2}),
+        ("deepspeed_config: {stage: 3}", {f"{ZERO}.stage": 3}),
+        ("deepspeed: {use_deepspeed: true, offload_optimizer: true, zero_stage: 2}", OFFLOADED),
+        ("deepspeed: {zero_stage: 2, bf16: true}", {"bf16": True}),
+        ("data: {max_source_length: 640, max_target_length: 64}", {"max_length": 640}),
+        ("tokenization: {max_input_length: 640}", {"max_length": 640}),
+        ("lora: {r: 8, use_gradient_checkpointing: unsloth}", {"gradient_checkpointing": True}),
+        ("hardware: {gradient_checkpointing: unsloth}", {"gradient_checkpointing": True}),
+    ],
+)
+def test_words_of_a_script_on_weights_deepspeed_and_lengths_are_read(resolve, block, expected):
+    side = resolve(f"{SCRIPT}{block}\n")
+    assert {name: side.settings[name].value for name in expected} == expected
+
+
+def test_a_quantization_that_is_switched_off_does_nothing(resolve):
+    side = resolve(f"{SCRIPT}lora: {{r: 8}}\nqlora: {{enabled: false, load_in_4bit: true}}\n")
+    assert side.kind["method"] == "lora"
+    assert set(side.without_effect) == {"qlora.enabled", "qlora.load_in_4bit"}
+
+
+def test_a_flat_files_lora_block_is_read_in_the_scripts_words_beside_a_rank(resolve):
+    side = resolve(f"{FLAT}lora: {{r: 16, alpha: 32, dropout: 0.05}}\n".replace("lora_r: 8\n", ""))
+    assert side.dialect == "hf_trainer"
+    assert values(side, "lora.r", "lora.lora_alpha", "lora.lora_dropout") == (16, 32.0, 0.05)
+
+
+@pytest.mark.parametrize("name", ["base_model", "model_name", "model_id", "model"])
+def test_a_flat_file_names_its_model_and_its_length_in_a_scripts_words(resolve, name):
+    text = FLAT.replace("max_seq_length", "sequence_len")
+    assert values(resolve(f"{text}{name}: org/some-8b\n"), "model.name_or_path", "max_length") == (
+        "org/some-8b",
+        512,
+    )
+
+
+IN_THEIR_WORDS = """\
+model_name: org/some-8b
+data_path: data/rows.json
+micro_batch_size: 8
+batch_size: 128
+epochs: 5
+lr: 3e-4
+cutoff_len: 256
+lora_r: 8
+"""
+
+
+def test_a_script_that_a_trainers_parser_would_stop_at_is_none_of_that_trainers(resolve):
+    side = resolve(IN_THEIR_WORDS)  # cutoff_len is LLaMA-Factory's, which knows no model_name
+    assert side.dialect == "hf_trainer"
+    assert values(side, "max_length", "learning_rate", "lora.r") == (256, 3e-4, 8)
+
+
+def test_a_block_is_no_name_of_a_data_set(resolve):
+    block = "dataset: {prompt_key: prompt, max_seq_length: 4096}\n"
+    side = resolve(f"{block}training: {{epochs: 3, learning_rate: 3e-5}}\n")
+    assert side.dialect == "nested"
+    assert side.settings["other.dataset.prompt_key"].value == "prompt"
+
+
+@pytest.mark.parametrize(
+    ("lines", "dialect"),
+    [
+        (
+            "finetuning_type: lora\ndataset: rows\nlora_r: 8\nlora_target_modules: [v]",
+            "llama_factory",
+        ),
+        ("finetuning_type: full\nstage: sft\nmax_seq_length: 8\nlora_alpha: 8", "llama_factory"),
+        ("base_model: m\ndatasets: [{path: d, type: alpaca}]\nlora_r: 8\nlora_alpha: 8", "axolotl"),
+    ],
+)
+def test_what_only_one_trainer_has_tells_the_dialect_beside_anothers_names(resolve, lines, dialect):
+    own = "per_device_train_batch_size: 4\nlearning_rate: 1e-4\nnum_train_epochs: 1\n"
+    assert resolve(f"{own}{lines}\n").dialect == dialect

@@ -97,7 +97,10 @@ def test_a_terminal_obeys_nothing_that_a_message_quotes(tmp_path):
 
 @pytest.mark.parametrize(
     "key",
-    ["eos_token", "pad_token", "special_tokens", "max_tokens", "key_value_separator", "monkey"],
+    [
+        *("eos_token", "pad_token", "special_tokens", "max_tokens", "key_value_separator"),
+        *("monkey", "dataset.prompt_key", "response_key", "label_key", "max_token", "think_token"),
+    ],
 )
 def test_what_only_sounds_like_one_is_shown(key):
     assert hide(key, "</s>") == "</s>"

@@ -247,6 +247,34 @@ def test_what_llama_factorys_parser_refuses_is_a_problem(explain, lines):
     assert found(said, "refused_by_library")
 
 
+@pytest.mark.parametrize(
+    ("lines", "key"),
+    [
+        ("quantization_bit: 3", "quantization_bit"),
+        ("quantization_bit: none", "quantization_bit"),
+        ("quantization_bit: 4\nquantization_method: eetq", "quantization_bit"),
+        ("quantization_bit: 4\nquantization_method: bitsandbytes", "quantization_bit"),
+        ("quantization_bit: 4\nadapter_name_or_path: a,b", "quantization_bit"),
+        ("flash_attn: true", "flash_attn"),
+        ("stage: orpo", "stage"),
+        ("stage: dpo\npref_loss: kto", "pref_loss"),
+        ("dataset: a,b\nmix_strategy: mixed", "mix_strategy"),
+        ("use_unsloth: true\ndeepspeed: {zero_optimization: {stage: 3}}", "use_unsloth"),
+        ("quantization_bit: 8\ndeepspeed: {zero_optimization: {stage: 3}}", "quantization_bit"),
+        ("finetuning_type: full\nuse_apollo: true\noptim: adamw_8bit", "use_apollo"),
+        ("stage: ppo\nreward_model: r\nval_size: 0.1", "stage"),
+        ("plot_loss: maybe", "plot_loss"),
+        ('gradient_accumulation_steps: "4"', "gradient_accumulation_steps"),
+    ],
+)
+def test_what_llama_factory_takes_and_fails_on_as_it_starts_is_refused(tmp_path, lines, key):
+    told = {line.split(":")[0] for line in lines.splitlines()}
+    kept = [line for line in FACTORY.splitlines() if line.split(":")[0] not in told]
+    file = tmp_path / "a.yaml"
+    file.write_text("\n".join([*kept, "do_train: true", lines, ""]))
+    assert key in {refusal.key for refusal in resolve_file(file, {}).refusals}
+
+
 # Kinds of training
 
 

@@ -402,8 +402,9 @@ def find_differences(current: Configuration, backup: Configuration) -> list[Diff
 
 def _passed_over(*sides: Configuration) -> set[str]:
     """The keys of which each trainer that is given them does nothing."""
-    given = [{n for n in side.settings if n.startswith(OTHER)} for side in sides]
-    idle = [{f"{OTHER}{s.key}" for s in side.strangers if s.passed_over} for side in sides]
+    given = [{n for n in side.settings if n.startswith(OTHER) or n in UNTRAINED} for side in sides]
+    passed = [{s.key for s in side.strangers if s.passed_over} for side in sides]
+    idle = [{*keys, *(f"{OTHER}{key}" for key in keys)} for keys in passed]
     return {n for names in given for n in names} - (given[0] - idle[0]) - (given[1] - idle[1])
 
 

@@ -4,6 +4,7 @@ A dialect is a module with `NAME`, `DEFAULTS` (what an absent key means there, b
 decides), `read`, which takes what it knows and leaves the rest, and `KEYS`: the way back into a
 user's file, made of the tables that `read` goes through. It may have `NO_EFFECT` (keys that change
 nothing that is trained, by reason), `MARKS` (keys of which every file of its has one),
+`is_its` (whether a file has what no other trainer's files have, whatever else is in it),
 `REFUSES_STRANGERS` (whether its trainer stops at a key that it does not know),
 `PASSES_OVER_STRANGERS` (whether it does nothing with such a key) and `REFUSES_REPEATED` (the parser
 that stops at a key that stands twice, and its words).
@@ -11,7 +12,7 @@ that stops at a key that stands twice, and its words).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from types import ModuleType
 
@@ -70,7 +71,7 @@ class Recognized:
     speaks_for: tuple[str, ...] = ()
 
     @property
-    def vocabulary(self) -> Collection[str]:
+    def vocabulary(self) -> Set[str]:
         """The top-level keys that its trainer knows."""
         return vocabulary.keys_of(self.module.NAME)
 
@@ -167,8 +168,7 @@ def recognize(root: Entry, file: str, dialect: str | None = None) -> Recognized:
             raise UserError("there is no such dialect", found=dialect, allowed=list(DIALECTS))
         return _read(DIALECTS[dialect], root, file, respell(root))
     spelled = respell(root)
-    may_be = [module for module in DIALECTS.values() if _may_be(module, root)]
-    found = [_read(module, root, file, spelled) for module in may_be]
+    found = [_read(module, root, file, spelled) for module in _may_be(root)]
     best, *others = sorted(found, key=_rank)
     places = {(entry.line, entry.column) for _, entry in root.leaves()}
     read = {(entry.line, entry.column) for key, entry in root.leaves() if key in best.accounted}
@@ -189,20 +189,26 @@ def recognize(root: Entry, file: str, dialect: str | None = None) -> Recognized:
             found=_top(root),
             allowed=f"keys of {', '.join(DIALECTS)}",
         )
-    for other in others:
-        if _near(best, other):
-            raise _tie(best, other, root, file)
-    speaks = best.accounted - others[0].accounted
+    near = [best, *(other for other in others if _near(best, other))]
+    best, *near = [one for one in near if len(near) == 1 or not _stops(one)] or near
+    if near:
+        raise _tie(best, near[0], root, file)
+    speaks = best.accounted - next((one.accounted for one in others if one is not best), set())
     own = tuple(key for key, _ in root.leaves() if key in speaks)
     return Recognized(
         module=best.module, reader=best.reader, accounted=best.accounted, speaks_for=own
     )
 
 
-def _may_be(module: ModuleType, root: Entry) -> bool:
-    """Whether the file has a key without which, or one of which, no file is the dialect's."""
-    marks = getattr(module, "MARKS", ())
-    return not marks or any(root.at(key) is not None for key in marks)
+def _may_be(root: Entry) -> list[ModuleType]:
+    """The dialects that a file may be of: of one alone where it has what only that one's have."""
+    if nested.arguments_of(root) is None:
+        for module in (axolotl, llama_factory):
+            if module.is_its(root):
+                return [module]
+    plain = {key for key, entry in root.value.items() if not isinstance(entry.value, dict)}
+    marks = {module: getattr(module, "MARKS", None) for module in DIALECTS.values()}
+    return [module for module, keys in marks.items() if keys is None or plain.intersection(keys)]
 
 
 def _copy(entry: Entry) -> Entry:
@@ -259,6 +265,14 @@ def _refuse_repeated(reader: Reader, module: ModuleType) -> None:
             reason=problem,
         )
         reader.refusals.append(refusal)
+
+
+def _stops(one: Recognized) -> bool:
+    """Whether the trainer's own parser would stop at the file: people run what it takes."""
+    if one.module not in (axolotl, llama_factory):
+        return False
+    strange = one.module is llama_factory and not one.vocabulary >= one.reader.root.value.keys()
+    return strange or any(told.library == one.module.LIBRARY for told in one.reader.refusals)
 
 
 def _near(best: Recognized, other: Recognized) -> bool:

@@ -26,6 +26,7 @@ from ablation.dialects.keys import (
     under,
 )
 from ablation.dialects.reader import Reader
+from ablation.documents.entries import Entry
 from ablation.documents.scalars import is_number
 from ablation.settings.architecture import LINEAR
 from ablation.settings.catalogue import words
@@ -121,6 +122,16 @@ NO_EFFECT = {
 }
 _WARMUP_SHARE = 0.03
 WARMUP_LIMIT = 100  # of steps, where no warmup is written
+
+
+def is_its(root: Entry) -> bool:
+    """Whether a file names a base model, and rows by path and type."""
+    rows = root.at("datasets")
+    plain = rows.plain() if rows is not None else None
+    typed = isinstance(plain, list) and any(
+        isinstance(row, dict) and {"path", "type"} <= row.keys() for row in plain
+    )
+    return typed and root.at("base_model") is not None
 
 
 def read(reader: Reader) -> None:

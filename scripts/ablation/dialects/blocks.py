@@ -104,6 +104,7 @@ TRAINER_SETTINGS = frozenset(
     )
 )
 
+UNSLOTH = "unsloth"
 _DTYPES = {
     "bf16": "bfloat16",
     "fp16": "float16",
@@ -135,7 +136,7 @@ def read_trainer(reader: Reader, prefix: str, skip: tuple[str, ...] = ()) -> Non
         elif current in TRAINER_SETTINGS and reader.raw(key) == "auto":
             _leave_open(reader, key, current)
         elif current in TRAINER_SETTINGS and SETTINGS[current].kind == "bool":
-            reader.take(key, current, None if SETTINGS[current].optional else _off_where_null)
+            reader.take(key, current, None if SETTINGS[current].optional else read_switched)
         elif current in TRAINER_SETTINGS or current in TRAINER_BOOKKEEPING:
             reader.take(key, current)
         elif name == "optim":
@@ -157,8 +158,11 @@ def read_trainer(reader: Reader, prefix: str, skip: tuple[str, ...] = ()) -> Non
         reader.settings["do_eval"] = [replace(asked, value=True, origin=DERIVED, note=note)]
 
 
-def _off_where_null(value: object) -> object:
-    return False if value is None else value  # Trainer asks whether a switch is set
+def read_switched(value: object) -> object:
+    """A switch as Trainer asks for it, that it is set; unsloth's checkpointing has a name."""
+    return (
+        {None: False, UNSLOTH: True}.get(value, value) if isinstance(value, str | None) else value
+    )
 
 
 def read_engine(reader: Reader, key: str) -> None:
@@ -267,15 +271,60 @@ def read_model(reader: Reader, prefix: str = "", name_key: str = "model_name_or_
         reader.untrained(join(prefix, key))
 
 
-_QUANTIZED = words("load_in_4bit load_in_8bit bnb_4bit_quant_type bnb_4bit_quant_storage")
+_QUANTIZED = words(
+    "load_in_4bit load_in_8bit bnb_4bit_quant_type bnb_4bit_quant_storage bnb_4bit_compute_dtype "
+    "bnb_4bit_use_double_quant"
+)
+# What scripts call these in a block of their own.
+_OWN_QUANTIZED = {
+    **dict.fromkeys(words("quant_type base_quantization type"), "bnb_4bit_quant_type"),
+    **dict.fromkeys(words("quant_storage storage_dtype"), "bnb_4bit_quant_storage"),
+    **dict.fromkeys(words("compute_dtype bnb_compute_dtype"), "bnb_4bit_compute_dtype"),
+    **dict.fromkeys(
+        words("double_quant use_double_quant double_quantization nested_quant use_nested_quant"),
+        "bnb_4bit_use_double_quant",
+    ),
+}
+_BITS = words("bits bit num_bits nbits quantization_bits quantization_bit")
 
 
 def read_quantized(reader: Reader, blocks: Iterable[str]) -> None:
     """Read how the base weights are quantized, of the first block that says it."""
     for block in blocks:
+        called = block.rsplit(".", 1)[-1]
+        if called in OF_WEIGHTS and _is_off(reader, block):
+            continue
         for name in _QUANTIZED:
             if reader.first(name) is None:
-                reader.untrained(join(block, name))
+                reader.untrained(join(block, name), name, _DTYPE_OF.get(name))
+        if called in OF_WEIGHTS:
+            _read_own_quantized(reader, block)
+
+
+def _is_off(reader: Reader, block: str) -> bool:
+    """Whether a block switches itself off; then nothing in it does anything."""
+    entry = reader.root.at(block)
+    switches = [reader.root.at(join(block, name)) for name in ("enabled", "enable")]
+    off = any(switch is not None and meant(switch.plain()) is False for switch in switches)
+    if entry is not None and off:
+        reader.idle({"quantization is switched off": [join(block, k) for k, _ in entry.leaves()]})
+    return off
+
+
+def _read_own_quantized(reader: Reader, block: str) -> None:
+    """Read a script's own words of such a block; QLoRA's base has 4 bits."""
+    for name, setting in _OWN_QUANTIZED.items():
+        if reader.first(setting) is None:
+            reader.untrained(join(block, name), setting, _DTYPE_OF.get(setting))
+    bits = next((key for name in _BITS if reader.root.at(key := join(block, name))), None)
+    switch = next((k for n in ("enabled", "enable") if reader.root.at(k := join(block, n))), None)
+    number = reader.root.known(bits).plain() if bits else 4 if block.endswith("qlora") else None
+    said = bits or switch
+    if said is None or number not in (4, 8):
+        return
+    reader.ignore(*filter(None, (bits, switch)))
+    if reader.first("load_in_4bit") is None and reader.first("load_in_8bit") is None:
+        reader.untrained(said, f"load_in_{number}bit", lambda value: True)
 
 
 def read_dtype(value: object) -> object:
@@ -284,6 +333,9 @@ def read_dtype(value: object) -> object:
         return value
     name = value.removeprefix("torch.")
     return _DTYPES.get(name, name)
+
+
+_DTYPE_OF = dict.fromkeys(words("bnb_4bit_compute_dtype bnb_4bit_quant_storage"), read_dtype)
 
 
 def read_padding(value: object) -> object:

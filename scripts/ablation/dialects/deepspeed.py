@@ -69,6 +69,23 @@ _CPU_OFFLOAD = {
 }
 _OWN = frozenset(("zero_optimization", "train_batch_size", *_BATCH_NAMES))
 _OWN_BLOCKS = frozenset(("optimizer", "scheduler", "activation_checkpointing", *_PRECISION))
+# What accelerate's launcher calls DeepSpeed's settings, and what scripts call them besides.
+LAUNCHED = {
+    "zero_stage": f"{_ZERO}.stage",
+    "offload_optimizer_device": f"{_ZERO}.offload_optimizer.device",
+    "offload_param_device": f"{_ZERO}.offload_param.device",
+    "gradient_accumulation_steps": "gradient_accumulation_steps",
+    "gradient_clipping": "max_grad_norm",
+}
+_OF_SCRIPTS = {
+    **LAUNCHED,
+    "stage": f"{_ZERO}.stage",
+    "zero": f"{_ZERO}.stage",
+    **{old: f"{_ZERO}.{new}" for old, new in _CPU_OFFLOAD.items()},
+    "offload_optimizer": f"{_ZERO}.offload_optimizer.device",
+    **dict.fromkeys(words("offload_param offload_params"), f"{_ZERO}.offload_param.device"),
+    **{name: name for name in ("bf16", "fp16")},
+}
 # Keys under which a script names the file that has the configuration.
 NAMING = words("config config_file config_path path file json")
 # Blocks that may be null.
@@ -109,6 +126,20 @@ def configures_deepspeed(entry: Entry) -> bool:
         return False
     blocks = {name for name, below in block.items() if isinstance(below.value, dict)}
     return bool(_OWN & block.keys() or _OWN_BLOCKS & blocks)
+
+
+def read_words_of_scripts(reader: Reader, block: str) -> bool:
+    """Read what a script says of DeepSpeed in its launcher's words; whether it says anything."""
+    said = {
+        join(block, name): setting
+        for name, setting in _OF_SCRIPTS.items()
+        if (entry := reader.root.at(join(block, name))) and not isinstance(entry.value, dict)
+    }
+    for key, setting in said.items():
+        if reader.first(setting) is None:
+            reader.own_names.append(key)
+            reader.take(key, setting, _offload_device if setting.endswith(".device") else None)
+    return bool(said)
 
 
 def _check_json(reader: Reader, prefix: str, block: Entry) -> None:

@@ -34,7 +34,14 @@ from ablation.dialects.keys import (
     under,
 )
 from ablation.dialects.objective import tell_objective
-from ablation.dialects.own_names import SWITCHES, read_own_lora, read_own_names
+from ablation.dialects.own_names import (
+    CHECKPOINTING,
+    SWITCHES,
+    read_own_length,
+    read_own_lora,
+    read_own_model,
+    read_own_names,
+)
 from ablation.dialects.reader import Reader
 
 NAME = "hf_trainer"
@@ -98,12 +105,18 @@ def read(reader: Reader) -> None:
     read_quantized(reader, [name for name in OF_WEIGHTS if name != "quantization_config"])
     take_keys(reader, _KEYS)
     for key in ("dataset", "dataset_name", "dataset_config", "packing", "max_samples"):
-        reader.untrained(key)
+        entry = reader.root.at(key)
+        if entry is not None and not isinstance(entry.value, dict):
+            reader.untrained(key)
     read_own_names(reader, "")
     read_own_lora(reader, "", whole=False)
     for block in _BLOCKS:
-        if reader.root.at(f"{block}.r") is None:
-            read_own_lora(reader, block, whole=True)
+        read_own_lora(reader, block, whole=True)
+        read_own_names(reader, block, CHECKPOINTING)
+    if "model.name_or_path" not in reader.settings:
+        read_own_model(reader, ("",))
+    if "max_length" not in reader.settings:
+        read_own_length(reader, ("",))
     read_absent_lora(reader)
     if told := tell_objective(reader):
         reader.derive("training.objective", *told)

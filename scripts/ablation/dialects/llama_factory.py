@@ -29,7 +29,7 @@ from ablation.dialects.keys import (
 from ablation.dialects.reader import Reader
 from ablation.dialects.rules import read_rules, refuse_broken
 from ablation.documents.entries import Entry
-from ablation.documents.scalars import is_number, read_plain
+from ablation.documents.scalars import is_number
 from ablation.settings.catalogue import words
 
 NAME = "llama_factory"
@@ -95,6 +95,12 @@ _OLD = {
 }
 
 
+def is_its(root: Entry) -> bool:
+    """Whether a file says how it is tuned, and on what, in LLaMA-Factory's words."""
+    beside = words("stage template dataset")
+    return root.at("finetuning_type") is not None and any(map(root.at, beside))
+
+
 def read(reader: Reader) -> None:
     """Read the whole file into the reader's settings."""
     _read_kind(reader)
@@ -144,8 +150,8 @@ def _read_lora(reader: Reader) -> None:
     reader.derive("lora.lora_alpha", 2.0 * known, "lora_rank", note)
 
 
-# What its parser stops at (hparams/), in the words of `ablation.dialects.rules`; an absent key has
-# its default.
+# What its parser stops at (hparams/), and then the training that it starts (model/, train/, data/),
+# in the words of `ablation.dialects.rules`; an absent key has its default.
 _RULES = """
 !model_name_or_path: please provide `model_name_or_path`
 finetuning_type!=lora|oft|freeze|full: invalid fine-tuning method
@@ -186,6 +192,47 @@ eval_strategy!=no|none|false !eval_dataset val_size<=0.000001: evaluation needs 
 val_size above 0
 fp8 quantization_bit: FP8 training is not compatible with quantization
 infer_backend!=hf|huggingface: vLLM and SGLang are for inference alone
+predict_with_generate compute_accuracy: predict_with_generate and compute_accuracy cannot be used \
+together
+quantization_device_map=auto do_train: a quantized model cannot be trained with a device map
+quantization_bit adapter_name_or_path~,: a quantized model only accepts a single adapter
+report_to~trackio !project: project must be given with Trackio
+predict_with_generate/pissa_init/pure_bf16/use_unsloth/use_kt \
+deepspeed.zero_optimization.stage=3: {} is incompatible with DeepSpeed ZeRO-3
+stage=ppo !do_train: PPO training does not evaluate: use the SFT stage for that
+stage=ppo shift_attn/eval_dataset?/resume_from_checkpoint?: PPO training does not take {}
+stage=ppo val_size>0.000001: PPO training does not take an evaluation set yet
+stage=ppo reward_model_type=lora|oft finetuning_type=full|freeze: reward_model_type cannot be an \
+adapter where none is trained
+use_kt finetuning_type!=lora: KTransformers only supports LoRA
+use_unsloth finetuning_type=oft: Unsloth does not support OFT
+
+stage!=pt|sft|rm|ppo|dpo|kto: unknown task
+pref_loss!=sigmoid|hinge|ipo|kto_pair|orpo|simpo stage=dpo: unknown loss type
+mix_strategy!=concat|interleave_under|interleave_over|interleave_once dataset~,: unknown mixing \
+strategy
+flash_attn? flash_attn!=auto|disabled|sdpa|fa2: unknown attention type
+quantization_bit quantization_method=bitsandbytes: it is bnb now: no weight would be quantized
+quantization_bit quantization_method!=bitsandbytes|bnb|hqq|eetq|gptq|awq|aqlm|quanto|mxfp4|fp8: \
+unknown method: no weight would be quantized
+quantization_bit quantization_method=bnb quantization_bit!=4|8: bitsandbytes only accepts 4-bit or \
+8-bit quantization
+quantization_bit quantization_method=hqq quantization_bit!=1|2|3|4|5|6|8: HQQ only accepts \
+1/2/3/4/5/6/8-bit quantization
+quantization_bit quantization_method=eetq quantization_bit!=8: EETQ only accepts 8-bit quantization
+quantization_bit quantization_method=hqq|eetq deepspeed.zero_optimization.stage=3: this \
+quantization is incompatible with DeepSpeed ZeRO-3
+quantization_bit quantization_method=bnb quantization_bit!=4 deepspeed.zero_optimization.stage=3: \
+only 4-bit quantized weights can be sharded by ZeRO-3
+ref_model_quantization_bit? ref_model_quantization_bit!=4|8: only 4-bit or 8-bit quantization
+reward_model_quantization_bit? reward_model_quantization_bit!=4|8: only 4-bit or 8-bit quantization
+use_galore optim? optim!=adamw_torch|adamw_bnb_8bit|adamw_8bit|paged_adamw_8bit|adafactor: GaLore \
+does not know this optimizer
+use_apollo optim? optim!=adamw_torch: APOLLO does not know this optimizer
+use_galore galore_layerwise gradient_accumulation_steps>1: per-layer GaLore does not support \
+gradient accumulation
+use_apollo apollo_layerwise gradient_accumulation_steps>1: per-layer APOLLO does not support \
+gradient accumulation
 """
 _UNWRITTEN = {
     "finetuning_type": "lora",
@@ -194,6 +241,7 @@ _UNWRITTEN = {
     "val_size": 0.0,
     "mix_strategy": "concat",
     "infer_backend": "huggingface",
+    "quantization_method": "bnb",
 }
 
 
@@ -212,12 +260,15 @@ def _refuse(reader: Reader) -> None:
         reader.refuse("interleave_probs", "interleave_probs", LIBRARY, reason)
     for key, entry in reader.root.value.items():
         own = vocabulary.default_of(NAME, key)
-        text = isinstance(entry.value, str) and not entry.read_as_number
-        meant = read_plain(entry.value) if text else True
-        wrong = meant is not True and isinstance(meant, (int, float))
-        if wrong and own and isinstance(own.value, (bool, int, float)):
+        if own is None or not isinstance(entry.value, str) or entry.read_as_number:
+            continue
+        switch = isinstance(own.value, bool) and entry.value.lower() not in _TRUE
+        if switch or (is_number(own.value) and vocabulary.fits("number", entry.value)):
             reason = "text stays text: a number in quotes is none, and any word counts as true"
             reader.refuse(key, None, LIBRARY, reason, write=f"{key}: {entry.value}")
+
+
+_TRUE = words("true yes on 1 t y")
 
 
 def _attention(value: object) -> object:

@@ -24,7 +24,7 @@ from ablation.dialects.blocks import (
     read_switch,
     read_trainer,
 )
-from ablation.dialects.deepspeed import NAMING, configures_deepspeed, join
+from ablation.dialects.deepspeed import NAMING, configures_deepspeed, join, read_words_of_scripts
 from ablation.dialects.keys import (
     Key,
     Keys,
@@ -37,10 +37,14 @@ from ablation.dialects.keys import (
 )
 from ablation.dialects.objective import tell_objective
 from ablation.dialects.own_names import (
+    CHECKPOINTING,
     LORA_NAMES,
+    OF_LENGTHS,
     OWN_NAMES,
     SWITCHES,
+    read_own_length,
     read_own_lora,
+    read_own_model,
     read_own_names,
 )
 from ablation.dialects.reader import Reader, meant
@@ -79,14 +83,6 @@ _BESIDE = frozenset(
         "cli_args extra_args"
     )
 )
-_MODELS = words(
-    "model.model_name_or_path model.name_or_path model.pretrained_model_name_or_path model.name "
-    "model.model_name model.base_model model.base_model_name model.base model.model_id "
-    "model.model_path model.pretrained_model model.id model.path model model_name_or_path "
-    "model_name base_model model_id pretrained_model_name_or_path pretrained_model"
-)
-_LENGTHS = words("max_seq_length max_length max_seq_len max_len cutoff_len sequence_length seq_len")
-_OF_LENGTHS = words("model data dataset tokenizer tokenization preprocessing")
 NO_EFFECT = {
     "says what is logged and watched": words(
         "wandb mlflow tensorboard monitoring tracking comet trackio"
@@ -229,14 +225,11 @@ def _read_lora(reader: Reader, main: str, lora: str | None) -> None:
         reader.ignore(join(lora, "inference_mode"), join(lora, "peft_type"))
     for block in dict.fromkeys((*([lora] if lora is not None else []), main, "", "model")):
         read_own_lora(reader, block, whole=block == lora)
+        read_own_names(reader, block, CHECKPOINTING)
 
 
 def _read_model(reader: Reader, main: str) -> None:
-    for key in (*_MODELS, *(join(main, name) for name in _MODELS)):
-        entry = reader.root.at(key)
-        if entry is not None and isinstance(entry.value, str):
-            reader.take(key, "model.name_or_path")
-            break
+    read_own_model(reader, ("", main))
     for block in ("model", main, ""):
         for name in ("torch_dtype", "dtype"):
             if reader.first("model.dtype") is None and reader.raw(join(block, name)) is not None:
@@ -245,25 +238,18 @@ def _read_model(reader: Reader, main: str) -> None:
             reader.take(join(block, "trust_remote_code"), "model.trust_remote_code")
         if reader.first("attn_implementation") is None:
             reader.untrained(join(block, "attn_implementation"))
+        reader.untrained(join(block, "use_flash_attention_2"))
     within = [join("model", name) for name in OF_WEIGHTS]
     read_quantized(reader, ("model", *OF_WEIGHTS, *within, main, ""))
 
 
 def _read_lengths(reader: Reader, main: str) -> None:
-    places = (main, "", *_OF_LENGTHS)
-    keys = [join(block, name) for block in places for name in _LENGTHS]
-    first = next((key for key in keys if _is_number(reader.root.at(key))), None)
-    if first is not None:
-        reader.take(first, "max_length")
-    for block in places:
+    read_own_length(reader, (main, ""))
+    for block in (main, "", *OF_LENGTHS):
         if reader.first("padding") is None:
             entry = reader.root.at(join(block, "padding"))
             if entry is not None and not isinstance(entry.value, dict):
                 reader.take(join(block, "padding"), "padding", read_padding)
-
-
-def _is_number(entry: Entry | None) -> bool:
-    return entry is not None and isinstance(entry.value, int) and entry.value is not True
 
 
 def _read_deepspeed(reader: Reader, main: str) -> None:
@@ -282,10 +268,13 @@ def _read_deepspeed(reader: Reader, main: str) -> None:
         if entry.value is False or isinstance(entry.value, str) or configures_deepspeed(entry):
             read_engine(reader, key)
             reader.ignore(*_SWITCHES)
-            return
+            break
+    for words_of in ("deepspeed", "deepspeed_config") if reader.engine is None else ():
+        if read_words_of_scripts(reader, words_of):
+            reader.ignore(*_SWITCHES)
 
 
-_SWITCHES = ("deepspeed.enabled", "deepspeed.enable", "deepspeed.use")
+_SWITCHES = tuple(f"deepspeed.{name}" for name in ("enabled", "enable", "use", "use_deepspeed"))
 _ADAPTER = ("lora", "peft", "lora_config")
 KEYS = Keys(
     by_setting(

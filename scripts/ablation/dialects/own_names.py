@@ -6,16 +6,21 @@ own name is not there, with a note, and never speak for a dialect.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from ablation.dialects.blocks import (
     COMPRESSED_OPTIMIZERS,
     LORA_FIELDS,
     OPTIMIZERS,
     OTHER_OPTIMIZERS,
+    UNSLOTH,
     read_lora_keys,
     read_optim,
+    read_switched,
 )
 from ablation.dialects.deepspeed import join
-from ablation.dialects.reader import Reader
+from ablation.dialects.reader import Reader, meant
+from ablation.dialects.vocabulary import keys_of
 from ablation.documents.entries import Entry
 from ablation.documents.scalars import is_number
 from ablation.settings.catalogue import UNTRAINED, words
@@ -30,7 +35,8 @@ OWN_NAMES = {
     **dict.fromkeys(
         words(
             "per_device_batch_size micro_batch_size train_batch_size batch_size "
-            "batch_size_per_device per_device_train_batchsize"
+            "batch_size_per_device per_device_train_batchsize micro_batch_size_per_gpu "
+            "batch_size_per_gpu micro_batch_size_per_device"
         ),
         "per_device_train_batch_size",
     ),
@@ -70,6 +76,24 @@ OWN_NAMES = {
         words("n_gpu n_gpus ngpus gpus num_devices devices nproc_per_node"), "world_size"
     ),
 }
+# unsloth's own kind of checkpointing is one, wherever a script says so.
+_SWITCH = "gradient_checkpointing"
+CHECKPOINTING = {
+    name: _SWITCH for name in (_SWITCH, *OWN_NAMES) if OWN_NAMES.get(name, name) == _SWITCH
+}
+# Names of the model, in the block of that name first, and of the longest row.
+_MODELS = words(
+    "model.model_name_or_path model.name_or_path model.pretrained_model_name_or_path model.name "
+    "model.model_name model.base_model model.base_model_name model.base model.model_id "
+    "model.model_path model.pretrained_model model.pretrained_name model.id model.path model "
+    "model_name_or_path model_name base_model model_id pretrained_model_name_or_path "
+    "pretrained_model base_model_name"
+)
+_LENGTHS = words(
+    "max_seq_length max_length max_seq_len max_len cutoff_len sequence_length sequence_len seq_len "
+    "seq_length model_max_length max_source_length max_input_length"
+)
+OF_LENGTHS = words("model data dataset tokenizer tokenization preprocessing")
 # Switches of LoRA as scripts call them.
 SWITCHES = words("use_peft use_lora is_peft lora_enabled enable_lora")
 _SCHEDULES = frozenset(
@@ -99,9 +123,9 @@ _LORA_FLAT = tuple(name for name in _LORA_OWN if name.startswith("lora_")) + wor
 )
 
 
-def read_own_names(reader: Reader, block: str) -> None:
+def read_own_names(reader: Reader, block: str, names: Mapping[str, str] = OWN_NAMES) -> None:
     """Read what a block says under names of the script's own, where nothing has said it yet."""
-    for name, setting in OWN_NAMES.items():
+    for name, setting in names.items():
         key = join(block, name)
         entry = reader.root.at(key)
         if not block and name in _DEEPSPEEDS:
@@ -115,15 +139,44 @@ def read_own_names(reader: Reader, block: str) -> None:
         if setting == "optim":
             _read_optimizer(reader, key, entry, note)
         else:
-            reader.take(key, setting, note=note)
+            reader.take(key, setting, read_switched, note)
     _read_precision(reader, block)
+
+
+def read_own_model(reader: Reader, blocks: Iterable[str]) -> None:
+    """Read which model is loaded, of the first key that names it as text."""
+    for key in dict.fromkeys(join(block, name) for block in blocks for name in _MODELS):
+        entry = reader.root.at(key)
+        if entry is not None and isinstance(entry.value, str):
+            _take_own(reader, key, "model.name_or_path")
+            return
+
+
+def read_own_length(reader: Reader, blocks: Iterable[str]) -> None:
+    """Read how long a row may be, of the first key that says it as a number."""
+    places = dict.fromkeys((*blocks, *OF_LENGTHS))
+    keys = [join(block, name) for block in places for name in _LENGTHS]
+    first = next((key for key in keys if _is_length(reader.root.at(key))), None)
+    if first is not None:
+        _take_own(reader, first, "max_length")
+
+
+def _take_own(reader: Reader, key: str, setting: str) -> None:
+    """Read a key as a setting, with a note where no script of transformers calls it so."""
+    own = key.rsplit(".", 1)[-1] not in keys_of("hf_trainer")
+    reader.own_names += [key] if own else []
+    reader.take(key, setting, note=NOTE.format(setting=setting) if own else None)
+
+
+def _is_length(entry: Entry | None) -> bool:
+    return entry is not None and isinstance(entry.value, int) and entry.value is not True
 
 
 def _may_say(entry: Entry, setting: str) -> bool:
     """Whether a value is of the kind that the setting has; others are left as unknown keys."""
     plain = entry.plain()
     if setting in ("bf16", "fp16", "gradient_checkpointing"):
-        return isinstance(plain, bool)
+        return isinstance(meant(plain), bool) or plain == UNSLOTH
     if setting == "optim":
         return isinstance(plain, str) and plain in _KNOWN_OPTIMIZERS
     if setting == "lr_scheduler_type":

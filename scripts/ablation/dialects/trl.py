@@ -16,7 +16,7 @@ from ablation.dialects.blocks import (
     read_model,
     read_trainer,
 )
-from ablation.dialects.deepspeed import embed_deepspeed
+from ablation.dialects.deepspeed import LAUNCHED, embed_deepspeed
 from ablation.dialects.keys import (
     Key,
     Keys,
@@ -50,13 +50,6 @@ _LORA = {
     "use_dora": "lora.use_dora",
 }
 _ZERO = "deepspeed.zero_optimization"
-_ACCELERATE = {
-    "zero_stage": f"{_ZERO}.stage",
-    "offload_optimizer_device": f"{_ZERO}.offload_optimizer.device",
-    "offload_param_device": f"{_ZERO}.offload_param.device",
-    "gradient_accumulation_steps": "gradient_accumulation_steps",
-    "gradient_clipping": "max_grad_norm",
-}
 _ACCELERATE_IGNORED = words(
     "zero3_init_flag zero3_save_16bit_model deepspeed_multinode_launcher deepspeed_hostfile "
     "offload_optimizer_nvme_path offload_param_nvme_path"
@@ -199,7 +192,7 @@ def _read_launch(reader: Reader) -> None:
 def _read_accelerate(reader: Reader, prefix: str) -> None:
     block = f"{prefix}deepspeed_config"
     if reader.block(block) is not None:
-        for key, setting in _ACCELERATE.items():
+        for key, setting in LAUNCHED.items():
             reader.take(f"{block}.{key}", setting)
         reader.include(f"{block}.deepspeed_config_file")
         embed_deepspeed(reader, f"{block}.deepspeed_config_file")

@@ -7,7 +7,7 @@ import functools
 import json
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,7 @@ def _load() -> Mapping[str, _Kept]:
 
 
 @functools.cache
-def keys_of(dialect: str) -> Collection[str]:
+def keys_of(dialect: str) -> Set[str]:
     """The top-level keys that the dialect's trainer knows; none where no such list is kept."""
     known = _keys(dialect).keys()
     return known | set(_SCRIPTS) if dialect == "hf_trainer" else known

@@ -385,7 +385,8 @@ UNTRAINED: dict[str, Untrained] = {
     **_untrained(
         BOTH,
         "not run here: the base weights are loaded in model.dtype, not quantized",
-        "load_in_4bit load_in_8bit quantization_bit quantization_config gptq qlora fp8",
+        "load_in_4bit load_in_8bit quantization_bit quantization_config gptq qlora fp8 "
+        "bnb_4bit_use_double_quant use_bnb_nested_quant",
     ),
     **_untrained(
         BOTH,
@@ -456,7 +457,7 @@ UNTRAINED: dict[str, Untrained] = {
         BOTH,
         "not run here: the base weights are loaded in model.dtype, not quantized",
         "quantization_method quantization_type double_quantization bnb_4bit_quant_type "
-        "use_bnb_nested_quant bnb_4bit_quant_storage bnb_config_kwargs qat quantization "
+        "bnb_4bit_quant_storage bnb_4bit_compute_dtype bnb_config_kwargs qat quantization "
         "model_quantization_config model_quantization_config_kwargs quantize_moe_experts "
         "fp8_backend fp8_config quantization_device_map",
         *(None, {}),
