@@ -60,9 +60,11 @@ def train_run(results: Path) -> None:
     arm = next(arm for grid in grids for arm in grid["arms"] if arm["variant"] == variant)
     write(results / f"runs/{variant}/seed-{seed}/config.json", {})
     print("training", flush=True)
-    if float(os.environ["SECONDS"]) > 60:  # a long run saves and stops when it is asked to
-        signal.signal(signal.SIGURG, lambda number, frame: sys.exit(128 + number))
-    time.sleep(float(os.environ["SECONDS"]))
+    seconds = float(os.environ["SECONDS"])
+    if seconds > 60:  # a long run saves and stops when it is asked to; that may take long, too
+        saved = seconds < 60_000
+        signal.signal(signal.SIGURG, lambda number, frame: saved and sys.exit(128 + number))
+    time.sleep(seconds)
     if any(fnmatch(f"{arm['arm']}/{seed}", name) for name in json.loads(os.environ["FAILING"])):
         sys.exit(FAILURE)
     noise = random.Random(f"{variant}/{seed}").gauss(0, effects["noise"])

@@ -37,6 +37,21 @@ def stopped(self):
 JobScheduler._finish_jobs = stopped
 main()
 """
+# `ablation run`, which has Ctrl-C in the middle of a look, when a run is at work.
+STOPPED_IN_A_LOOK = """
+import os, signal, sys
+sys.executable = sys.argv.pop(1)
+from ablation.command.follow import Teller
+from ablation.command.main import main
+look = Teller.look
+def stopped(self, log):
+    look(self, log)
+    if any("training" in log.read_text() for log in self.results.folder.glob("logs/train_run/*/*")):
+        Teller.look = look
+        os.kill(os.getpid(), signal.SIGINT)
+Teller.look = stopped
+sys.exit(main(sys.argv[1:]))
+"""
 LOG = "results/account_tax/logs/train_run/"
 
 
@@ -156,6 +171,26 @@ def test_a_signal_to_one_process_alone_reaches_the_runs(tmp_path, caller, number
     assert process.returncode == code and "Traceback" not in said, said
     assert number == signal.SIGTERM or "saves a checkpoint and stops" in said
     assert not still_there(tmp_path, 10) and not study.trained()
+
+
+def test_a_second_signal_of_any_kind_ends_all_at_once(tmp_path):
+    study = SmallStudy(tmp_path)
+    command = study.ablation()
+    process = subprocess.Popen(
+        [*command[:2], STOPPED_IN_A_LOOK, *command[3:]],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=study.environment(PLANTED, seconds=60_000) | {"PYTHONPATH": str(ROOT / "scripts")},
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert any("saves a checkpoint and stops" in line for line in process.stdout)
+    deadline = time.monotonic() + 100
+    while process.poll() is None and time.monotonic() < deadline:
+        process.send_signal(signal.SIGTERM)
+        time.sleep(1.5)  # what comes within a second of another is the same
+    assert process.returncode == 130 and not still_there(tmp_path, 10)
 
 
 def test_a_signal_as_a_job_is_noted_ends_the_call(tmp_path):

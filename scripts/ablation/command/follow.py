@@ -29,6 +29,7 @@ from ablation.command.status import (
 )
 from ablation.command.workflow import environment
 from ablation.evidence.look import Metric, read_metric, value_of
+from ablation.machine.process import POLL_SECONDS
 from ablation.machine.progress import (
     DIVERGED,
     DONE,
@@ -38,12 +39,13 @@ from ablation.machine.progress import (
     Run,
     read_progress,
 )
-from ablation.machine.watch import ask_all_to_save
+from ablation.machine.watch import ask_all_to_save, end_all_at_once
 from ablation.results import Results
 from ablation.words.catalogue import Messages
 
 LEAST_SECONDS = 2.0  # between two looks
 SHARE = 0.02  # of a core that looking may take
+SAME_SECONDS = 1.0  # within which signals are one
 TELL_SECONDS = 30.0  # between two lines of a run, where lines stay
 TAIL_LINES = 25
 _RULE = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):$", re.MULTILINE)
@@ -62,48 +64,64 @@ def follow(command: Sequence[str], study: Path, t: Messages, output: TextIO) -> 
     log = results.folder / "logs" / "snakemake.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     teller = Teller(results, study, t, Console(file=output, highlight=False))
-    with log.open("w", encoding="utf-8") as stream:
-        process = subprocess.Popen(
-            command, env=environment(t.language), stdout=stream, stderr=subprocess.STDOUT
-        )
-    with passed_on(process), teller.telling():
-        code = _wait(process, log, teller)
+    with noted_signals() as ends:
+        with log.open("w", encoding="utf-8") as stream:
+            process = subprocess.Popen(
+                command, env=environment(t.language), stdout=stream, stderr=subprocess.STDOUT
+            )
+        with teller.telling():
+            code = _wait(process, log, teller, ends)
+    if ends[:1] == [signal.SIGINT]:
+        raise KeyboardInterrupt
     teller.end(code, log)
     return code
 
 
-def _wait(process: subprocess.Popen[bytes], log: Path, teller: Teller) -> int:
+def _wait(process: subprocess.Popen[bytes], log: Path, teller: Teller, ends: Sequence[int]) -> int:
+    """The exit code of Snakemake; it and its runs are ended where signals have asked for it."""
+    look, heeded = 0.0, 0
     while True:
-        started = time.process_time()
-        teller.look(log)
-        spent = time.process_time() - started
-        try:
-            return process.wait(max(LEAST_SECONDS, spent / SHARE))
-        except subprocess.TimeoutExpired:
-            continue
-        except KeyboardInterrupt:  # in a terminal it reached Snakemake and its jobs, too
-            teller.say(teller.t("run.saving"))
-            process.terminate()  # else it begins no more of them
-            ask_all_to_save()
-            with suppress(KeyboardInterrupt):
-                process.wait()
-            process.wait()  # after a second one, too: then nothing is saved
-            raise
+        if len(ends) > heeded:
+            if heeded == 0:
+                process.terminate()  # else it begins more of them
+                ask_all_to_save()
+                teller.say(teller.t("run.saving"))
+            elif heeded == 1:
+                end_all_at_once()
+            heeded += 1
+        if time.monotonic() > look:
+            started = time.process_time()
+            teller.look(log)
+            spent = time.process_time() - started
+            look = time.monotonic() + max(LEAST_SECONDS, spent / SHARE)
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(POLL_SECONDS)
 
 
 @contextmanager
-def passed_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """While it holds, SIGTERM lets runs save and stop, and the process begin no more of them."""
+def noted_signals() -> Iterator[Sequence[int]]:
+    """The signals that have asked for the end while it holds; one that was ignored still is.
 
-    def terminate(number: int, frame: FrameType | None) -> None:
-        process.terminate()
-        ask_all_to_save()
+    No exception: in the middle of a look it would leave Snakemake and its runs behind. Whoever ends
+    a group of processes may send each of them the same twice, which counts once.
+    """
+    noted: list[int] = []
+    last = -SAME_SECONDS
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal last
+        if time.monotonic() - last > SAME_SECONDS:
+            noted.append(number)
+        last = time.monotonic()
+
+    asking = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    heard = [number for number in asking if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in heard}
     try:
-        yield
+        yield noted
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Teller:

@@ -135,10 +135,18 @@ def job_processes(mark: str) -> list[int]:
 
 def descendants(pid: int) -> list[int]:
     """Numbers of the processes that a process has started, and of those that these have."""
-    stats, found = _stats(), [pid]
+    children, found = children_of_all(), [pid]
     for parent in found:  # it grows
-        found += [child for child, stat in stats.items() if stat[1] == parent]
+        found += children.get(parent, [])
     return found[1:]
+
+
+def children_of_all() -> dict[int, list[int]]:
+    """The processes that each process has started, by its number."""
+    found: dict[int, list[int]] = {}
+    for pid, (_, parent, _) in _stats().items():
+        found.setdefault(parent, []).append(pid)
+    return found
 
 
 def child_states(pid: int) -> list[str]:

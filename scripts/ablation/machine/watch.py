@@ -12,12 +12,19 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ablation.machine.locks import remove_stale_locks
-from ablation.machine.process import POLL_SECONDS, LaunchError, Process, descendants, state_of
+from ablation.machine.process import (
+    POLL_SECONDS,
+    LaunchError,
+    Process,
+    children_of_all,
+    descendants,
+    state_of,
+)
 from ablation.machine.progress import stop_line
 from ablation.machine.pulse import (
     STACKS,
@@ -42,6 +49,7 @@ GRACE: dict[int, float] = {
 AGAIN = signal.SIGURG  # nobody is ended by it who does not know it
 CLEAN_SECONDS = 5.0  # between looks for compile locks
 BEGIN_SECONDS = 10.0  # for a process on a busy machine to begin to write its stacks
+ALONE_SECONDS = 5.0  # for who has nothing left to wait for to end
 STACKS_SECONDS = 1.5  # for it to write them
 
 
@@ -109,6 +117,34 @@ def ask_all_to_save() -> None:
             time.sleep(POLL_SECONDS)
 
     threading.Thread(target=ask, daemon=True, name="ask-to-save").start()
+
+
+def end_all_at_once() -> None:
+    """End all that this process has started, from now on; runs that save are not waited for.
+
+    A run is ended by its supervisor, anything else by SIGTERM where it waits for no other. A
+    Snakemake whose jobs are a cluster's cancels them at SIGINT only.
+    """
+
+    def end() -> None:
+        deadline = time.monotonic() + ALONE_SECONDS
+        while True:
+            last = signal.SIGTERM if time.monotonic() < deadline else signal.SIGINT
+            for pid in last_in_line(os.getpid(), children_of_all()):
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGINT if catches(pid, AGAIN) else last)
+            time.sleep(POLL_SECONDS)
+
+    threading.Thread(target=end, daemon=True, name="end-at-once").start()
+
+
+def last_in_line(pid: int, children: Mapping[int, Sequence[int]]) -> list[int]:
+    """Those of a process's descendants that wait for no other, and supervisors of runs."""
+    found: list[int] = []
+    for child in children.get(pid, ()):
+        below = [] if catches(child, AGAIN) else last_in_line(child, children)
+        found += below or [child]
+    return found
 
 
 @dataclass(kw_only=True)
