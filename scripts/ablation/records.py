@@ -63,12 +63,12 @@ def from_plain(kind: Any, value: Any, where: str = "", *, known_only: bool = Fal
     Raises:
         UserError: the value is not of this type.
     """
-    origin, arguments = get_origin(kind), get_args(kind)
+    origin, arguments, some = _parts(kind)
+    if type(value) is some or (value is None and NoneType in arguments):  # nearly all are
+        return value
     read = partial(from_plain, known_only=known_only)
     if origin in (Union, UnionType):
-        if value is None and NoneType in arguments:
-            return None
-        return read(next(a for a in arguments if a is not NoneType), value, where)
+        return read(some, value, where)
     if is_dataclass(kind) or is_typeddict(kind):
         return _record(kind, value, where, known_only)
     if origin is NotRequired:
@@ -90,6 +90,15 @@ def from_plain(kind: Any, value: Any, where: str = "", *, known_only: bool = Fal
     if kind in _ANYTHING or (kind in _PLAIN and _is_plain(kind, value)):
         return float(value) if kind is float else value
     raise UserError(f"{where or 'the file'} is of another kind", found=value, allowed=str(kind))
+
+
+@lru_cache(maxsize=1024)
+def _parts(kind: Any) -> tuple[Any, tuple[Any, ...], Any]:
+    """The origin of a type, its arguments, and what it is where it is not None."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return origin, arguments, next(a for a in arguments if a is not NoneType)
+    return origin, arguments, kind
 
 
 def _is_plain(kind: type, value: object) -> bool:
@@ -135,6 +144,7 @@ def _hints(kind: Any) -> dict[str, Any]:
     return {name: hints[name] for name in names}
 
 
+@lru_cache(maxsize=256)
 def _needed(kind: Any) -> list[str]:
     if is_typeddict(kind):
         return [name for name, hint in _hints(kind).items() if get_origin(hint) is not NotRequired]

@@ -9,6 +9,11 @@ from pathlib import Path
 ENGLISH = "en"  # the first of LANGUAGES: its files have plain names
 
 
+def run_folder(runs: str | Path, variant: str, seed: int) -> Path:
+    """The folder of one run in that of all."""
+    return Path(runs) / variant / f"seed-{seed}"
+
+
 @dataclass(frozen=True)
 class Results:
     """The files of results/<study>/.
@@ -107,7 +112,7 @@ class Results:
 
     def run(self, variant: str, seed: int) -> Path:
         """The folder of one run."""
-        return self.runs / variant / f"seed-{seed}"
+        return run_folder(self.runs, variant, seed)
 
     def run_metrics(self, variant: str, seed: int) -> Path:
         """What one run measured: it is written last, so a run that has it has finished."""

@@ -50,12 +50,12 @@ from ablation.evidence.estimate import estimate_effects
 from ablation.evidence.health import health_json
 from ablation.evidence.metrics import collect, load_table, save_table
 from ablation.evidence.reports import Reports, load_reports, report_of, save_reports
-from ablation.evidence.run import load_run
 from ablation.files import load_json, save_record
 from ablation.report.sources import load_sources
 from ablation.results import Results
 from ablation.study.adaptive import read_looks, read_steps
 from ablation.study.grid import load_grid
+from ablation.study.measured import load_run
 from ablation.study.resolved import load_resolved
 from ablation.sums import sealed, sums_of
 from ablation.training.parameters import check_parameters

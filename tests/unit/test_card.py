@@ -8,6 +8,7 @@ import re
 import pytest
 from huggingface_hub import ModelCard
 
+from ablation.study.measured import measured
 from ablation.training.card import card_name, model_card
 
 CONFIG = {
@@ -27,9 +28,11 @@ METRICS = {
     "environment": {"versions": {"torch": "2.13.0"}, "code_commit": None},
 }
 
+MEASURED = measured(METRICS)
+
 
 def test_a_card_names_base_model_data_settings_scores_seed_and_versions():
-    card = ModelCard(model_card(CONFIG, METRICS, "en"))
+    card = ModelCard(model_card(CONFIG, MEASURED, "en"))
     assert card.data.base_model == "hub/tiny"
     assert card.data.library_name == "peft"
     assert card.data.datasets == ["news"]
@@ -46,7 +49,7 @@ def test_a_cards_scores_are_those_of_the_weights_that_the_adapter_holds():
 
 
 def test_each_language_has_a_card_of_its_own_with_the_same_front_matter():
-    english, korean = (ModelCard(model_card(CONFIG, METRICS, one)) for one in ("en", "ko"))
+    english, korean = (ModelCard(model_card(CONFIG, MEASURED, one)) for one in ("en", "ko"))
     assert "A LoRA adapter for sequence classification on `hub/tiny`" in english.text
     assert "`hub/tiny` 위에서 학습한 시퀀스 분류용 LoRA 어댑터" in korean.text
     assert "with the weights of the best epoch" in english.text
@@ -58,19 +61,19 @@ def test_each_language_has_a_card_of_its_own_with_the_same_front_matter():
 
 def card_of(selected: str) -> ModelCard:
     quality = {**METRICS["quality"], "selected": selected}
-    return ModelCard(model_card(CONFIG, {**METRICS, "quality": quality}, "en"))
+    return ModelCard(model_card(CONFIG, measured({**METRICS, "quality": quality}), "en"))
 
 
 def test_a_diverged_run_has_a_card_without_scores():
     quality = {"selected": "best", "best": None, "final": None}
-    card = ModelCard(model_card(CONFIG, {**METRICS, "quality": quality}, "en"))
+    card = ModelCard(model_card(CONFIG, measured({**METRICS, "quality": quality}), "en"))
     assert card.data.eval_results is None
     assert "diverged" in card.text
 
 
 @pytest.mark.parametrize("study", ["a: b", "`x` | [y](z)", "---", "- <b>"])
 def test_a_name_cannot_break_a_card(study):
-    card = ModelCard(model_card({**CONFIG, "study": study}, METRICS, "en"))
+    card = ModelCard(model_card({**CONFIG, "study": study}, MEASURED, "en"))
     assert card.data.datasets == [study]
     assert "\n## Settings\n" in card.text
     assert "[y](z)" not in card.text.replace("`'x' | [y](z)`", "")
@@ -81,7 +84,7 @@ def test_a_card_names_no_folder_of_the_machine_and_no_secret(tmp_path):
     folder.mkdir(parents=True)
     config = copy.deepcopy(CONFIG) | {"model_path": str(folder), "model": {"path": str(folder)}}
     config["settings"]["note"] = "hf_abcdefghijklmnop"
-    card = ModelCard(model_card(config, METRICS, "en"))
+    card = ModelCard(model_card(config, MEASURED, "en"))
     assert card.data.base_model == "tiny"
     assert str(tmp_path) not in card.content
     assert "hf_abcdefghijklmnop" not in card.content
@@ -89,4 +92,4 @@ def test_a_card_names_no_folder_of_the_machine_and_no_secret(tmp_path):
 
 def test_a_model_of_a_package_is_called_by_its_requirement():
     config = {**CONFIG, "model": {"path": ".", "source": {"package": {"requirement": "m==0.1"}}}}
-    assert ModelCard(model_card(config, METRICS, "en")).data.base_model == "m==0.1"
+    assert ModelCard(model_card(config, MEASURED, "en")).data.base_model == "m==0.1"

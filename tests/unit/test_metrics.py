@@ -10,9 +10,9 @@ import pytest
 
 from ablation.errors import UserError
 from ablation.evidence.metrics import collect, load_history, load_table, save_table
-from ablation.evidence.run import load_run
 from ablation.files import load_json
 from ablation.study.grid import Arm, Grid
+from ablation.study.measured import load_run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -100,6 +100,7 @@ def test_the_table_survives_its_file(tmp_path):
         (metrics(schema_version=2), "schema version"),
         (metrics(status="fine"), "unknown status"),
         (metrics(cost=None), "lacks sections"),
+        (metrics(cost={"wall_seconds": "3"}), r"\.cost\.wall_seconds is of another kind"),
         ([1], "one object"),
     ],
 )

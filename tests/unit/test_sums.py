@@ -7,8 +7,8 @@ import json
 import pytest
 
 from ablation.errors import UserError
-from ablation.evidence.run import load_run
 from ablation.files import save_json
+from ablation.study.measured import load_run
 from ablation.sums import changed_files, seal_is_broken, sealed, stamps_of, sums_of
 
 
@@ -17,14 +17,15 @@ def run(tmp_path):
     """A finished run: metrics.json and the history beside it."""
     (tmp_path / "history.jsonl").write_text('{"step": 1, "loss": 0.5}\n')
     sections = {name: {} for name in ("environment", "data", "optimisation", "cost")}
-    record = {"schema_version": 1, "status": "completed", "quality": {"final": 0.875}, **sections}
+    quality = {"final": {"eval_accuracy": 0.875}}
+    record = {"schema_version": 1, "status": "completed", "quality": quality, **sections}
     sums = sums_of(tmp_path, [tmp_path / "history.jsonl"])
     save_json(sealed(record | {"sums": sums}), tmp_path / "metrics.json")
     return tmp_path
 
 
 def test_a_whole_run_is_read(run):
-    assert load_run(run / "metrics.json")["quality"] == {"final": 0.875}
+    assert load_run(run / "metrics.json").quality.final == {"eval_accuracy": 0.875}
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_a_digit_that_changed_is_named_and_not_read(run, file, old, new):
 def test_a_run_of_an_earlier_version_has_no_sums_and_stays_valid(run):
     metrics = json.loads((run / "metrics.json").read_text())
     save_json({n: v for n, v in metrics.items() if n not in ("sums", "seal")}, run / "metrics.json")
-    assert load_run(run / "metrics.json")["status"] == "completed"
+    assert load_run(run / "metrics.json").status == "completed"
 
 
 def test_a_seal_holds_however_the_record_is_written():

@@ -18,6 +18,7 @@ from synthetic import build_study
 
 from ablation.evidence.metrics import save_table
 from ablation.results import Results
+from ablation.study.measured import measured
 from ablation.trackers.send import FAILED, NOT_INSTALLED, TIMED_OUT, TOLD, send_within
 from ablation.trackers.tracked import TrackedStudy, numbers_of, read_tracked
 from ablation.words.catalogue import LANGUAGES, load_catalogue
@@ -78,8 +79,9 @@ def test_runs_that_are_not_finished_are_not_told(study, results):
 
 
 def test_numbers_are_named_by_their_blocks_and_what_is_not_finite_is_left_out():
-    blocks = {"cost": {"seconds": 3, "ok": True, "name": "x"}, "quality": {"loss": math.inf}}
-    assert list(numbers_of(blocks)) == [("cost.seconds", 3.0)]
+    quality = {"selected": "best", "best": {"loss": math.inf}, "final": {"loss": 1.0}}
+    run = measured({"cost": {"seconds": 3, "ok": True, "name": "x"}, "quality": quality})
+    assert list(numbers_of(run)) == [("cost.seconds", 3.0)]
 
 
 def test_a_tracker_that_hangs_is_ended_with_what_it_started(tmp_path):

@@ -180,8 +180,8 @@ class Teller:
         self.rules = found
 
     def _tell_change(self, run: Run) -> None:
-        if run.state in (DONE, DIVERGED) and run.metrics is not None:
-            value = self.t.score(value_of(run.metrics, self.metric), self.metric.name)
+        if run.state in (DONE, DIVERGED) and run.measured is not None:
+            value = self.t.score(value_of(run.measured, self.metric), self.metric.name)
             facts = {
                 "metric": self.metric.name,
                 "value": value,

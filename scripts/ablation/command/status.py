@@ -89,7 +89,7 @@ def read_status(study: Path, results: Path, t: Messages) -> Status:
     for run in progress.runs:
         if run.seed in apart:
             continue
-        value = value_of(run.metrics, metric) if run.metrics else None
+        value = value_of(run.measured, metric) if run.measured else None
         for arm in run.arms if value is not None else ():
             values.setdefault(arm, {})[run.seed] = float(value or 0.0)
     effects = look(staged_pairs(grid), values, metric)
@@ -114,7 +114,7 @@ def as_json(status: Status) -> dict[str, Any]:
     progress = status.progress
     states = (DONE, DIVERGED, RUNNING, FAILED, STOPPED, WAITING)
     runs = [
-        {**{k: v for k, v in vars(run).items() if k != "metrics"}, "log": str(run.log)}
+        {**{k: v for k, v in vars(run).items() if k != "measured"}, "log": str(run.log)}
         | {"seconds_left": run.seconds_left}
         for run in progress.runs
     ]

@@ -84,7 +84,6 @@ from ablation.evidence.reports import (
     share_of,
 )
 from ablation.evidence.retune import choose_rates
-from ablation.evidence.run import COMPLETED, DIVERGED, MISSING
 from ablation.evidence.scale import Scale, read_scale
 from ablation.evidence.spread import Background, spread_of
 from ablation.evidence.statistics import Estimate
@@ -92,6 +91,7 @@ from ablation.evidence.twoway import error_of
 from ablation.settings.quantities import POOL_ROWS, TUNING_SHARE
 from ablation.study.claim import UNDECIDED
 from ablation.study.grid import Arm, Grid
+from ablation.study.measured import COMPLETED, DIVERGED, MISSING
 from ablation.study.power import LOOKS, SPENDING, Error
 from ablation.study.power import detectable as smallest_found
 from ablation.words.catalogue import LANGUAGES

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from ablation.comparison.findings.finding import INFO, PROBLEM, SEVERITIES, WARNING
-from ablation.documents.scalars import is_number
 from ablation.evidence.provenance import CODE, MATERIAL, differences, origin_of, usual_facts
-from ablation.evidence.run import DIVERGED, run_folder
+from ablation.results import run_folder
 from ablation.settings.catalogue import SYSTEMS, Settings, acts_on
 from ablation.settings.profile import Profile
 from ablation.settings.schedules import warmup_steps
 from ablation.study.grid_file import ArmEntry, GridFile
+from ablation.study.measured import DIVERGED, Measured, peek_run
 from ablation.words.catalogue import LANGUAGES, Messages, load_catalogue
 
 SCHEMA_VERSION = 1
@@ -85,7 +85,7 @@ class RunRecord:
         variant: Its variant.
         seed: Its seed.
         settings: The arm's settings.
-        metrics: Its metrics.json.
+        measured: What it measured.
         loss: Loss of each step.
         rate: Learning rate of each step.
     """
@@ -94,7 +94,7 @@ class RunRecord:
     variant: str
     seed: int
     settings: Settings
-    metrics: Mapping[str, Any]
+    measured: Measured
     loss: np.ndarray
     rate: np.ndarray
 
@@ -110,13 +110,6 @@ class RunRecord:
             numbers=numbers,
             size=size,
         )
-
-    def measured(self, *path: str) -> float | None:
-        """A number of its metrics; None where it is absent or not finite."""
-        found: Any = self.metrics
-        for key in path:
-            found = found.get(key) if isinstance(found, Mapping) else None
-        return float(found) if is_number(found) and math.isfinite(found) else None
 
 
 def check_health(
@@ -156,9 +149,8 @@ def check_health(
 def read_run(arm: ArmEntry, seed: int, runs_folder: str | Path) -> RunRecord | None:
     """A finished run, None where there is none."""
     folder = run_folder(runs_folder, arm["variant"], seed)
-    try:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    measured = peek_run(folder / "metrics.json")
+    if measured is None:
         return None
     loss, rate = read_curves(folder / "history.jsonl")
     return RunRecord(
@@ -166,7 +158,7 @@ def read_run(arm: ArmEntry, seed: int, runs_folder: str | Path) -> RunRecord | N
         variant=arm["variant"],
         seed=seed,
         settings=arm["settings"],
-        metrics=metrics,
+        measured=measured,
         loss=loss,
         rate=rate,
     )
@@ -204,8 +196,8 @@ def check_run(record: RunRecord, profile: Profile | None) -> Iterator[HealthWarn
 
 
 def _first_loss(record: RunRecord) -> Iterator[HealthWarning]:
-    loss = record.measured("optimisation", "initial_loss")
-    guess = record.measured("optimisation", "ln_num_labels")
+    training = record.measured.optimisation
+    loss, guess = training.initial_loss, training.ln_num_labels
     if loss is None or not guess or loss <= FIRST_LOSS_RATIO * guess:
         return
     ratio = loss / guess
@@ -218,13 +210,13 @@ def _first_loss(record: RunRecord) -> Iterator[HealthWarning]:
 
 def _clipping(record: RunRecord) -> Iterator[HealthWarning]:
     limit = float(record.settings.get("max_grad_norm") or 0)
-    share = record.measured("optimisation", "clipped_share")
-    median = record.measured("optimisation", "grad_norm", "median")
+    training = record.measured.optimisation
+    share, median = training.clipped_share, training.grad_norm.median
     if limit <= 0:
         return
     if share is not None and share > CLIPPED_SHARE:
-        high = record.measured("optimisation", "grad_norm", "q95")
-        numbers = {"share": share, "limit": limit, "median": median, "q95": high}
+        numbers = {"share": share, "limit": limit, "median": median}
+        numbers["q95"] = training.grad_norm.q95
         yield record.warn("steps_clipped", WARNING, share, **numbers)
     if median is not None and median > 0 and 1 - limit / median >= CUT_SHARE:
         cut = 1 - limit / median
@@ -233,8 +225,8 @@ def _clipping(record: RunRecord) -> Iterator[HealthWarning]:
 
 def _divergence(record: RunRecord) -> Iterator[HealthWarning]:
     finite = record.loss[np.isfinite(record.loss)]
-    if record.metrics.get("status") == DIVERGED:
-        steps = record.measured("optimisation", "steps") or float(len(record.loss))
+    if record.measured.status == DIVERGED:
+        steps = float(record.measured.optimisation.steps or len(record.loss))
         first, last = (float(finite[0]), float(finite[-1])) if len(finite) else (None, None)
         yield record.warn("diverged", PROBLEM, -steps, step=steps, first=first, last=last)
     elif len(finite) >= FEWEST_STEPS:
@@ -252,12 +244,12 @@ def _ends(loss: np.ndarray) -> tuple[float, float]:
 
 def _plateau(record: RunRecord, profile: Profile | None) -> Iterator[HealthWarning]:
     finite = record.loss[np.isfinite(record.loss)]
-    if len(finite) < FEWEST_STEPS or record.metrics.get("status") == DIVERGED:
+    if len(finite) < FEWEST_STEPS or record.measured.status == DIVERGED:
         return
     before, after = _ends(finite)
     guess = guessing_loss(record.settings, profile)
     if guess is None:
-        guess = record.measured("optimisation", "ln_num_labels")
+        guess = record.measured.optimisation.ln_num_labels
     if guess and after >= PLATEAU * guess:
         yield record.warn(
             "no_better_than_guessing", PROBLEM, after / guess, loss=after, guess=guess
@@ -304,7 +296,7 @@ def _rates(record: RunRecord) -> Iterator[HealthWarning]:
     if not len(rates) or not float(rates.max()) > 0:
         return
     peak, asked = float(rates.max()), float(record.settings["learning_rate"])
-    if kind not in OWN_RATES and record.metrics.get("status") != DIVERGED:
+    if kind not in OWN_RATES and record.measured.status != DIVERGED:
         ratio = peak / asked
         if ratio < PEAK_BELOW:
             yield record.warn(
@@ -336,7 +328,7 @@ def _warmup(settings: Settings, total: int) -> int:
 
 def _other_origins(records: Sequence[RunRecord]) -> Iterator[HealthWarning]:
     """Runs that were made with other things than most."""
-    origins = [origin_of(r.variant, r.seed, r.settings, r.metrics) for r in records]
+    origins = [origin_of(r.variant, r.seed, r.settings, r.measured.environment) for r in records]
     usual = usual_facts(origins)
     for record, origin in zip(records, origins, strict=True):
         for one in differences(origin, usual):

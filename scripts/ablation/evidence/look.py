@@ -6,17 +6,16 @@ It imports neither pandas nor scipy.stats: whoever asks how far a study is waits
 from __future__ import annotations
 
 import json
-import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ablation.documents.entries import load_plainly
 from ablation.evidence.spread import spread_of
 from ablation.project import SCHEMAS
 from ablation.study.grid_file import GridFile
+from ablation.study.measured import DIVERGED, Measured
 from ablation.study.names import LOWER_IS_BETTER
 
 GAP, TOTAL = "gap", "all_stages"
@@ -72,16 +71,14 @@ def read_metric(study: Path) -> Metric:
     return Metric(name=name, higher_is_better=bool(higher), delta=float(delta))
 
 
-def value_of(metrics: Mapping[str, Any], metric: Metric) -> float | None:
+def value_of(run: Measured, metric: Metric) -> float | None:
     """A run's value, from the weights that its arm selects.
 
     A run that diverged counts as 0 where the metric is a score, as in the report.
     """
-    if metrics.get("status") == "diverged":
+    if run.status == DIVERGED:
         return 0.0 if metric.higher_is_better else None
-    quality = metrics.get("quality") or {}
-    value = (quality.get(quality.get("selected")) or {}).get(metric.name)
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+    return run.quality.scores.get(metric.name)
 
 
 def staged_pairs(grid: GridFile) -> list[tuple[str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,39 +11,29 @@ import pandas as pd
 
 from ablation.errors import UserError
 from ablation.evidence.provenance import Origin, incomparable, origin_of
-from ablation.evidence.run import MISSING, SECTIONS, load_run, run_folder
 from ablation.files import damaged_file, save_text
-from ablation.records import leaves
+from ablation.results import run_folder
 from ablation.study.grid import Grid
+from ablation.study.measured import MISSING, Measured, load_run
 from ablation.sums import bytes_sum, file_sum
 
 IDENTITY = ("arm", "variant", "seed", "status", "measured_at")
 
 
-def flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Scalars of nested mappings under dotted names; lists are left out (the file keeps them)."""
-    return {name: value for name, value in leaves(tree, prefix) if not isinstance(value, list)}
+def run_row(run: Measured, file: Path) -> dict[str, object]:
+    """One run as a flat row; `quality.selected.*` are the values of the weights it selects.
 
-
-def run_row(metrics: Mapping[str, Any], measured_at: str) -> dict[str, Any]:
-    """One run as a flat row; `quality.selected.*` are the values of the weights it selects."""
-    quality = metrics["quality"]
-    selected = quality.get("selected")
-    row: dict[str, Any] = {"status": metrics["status"], "measured_at": measured_at}
-    row["settings_hash"] = metrics.get("settings_hash")
-    for section in SECTIONS:
-        row.update(flatten(metrics[section], f"{section}."))
-    block = quality.get(selected) if isinstance(selected, str) else None
-    row.update(flatten(block or {}, "quality.selected."))
-    return row
-
-
-def finished_at(metrics: Mapping[str, Any], path: Path) -> str:
-    """When the run was measured, ISO 8601 in UTC: as recorded, else when its file was written."""
-    recorded = metrics["environment"].get("finished_at")
-    if isinstance(recorded, str):
-        return recorded
-    return datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    It was measured when its file was written, ISO 8601 in UTC.
+    """
+    written = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    selected = {f"quality.selected.{name}": one for name, one in run.quality.scores.items()}
+    return {
+        "status": run.status,
+        "measured_at": written.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "settings_hash": run.settings_hash,
+        **run.columns(),
+        **selected,
+    }
 
 
 def collect(grid: Grid, runs: str | Path) -> pd.DataFrame:
@@ -59,10 +48,10 @@ def collect(grid: Grid, runs: str | Path) -> pd.DataFrame:
         row: dict[str, Any] = {"arm": arm.name, "variant": arm.variant, "seed": int(seed)}
         path = run_folder(runs, arm.variant, seed) / "metrics.json"
         if path.is_file():
-            metrics = load_run(path)
-            row |= run_row(metrics, finished_at(metrics, path))
+            measured = load_run(path)
+            row |= run_row(measured, path)
             run = arm.variant, int(seed)  # of arms that share it, once
-            origins.setdefault(run, origin_of(*run, arm.settings, metrics))
+            origins.setdefault(run, origin_of(*run, arm.settings, measured.environment))
         else:
             row["status"] = MISSING
         rows.append(row)

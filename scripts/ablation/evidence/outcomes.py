@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from ablation.evidence import statistics
-from ablation.evidence.run import COMPLETED, DIVERGED, MISSING
 from ablation.study.grid import Grid
+from ablation.study.measured import COMPLETED, DIVERGED, MISSING
 
 FINAL_SUFFIX = ".final"
 WORST_SCORE = 0.0

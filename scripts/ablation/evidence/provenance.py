@@ -14,10 +14,10 @@ from typing import Any
 from ablation.comparison.findings.versions import BEHAVIORS, Behavior
 from ablation.comparison.versions import Version
 from ablation.settings.catalogue import Settings
+from ablation.study.measured import Environment
 
 # What must be the same for two runs to be of one experiment, and what usually may differ.
 MATERIAL = ("data", "model")
-COMPUTED_ON = ("device", "device_name")
 CODE = ("code_commit", "lock")
 VERSIONS = "versions."
 
@@ -72,20 +72,25 @@ class _ArmOnly:
         return self.settings.get(name)
 
 
-def origin_of(variant: str, seed: int, settings: Settings, metrics: Mapping[str, Any]) -> Origin:
+def origin_of(variant: str, seed: int, settings: Settings, made: Environment) -> Origin:
     """What a finished run was made of.
 
     Args:
         variant: Its variant.
         seed: Its seed.
         settings: The settings of its arm.
-        metrics: Its metrics.json.
+        made: What it was made with.
     """
-    environment = metrics.get("environment") or {}
-    versions = environment.get("versions") or {}
-    facts = {name: environment.get(name) for name in (*MATERIAL, *COMPUTED_ON, *CODE)}
-    facts |= {f"{VERSIONS}{name}": number for name, number in versions.items()}
-    known = {name: str(value) for name, value in facts.items() if value is not None}
+    facts = {
+        "data": made.data,
+        "model": made.model,
+        "device": made.device,
+        "device_name": made.device_name,
+        "code_commit": made.code_commit,
+        "lock": made.lock,
+        **{f"{VERSIONS}{name}": number for name, number in made.versions.items()},
+    }
+    known = {name: value for name, value in facts.items() if value is not None}
     return Origin(variant=variant, seed=seed, settings=settings, facts=known)
 
 

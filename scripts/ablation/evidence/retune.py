@@ -14,8 +14,8 @@ import pandas as pd
 
 from ablation.designs.retune import RETUNE
 from ablation.evidence.contrast import facts_of
-from ablation.evidence.run import COMPLETED
 from ablation.study.grid import Grid
+from ablation.study.measured import COMPLETED
 
 COLUMN = "quality.tuning."
 

@@ -5,10 +5,9 @@ It holds on a cluster as well, and takes well under a second for a thousand runs
 
 from __future__ import annotations
 
-import json
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 from ablation.files import load_record
 from ablation.results import Results
+from ablation.study.measured import Measured, peek_run
 
 DONE, DIVERGED, FAILED = "done", "diverged", "failed"
 RUNNING, STOPPED, WAITING = "running", "stopped", "waiting"
@@ -57,7 +57,7 @@ class Run:
         seconds: Of a finished run: what it took. Of a running one: what it will take in all.
         reason: Why it failed.
         log: Its log.
-        metrics: metrics.json of a finished run.
+        measured: What a finished run measured.
     """
 
     arms: tuple[str, ...]
@@ -71,7 +71,7 @@ class Run:
     seconds: float | None = None
     reason: str | None = None
     log: Path
-    metrics: Mapping[str, Any] | None = None
+    measured: Measured | None = None
 
     @property
     def seconds_left(self) -> float | None:
@@ -143,11 +143,10 @@ def _read_run(
 ) -> Run:
     log = results.run_log(variant, seed)
     facts: dict[str, Any] = {"arms": tuple(arms), "variant": variant, "seed": seed, "log": log}
-    metrics = _json(results.run_metrics(variant, seed))
-    if metrics is not None:
-        state = DIVERGED if metrics.get("status") == DIVERGED else DONE
-        seconds = (metrics.get("cost") or {}).get("wall_seconds")
-        return Run(**facts, state=state, seconds=seconds, metrics=metrics)
+    measured = peek_run(results.run_metrics(variant, seed))
+    if measured is not None:
+        state = DIVERGED if measured.status == DIVERGED else DONE
+        return Run(**facts, state=state, seconds=measured.cost.wall_seconds, measured=measured)
     try:
         changed, text = log.stat().st_mtime, read_tail(log)
     except OSError:
@@ -160,13 +159,6 @@ def _read_run(
         return Run(**facts, state=FAILED, reason=reason, **_steps(text))
     running = now is not None and now - changed < SILENT_SECONDS
     return Run(**facts, state=RUNNING if running else STOPPED, **_steps(text))
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
 
 
 def read_tail(path: Path) -> str:

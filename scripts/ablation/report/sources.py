@@ -19,7 +19,6 @@ from ablation.evidence.effects import ArmSummary, Effect, Effects, load_effects
 from ablation.evidence.health import HealthWarning, read_health
 from ablation.evidence.metrics import load_table
 from ablation.evidence.recommendation import Recommendation
-from ablation.evidence.run import COMPLETED
 from ablation.files import load_record
 from ablation.machine.progress import Run
 from ablation.results import Results
@@ -27,6 +26,7 @@ from ablation.settings.catalogue import NO_OP, SETTINGS, Settings, group_of
 from ablation.settings.profile import Profile, load_profile
 from ablation.study.explanation import Explanation, load_explanation
 from ablation.study.grid_file import ArmEntry, GridFile
+from ablation.study.measured import COMPLETED
 from ablation.study.resolved import load_resolved
 from ablation.study.study import Study
 from ablation.words.catalogue import (

@@ -26,6 +26,7 @@ from ablation.designs.grid import GRID
 from ablation.designs.leave_one_out import LEAVE_ONE_OUT
 from ablation.designs.one_at_a_time import ONE_AT_A_TIME
 from ablation.designs.staged import STAGED
+from ablation.results import Results
 from ablation.settings import schedules
 from ablation.settings.architecture import Architecture, read_architecture, run_forwards
 from ablation.settings.catalogue import Settings
@@ -44,6 +45,7 @@ from ablation.study.forecasted import (
     Total,
 )
 from ablation.study.grid import Arm, Grid, expand
+from ablation.study.measured import COMPLETED, peek_run
 from ablation.study.packing import CPU, Machine
 from ablation.study.study import Study
 from ablation.words.catalogue import LANGUAGES, is_score
@@ -97,29 +99,18 @@ def read_pilot(grid: Grid, runs: str | Path, metric: str) -> Pilot:
     for variant in dict.fromkeys(arm.variant for arm in grid.arms):
         spent = []
         for path in sorted((Path(runs) / variant).glob("seed-*/metrics.json")):
-            metrics = _finished(path)
-            if metrics is None:
+            run = peek_run(path)
+            if run is None or run.status != COMPLETED:
                 continue
-            devices = int(metrics["environment"].get("world_size") or 1)
-            runtime = metrics["cost"].get("wall_seconds")
-            if runtime:
-                spent.append(float(runtime) * devices / 3600)
-            block = metrics["quality"].get(metrics["quality"].get("selected")) or {}
-            if isinstance(block.get(metric), (int, float)):
+            if run.cost.wall_seconds:
+                spent.append(run.cost.wall_seconds * (run.environment.world_size or 1) / 3600)
+            value = run.quality.scores.get(metric)
+            if value is not None:
                 seed = int(path.parent.name.removeprefix("seed-"))
-                values.setdefault(variant, {})[seed] = float(block[metric])
+                values.setdefault(variant, {})[seed] = value
         if spent:
             hours[variant] = math.fsum(spent) / len(spent)
     return Pilot(hours, values)
-
-
-def _finished(path: Path) -> dict[str, Any] | None:
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-        complete = metrics["status"] == "completed" and metrics["quality"] and metrics["cost"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return metrics if complete else None
 
 
 def measure_noise(pilot: Pilot) -> Noise | None:
@@ -570,8 +561,8 @@ def _arm(arm: Arm, grid: Grid, prices: Prices, results: str | Path) -> ArmPlan:
     first = grid.arm_of(arm.variant).name
     cost = prices.of(arm.settings, arm.variant)
     own = grid.seeds if arm.seeds is None else arm.seeds
-    folder = Path(results) / "runs" / arm.variant
-    done = [seed for seed in own if (folder / f"seed-{seed}" / "metrics.json").is_file()]
+    files = Results(Path(results))
+    done = [seed for seed in own if files.run_metrics(arm.variant, seed).is_file()]
     same = first if first != arm.name and arm.seeds is None else None
     return ArmPlan(
         arm=arm.name,
@@ -592,10 +583,8 @@ def _arm(arm: Arm, grid: Grid, prices: Prices, results: str | Path) -> ArmPlan:
 def _total(grid: Grid, prices: Prices, results: str | Path) -> Total:
     runs = grid.runs()
     asked = len(grid.arm_runs())
-    path = Path(results) / "runs"
-    open_runs = [
-        run for run in runs if not (path / run.variant / f"seed-{run.seed}/metrics.json").is_file()
-    ]
+    files = Results(Path(results))
+    open_runs = [run for run in runs if not files.run_metrics(run.variant, run.seed).is_file()]
     costs = {arm.variant: prices.of(arm.settings, arm.variant).hours for arm in grid.arms}
     return Total(
         arms=len(grid.arms),

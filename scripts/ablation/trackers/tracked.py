@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 
 from ablation.documents.scalars import is_number
-from ablation.evidence.metrics import flatten, load_history
+from ablation.evidence.metrics import load_history
 from ablation.files import load_json
 from ablation.results import Results
 from ablation.study.grid import Arm, Grid, load_grid
+from ablation.study.measured import Measured, measured
 from ablation.study.resolved import load_resolved
 from ablation.words.catalogue import LANGUAGES
 
 SERIES = ("loss", "learning_rate", "grad_norm")
+NUMBERED = ("data.", "optimisation.", "cost.")  # sections of metrics.json, beside the scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,34 +125,30 @@ def read_run(folder: Path, arms: Sequence[Arm]) -> TrackedRun:
     Its settings are those that it read back from what it built; where it kept none, the planned.
     """
     metrics = load_json(folder / "metrics.json")
+    run = measured(metrics)
     effective = folder / "effective.json"
     settings = load_json(effective) if effective.is_file() else arms[0].settings
-    seal = metrics.get("seal") or json.dumps(metrics, sort_keys=True)
-    told = f"{metrics['variant']}/{metrics['seed']}/{seal}"
+    seal = run.seal or json.dumps(metrics, sort_keys=True)
+    told = f"{run.variant}/{run.seed}/{seal}"
     return TrackedRun(
         id=hashlib.sha256(told.encode()).hexdigest()[:16],
         arm=arms[0].name,
         arms=tuple(arm.name for arm in arms),
-        variant=metrics["variant"],
-        seed=metrics["seed"],
-        status=metrics["status"],
+        variant=run.variant,
+        seed=run.seed,
+        status=run.status,
         settings={name: text_of(value) for name, value in settings.items()},
         series=read_series(folder),
-        scores=dict(numbers_of(scored(metrics))),
+        scores=dict(numbers_of(run)),
         ended=(folder / "metrics.json").stat().st_mtime,
     )
 
 
-def scored(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The blocks of metrics.json with numbers; of the scores those of the selected weights."""
-    quality = metrics["quality"]
-    blocks = {name: metrics[name] for name in ("data", "optimisation", "cost")}
-    return {"quality": quality[quality["selected"]] or {}, **blocks}
-
-
-def numbers_of(blocks: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """The finite numbers of nested blocks, each with its dotted name."""
-    for name, value in flatten(blocks).items():
+def numbers_of(run: Measured) -> Iterator[tuple[str, float]]:
+    """The finite numbers of a run by dotted name; of the scores those of the selected weights."""
+    scores = {f"quality.{name}": value for name, value in run.quality.scores.items()}
+    told = {n: value for n, value in run.columns().items() if n.startswith(NUMBERED)}
+    for name, value in (scores | told).items():
         if is_number(value) and math.isfinite(value):
             yield name, float(value)
 

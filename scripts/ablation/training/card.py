@@ -6,7 +6,8 @@ As of the reports there is one in each language: README.md in English, README.ko
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from ablation.data.request import Request
 from ablation.masking import mask
+from ablation.study.measured import Measured
 from ablation.words.catalogue import LANGUAGES, Messages, cell, code, load_catalogue
 
 TASK = "text-classification"
@@ -24,7 +26,6 @@ SCORES = {
     "eval_weighted_f1": ("f1", "Weighted F1"),
     "eval_loss": ("loss", "Loss"),
 }
-ROWS = ("train_rows", "validation_rows", "test_rows", "num_labels")
 
 
 def card_name(language: str) -> str:
@@ -32,18 +33,18 @@ def card_name(language: str) -> str:
     return "README.md" if language == LANGUAGES[0] else f"README.{language}.md"
 
 
-def model_card(config: Request, metrics: Mapping[str, Any], language: str) -> str:
+def model_card(config: Request, run: Measured, language: str) -> str:
     """A card's text: front matter, then what was trained, on what, and how good it is.
 
     It names no folder of the machine: a model that lies in one is called by its folder's name.
 
     Args:
         config: The contents of config.json.
-        metrics: The contents of metrics.json.
+        run: What it measured.
         language: The language it is written in.
     """
     t = Messages(language, load_catalogue("card", language))
-    lines = ["---", front_matter(config, metrics), "---", "", *_body(config, metrics, t)]
+    lines = ["---", front_matter(config, run), "---", "", *_body(config, run, t)]
     return mask("\n".join(lines)) + "\n"
 
 
@@ -57,9 +58,9 @@ def base_name(config: Request) -> str:
     return Path(path).resolve().name if Path(path).is_dir() else path
 
 
-def front_matter(config: Request, metrics: Mapping[str, Any]) -> str:
+def front_matter(config: Request, run: Measured) -> str:
     """The YAML block of the card, without its fences."""
-    study, scores = config["study"], selected_scores(metrics)
+    study, scores = config["study"], selected_scores(run)
     results = [
         EvalResult(
             task_type=TASK,
@@ -85,44 +86,42 @@ def front_matter(config: Request, metrics: Mapping[str, Any]) -> str:
     return data.to_yaml()
 
 
-def selected_scores(metrics: Mapping[str, Any]) -> dict[str, float]:
+def selected_scores(run: Measured) -> dict[str, float]:
     """The test scores of the weights that the adapter holds; none where the run diverged."""
-    quality = metrics["quality"]
-    found = quality[quality["selected"]] or {}
-    return {name: found[name] for name in SCORES if found.get(name) is not None}
+    found = run.quality.scores
+    return {name: value for name in SCORES if (value := found.get(name)) is not None}
 
 
-def _body(config: Request, metrics: Mapping[str, Any], t: Messages) -> Iterator[str]:
+def _body(config: Request, run: Measured, t: Messages) -> Iterator[str]:
     yield f"# {code(config['study'])}: {code(config['variant'])}, {t('seed', seed=config['seed'])}"
-    yield from ["", *_told(config, metrics, t)]
+    yield from ["", *_told(config, run, t)]
     yield from ["", f"## {t('settings')}", ""]
     yield from _table((t("setting"), t("value")), sorted(config["settings"].items()))
     yield from ["", f"## {t('versions')}", ""]
-    environment = metrics["environment"]
-    versions = {**environment["versions"], "code": environment["code_commit"] or "unknown"}
+    made = run.environment
+    versions = {**made.versions, "code": made.code_commit or "unknown"}
     yield from _table((t("library"), t("value")), versions.items())
 
 
-def _told(config: Request, metrics: Mapping[str, Any], t: Messages) -> Iterator[str]:
+def _told(config: Request, run: Measured, t: Messages) -> Iterator[str]:
     """What the adapter is, its scores and its data."""
     names = {"base": base_name(config), "study": config["study"]}
     yield t("about", seed=config["seed"], **{key: code(name) for key, name in names.items()})
     yield ""
-    data, quality = metrics["data"], metrics["quality"]
-    if selected_scores(metrics):
-        yield t(f"scored.{quality['selected']}", rows=data["test_rows"])
+    if selected_scores(run):
+        yield t(f"scored.{run.quality.selected}", rows=run.data.test_rows)
         yield ""
-        yield from _table((t("score"), t("value")), _scores(metrics))
+        yield from _table((t("score"), t("value")), _scores(run))
     else:
         yield t("diverged")
     yield ""
-    facts = {t(name): data[name] for name in ROWS}
+    facts: dict[str, object] = {t(name): rows for name, rows in asdict(run.data).items()}
     facts[t("fingerprint")] = config["data_fingerprint"]
     yield from _table((t("data"), t("value")), facts.items())
 
 
-def _scores(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, value in selected_scores(metrics).items():
+def _scores(run: Measured) -> Iterator[tuple[str, str]]:
+    for name, value in selected_scores(run).items():
         yield SCORES[name][1], f"{value:.4f}"
 
 

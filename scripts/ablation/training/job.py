@@ -43,6 +43,7 @@ from ablation.project import SCHEMAS
 from ablation.settings.architecture import is_full
 from ablation.settings.catalogue import Settings
 from ablation.settings.quantities import engine_dtype, kernels_of
+from ablation.study.measured import measured
 from ablation.sums import files_below, sealed, sums_of
 from ablation.training import intent as plan
 from ablation.training.card import card_name, model_card
@@ -327,9 +328,10 @@ def finish(job: Job, training: Training, path: dict[str, Any]) -> None:
         save_outcomes(outcomes, job.folder)
     metrics = make_metrics(job, training, path, quality, memory)
     if not is_full(job.settings):
+        run = measured(metrics)
         for language in LANGUAGES:
             card = job.folder / "adapter" / card_name(language)
-            card.write_text(model_card(job.config, metrics, language), encoding="utf-8")
+            card.write_text(model_card(job.config, run, language), encoding="utf-8")
     metrics = sealed(metrics | {"sums": sums_of(job.folder, result_files(job.folder))})
     validate_metrics(metrics)
     write_json(job.folder / "metrics.json", metrics)

@@ -12,8 +12,8 @@ import pandas as pd
 
 from ablation.designs.design import RUNG_ARM, TUNED_ARM
 from ablation.evidence.metrics import load_history
-from ablation.evidence.run import run_folder
 from ablation.report.figures.figure import Histories, lines_of
+from ablation.results import run_folder
 from ablation.study.grid_file import GridFile
 
 if TYPE_CHECKING:
