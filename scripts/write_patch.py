@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     results = Results(args.results)
     study = load_resolved(results)
-    verdict = results.verdict if study.options["confirm"] else None
+    verdict = results.verdict if study.fresh_seeds else None
     arm = args.arm or load_recommendation(results.effects, verdict).applied
     found = recommended_rewrite(study, arm)
     for path, text in found.after.items():

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ablation.designs import read_designs
 from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.evidence.confirmation import Confirmation
 from ablation.evidence.decisions import choose_step
@@ -291,7 +290,7 @@ def _walk(made: Synthetic, effects: Mapping[str, Effect], noise: float) -> None:
     among = candidates(study)
     write_runs(made, among.as_json(), effects, noise)
     decisions: list[dict[str, Any]] = []
-    for direction in read_designs(study.options)[GREEDY_PATH]["directions"]:
+    for direction in study.designs[GREEDY_PATH]["directions"]:
         path: list[dict[str, Any]] = []
         for step in range(1, steps_of_path(study) + 1):
             base, found = step_arms(study, among, direction, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -53,9 +54,9 @@ def from_plain(kind: Any, value: Any, where: str = "", *, known_only: bool = Fal
     """A value of this type out of what `json` read.
 
     Args:
-        kind: A dataclass or a `TypedDict`, or a type that its fields may have: plain values,
-            `X | None`, `tuple[X, ...]`, `list[X]`, `dict[K, X]`, `Literal`, `Path`, or `object` for
-            whatever JSON holds.
+        kind: A dataclass; a `TypedDict`, which stays as it was read; or a type that their fields
+            may have: plain values, `X | None`, `tuple[X, ...]`, `list[X]`, `dict[K, X]`, `Literal`,
+            `Path`, or `object` for whatever JSON holds.
         value: What was read.
         where: Its place in the file, for the error.
         known_only: Pass over keys that the type has not got, as a file of another version may.
@@ -68,6 +69,9 @@ def from_plain(kind: Any, value: Any, where: str = "", *, known_only: bool = Fal
         return value
     read = partial(from_plain, known_only=known_only)
     if origin in (Union, UnionType):
+        for other in (a for a in arguments if a not in (NoneType, some)):
+            with suppress(UserError):
+                return read(other, value, where)
         return read(some, value, where)
     if is_dataclass(kind) or is_typeddict(kind):
         return _record(kind, value, where, known_only)
@@ -97,7 +101,7 @@ def _parts(kind: Any) -> tuple[Any, tuple[Any, ...], Any]:
     """The origin of a type, its arguments, and what it is where it is not None."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        return origin, arguments, next(a for a in arguments if a is not NoneType)
+        return origin, arguments, [a for a in arguments if a is not NoneType][-1]
     return origin, arguments, kind
 
 
@@ -124,17 +128,19 @@ def _record(kind: Any, value: Any, where: str, known_only: bool) -> Any:
     if not isinstance(value, dict):
         raise UserError(f"{where or 'the file'} must hold an object", found=type(value).__name__)
     hints = _hints(kind)
-    if known_only:
-        value = {name: item for name, item in value.items() if name in hints}
-    wrong = [*(set(_needed(kind)) - set(value)), *(set(value) - set(hints))]
+    unknown = set() if known_only or is_typeddict(kind) else set(value) - set(hints)
+    wrong = unknown | (set(_needed(kind)) - set(value))
     if wrong:
         raise UserError(
             f"{where or 'the file'} is of another version", found=sorted(value), allowed=list(hints)
         )
     read = partial(from_plain, known_only=known_only)
-    return kind(
-        **{name: read(hints[name], item, f"{where}.{name}") for name, item in value.items()}
-    )
+    found = {
+        name: read(hints[name], item, f"{where}.{name}")
+        for name, item in value.items()
+        if name in hints
+    }
+    return value if is_typeddict(kind) else kind(**found)
 
 
 @lru_cache(maxsize=256)

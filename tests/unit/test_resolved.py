@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints, is_typeddict
 
 import jsonschema
 import pytest
@@ -20,6 +20,7 @@ from ablation.study.explain import explain_study
 from ablation.study.explanation import load_explanation
 from ablation.study.grid import expand
 from ablation.study.load import load_study
+from ablation.study.options import StudyOptions
 from ablation.study.resolved import load_resolved, save_resolved
 
 
@@ -71,6 +72,34 @@ def test_findings_that_are_read_back_are_what_was_said(tmp_path):
     said = explain_study(load_study(STUDIES / "account_tax" / "study.yaml"))
     save_record(said, tmp_path / "findings.json")
     assert load_explanation(tmp_path / "findings.json") == said
+
+
+def keys_of(kind: Any) -> dict[str, Any]:
+    """The keys of a `TypedDict`, with those of its blocks."""
+    hints = get_type_hints(kind)
+    parts = {
+        name: [one for one in (hint, *get_args(hint)) if is_typeddict(one)]
+        for name, hint in hints.items()
+    }
+    return {name: keys_of(found[0]) if found else {} for name, found in parts.items()}
+
+
+def properties_of(schema: dict[str, Any]) -> dict[str, Any]:
+    schema = schema.get("items", schema)
+    return {name: properties_of(one) for name, one in schema.get("properties", {}).items()}
+
+
+def test_the_types_of_study_yaml_have_the_keys_of_its_schema():
+    schema = properties_of(json.loads((SCHEMAS / "study.schema.json").read_text()))
+    types = keys_of(StudyOptions)
+    for key in ("file", "lines"):  # where study.yaml says so
+        del types["model"][key], types["data"][key]
+    for free in (schema["dialects"], schema["versions"], schema["metric"]["impact_multiples"]):
+        free.clear()
+    for free in ("serialization", "split"):
+        schema["data"][free].clear()
+    schema["model"]["architecture"].clear()
+    assert types == schema
 
 
 @dataclass(frozen=True)

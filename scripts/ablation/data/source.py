@@ -22,10 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ablation.data.content import recognize
-from ablation.designs.design import Options
 from ablation.documents.scalars import is_number
 from ablation.documents.style import write_text
 from ablation.errors import UserError, shorten
+from ablation.study.options import DataOptions
 from ablation.words.catalogue import in_english
 
 logger = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class DataSpec:
         return self.lines.get(key)
 
 
-def read_spec(data: Options) -> DataSpec:
+def read_spec(data: DataOptions) -> DataSpec:
     """`DataSpec` of the `data` section of study.yaml, as `Study.data_options` gives it.
 
     Raises:
@@ -112,7 +112,7 @@ def read_spec(data: Options) -> DataSpec:
     """
     known = {"path", "label_column", "format", "name", "split_name", "encoding", "max_rows"}
     known |= {"allow_pickle", "split_per", "merge_labels", "file", "lines"}
-    values = {key: data[key] for key in known if data.get(key) is not None}
+    values: dict[str, Any] = {k: v for k, v in data.items() if k in known and v is not None}
     text = {key: v for key, v in (data.get("serialization") or {}).items() if v is not None}
     values |= {key: v for key, v in text.items() if key in DataSpec.__dataclass_fields__}
     values["text_columns"] = tuple(text.get("text_columns", ()))

@@ -6,7 +6,7 @@ checks and the plan take all that they need from there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ablation.designs import (
     a_a,
@@ -25,6 +25,7 @@ from ablation.designs.design import Asked, Design, DesignPlan, Options, Problem,
 from ablation.designs.staged import STAGED
 from ablation.records import Schema
 
+Designs = Mapping[str, Options]  # of a study, by name
 DESIGNS: dict[str, Design] = {
     module.DESIGN.name: module.DESIGN
     for module in (
@@ -43,10 +44,10 @@ DESIGNS: dict[str, Design] = {
 }
 
 
-def read_designs(options: Options) -> dict[str, Options]:
+def read_designs(asked: Sequence[str | Options]) -> Designs:
     """The designs of study.yaml with their options; `staged` is always among them, first."""
     found: dict[str, Options] = {STAGED: {}}
-    for item in options["designs"]:
+    for item in asked:
         if isinstance(item, str):
             found.setdefault(item, {})
         else:
@@ -54,23 +55,21 @@ def read_designs(options: Options) -> dict[str, Options]:
     return {name: {**DESIGNS[name].defaults(), **own} for name, own in found.items()}
 
 
-def settle(options: Options, space: Space) -> Space:
+def settle(designs: Designs, space: Space) -> Space:
     """The space with what the designs of the study make of the settings of all arms."""
-    for name, own in read_designs(options).items():
+    for name, own in designs.items():
         space = DESIGNS[name].settle(space, own)
     return space
 
 
-def plan_designs(options: Options, space: Space, seeds: Sequence[int]) -> dict[str, DesignPlan]:
+def plan_designs(designs: Designs, space: Space, seeds: Sequence[int]) -> dict[str, DesignPlan]:
     """What each design of the study comes to, in the order of the study, staged first."""
-    return {
-        name: DESIGNS[name].plan(space, own, seeds) for name, own in read_designs(options).items()
-    }
+    return {name: DESIGNS[name].plan(space, own, seeds) for name, own in designs.items()}
 
 
-def find_problems(options: Options, space: Space, asked: Asked) -> Iterator[tuple[str, Problem]]:
+def find_problems(designs: Designs, space: Space, asked: Asked) -> Iterator[tuple[str, Problem]]:
     """What is wrong with the designs of study.yaml, each with the design's name."""
-    for name, own in read_designs(options).items():
+    for name, own in designs.items():
         for problem in DESIGNS[name].problems(space, own, asked):
             yield name, problem
 

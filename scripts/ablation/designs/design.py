@@ -28,7 +28,7 @@ SETS_OF_FACTORS = (ENDPOINT, STAGE, ONLY, WITHOUT, CELL)
 # Those that are no set of factors by itself: no arm of another design is the same.
 APART = (TUNING, CONTROL, RUNG_ARM, TUNED_ARM)
 
-Options = Mapping[str, Any]  # of a study or a design, as study.yaml has them
+Options = Mapping[str, Any]  # of a design, as study.yaml has them
 
 
 def tidy(value: float) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ablation.designs.design import CURRENT, Options
+from ablation.designs.design import CURRENT
 from ablation.evidence import sequential
 from ablation.evidence.by_row import ByRow
 from ablation.evidence.contrast import planned_contrasts
@@ -20,6 +20,7 @@ from ablation.evidence.statistics import paired_arrays, wide_table
 from ablation.records import to_plain
 from ablation.study.adaptive import followers
 from ablation.study.grid import Arm, Grid
+from ablation.study.options import MeasuredOptions, MetricOptions
 
 CONTINUE = "continue"
 ALL_DECIDED = "all_decided"
@@ -31,7 +32,7 @@ RECOMMENDED = "recommended"
 # --- Seeds -------------------------------------------------------------------------------------
 
 
-def metric_table(runs: pd.DataFrame, metric: Options) -> pd.DataFrame:
+def metric_table(runs: pd.DataFrame, metric: MetricOptions) -> pd.DataFrame:
     """The study's metric, one row for each seed and one column for each arm; higher is better.
 
     A diverged run counts as the worst score there is; a loss of it has no value.
@@ -44,7 +45,7 @@ def decide_seeds(
     grid: Grid,
     runs: pd.DataFrame,
     seeds: Sequence[int],
-    study: Options,
+    study: MeasuredOptions,
     look: int,
     *,
     by_row: ByRow = NOT_BY_ROW,
@@ -103,7 +104,7 @@ def choose_step(
     base: Arm,
     found: Mapping[str, Arm],
     runs: pd.DataFrame,
-    metric: Options,
+    metric: MetricOptions,
     direction: str,
     step: int,
 ) -> dict[str, object]:

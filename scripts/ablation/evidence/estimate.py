@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -92,6 +91,7 @@ from ablation.settings.quantities import POOL_ROWS, TUNING_SHARE
 from ablation.study.claim import UNDECIDED
 from ablation.study.grid import Arm, Grid
 from ablation.study.measured import COMPLETED, DIVERGED, MISSING
+from ablation.study.options import MeasuredOptions
 from ablation.study.power import LOOKS, SPENDING, Error
 from ablation.study.power import detectable as smallest_found
 from ablation.words.catalogue import LANGUAGES
@@ -150,7 +150,7 @@ class Measured:
 def measure(
     grid: Grid,
     runs: pd.DataFrame,
-    study: Mapping[str, Any],
+    study: MeasuredOptions,
     by_row: ByRow = NOT_BY_ROW,
     reports: Reports = NO_REPORTS,
 ) -> Measured:
@@ -174,7 +174,7 @@ def measure(
 def estimate_effects(
     grid: Grid,
     runs: pd.DataFrame,
-    study: Mapping[str, Any],
+    study: MeasuredOptions,
     by_row: ByRow = NOT_BY_ROW,
     all_rows: int | None = None,
     reports: Reports = NO_REPORTS,
@@ -237,7 +237,7 @@ def _arms(measured: Measured) -> tuple[tuple[ArmSummary, ...], tuple[ArmSummary,
 
 def _claims(
     measured: Measured,
-    study: Mapping[str, Any],
+    study: MeasuredOptions,
     contrasts: Sequence[Effect],
     plan: sequential.LookPlan | None,
 ) -> Verdicts:
@@ -284,7 +284,7 @@ def _left_out(grid: Grid) -> tuple[LeftOutArm, ...]:
     )
 
 
-def read_metric(study: Mapping[str, Any]) -> Metric:
+def read_metric(study: MeasuredOptions) -> Metric:
     """The metric of study.yaml."""
     own = study["metric"]
     return Metric(
@@ -296,7 +296,7 @@ def read_metric(study: Mapping[str, Any]) -> Metric:
 
 
 def sequential_plan(
-    study: Mapping[str, Any],
+    study: MeasuredOptions,
     metric: Metric,
     families: int,
     history: History = FIRST_REPORT,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from ablation.comparison.findings.finding import SIDES
 from ablation.designs.contrast import TOTAL, between
-from ablation.designs.design import Options
 from ablation.evidence.by_row import ByRow
 from ablation.evidence.confirmation import (
     ENOUGH_SEEDS,
@@ -15,12 +15,13 @@ from ablation.evidence.confirmation import (
 )
 from ablation.evidence.estimate import NOT_BY_ROW, measure, series_of
 from ablation.study.grid import Grid
+from ablation.study.options import MetricOptions
 
-RECOMMENDED, SIDES = "recommended", ("current", "backup")
+RECOMMENDED = "recommended"
 
 
 def estimate_confirmation(
-    grid: Grid, runs: pd.DataFrame, metric: Options, by_row: ByRow = NOT_BY_ROW
+    grid: Grid, runs: pd.DataFrame, metric: MetricOptions, by_row: ByRow = NOT_BY_ROW
 ) -> Confirmation:
     """The confirmation's effects and verdict, out of its own grid.json and metrics.csv.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pandas as pd
 
@@ -32,6 +31,7 @@ from ablation.study.claim import (
     Claim,
     read_claim,
 )
+from ablation.study.options import MeasuredOptions
 from ablation.study.power import ALPHA, Error
 
 LogRatio = Callable[[Effect], Estimate]
@@ -60,9 +60,7 @@ def levels_of(plan: sequential.LookPlan | None, level: Level) -> Levels:
     return Levels(at=lambda n: fixed, following=1 - level.following)
 
 
-def judge_impacts(
-    study: Mapping[str, Any], contrasts: Sequence[Effect]
-) -> tuple[ImpactVerdict, ...]:
+def judge_impacts(study: MeasuredOptions, contrasts: Sequence[Effect]) -> tuple[ImpactVerdict, ...]:
     """A verdict on each claimed level of a setting that a step changes alone.
 
     What moves together with others gets none: their sum says nothing about any of them.
@@ -95,7 +93,7 @@ def judge_impacts(
 
 
 def judge_statements(
-    study: Mapping[str, Any],
+    study: MeasuredOptions,
     contrasts: Sequence[Effect],
     table_of: Mapping[str, pd.DataFrame],
     metric: Metric,

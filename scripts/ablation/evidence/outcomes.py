@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +10,7 @@ import pandas as pd
 from ablation.evidence import statistics
 from ablation.study.grid import Grid
 from ablation.study.measured import COMPLETED, DIVERGED, MISSING
+from ablation.study.options import MetricOptions
 
 FINAL_SUFFIX = ".final"
 WORST_SCORE = 0.0
@@ -45,7 +44,7 @@ class Quantity:
     shrinks_with_batch: bool = False
 
 
-def quantities(metric: Mapping[str, Any]) -> dict[str, Quantity]:
+def quantities(metric: MetricOptions) -> dict[str, Quantity]:
     """Everything a contrast is estimated for; the study's metric comes first.
 
     The metric is read from the weights an arm selects (final or best epoch), and again, with the
@@ -110,7 +109,7 @@ def paired_runs(grid: Grid, runs: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(seed=seeds)
 
 
-def wide_tables(runs: pd.DataFrame, metric: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def wide_tables(runs: pd.DataFrame, metric: MetricOptions) -> dict[str, pd.DataFrame]:
     """Each quantity as a table of seeds (rows) and arms (columns)."""
     return {
         name: statistics.wide_table(long_table(runs, quantity))

@@ -8,16 +8,16 @@ tenth more than was asked for, 5.5 % in place of 5 %, over all reports that anyb
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ablation.errors import UserError
 from ablation.evidence.contrast import planned_contrasts
 from ablation.files import load_record, save_record
 from ablation.records import from_plain, to_plain
 from ablation.study.grid import Grid
+from ablation.study.options import MeasuredOptions
 from ablation.study.power import ALPHA, LOOKS
 
 SCHEMA_VERSION = 1
@@ -139,7 +139,7 @@ class History:
 FIRST_REPORT = History()
 
 
-def report_of(grid: Grid, study: Mapping[str, Any]) -> Report:
+def report_of(grid: Grid, study: MeasuredOptions) -> Report:
     """What the report of a grid is about."""
     options = study.get("sequential")
     planned = () if options is None else tuple(map(int, options.get("looks", LOOKS)))
@@ -151,7 +151,7 @@ def report_of(grid: Grid, study: Mapping[str, Any]) -> Report:
     )
 
 
-def history_of(grid: Grid, study: Mapping[str, Any], reports: Reports) -> History:
+def history_of(grid: Grid, study: MeasuredOptions, reports: Reports) -> History:
     """The reports before that of this grid."""
     now = report_of(grid, study)
     plans = plans_of(reports.before(now))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pandas as pd
 
@@ -16,6 +15,7 @@ from ablation.designs.retune import RETUNE
 from ablation.evidence.contrast import facts_of
 from ablation.study.grid import Grid
 from ablation.study.measured import COMPLETED
+from ablation.study.options import MetricOptions
 
 COLUMN = "quality.tuning."
 
@@ -45,7 +45,7 @@ class Side:
 
 
 def choose_rates(
-    grid: Grid, runs: pd.DataFrame, metric: Mapping[str, Any]
+    grid: Grid, runs: pd.DataFrame, metric: MetricOptions
 ) -> tuple[Grid, tuple[Side, ...]]:
     """The grid with the chosen arms among what it notes, and how they were chosen.
 
@@ -66,9 +66,7 @@ def choose_rates(
     return replace(grid, designs=designs), sides
 
 
-def _side(
-    arm: str, rates: Mapping[str, float], runs: pd.DataFrame, metric: Mapping[str, Any]
-) -> Side:
+def _side(arm: str, rates: Mapping[str, float], runs: pd.DataFrame, metric: MetricOptions) -> Side:
     scores = {name: _score(name, runs, str(metric["name"])) for name in rates}
     known = {name: score for name, score in scores.items() if score is not None}
     sign = 1.0 if metric.get("higher_is_better", True) else -1.0

@@ -239,9 +239,9 @@ def _lines_to_write(sources: Sources) -> list[str]:
             design = {FACTORIAL: {"remainder": True}} if whole else question.design
             own += [] if design in own else [design]
         lines.append(f"designs: {yaml_line(own)}")
-    if not sources.study.options["sequential"]:
+    if not sources.study.looks:
         lines += _looks_to_declare(sources)
-    if found.status == RECOMMENDED and not sources.study.options["confirm"]:
+    if found.status == RECOMMENDED and not sources.study.fresh_seeds:
         first = max([100, *sources.effects.seeds]) + 1
         lines.append(f"confirm: {yaml_line({'seeds': list(range(first, first + ENOUGH_SEEDS))})}")
     return lines

@@ -65,9 +65,8 @@ def _render_all(study: Study, results: Results, devices: int | None) -> list[Pat
 
 def _grid_so_far(study: Study, results: Results, devices: int | None) -> GridFile:
     """The grid as far as results have decided on it."""
-    sequential = study.options["sequential"]
-    if sequential:
-        looks = range(1, len(sequential["looks"]))
+    if study.looks:
+        looks = range(1, len(study.looks))
         there = [number for number in looks if results.look(number).is_file()]
         whole = next((number - 1 for number in looks if number not in there), len(looks))
         return seeds_grid(study, read_looks(results, whole), devices).as_json()

@@ -330,7 +330,7 @@ def load_sources(results: Results, language: str) -> Sources:
         UserError: one of them is missing or cannot be read.
     """
     study = load_resolved(results)
-    confirmed = study.options["confirm"] and results.verdict.is_file()
+    confirmed = study.fresh_seeds and results.verdict.is_file()
     fresh = results.confirmation_metrics
     return Sources(
         study=study,

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ablation.errors import UserError, shorten
 
@@ -28,7 +28,7 @@ UNKNOWN = "unknown"
 OTHER = "other."
 
 # The setting of study.yaml for faster operations, the same in all arms, and what it may name.
-KERNELS = "kernels"
+KERNELS: Final = "kernels"
 PADDING_FREE = "padding_free"
 
 DEEPSPEED_SCHEDULERS = ("WarmupLR", "WarmupDecayLR", "WarmupCosineLR", "OneCycle", "LRRangeTest")

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ablation.designs import DESIGNS, read_designs
+from ablation.designs import DESIGNS
 from ablation.designs.design import BACKUP, CELL, CURRENT, ENDPOINT, cell_of, subsets
 from ablation.designs.feasibility import cannot_run
 from ablation.designs.greedy_path import FORWARD, GREEDY_PATH
@@ -21,6 +21,7 @@ from ablation.files import load_record
 from ablation.results import Results
 from ablation.study.grid import Arm, Grid, expand
 from ablation.study.grid_file import Decision
+from ablation.study.options import LooksOptions
 from ablation.study.power import OBRIEN_FLEMING
 from ablation.study.study import Study
 
@@ -40,13 +41,12 @@ def seeds_grid(study: Study, decisions: Sequence[Decision], devices: int | None 
         devices: As in `expand`.
     """
     going = [decision for decision in decisions if not decision["stop"]]
-    looks = study.options["sequential"]["looks"]
-    reached = looks[len(going)]
+    reached = study.looks[len(going)]
     grid = expand(study, devices, study.all_seeds()[:reached])
     kept = {arm.name: reached for arm in grid.arms}
     for place, decision in reversed(list(enumerate(going))):
         dropped = set(kept) - set(decision["arms"])
-        kept |= dict.fromkeys(dropped, looks[place])
+        kept |= dict.fromkeys(dropped, study.looks[place])
     return replace(grid, arms=[_with_seeds(arm, grid, kept[arm.name]) for arm in grid.arms])
 
 
@@ -59,8 +59,8 @@ def with_kept_spending(study: Study, path: str | Path, results: Results) -> Stud
     if not options or not first.is_file() or load_plainly(path).at("sequential.spending"):
         return study
     spending = load_record(first).get("spending", OBRIEN_FLEMING)
-    kept = {**study.options, "sequential": {**options, "spending": spending}}
-    return replace(study, options=kept)
+    kept: LooksOptions = {**options, "spending": spending}
+    return replace(study, options={**study.options, "sequential": kept})
 
 
 def _with_seeds(arm: Arm, grid: Grid, count: int) -> Arm:
@@ -83,11 +83,11 @@ def followers(grid: Grid) -> dict[str, str]:
 
 def candidates(study: Study, devices: int | None = None) -> Grid | None:
     """Every arm that results may still add: all sets of factors; None where they add none."""
-    asked = read_designs(study.options)
-    if GREEDY_PATH not in asked and not study.options["confirm"]:
+    asked = study.designs
+    if GREEDY_PATH not in asked and not study.fresh_seeds:
         return None
     space = study.space()
-    factors = space.factors(bool(study.options["confirm"]) or asked[GREEDY_PATH]["remainder"])
+    factors = space.factors(bool(study.fresh_seeds) or asked[GREEDY_PATH]["remainder"])
     every = [factor.name for factor in space.factors()]
     model = study.options["model"]["architecture"]
     arms = []
@@ -110,7 +110,7 @@ def candidates(study: Study, devices: int | None = None) -> Grid | None:
 
 def path_factors(study: Study) -> list[str]:
     """The factors of the greedy path, in the order of the study."""
-    options = read_designs(study.options)[GREEDY_PATH]
+    options = study.designs[GREEDY_PATH]
     return [factor.name for factor in study.space().factors(options["remainder"])]
 
 
@@ -218,10 +218,10 @@ def decided_grid(
         decisions: All of them, in any order.
         devices: As in `expand`.
     """
-    if study.options["sequential"]:
+    if study.looks:
         looks = sorted(decisions, key=lambda decision: decision["look"])
         return seeds_grid(study, looks, devices), {"sequential": looks}
-    ways = read_designs(study.options)[GREEDY_PATH]["directions"]
+    ways = study.designs[GREEDY_PATH]["directions"]
     steps = {
         way: sorted((d for d in decisions if d["direction"] == way), key=lambda d: d["step"])
         for way in ways
@@ -250,10 +250,9 @@ def read_decisions(study: Study, results: Results) -> list[Decision]:
     Raises:
         UserError: one of them is not there yet.
     """
-    sequential = study.options["sequential"]
-    if sequential:
-        return read_looks(results, len(sequential["looks"]))
-    ways = read_designs(study.options)[GREEDY_PATH]["directions"]
+    if study.looks:
+        return read_looks(results, len(study.looks))
+    ways = study.designs[GREEDY_PATH]["directions"]
     steps = steps_of_path(study)
     return [decision for way in ways for decision in read_steps(results, way, steps)]
 
@@ -263,7 +262,7 @@ def read_decisions(study: Study, results: Results) -> list[Decision]:
 
 def confirmation_grid(study: Study, among: Grid, decision: Decision) -> Grid:
     """Current, what is recommended and backup, on fresh seeds; no arm where nothing is."""
-    seeds = list(study.options["confirm"]["seeds"])
+    seeds = list(study.fresh_seeds)
     if not decision["stages"]:
         return Grid(study.name, [], seeds)
     named = {arm.name: arm for arm in among.arms if arm.kind == ENDPOINT}

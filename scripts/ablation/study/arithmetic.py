@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import cast
 
-from ablation.designs.design import Options
 from ablation.errors import UserError
 from ablation.settings.quantities import Bounds, Quantities, ratio
 from ablation.study.claim import (
@@ -27,19 +26,20 @@ from ablation.study.claim import (
     read_claim,
 )
 from ablation.study.explanation import ClaimSaid
+from ablation.study.options import StatementOptions
 
 ARITHMETIC = "arithmetic"
 # Claims are rounded numbers; what is computed is not.
 ROUNDING = 1e-6
 
 
-def is_arithmetic(entry: Options) -> bool:
+def is_arithmetic(entry: StatementOptions) -> bool:
     """Whether a statement of study.yaml is decided without training."""
     return entry.get("decided_by") == ARITHMETIC
 
 
 def judge_statements(
-    entries: Sequence[Options],
+    entries: Sequence[StatementOptions],
     arms: Mapping[str, Quantities],
     contrasts: Mapping[str, tuple[str, str]],
 ) -> list[ClaimSaid]:
@@ -57,7 +57,7 @@ def judge_statements(
 
 
 def _judge(
-    entry: Options,
+    entry: StatementOptions,
     arms: Mapping[str, Quantities],
     contrasts: Mapping[str, tuple[str, str]],
 ) -> ClaimSaid:

@@ -12,7 +12,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ablation.designs import read_designs
 from ablation.designs.factorial import FACTORIAL
 from ablation.designs.fractional import FRACTIONAL
 from ablation.designs.grid import GRID
@@ -251,7 +250,7 @@ def lines_of(offer: Offer, study: Study) -> list[str]:
     lines = ["data:", f"  max_rows: {offer.rows}"] if offer.rows else []
     first = offer.looks[0] if offer.looks else offer.seeds
     lines.append(f"seeds: [{', '.join(map(str, range(1, first + 1)))}]")
-    if offer.design not in read_designs(study.options):
+    if offer.design not in study.designs:
         options = ": {remainder: true}" if offer.design in (FACTORIAL, FRACTIONAL) else ""
         lines.append(f"designs: [staged, {offer.design}{options}]")
     if offer.looks:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ablation import designs
+from ablation.comparison.findings.finding import SIDES
 from ablation.designs import greedy_path
 from ablation.designs.a_a import A_A, other_seeds
 from ablation.designs.design import Asked, Space
@@ -96,7 +97,7 @@ def _metric(study: Study) -> Iterator[UserError]:
 def _files(study: Study) -> Iterator[UserError]:
     """Names that the workflow could not keep apart, and data that lies outside."""
     options = study.options
-    named = {"current": options["current"], "backup": options["backup"]}
+    named: dict[str, str | None] = {side: options[side] for side in SIDES}
     named |= {"data.path": options["data"]["path"], "model.path": options["model"].get("path")}
     for key, name in named.items():
         if isinstance(name, str) and re.search(r"[{}\n\r\0]", name):
@@ -106,8 +107,10 @@ def _files(study: Study) -> Iterator[UserError]:
     if isinstance(path, str) and Path(path).is_absolute() and hub:
         text, allowed = "data.path is a folder, and format: hub wants a name", "owner/name"
         yield _problem(study, "data.path", text, path, allowed, "format: auto")
-    for block, found in (("data", None if hub else path), ("model", options["model"].get("path"))):
-        if not isinstance(found, str) or options[block].get("allow_outside"):
+    data, model = options["data"], options["model"]
+    inside = ("data", None if hub else path, data), ("model", model.get("path"), model)
+    for block, found, own in inside:
+        if not isinstance(found, str) or own.get("allow_outside"):
             continue
         if leads_outside(study.folder, found):
             key, write = f"{block}.path", f"allow_outside: true   # under {block}:"
@@ -157,14 +160,14 @@ def _split_per(study: Study) -> Iterator[UserError]:
 def _claims(study: Study) -> Iterator[UserError]:
     claims = study.options["claims"]
     known = [*SETTINGS, *(difference.setting for difference in study.differences)]
-    for place, entry in enumerate(claims["impact"]):
-        if entry["setting"] not in known:
-            near = difflib.get_close_matches(entry["setting"], known, n=1)
+    for place, claimed in enumerate(claims["impact"]):
+        if claimed["setting"] not in known:
+            near = difflib.get_close_matches(claimed["setting"], known, n=1)
             yield _problem(
                 study,
                 f"claims.impact.{place}.setting",
                 "a claim names an unknown setting",
-                entry["setting"],
+                claimed["setting"],
                 [difference.setting for difference in study.differences if difference.trained],
                 f"setting: {near[0]}" if near else None,
             )
@@ -265,10 +268,10 @@ def _designs(study: Study, space: Space) -> Iterator[UserError]:
     keys = _keys(study)
     asked = Asked(
         seeds=study.all_seeds(),
-        sequential=bool(study.options["sequential"]),
+        sequential=bool(study.looks),
         pool=_pool(study),
     )
-    for name, problem in designs.find_problems(study.options, space, asked):
+    for name, problem in designs.find_problems(study.designs, space, asked):
         key = f"{keys[name]}.{problem.key}".rstrip(".")
         yield _problem(study, key, problem.problem, problem.found, problem.allowed, problem.write)
 
@@ -281,10 +284,9 @@ def _pool(study: Study) -> int | None:
 
 
 def _sequential(study: Study) -> Iterator[UserError]:
-    sequential = study.options["sequential"]
-    if not sequential:
+    looks = list(study.looks)
+    if not looks:
         return
-    looks = sequential["looks"]
     if looks != sorted(set(looks)):
         write = f"looks: {sorted(set(looks))}"
         text, allowed = "looks must ascend: each adds seeds", "whole numbers, ascending"
@@ -298,17 +300,16 @@ def _sequential(study: Study) -> Iterator[UserError]:
 
 
 def _confirm(study: Study, space: Space) -> Iterator[UserError]:
-    confirm = study.options["confirm"]
-    if not confirm:
+    if not study.fresh_seeds:
         return
-    asked = designs.read_designs(study.options)
+    asked = study.designs
     used = set(study.all_seeds())
     if A_A in asked:
         used |= set(other_seeds(study.all_seeds(), asked[A_A]))
-    shared = sorted(used & set(confirm["seeds"]))
+    shared = sorted(used & set(study.fresh_seeds))
     if shared:
         first = max(used) + 1
-        fresh = list(range(first, first + len(confirm["seeds"])))
+        fresh = list(range(first, first + len(study.fresh_seeds)))
         text = "a confirmation needs fresh seeds: these chose what it confirms"
         write = f"confirm: {{seeds: {fresh}}}"
         yield _problem(study, "confirm.seeds", text, shared, "seeds that nothing else uses", write)

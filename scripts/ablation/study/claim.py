@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ablation.designs.design import Options
 from ablation.errors import UserError
+from ablation.study.options import StatementOptions
 
 CONFIRMED = "confirmed"
 REFUTED = "refuted"
@@ -63,7 +63,7 @@ def measured_quantities(metric: str) -> list[str]:
     return [*scores, *(f"{name}.final" for name in scores), *_OF_RUNS, SEED_SPREAD]
 
 
-def read_claim(entry: Options) -> Claim:
+def read_claim(entry: StatementOptions) -> Claim:
     """A claim out of study.yaml's `claims.statements`.
 
     Raises:
@@ -78,7 +78,8 @@ def read_claim(entry: Options) -> Claim:
     unit = VALUE if of_arm else str(entry.get("unit", ABSOLUTE))
     if not of_arm and unit not in UNITS:
         raise UserError(f"claim {name} has an unknown unit", found=unit, allowed=UNITS)
-    low, high = (None if entry.get(k) is None else float(entry[k]) for k in ("low", "high"))
+    ends = entry.get("low"), entry.get("high")
+    low, high = (None if end is None else float(end) for end in ends)
     if (low is None and high is None) or (low is not None and high is not None and low > high):
         raise UserError(
             f"claim {name} has an empty range", found=[low, high], allowed="low <= high"
@@ -87,7 +88,7 @@ def read_claim(entry: Options) -> Claim:
     if beyond not in (CONFIRMED, REFUTED):
         allowed = [CONFIRMED, REFUTED]
         raise UserError(f"claim {name}: `beyond` is unknown", found=beyond, allowed=allowed)
-    contrast = str(entry[needed[2]])
+    contrast = str(entry["arm"] if of_arm else entry["contrast"])
     return Claim(
         id=name,
         quantity=str(entry["quantity"]),

@@ -11,9 +11,9 @@ from ablation.comparison.kind import Kind
 from ablation.errors import UserError
 from ablation.files import load_record
 from ablation.records import from_plain
+from ablation.study.options import ByLanguage
 
 SCHEMA_VERSION = 1
-ByLanguage = Mapping[str, str]
 
 
 class PlaceSaid(TypedDict):

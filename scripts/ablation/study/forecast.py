@@ -15,9 +15,9 @@ from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
-from ablation.designs import DESIGNS, read_designs
+from ablation.designs import DESIGNS, Designs
 from ablation.designs.a_a import A_A
-from ablation.designs.design import ENDPOINT, SETS_OF_FACTORS, Cell
+from ablation.designs.design import ENDPOINT, SETS_OF_FACTORS, Cell, Options
 from ablation.designs.factorial import FACTORIAL
 from ablation.designs.feasibility import cannot_run, cautions
 from ablation.designs.fractional import FRACTIONAL
@@ -46,6 +46,7 @@ from ablation.study.forecasted import (
 )
 from ablation.study.grid import Arm, Grid, expand
 from ablation.study.measured import COMPLETED, peek_run
+from ablation.study.options import MetricOptions
 from ablation.study.packing import CPU, Machine
 from ablation.study.study import Study
 from ablation.words.catalogue import LANGUAGES, is_score
@@ -229,9 +230,9 @@ def set_prices(study: Study, grid: Grid, pilot: Pilot, data: Data, assumed: floa
 Cells = Mapping[str, Sequence[Cell]]
 
 
-def known_designs(study: Study) -> dict[str, dict[str, Any]]:
+def known_designs(study: Study) -> dict[str, Options]:
     """The designs that a plan speaks of, asked for or not, with their options."""
-    asked = read_designs(study.options)
+    asked = study.designs
     return {
         name: {**design.defaults(), **asked.get(name, {"remainder": True})}
         for name, design in DESIGNS.items()
@@ -283,10 +284,8 @@ def _no_prospect(name: str, asked: bool, count: int, reason: str) -> Prospect:
     )
 
 
-def _foresee(
-    study: Study, cells: Cells, name: str, options: Mapping[str, Any], prices: Prices
-) -> Prospect:
-    space, asked = study.space(), read_designs(study.options)
+def _foresee(study: Study, cells: Cells, name: str, options: Options, prices: Prices) -> Prospect:
+    space, asked = study.space(), study.designs
     count = len(DESIGNS[name].factors(space, options))
     reason = _impossible(name, count)
     if reason:
@@ -297,7 +296,7 @@ def _foresee(
     costs = [prices.of(settings, variant_of(settings)).hours for settings in every.values()]
     hours = sum_hours(costs)
     shared = len(keys.keys() & path.keys())
-    questions = compared(study, cells, asked | {name: options})
+    questions = compared(study, cells, {**asked, name: options})
     variance = _variance(name, count, len(keys))
     arms = len(keys)
     if name == GREEDY_PATH:
@@ -329,9 +328,7 @@ def _impossible(name: str, count: int) -> str | None:
     return None if count in counts else f"{min(counts)}-{max(counts)}"
 
 
-def compared(
-    study: Study, cells: Cells, asked: Mapping[str, Mapping[str, Any]]
-) -> frozenset[tuple[str, ...]]:
+def compared(study: Study, cells: Cells, asked: Designs) -> frozenset[tuple[str, ...]]:
     """The questions that share the error of a study with these designs, each once.
 
     Two arms that two designs compare are one question, as in the analysis, and each arm that may be
@@ -465,7 +462,12 @@ def plan_study(
         begun: Devices of the runs that are there already.
     """
     grid = expand(study)
-    metric = {key: study.options["metric"][key] for key in ("name", "higher_is_better", "delta")}
+    own = study.options["metric"]
+    metric: MetricOptions = {
+        "name": own["name"],
+        "higher_is_better": own["higher_is_better"],
+        "delta": own["delta"],
+    }
     pilot = read_pilot(grid, Path(results) / "runs", metric["name"])
     data = read_data(study, Path(results) / "data" / "profile.json", rows)
     speed = assumed_speed(device, machine.card if machine else None)
@@ -492,9 +494,9 @@ def plan_study(
 
 def _confirm(study: Study, grid: Grid, prices: Prices) -> Price | None:
     """The most that fresh seeds of both sides and another arm take, where the study asks for it."""
-    if not study.options["confirm"]:
+    if not study.fresh_seeds:
         return None
-    seeds = len(study.options["confirm"]["seeds"])
+    seeds = len(study.fresh_seeds)
     costs = {arm.variant: prices.of(arm.settings, arm.variant).hours for arm in grid.arms}
     ends = [costs.pop(v) for v in {arm.variant for arm in grid.arms if arm.kind == ENDPOINT}]
     each = sum_hours([*ends, *sorted(costs.values(), key=lambda hours: hours or 0.0)[-1:]])

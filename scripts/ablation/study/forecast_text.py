@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ablation.designs import DESIGNS
-from ablation.designs.design import Options
 from ablation.designs.retune import RETUNE
 from ablation.designs.scale import SCALE
 from ablation.study.forecast import MANY_HOURS, ROWS_DIFFER
 from ablation.study.forecasted import Forecast, Offer, Prospect
+from ablation.study.options import MetricOptions
 from ablation.study.packing import Packing
 from ablation.words.catalogue import Messages, in_percent, is_score, load_catalogue, texts_beside
 from ablation.words.terminal import cut, table, wrap
@@ -261,7 +261,7 @@ def _budget(said: Forecast, t: Messages) -> list[str]:
     return [*lines, *(f"    {line}" for line in found.write)]
 
 
-def _priced(hours: float, offer: Offer | None, metric: Options, t: Messages) -> list[str]:
+def _priced(hours: float, offer: Offer | None, metric: MetricOptions, t: Messages) -> list[str]:
     """One budget of the frontier."""
     length = t.number(hours, 3)
     if offer is None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ablation.designs.design import Options
 from ablation.records import to_plain
 from ablation.study.grid_file import LeftOutEntry
+from ablation.study.options import LooksOptions, MetricOptions
 from ablation.study.packing import Packing
 
 SCHEMA_VERSION = 1
@@ -247,7 +247,7 @@ class Forecast:
     study: str
     seeds: list[int]
     most_seeds: int
-    metric: Options
+    metric: MetricOptions
     arms: list[ArmPlan]
     left_out: Sequence[LeftOutEntry]
     cautions: list[Caution]
@@ -256,7 +256,7 @@ class Forecast:
     packing: Packing | None
     noise: Noise
     designs: Sequence[Prospect]
-    sequential: Options | None
+    sequential: LooksOptions | None
     confirm: Price | None = None
     ladder: Ladder | None = None
     retune: Price | None = None

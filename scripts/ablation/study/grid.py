@@ -216,7 +216,7 @@ def expand(study: Study, devices: int | None = None, seeds: Sequence[int] | None
     arms: list[Arm] = []
     left: dict[str, LeftOut] = {}
     designs = []
-    for name, plan in plan_designs(study.options, space, chosen).items():
+    for name, plan in plan_designs(study.designs, space, chosen).items():
         names = []
         lost = [LeftOut(*cell, designs=(name,)) for cell in plan.left_out]
         for cell in plan.cells:

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from ablation.designs import DESIGNS, read_designs
+from ablation.designs import DESIGNS
 from ablation.designs.retune import RETUNE
 from ablation.designs.scale import SCALE
 from ablation.settings.catalogue import Settings
@@ -43,12 +43,12 @@ def plan_further(
     """
     grid = expand(study)
     prices = _prices(study, grid, results, machine, rows)
-    tuned = RETUNE in read_designs(study.options)
+    tuned = RETUNE in study.designs
     return _ladder(study, grid, prices), _cost(grid, prices, RETUNE) if tuned else None
 
 
 def _ladder(study: Study, grid: Grid, prices: Prices) -> Ladder | None:
-    if SCALE in read_designs(study.options):
+    if SCALE in study.designs:
         return _asked(study, grid, prices)
     if prices.speed is None or not prices.data.counted:
         return None
@@ -68,7 +68,7 @@ def _prices(
 
 
 def _asked(study: Study, grid: Grid, prices: Prices) -> Ladder:
-    rows = sorted(read_designs(study.options)[SCALE]["rows"])
+    rows = sorted(study.designs[SCALE]["rows"])
     cost = _cost(grid, prices, SCALE)
     everything = prices.data.pool if prices.data.counted else None
     return Ladder(

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import jsonschema
 
+from ablation.comparison.findings.finding import SIDES
 from ablation.comparison.resolve import (
     Difference,
     find_differences,
@@ -19,7 +20,7 @@ from ablation.comparison.resolve import (
 )
 from ablation.comparison.versions import Versions, find_versions
 from ablation.designs import extend_schema
-from ablation.designs.design import REMAINDER, Options
+from ablation.designs.design import REMAINDER
 from ablation.dialects import DIALECTS
 from ablation.documents.entries import Entry, load_plainly
 from ablation.errors import UserError, raise_all
@@ -29,6 +30,7 @@ from ablation.settings.catalogue import MOVES_TOGETHER, SETTINGS, in_arm
 from ablation.study.checks import find_problems
 from ablation.study.claim import CONTRASTS
 from ablation.study.names import LOWER_IS_BETTER
+from ablation.study.options import StudyOptions
 from ablation.study.paths import OUTSIDE_ALLOWED, leads_outside, locate, outside_problem
 
 # JSON Schema counts 1.0 as an integer, but a seed of 1.0 names another folder than one of 1.
@@ -89,7 +91,7 @@ def load_study(path: str | Path, *, to_run: bool = True) -> Study:
     return study
 
 
-def _check_sides(root: Entry, path: Path, options: Options) -> None:
+def _check_sides(root: Entry, path: Path, options: StudyOptions) -> None:
     """Refuse a dialect that there is not, and a configuration that is not there."""
     for side, name in options.get("dialects", {}).items():
         if name not in DIALECTS:
@@ -101,7 +103,7 @@ def _check_sides(root: Entry, path: Path, options: Options) -> None:
                 found=name,
                 allowed=list(DIALECTS),
             )
-    for side in ("current", "backup"):
+    for side in SIDES:
         if not options.get("allow_outside") and leads_outside(path.parent, options[side]):
             raise UserError(
                 outside_problem(side),
@@ -121,11 +123,13 @@ def _check_sides(root: Entry, path: Path, options: Options) -> None:
             )
 
 
-def _versions(root: Entry, path: Path, options: Options) -> tuple[Versions | None, Versions | None]:
+def _versions(
+    root: Entry, path: Path, options: StudyOptions
+) -> tuple[Versions | None, Versions | None]:
     """The releases that study.yaml says a side ran with, beside those that files tell."""
     told = options.get("versions", {})
     found: list[Versions | None] = []
-    for side in ("current", "backup"):
+    for side in SIDES:
         entry = root.at(f"versions.{side}")
         line = entry.line if entry else 1
         file = locate(path.parent, options[side])
@@ -133,7 +137,7 @@ def _versions(root: Entry, path: Path, options: Options) -> tuple[Versions | Non
     return found[0], found[1]
 
 
-def read_options(path: str | Path) -> Options:
+def read_options(path: str | Path) -> StudyOptions:
     """study.yaml as plain values with all defaults, its configurations left aside.
 
     Raises:
@@ -199,7 +203,7 @@ def check_options(
     config.update(_filled(config, schema))
 
 
-def _checked(root: Entry, path: Path) -> Options:
+def _checked(root: Entry, path: Path) -> StudyOptions:
     """study.yaml as plain values with the schema's defaults, or all that is wrong with it."""
     for one in root.repeated:
         raise UserError(
@@ -300,7 +304,7 @@ def _instead(error: jsonschema.ValidationError) -> str | None:
 
 
 def _stages(
-    root: Entry, path: Path, options: Options, differences: list[Difference]
+    root: Entry, path: Path, options: StudyOptions, differences: list[Difference]
 ) -> list[Stage]:
     """The stages to run; what is wrong with any of them is said at once."""
     differing = {d.setting: d for d in differences}

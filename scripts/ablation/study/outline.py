@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ablation.comparison.resolve import Configuration
-from ablation.designs import read_designs
 from ablation.designs.a_a import A_A
 from ablation.designs.design import CONTROL, RUNG_ARM, TUNED_ARM, TUNING
 from ablation.designs.greedy_path import GREEDY_PATH
@@ -131,13 +130,12 @@ def _told(study: Study, grid: Grid, arm: Arm, same: str | None, t: Messages) -> 
 
 def _to_be_decided(study: Study, t: Messages) -> Iterator[str]:
     """What results will add to the plan."""
-    sequential, confirm = study.options["sequential"], study.options["confirm"]
-    if sequential:
-        yield t("outline.looks", looks=", ".join(map(str, sequential["looks"])))
-    if GREEDY_PATH in read_designs(study.options):
+    if study.looks:
+        yield t("outline.looks", looks=", ".join(map(str, study.looks)))
+    if GREEDY_PATH in study.designs:
         yield t("outline.greedy")
-    if confirm:
-        yield t("outline.confirm", seeds=", ".join(map(str, confirm["seeds"])))
+    if study.fresh_seeds:
+        yield t("outline.confirm", seeds=", ".join(map(str, study.fresh_seeds)))
 
 
 def _own_changes(study: Study, arm: Arm) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ from ablation.comparison.resolve import (
     Configuration,
     Difference,
 )
-from ablation.designs import read_designs, settle
-from ablation.designs.design import REMAINDER, Factor, Options, Space
+from ablation.designs import Designs, read_designs, settle
+from ablation.designs.design import REMAINDER, Factor, Space
 from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.dialects.reader import Value
 from ablation.errors import UserError
 from ablation.settings.catalogue import KERNELS, SETTINGS, in_arm
+from ablation.study.options import ByLanguage, DataOptions, ModelOptions, StudyOptions
 from ablation.study.paths import locate
 
 SEED = "seed"  # of data.split_per: each seed draws a split of its own
@@ -26,7 +28,7 @@ class Stage:
     """A named set of settings that are taken over from the backup together."""
 
     name: str
-    title: dict[str, str]
+    title: ByLanguage
     settings: tuple[str, ...]
 
 
@@ -48,7 +50,7 @@ class Study:
 
     name: str
     file: Path
-    options: Options
+    options: StudyOptions
     lines: dict[str, int]
     current: Configuration
     backup: Configuration
@@ -60,6 +62,23 @@ class Study:
     def folder(self) -> Path:
         """The study's folder."""
         return self.file.parent
+
+    @property
+    def looks(self) -> Sequence[int]:
+        """After how many seeds results are looked at; empty where all seeds are run at once."""
+        sequential = self.options.get("sequential")
+        return sequential["looks"] if sequential else ()
+
+    @property
+    def fresh_seeds(self) -> Sequence[int]:
+        """The seeds that confirm what is recommended; empty where the study asks for none."""
+        confirm = self.options["confirm"]
+        return confirm["seeds"] if confirm else ()
+
+    @property
+    def designs(self) -> Designs:
+        """The designs that it asks for, with their options."""
+        return read_designs(self.options["designs"])
 
     @property
     def sides(self) -> dict[str, Configuration]:
@@ -81,20 +100,19 @@ class Study:
         Beyond those that are listed, the next whole numbers: fixed before any result.
         """
         seeds = list(self.options["seeds"])
-        if self.options["sequential"]:
-            missing = self.options["sequential"]["looks"][-1] - len(seeds)
+        if self.looks:
+            missing = self.looks[-1] - len(seeds)
             seeds += range(max(seeds) + 1, max(seeds) + 1 + missing)
         return seeds
 
     def first_seeds(self) -> list[int]:
         """The seeds that are run before any result is looked at."""
-        sequential = self.options["sequential"]
-        return self.all_seeds()[: sequential["looks"][0]] if sequential else self.all_seeds()
+        return self.all_seeds()[: self.looks[0]] if self.looks else self.all_seeds()
 
     @property
     def adaptive(self) -> bool:
         """Whether results decide which runs there are: more seeds, or steps of a greedy path."""
-        return bool(self.options["sequential"]) or GREEDY_PATH in read_designs(self.options)
+        return bool(self.looks) or GREEDY_PATH in self.designs
 
     def unstaged(self) -> list[str]:
         """The trained differences that no stage names: together they are the remainder."""
@@ -107,11 +125,6 @@ class Study:
             "silent": [d.as_json(None) for d in self.silent],
             "unstaged": self.unstaged(),
         }
-
-    def text(self, key: str, language: str) -> str:
-        """A text of study.yaml in a language, in English where that is missing."""
-        texts = self.options.get(key) or {"en": ""}
-        return texts.get(language, texts["en"])
 
     @property
     def splits_per_seed(self) -> bool:
@@ -128,7 +141,7 @@ class Study:
         known = (data["rows"] if rows is None else rows), data["max_rows"]
         return min((number for number in known if number is not None), default=None)
 
-    def data_options(self) -> Options:
+    def data_options(self) -> DataOptions:
         """How rows are read, split and made into text: study.yaml over the current configuration.
 
         Held equal in all arms: contrasts between arms that were evaluated on other rows, or saw
@@ -171,7 +184,7 @@ class Study:
         taken = {name for stage in stages for name in stage.settings}
         rest = tuple(n for n in names if current[n] != backup[n] and n not in taken)
         found = Space(current, backup, stages, Factor(REMAINDER, rest) if rest else None)
-        return settle(self.options, found)
+        return settle(self.designs, found)
 
     def require_data(self) -> None:
         """Raise what the user must set before anything can be trained.
@@ -227,9 +240,9 @@ class Study:
                 return found
         return None
 
-    def model_options(self) -> Options:
+    def model_options(self) -> ModelOptions:
         """study.yaml's model block, with the path made relative to the working folder."""
-        options = dict(self.options["model"])
+        options = self.options["model"].copy()
         if "package" not in options:
             options["path"] = self._path("model", options.get("path")) or self._said(
                 "model.name_or_path"

@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ablation.designs import read_designs
-from ablation.designs.design import Options
 from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.files import load_record
 from ablation.frozen.which import describe_prefix, wanted_values
@@ -156,7 +154,7 @@ class Plan:
         reports = [results.report(language) for language in LANGUAGES]
         grid = results.planned_grid.with_suffix(".csv")
         patch = [results.recommended / name for name in self.recommended]
-        verdict = [results.verdict] if self.study.options["confirm"] else []
+        verdict = [results.verdict] if self.study.fresh_seeds else []
         told = [results.tracked / f"{name}.json" for name in self.config["trackers"]]
         # Each run by itself: Snakemake makes a missing file only for somebody who asks for it, and
         # a report that is there asks no more.
@@ -172,7 +170,7 @@ class Plan:
     @property
     def figures(self) -> list[tuple[str, str, Path]]:
         """The report's figures in each language: name, language, file in their folder."""
-        names = figures_of(read_designs(self.study.options))
+        names = figures_of(self.study.designs)
         pairs = [(name, language) for language in LANGUAGES for name in names]
         return [(name, language, Path(figure_file(name, language))) for name, language in pairs]
 
@@ -208,9 +206,9 @@ class Plan:
     # Parameters: what of the study changes a job's output.
 
     @property
-    def data_identity(self) -> Options:
+    def data_identity(self) -> Mapping[str, object]:
         """What changes the prepared rows, besides the data itself: their split and their text."""
-        options = self.study.data_options()
+        options: Mapping[str, object] = self.study.data_options()
         planning = ("file", "lines", "rows", "tokens_per_row")
         return {k: options[k] for k in sorted(options) if k not in planning}
 
@@ -227,10 +225,11 @@ class Plan:
         return sorted({cut_of(arm.settings) or places for arm in self.grid.arms})
 
     @property
-    def decision_rule(self) -> Options:
+    def decision_rule(self) -> Mapping[str, object]:
         """What of study.yaml a decision follows, besides results."""
         names = ("metric", "sequential", "seeds", "confirm", "designs")
-        return {name: self.study.options[name] for name in names}
+        options: Mapping[str, object] = self.study.options
+        return {name: options[name] for name in names}
 
     # What results decide. `wait` gives a checkpoint's file once it is there.
 
@@ -262,10 +261,9 @@ class Plan:
 
     def decisions(self, look: Wait, step: Wait) -> list[str]:
         """Every decision that the study's grid rests on."""
-        sequential = self.study.options["sequential"]
-        if sequential:
-            return self.looks(len(sequential["looks"]), look)
-        ways: Iterable[str] = read_designs(self.study.options)[GREEDY_PATH]["directions"]
+        if self.study.looks:
+            return self.looks(len(self.study.looks), look)
+        ways: Iterable[str] = self.study.designs[GREEDY_PATH]["directions"]
         count = adaptive.steps_of_path(self.study)
         return [path for way in ways for path in self.steps(way, count, step)]
 
