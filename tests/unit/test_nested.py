@@ -313,6 +313,16 @@ SCRIPT = "model: {name: org/some-8b}\ntraining: {learning_rate: 0.1, epochs: 3}\
         ("tokenization: {max_input_length: 640}", {"max_length": 640}),
         ("lora: {r: 8, use_gradient_checkpointing: unsloth}", {"gradient_checkpointing": True}),
         ("hardware: {gradient_checkpointing: unsloth}", {"gradient_checkpointing": True}),
+        ("optimizer: {type: AdamW, betas: [0.8, 0.95]}", {"optim": "adamw", "adam_beta1": 0.8}),
+        ("lr_scheduler: {type: cosine}", {"lr_scheduler_type": "cosine"}),
+        ("batching: 1\nhardware: {gradient_clip: 0.5}", {"max_grad_norm": 0.5}),
+        ("model_args: {model_name_or_path: org/other}", {"model.name_or_path": "org/some-8b"}),
+        ("data_args: {max_seq_length: 640}", {"max_length": 640}),
+        ("sft_config: {max_seq_length: 640}", {"max_length": 640}),
+        ("max_sequence_length: 640", {"max_length": 640}),
+        ("quant: 4bit", {"load_in_4bit": True}),
+        ("quantization: 8", {"load_in_8bit": True}),
+        ("lora: {peft_lora_r: 32, peft_lora_alpha: 64}", {"lora.r": 32, "lora.lora_alpha": 64.0}),
     ],
 )
 def test_words_of_a_script_on_weights_deepspeed_and_lengths_are_read(resolve, block, expected):
@@ -380,3 +390,27 @@ def test_a_block_is_no_name_of_a_data_set(resolve):
 def test_what_only_one_trainer_has_tells_the_dialect_beside_anothers_names(resolve, lines, dialect):
     own = "per_device_train_batch_size: 4\nlearning_rate: 1e-4\nnum_train_epochs: 1\n"
     assert resolve(f"{own}{lines}\n").dialect == dialect
+
+
+@pytest.mark.parametrize("block", ["model_args", "model_config", "model_arguments"])
+def test_a_model_is_found_in_a_block_that_is_called_after_it(resolve, block):
+    text = f"{block}: {{model_name_or_path: org/some-8b}}\ntraining: {{epochs: 1, lr: 0.1}}\n"
+    assert values(resolve(text), "model.name_or_path") == ("org/some-8b",)
+
+
+@pytest.mark.parametrize("dialect", ["nested", "hf_trainer"])
+def test_another_of_pefts_methods_is_not_read_as_lora(resolve, dialect):
+    adapter = (
+        "peft_config: {peft_type: PREFIX_TUNING, task_type: CAUSAL_LM, num_virtual_tokens: 8}\n"
+    )
+    arguments = "learning_rate: 0.1, num_train_epochs: 3"
+    flat = arguments.replace(", ", "\n") + "\n"
+    side = resolve(adapter + (flat if dialect == "hf_trainer" else f"train: {{{arguments}}}\n"))
+    assert (side.dialect, side.kind["method"]) == (dialect, "prefix_tuning")
+    assert side.settings["other.peft_config.num_virtual_tokens"].value == 8
+    assert "lora.r" not in side.settings
+
+
+def test_a_sweep_is_named_and_not_explained(resolve):
+    with pytest.raises(UserError, match="a sweep of Weights & Biases"):
+        resolve("method: bayes\nparameters: {learning_rate: {min: 0.1, max: 0.2}}\n")

@@ -16,7 +16,7 @@ _OF_TASK = {
 }
 # Settings that only classifiers have.
 _OF_CLASSES = ("data.label_column", "data.max_classes", "loss.use_class_weights")
-_QUANTIZED = ("load_in_4bit", "load_in_8bit", "quantization_bit", "quantization_config")
+_QUANTIZED = ("load_in_4bit", "load_in_8bit", "quantization_bit", "quantization_config", "qlora")
 CLASSIFICATION = "classification"
 
 

@@ -9,6 +9,7 @@ refusal.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -292,7 +293,7 @@ def read_quantized(reader: Reader, blocks: Iterable[str]) -> None:
     """Read how the base weights are quantized, of the first block that says it."""
     for block in blocks:
         called = block.rsplit(".", 1)[-1]
-        if called in OF_WEIGHTS and _is_off(reader, block):
+        if called in OF_WEIGHTS and (_is_off(reader, block) or _is_of_bits(reader, block)):
             continue
         for name in _QUANTIZED:
             if reader.first(name) is None:
@@ -309,6 +310,18 @@ def _is_off(reader: Reader, block: str) -> bool:
     if entry is not None and off:
         reader.idle({"quantization is switched off": [join(block, k) for k, _ in entry.leaves()]})
     return off
+
+
+def _is_of_bits(reader: Reader, key: str) -> bool:
+    """Whether a number of bits stands where others have a block (`quantization: 4bit`): read."""
+    entry = reader.root.at(key)
+    bits = re.fullmatch(
+        r"(?:int|nf|fp)?([48])[-_]?(?:bit)?", str(entry.value).lower() if entry else ""
+    )
+    if bits is None or key in reader.read_keys:
+        return False
+    reader.untrained(key, f"load_in_{bits[1]}bit", lambda value: True)
+    return True
 
 
 def _read_own_quantized(reader: Reader, block: str) -> None:
@@ -377,7 +390,7 @@ OF_WEIGHTS = words("quantization quantization_config bnb bnb_config bitsandbytes
 HEADS = frozenset(words("score classifier classification_head"))
 LORA_FIELDS = tuple(name for name in (*SETTINGS, *UNTRAINED) if name.startswith("lora."))
 _LORA_IGNORED = words(
-    "peft_type auto_mapping peft_version base_model_name_or_path revision inference_mode "
+    "auto_mapping peft_version base_model_name_or_path revision inference_mode "
     "megatron_config megatron_core runtime_config qalora_group_size"
 )
 
@@ -396,9 +409,28 @@ def read_lora(reader: Reader, prefix: str) -> None:
 
 def read_adapter(reader: Reader, prefix: str) -> None:
     """Read the `LoraConfig` fields of a block; "" is the whole file."""
+    if not read_peft_type(reader, prefix):
+        return
     read_lora_fields(reader, prefix)
     reader.ignore(*(join(prefix, name) for name in _LORA_IGNORED))
     _read_head(reader, prefix)
+
+
+def read_peft_type(reader: Reader, prefix: str) -> bool:
+    """Read which of peft's methods a block is for; whether it is LoRA, which is peft's usual one.
+
+    What another method's block says has no setting: its keys are rows of their own.
+    """
+    key = join(prefix, "peft_type")
+    entry = reader.root.at(key)
+    name = "lora" if entry is None else str(entry.value or "lora").rsplit(".", 1)[-1].lower()
+    reader.ignore(key)
+    if entry is None or name == "lora":
+        return True
+    if name not in ("no_peft", "none"):
+        reader.untrained(key, "training.method", lambda value: name)
+    reader.add(key, entry, "lora.enable", False, "another method than LoRA")
+    return False
 
 
 def read_lora_fields(reader: Reader, prefix: str) -> None:

@@ -20,6 +20,7 @@ from ablation.dialects.blocks import (
     read_engine,
     read_lora_fields,
     read_padding,
+    read_peft_type,
     read_quantized,
     read_switch,
     read_trainer,
@@ -39,9 +40,11 @@ from ablation.dialects.objective import tell_objective
 from ablation.dialects.own_names import (
     CHECKPOINTING,
     LORA_NAMES,
-    OF_LENGTHS,
+    OF_BLOCKS,
     OWN_NAMES,
     SWITCHES,
+    blocks_called,
+    read_own_betas,
     read_own_length,
     read_own_lora,
     read_own_model,
@@ -85,7 +88,7 @@ _BESIDE = frozenset(
 )
 NO_EFFECT = {
     "says what is logged and watched": words(
-        "wandb mlflow tensorboard monitoring tracking comet trackio"
+        "wandb weights_and_biases mlflow tensorboard monitoring tracking comet trackio swanlab"
     ),
     "only for generating and exporting": words(
         "inference generation serving deployment export gguf"
@@ -175,7 +178,7 @@ def _lora_block(root: Entry) -> str | None:
             word in path.rsplit(".", 1)[-1].lower() for word in ("lora", "peft", "adapter")
         )
         telling = names & {"r", "rank", "lora_r", "lora_rank", "lora_alpha", "target_modules"}
-        if (called and names) or (telling and len(names) >= 2):
+        if (called and (names or "peft_type" in block)) or (telling and len(names) >= 2):
             found.append((not called, path))
     return min(found, key=lambda one: one[0])[1] if found else None
 
@@ -206,9 +209,11 @@ def _read_beside(reader: Reader, block: str) -> None:
     said = tuple(name for name in (*entry.value, "warmup_steps") if name in reader.settings)
     read_trainer(reader, block, skip=(*said, *(_NOT_AT_THE_TOP if not block else ())))
     read_own_names(reader, block)
+    read_own_names(reader, block, OF_BLOCKS.get(block.rsplit(".", 1)[-1].lower(), {}))
+    read_own_betas(reader, block)
 
 
-_NOT_AT_THE_TOP = words("model train deepspeed")
+_NOT_AT_THE_TOP = words("model train deepspeed quantization")
 
 
 def _read_lora(reader: Reader, main: str, lora: str | None) -> None:
@@ -220,9 +225,11 @@ def _read_lora(reader: Reader, main: str, lora: str | None) -> None:
         off = [join(lora or "", key) for key, _ in below.leaves()] if below else []
         reader.idle({"the adapter is switched off": off})
         return
+    if lora is not None and not read_peft_type(reader, lora):
+        return
     if lora is not None:
         read_lora_fields(reader, lora)
-        reader.ignore(join(lora, "inference_mode"), join(lora, "peft_type"))
+        reader.ignore(join(lora, "inference_mode"))
     for block in dict.fromkeys((*([lora] if lora is not None else []), main, "", "model")):
         read_own_lora(reader, block, whole=block == lora)
         read_own_names(reader, block, CHECKPOINTING)
@@ -244,8 +251,9 @@ def _read_model(reader: Reader, main: str) -> None:
 
 
 def _read_lengths(reader: Reader, main: str) -> None:
-    read_own_length(reader, (main, ""))
-    for block in (main, "", *OF_LENGTHS):
+    parts = main.split(".")
+    read_own_length(reader, (*(".".join(parts[:n]) for n in range(len(parts), 0, -1)), ""))
+    for block in (main, "", *blocks_called(reader.root, "model", "data", "tokeniz", "preprocess")):
         if reader.first("padding") is None:
             entry = reader.root.at(join(block, "padding"))
             if entry is not None and not isinstance(entry.value, dict):

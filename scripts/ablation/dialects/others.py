@@ -36,6 +36,7 @@ _CERTAIN: tuple[tuple[str, tuple[str, ...]], ...] = (
 _FORMATS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("a launch file of accelerate, which says where a training runs", ("distributed_type",)),
     ("a launch file of accelerate, which says where a training runs", ("compute_environment",)),
+    ("a sweep of Weights & Biases, which tries many values", ("method", "parameters")),
     ("a state that Trainer saved (trainer_state.json)", ("log_history", "global_step")),
     ("a saved adapter's adapter_config.json", ("peft_type", "base_model_name_or_path")),
     ("a model's config.json", ("model_type", "architectures")),

@@ -49,7 +49,10 @@ OWN_NAMES = {
         "gradient_accumulation_steps",
     ),
     **dict.fromkeys(
-        words("grad_clip gradient_clipping gradient_clip_val clip_grad_norm max_norm"),
+        words(
+            "grad_clip gradient_clip gradient_clipping gradient_clip_val clip_grad_norm max_norm "
+            "grad_clip_norm max_gradient_norm"
+        ),
         "max_grad_norm",
     ),
     **dict.fromkeys(
@@ -81,19 +84,28 @@ _SWITCH = "gradient_checkpointing"
 CHECKPOINTING = {
     name: _SWITCH for name in (_SWITCH, *OWN_NAMES) if OWN_NAMES.get(name, name) == _SWITCH
 }
-# Names of the model, in the block of that name first, and of the longest row.
+# Names of the model, in a block that is called after it first, and of the longest row.
 _MODELS = words(
-    "model.model_name_or_path model.name_or_path model.pretrained_model_name_or_path model.name "
-    "model.model_name model.base_model model.base_model_name model.base model.model_id "
-    "model.model_path model.pretrained_model model.pretrained_name model.id model.path model "
-    "model_name_or_path model_name base_model model_id pretrained_model_name_or_path "
-    "pretrained_model base_model_name"
+    "model model_name_or_path model_name base_model model_id pretrained_model_name_or_path "
+    "pretrained_model base_model_name base_llm"
+)
+_IN_MODELS = words(
+    "model_name_or_path name_or_path pretrained_model_name_or_path name model_name base_model "
+    "base_model_name base model_id model_path pretrained_model pretrained_name id path"
 )
 _LENGTHS = words(
     "max_seq_length max_length max_seq_len max_len cutoff_len sequence_length sequence_len seq_len "
-    "seq_length model_max_length max_source_length max_input_length"
+    "seq_length max_sequence_length context_length model_max_length max_source_length "
+    "max_input_length"
 )
-OF_LENGTHS = words("model data dataset tokenizer tokenization preprocessing")
+_OF_LENGTHS = words("model data tokeniz preprocess sft")  # what such blocks' names begin with
+# What scripts write of an optimizer and a schedule in blocks of their own.
+_OF_OPTIMIZERS = {"type": "optim", "name": "optim", "eps": "adam_epsilon"}
+_OF_SCHEDULES = dict.fromkeys(("type", "name"), "lr_scheduler_type")
+OF_BLOCKS = {
+    **dict.fromkeys(("optimizer", "optim"), _OF_OPTIMIZERS),
+    **dict.fromkeys(("scheduler", "lr_scheduler", "schedule"), _OF_SCHEDULES),
+}
 # Switches of LoRA as scripts call them.
 SWITCHES = words("use_peft use_lora is_peft lora_enabled enable_lora")
 _SCHEDULES = frozenset(
@@ -106,9 +118,9 @@ _OPTIMIZERS = {"adamw": "adamw_torch", "adamw_fused": "adamw_torch_fused", "Adam
 _DEEPSPEEDS = ("train_batch_size", "gradient_clipping")  # at the top level they are DeepSpeed's
 _KNOWN_OPTIMIZERS = {*OPTIMIZERS, *_OPTIMIZERS, *COMPRESSED_OPTIMIZERS, *OTHER_OPTIMIZERS}
 _LORA_OWN = {
-    **dict.fromkeys(words("rank lora_r lora_rank"), "lora.r"),
-    **dict.fromkeys(words("lora_alpha alpha"), "lora.lora_alpha"),
-    **dict.fromkeys(words("lora_dropout dropout"), "lora.lora_dropout"),
+    **dict.fromkeys(words("rank lora_r lora_rank peft_lora_r"), "lora.r"),
+    **dict.fromkeys(words("lora_alpha alpha peft_lora_alpha"), "lora.lora_alpha"),
+    **dict.fromkeys(words("lora_dropout dropout peft_lora_dropout"), "lora.lora_dropout"),
     **dict.fromkeys(
         words("lora_target_modules targets lora_target modules"),
         "lora.target_modules",
@@ -143,9 +155,30 @@ def read_own_names(reader: Reader, block: str, names: Mapping[str, str] = OWN_NA
     _read_precision(reader, block)
 
 
+def blocks_called(root: Entry, *words_of: str) -> list[str]:
+    """The top-level blocks whose names begin with one of some words: `data`, `data_args`, ..."""
+    blocks = [name for name, entry in root.value.items() if isinstance(entry.value, dict)]
+    return [name for word in words_of for name in blocks if name.lower().startswith(word)]
+
+
+def read_own_betas(reader: Reader, block: str) -> None:
+    """Read Adam's two numbers where they stand in one list."""
+    key = join(block, "betas")
+    entry = reader.root.at(key)
+    plain = entry.plain() if entry is not None else None
+    if entry is None or not isinstance(plain, list) or len(plain) != 2:
+        return
+    for name, value in zip(("adam_beta1", "adam_beta2"), plain, strict=True):
+        if reader.first(name) is None:
+            reader.ignore(key)
+            reader.add(key, entry, name, value, NOTE.format(setting=name))
+
+
 def read_own_model(reader: Reader, blocks: Iterable[str]) -> None:
     """Read which model is loaded, of the first key that names it as text."""
-    for key in dict.fromkeys(join(block, name) for block in blocks for name in _MODELS):
+    called = blocks_called(reader.root, "model")
+    within = [join(block, name) for block in called for name in _IN_MODELS]
+    for key in (*within, *(join(block, name) for block in blocks for name in _MODELS)):
         entry = reader.root.at(key)
         if entry is not None and isinstance(entry.value, str):
             _take_own(reader, key, "model.name_or_path")
@@ -154,7 +187,7 @@ def read_own_model(reader: Reader, blocks: Iterable[str]) -> None:
 
 def read_own_length(reader: Reader, blocks: Iterable[str]) -> None:
     """Read how long a row may be, of the first key that says it as a number."""
-    places = dict.fromkeys((*blocks, *OF_LENGTHS))
+    places = (*blocks, *blocks_called(reader.root, *_OF_LENGTHS))
     keys = [join(block, name) for block in places for name in _LENGTHS]
     first = next((key for key in keys if _is_length(reader.root.at(key))), None)
     if first is not None:
