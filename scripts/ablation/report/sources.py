@@ -21,10 +21,11 @@ from ablation.evidence.metrics import load_table
 from ablation.evidence.recommendation import Recommendation
 from ablation.files import load_record
 from ablation.machine.progress import Run
+from ablation.records import load_known
 from ablation.results import Results
 from ablation.settings.catalogue import NO_OP, SETTINGS, Settings, group_of
 from ablation.settings.profile import Profile, load_profile
-from ablation.study.explanation import Explanation, load_explanation
+from ablation.study.explanation import Explanation
 from ablation.study.grid_file import ArmEntry, GridFile
 from ablation.study.measured import COMPLETED
 from ablation.study.resolved import load_resolved
@@ -338,7 +339,7 @@ def load_sources(results: Results, language: str) -> Sources:
         runs=load_table(results.metrics),
         effects=load_effects(results.effects),
         profile=load_profile(results.profile) if results.profile.is_file() else None,
-        findings=load_explanation(results.findings) if results.findings.is_file() else None,
+        findings=load_known(Explanation, results.findings) if results.findings.is_file() else None,
         health=read_health(load_record(results.health)) if results.health.is_file() else [],
         messages=Messages(language, load_catalogue("report", language)),
         confirmation=load_confirmation(results.verdict) if confirmed else None,

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NotRequired, TypedDict
 
 from ablation.comparison.findings.finding import Side
 from ablation.comparison.kind import Kind
-from ablation.errors import UserError
-from ablation.files import load_record
-from ablation.records import from_plain
 from ablation.study.options import ByLanguage
 
 SCHEMA_VERSION = 1
@@ -177,18 +173,3 @@ class Explanation(TypedDict):
     curves: Mapping[Side, Mapping[str, Sequence[float]]]
     findings: Sequence[FindingSaid]
     claims: Sequence[ClaimSaid]
-
-
-def load_explanation(path: Path) -> Explanation:
-    """The content of findings.json.
-
-    Raises:
-        UserError: the file cannot be read, or is of another version.
-    """
-    try:
-        found: Explanation = from_plain(Explanation, load_record(path))
-    except UserError as error:
-        raise UserError(
-            error.problem, file=path, found=error.found, write=f"rm {path}   # then call again"
-        ) from None
-    return found
