@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,22 @@ def weight_files(folder: Path, allow_pickle: bool) -> list[Path]:
     return []
 
 
-def read_header(path: Path) -> tuple[dict[str, Any], int]:
-    """What a safetensors file says of its tensors, and where their bytes begin.
+@dataclass(frozen=True, kw_only=True)
+class _Tensor:
+    """A tensor of a safetensors file: its type, its shape, and its bytes in the file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+    @property
+    def is_matrix(self) -> bool:
+        return len(self.shape) > 1
+
+
+def _read_tensors(path: Path) -> dict[str, _Tensor]:
+    """What a safetensors file says of its tensors, by name.
 
     Raises:
         UserError: The file is cut, or no such file.
@@ -146,18 +161,17 @@ def read_header(path: Path) -> tuple[dict[str, Any], int]:
             allowed="the whole file: compare its size and its checksum with the source's",
         ) from error
     header.pop("__metadata__", None)
-    return header, 8 + length
+    found = {}
+    for name, told in header.items():
+        begin, end = (8 + length + offset for offset in told["data_offsets"])
+        shape = tuple(told["shape"])
+        found[name] = _Tensor(dtype=told["dtype"], shape=shape, begin=begin, end=end)
+    return found
 
 
-def check_finite(path: Path, header: Mapping[str, Any], start: int) -> None:
-    """Raise a `UserError` that names the tensors with values that are infinite or no numbers.
-
-    Args:
-        path: A safetensors file.
-        header: What `read_header` says of it.
-        start: Where its values begin.
-    """
-    wrong = [name for name, tensor in header.items() if not _is_finite(path, tensor, start)]
+def _check_finite(path: Path, tensors: Mapping[str, _Tensor]) -> None:
+    """Raise a `UserError` that names the tensors with values that are infinite or no numbers."""
+    wrong = [name for name, tensor in tensors.items() if not _is_finite(path, tensor)]
     if wrong:
         raise UserError(
             "the model has weights that are infinite or not a number",
@@ -167,18 +181,17 @@ def check_finite(path: Path, header: Mapping[str, Any], start: int) -> None:
         )
 
 
-def check_end(path: Path, header: Mapping[str, Any], start: int) -> None:
+def _check_end(path: Path, tensors: Mapping[str, _Tensor]) -> None:
     """Raise a `UserError` where a file ends in matrices of zeros: its end was never written.
 
     A download that broke off, or a disk that lost power, leaves the whole length and no content.
     """
     zero = []
-    for name in sorted(header, key=lambda name: header[name]["data_offsets"], reverse=True):
-        begin, end = header[name]["data_offsets"]
-        if end > begin and not _is_zero(path, start + begin, end - begin):
+    for name in sorted(tensors, key=lambda n: (tensors[n].begin, tensors[n].end), reverse=True):
+        if not _is_zero(path, tensors[name]):
             break
         zero.append(name)
-    matrices = [name for name in zero if len(header[name]["shape"]) > 1]
+    matrices = [name for name in zero if tensors[name].is_matrix]
     if matrices:
         raise UserError(
             "the model's weights are zero from some place to the end of the file",
@@ -188,18 +201,16 @@ def check_end(path: Path, header: Mapping[str, Any], start: int) -> None:
         )
 
 
-def _is_zero(path: Path, start: int, length: int) -> bool:
-    with path.open("rb") as file:
-        file.seek(start)
-        return not any(np.frombuffer(file.read(n), np.uint8).any() for n in _parts(length))
+def _is_zero(path: Path, tensor: _Tensor) -> bool:
+    return not any(np.frombuffer(part, np.uint8).any() for part in _parts(path, tensor))
 
 
-def check_floating(path: Path, header: Mapping[str, Any]) -> None:
+def _check_floating(path: Path, tensors: Mapping[str, _Tensor]) -> None:
     """Raise a `UserError` where weights are whole numbers: those of a quantized model."""
     wrong = [
         name
-        for name, tensor in header.items()
-        if tensor["dtype"] in _INTEGERS and len(tensor["shape"]) > 1 and name.endswith("weight")
+        for name, tensor in tensors.items()
+        if tensor.dtype in _INTEGERS and tensor.is_matrix and name.endswith("weight")
     ]
     if wrong:
         raise UserError(
@@ -211,9 +222,9 @@ def check_floating(path: Path, header: Mapping[str, Any]) -> None:
         )
 
 
-def _check_once(path: Path, header: Mapping[str, Any], places: dict[str, str]) -> None:
+def _check_once(path: Path, tensors: Iterable[str], places: dict[str, str]) -> None:
     """Raise a `UserError` where a tensor lies in two files: which one is loaded is not sure."""
-    twice = [name for name in header if name in places]
+    twice = [name for name in tensors if name in places]
     if twice:
         raise UserError(
             f"the model has tensors in two of its files: {path.name} and {places[twice[0]]}",
@@ -221,7 +232,7 @@ def _check_once(path: Path, header: Mapping[str, Any], places: dict[str, str]) -
             found=few(twice, MOST_NAMED),
             allowed="each tensor once",
         )
-    places.update(dict.fromkeys(header, path.name))
+    places.update(dict.fromkeys(tensors, path.name))
 
 
 def _check_configured(folder: Path) -> None:
@@ -247,24 +258,20 @@ def check_no_adapter(folder: Path) -> None:
         )
 
 
-def _is_finite(path: Path, tensor: Mapping[str, Any], start: int) -> bool:
-    if tensor["dtype"] not in _EXPONENTS:
+def _is_finite(path: Path, tensor: _Tensor) -> bool:
+    if tensor.dtype not in _EXPONENTS:
         return True
-    kind, exponent = _EXPONENTS[tensor["dtype"]]
-    begin, end = tensor["data_offsets"]
+    kind, exponent = _EXPONENTS[tensor.dtype]
+    parts = (np.frombuffer(part, dtype=kind) for part in _parts(path, tensor))
+    return not any(((bits & kind(exponent)) == kind(exponent)).any() for bits in parts)
+
+
+def _parts(path: Path, tensor: _Tensor) -> Iterator[bytes]:
+    """The bytes of a tensor, so many at a time."""
     with path.open("rb") as file:
-        file.seek(start + begin)
-        for size in _parts(end - begin):
-            bits = np.frombuffer(file.read(size), dtype=kind)
-            if bool(((bits & kind(exponent)) == kind(exponent)).any()):
-                return False
-    return True
-
-
-def _parts(size: int) -> Iterator[int]:
-    while size > 0:
-        yield min(size, CHUNK)
-        size -= CHUNK
+        file.seek(tensor.begin)
+        for start in range(tensor.begin, tensor.end, CHUNK):
+            yield file.read(min(CHUNK, tensor.end - start))
 
 
 def check_files(folder: Path, allow_pickle: bool = False) -> dict[str, Stamp]:
@@ -279,10 +286,10 @@ def check_files(folder: Path, allow_pickle: bool = False) -> dict[str, Stamp]:
     _check_configured(folder)
     places: dict[str, str] = {}
     for path in weights:
-        header, start = read_header(path)
-        _check_once(path, header, places)
-        check_finite(path, header, start)
-        check_floating(path, header)
-        check_end(path, header, start)
+        tensors = _read_tensors(path)
+        _check_once(path, tensors, places)
+        _check_finite(path, tensors)
+        _check_floating(path, tensors)
+        _check_end(path, tensors)
     named = [folder / name for name in _SUMMED if (folder / name).is_file()]
     return stamps_of(folder, [*named, *weights])
