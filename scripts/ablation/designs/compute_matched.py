@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from ablation.designs.contrast import COMPUTE_ALONE, EQUAL_COMPUTE, Contrast, Made, between
+from ablation.designs.contrast import (
+    COMPUTE_ALONE,
+    EQUAL_COMPUTE,
+    Contrast,
+    Made,
+    PathStep,
+    between,
+)
 from ablation.designs.design import (
     CONTROL,
     REMAINDER,
@@ -32,7 +39,8 @@ def _plan(space: Space, options: Options, seeds: Sequence[int]) -> DesignPlan:
     compute alone does; the two add up to the step's whole effect.
     """
     path = staged_plan(space, {}, seeds).cells
-    cells, left_out, controls = [], [], []
+    cells, left_out = [], []
+    controls: list[PathStep] = []
     for before, arm in pairwise(path):
         step = arm.stage or REMAINDER
         name = f"matched-{step}"
@@ -42,17 +50,9 @@ def _plan(space: Space, options: Options, seeds: Sequence[int]) -> DesignPlan:
         elif found:
             settings = {**before.settings, **found}
             cells.append(Cell(name, CONTROL, COMPUTE_MATCHED, before.stages, settings))
-            controls.append(
-                {
-                    "step": step,
-                    "arm": arm.name,
-                    "before": before.name,
-                    "control": name,
-                    "set": found,
-                }
-            )
-    facts = {"match": options["match"], "controls": controls}
-    return DesignPlan(cells, facts, left_out)
+            own: PathStep = {"step": step, "arm": arm.name, "before": before.name}
+            controls.append({**own, "control": name, "set": found})
+    return DesignPlan(cells, {"match": options["match"], "controls": controls}, left_out)
 
 
 def match_compute(before: Settings, arm: Settings, match: str) -> Settings | Reason:

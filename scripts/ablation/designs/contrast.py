@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NotRequired, TypedDict
 
-Notes = Mapping[str, Any]  # what a design keeps in grid.json for its analysis
+from ablation.settings.catalogue import Settings
 
 STAGE, REMAINDER, GAP, TOTAL = "stage", "remainder", "gap", "total"
 ONLY, WITHOUT, SHAPLEY, MAIN = "only", "without", "shapley", "main"
@@ -18,6 +18,56 @@ INTERACTION, CHAIN = "interaction", "chain"
 GREEDY, GREEDY_DIFFERENCE, TUNING, A_A = "greedy", "greedy_difference", "tuning", "a_a"
 EQUAL_COMPUTE, COMPUTE_ALONE = "equal_compute", "compute_alone"
 RUNG, TREND, BEND, RETUNED = "rung", "trend", "bend", "retuned"
+
+
+class PathStep(TypedDict):
+    """A step of the staged path, or the gap: an arm and the one before it.
+
+    `control` is the arm in between that differs in the settings `set`, where a design adds one.
+    """
+
+    step: str
+    arm: str
+    before: str
+    control: NotRequired[str]
+    set: NotRequired[Settings]
+
+
+class GreedyStep(TypedDict):
+    """A step of a greedy path: the factor that it chose, and the arm that it came to, if any."""
+
+    factor: str
+    arm: str | None
+
+
+class Notes(TypedDict, total=False):
+    """What a design keeps in grid.json for its analysis, beside its name and its arms in order.
+
+    Each design has some of it: factors and the settings of each; where a path of steps leads; the
+    arms that stand for each other; sizes, and what they hold; rates by arm of each side.
+    """
+
+    design: str
+    arms: list[str]
+    factors: list[str]
+    settings: dict[str, list[str]]
+    generators: list[str]
+    whole: bool
+    directions: list[str]
+    paths: Mapping[str, list[GreedyStep]]
+    match: str
+    controls: list[PathStep]
+    base: str
+    values: dict[str, list[object]]
+    reference: str
+    arm: str
+    rows: list[int]
+    hold: str
+    steps: list[PathStep]
+    multiples: list[float]
+    sides: dict[str, dict[str, float]]
+    chosen: dict[str, str]
+
 
 # Planned before any result and read as evidence: they share the error of the study. Totals are the
 # arms that may be recommended, against current. Interactions, what the number of rows does to

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ablation.designs.contrast import CHAIN, MAIN, Contrast, Made, weighed
+from ablation.designs.contrast import CHAIN, MAIN, Contrast, Made, Notes, weighed
 from ablation.designs.design import (
     Asked,
     Design,
@@ -34,7 +34,7 @@ def _plan(space: Space, options: Options, seeds: Sequence[int]) -> DesignPlan:
     names = names_of(factors)
     sets = sorted(fraction_cells(names), key=lambda on: (len(on), [n in on for n in names][::-1]))
     generators = [f"{letter}={word}" for letter, word in GENERATORS[len(names)].items()]
-    facts = {**factor_facts(factors), "generators": generators}
+    facts: Notes = {**factor_facts(factors), "generators": generators}
     return DesignPlan(cells_of(space, factors, sets, FRACTIONAL), facts)
 
 

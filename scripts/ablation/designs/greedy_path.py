@@ -68,7 +68,7 @@ def _contrasts(made: Made) -> list[Contrast]:
         before = CURRENT if direction == FORWARD else every
         for step in path:
             after = step["arm"]
-            if after not in made.arms:
+            if after is None or after not in made.arms:
                 break
             pair = (after, before) if direction == FORWARD else (before, after)
             name = f"greedy:{direction}:{step['factor']}"

@@ -9,7 +9,7 @@ from math import prod
 from typing import Any
 
 from ablation.designs.contrast import TUNING as TUNED
-from ablation.designs.contrast import Contrast, Made, between
+from ablation.designs.contrast import Contrast, Made, Notes, between
 from ablation.designs.design import (
     BACKUP,
     CURRENT,
@@ -39,7 +39,7 @@ def _plan(space: Space, options: Options, seeds: Sequence[int]) -> DesignPlan:
         own = {name: _typed(name, value) for name, value in zip(names, values, strict=True)}
         name = "grid-" + ",".join(f"{n}={_short(value)}" for n, value in own.items())
         cells.append(Cell(name, TUNING, GRID, base.stages, {**base.settings, **own}))
-    facts = {"base": base.name, "values": {n: list(options["values"][n]) for n in names}}
+    facts: Notes = {"base": base.name, "values": {n: list(options["values"][n]) for n in names}}
     return DesignPlan(cells, facts)
 
 

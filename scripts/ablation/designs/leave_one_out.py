@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ablation.designs.contrast import WITHOUT, Contrast, Made, switched
+from ablation.designs.contrast import WITHOUT, Contrast, Made, Notes, switched
 from ablation.designs.design import (
     Asked,
     Design,
@@ -25,7 +25,7 @@ def _plan(space: Space, options: Options, seeds: Sequence[int]) -> DesignPlan:
     names = names_of(factors)
     left_out = options["stages"] or names
     sets = [names, *([n for n in names if n != name] for name in left_out)]
-    facts = {"factors": names, "whole": set(left_out) == set(names)}
+    facts: Notes = {"factors": names, "whole": set(left_out) == set(names)}
     return DesignPlan(cells_of(space, factors, sets, LEAVE_ONE_OUT), facts)
 
 

@@ -7,7 +7,7 @@ those of the larger ones. Test rows are the same at all sizes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +18,7 @@ from ablation.designs.contrast import (
     TREND,
     Contrast,
     Made,
+    PathStep,
     between,
     weighed,
 )
@@ -129,14 +130,14 @@ def _contrasts(made: Made) -> list[Contrast]:
     return found
 
 
-def pairs_of(step: Mapping[str, str], rows: Sequence[int]) -> list[tuple[str, str]]:
+def pairs_of(step: PathStep, rows: Sequence[int]) -> list[tuple[str, str]]:
     """The arm and the one before it at each size; at the largest they are the path's own."""
     arm, before = step["arm"], step["before"]
     lower = [(on_rung(arm, count), on_rung(before, count)) for count in rows[:-1]]
     return [*lower, (arm, before)]
 
 
-def at_rows(step: Mapping[str, str], rows: Sequence[int], target: float) -> dict[str, float]:
+def at_rows(step: PathStep, rows: Sequence[int], target: float) -> dict[str, float]:
     """The weights with which a line through the effects at all sizes gives that at so many rows."""
     x = _logs(rows)
     middle = x.mean()

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from ablation.designs.contrast import GAP, REMAINDER, STAGE, TOTAL, Contrast, Made, between
+from ablation.designs.contrast import (
+    GAP,
+    REMAINDER,
+    STAGE,
+    TOTAL,
+    Contrast,
+    Made,
+    PathStep,
+    between,
+)
 from ablation.designs.design import (
     BACKUP,
     CURRENT,
@@ -34,9 +43,9 @@ def staged_plan(space: Space, options: Options, seeds: Sequence[int]) -> DesignP
     return DesignPlan(cells, {"factors": every})
 
 
-def steps_of(path: Sequence[Cell]) -> list[dict[str, str]]:
-    """The steps of the path that change something, and the gap: `step`, `arm` and `before`."""
-    steps = [
+def steps_of(path: Sequence[Cell]) -> list[PathStep]:
+    """The steps of the path that change something, and the gap."""
+    steps: list[PathStep] = [
         {"step": arm.stage or REMAINDER, "arm": arm.name, "before": before.name}
         for before, arm in pairwise(path)
         if arm.settings != before.settings

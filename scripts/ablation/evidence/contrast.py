@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,7 @@ from ablation.designs.contrast import (
     TOTAL,
     Contrast,
     Made,
+    Notes,
     between,
 )
 from ablation.designs.design import ENDPOINT, SETS_OF_FACTORS
@@ -144,7 +144,7 @@ def path_arms(grid: Grid) -> list[Arm]:
     return [arm for arm in grid.arms if "staged" in arm.designs]
 
 
-def facts_of(grid: Grid, design: str) -> Mapping[str, Any] | None:
+def facts_of(grid: Grid, design: str) -> Notes | None:
     """What grid.json says of one of the study's designs; None where the study has not got it."""
     return next((d for d in grid.designs if d["design"] == design), None)
 

@@ -681,7 +681,7 @@ def _own_settings(grid: Grid, arms: tuple[str, str]) -> tuple[str, ...]:
 def _aliases(grid: Grid, one: Contrast) -> tuple[str, ...]:
     """What a main effect or a chain of a fraction cannot be told from; of others, nothing."""
     facts = facts_of(grid, "fractional")
-    if facts is None or one.role not in (roles.MAIN, roles.CHAIN):
+    if facts is None or one.factor is None or one.role not in (roles.MAIN, roles.CHAIN):
         return ()
     factors = facts["factors"]
     matrix = fractions.design_of(fractions.fraction_cells(factors), factors)

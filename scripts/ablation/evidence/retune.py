@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from ablation.designs.contrast import Notes
 from ablation.designs.retune import RETUNE
 from ablation.evidence.contrast import facts_of
 from ablation.study.grid import Grid
@@ -62,7 +63,9 @@ def choose_rates(
         return grid, ()
     sides = tuple(_side(arm, rates, runs, metric) for arm, rates in facts["sides"].items())
     chosen = {side.arm: side.chosen for side in sides if side.chosen is not None}
-    designs = [{**one, "chosen": chosen} if one is facts else one for one in grid.designs]
+    designs: list[Notes] = [
+        {**one, "chosen": chosen} if one is facts else one for one in grid.designs
+    ]
     return replace(grid, designs=designs), sides
 
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ablation.designs import scale as ladder
-from ablation.designs.contrast import BEND, RUNG, TREND, Contrast, weighed
+from ablation.designs.contrast import BEND, RUNG, TREND, Contrast, Notes, weighed
 from ablation.designs.staged import effect_of
 from ablation.evidence.family import Evidence, Series
 from ablation.evidence.statistics import Estimate
@@ -80,7 +79,7 @@ class Scale:
 
 
 def read_scale(
-    facts: Mapping[str, Any],
+    facts: Notes,
     series: Mapping[str, Series],
     evidence: Mapping[str, Evidence],
     estimate: Callable[[Contrast], Estimate],

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ablation.designs import DESIGNS
+from ablation.designs.contrast import GreedyStep, Notes
 from ablation.designs.design import BACKUP, CELL, CURRENT, ENDPOINT, cell_of, subsets
 from ablation.designs.feasibility import cannot_run
 from ablation.designs.greedy_path import FORWARD, GREEDY_PATH
@@ -171,7 +171,7 @@ def path_grid(
             for arm in found.values():
                 _add(arm, GREEDY_PATH, arms)
         paths[direction] = _path(study, arms, direction, [step["chosen"] for step in steps])
-    designs = [
+    designs: list[Notes] = [
         {**d, "paths": paths, "arms": _members(arms, GREEDY_PATH)}
         if d["design"] == GREEDY_PATH
         else d
@@ -196,11 +196,11 @@ def _members(arms: Sequence[Arm], design: str) -> list[str]:
 
 def _path(
     study: Study, arms: Sequence[Arm], direction: str, chosen: Sequence[str]
-) -> list[dict[str, Any]]:
+) -> list[GreedyStep]:
     """The path's steps: the factor that is switched and the arm that it leads to."""
     factors = path_factors(study)
     order = [*chosen, *(name for name in factors if name not in chosen)]
-    found = []
+    found: list[GreedyStep] = []
     for count, name in enumerate(order, start=1):
         on = set(switched_on(factors, direction, order[:count]))
         arm = next((a for a in arms if set(a.stages) == on and a.seeds is None), None)

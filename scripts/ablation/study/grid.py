@@ -215,7 +215,7 @@ def expand(study: Study, devices: int | None = None, seeds: Sequence[int] | None
     model = study.options["model"]["architecture"]
     arms: list[Arm] = []
     left: dict[str, LeftOut] = {}
-    designs = []
+    designs: list[Notes] = []
     for name, plan in plan_designs(study.designs, space, chosen).items():
         names = []
         lost = [LeftOut(*cell, designs=(name,)) for cell in plan.left_out]

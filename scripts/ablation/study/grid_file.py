@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
+from ablation.designs.contrast import Notes
 from ablation.settings.catalogue import Settings
 
 Decision = Mapping[str, Any]  # of look-*.json, forward-*.json and backward-*.json
@@ -49,7 +50,7 @@ class GridFile(TypedDict):
 
     study: str
     arms: list[ArmEntry]
-    designs: Sequence[Mapping[str, Any]]
+    designs: Sequence[Notes]
     left_out: list[LeftOutEntry]
     seeds: list[int]
     runs: list[RunEntry]
