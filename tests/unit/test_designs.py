@@ -185,7 +185,7 @@ def test_a_grid_has_every_combination_on_top_of_its_base(study):
 def test_the_plan_tells_an_arm_of_a_grid_by_what_it_changes_in_its_base(study):
     loaded = study("designs: [grid: {base: epochs, values: {learning_rate: [1e-4], lora.r: [8]}}]")
     told = outline(loaded, expand(loaded), 1, False, load_texts("en"))
-    line = "  grid-learning_rate=0.0001,lora.r=8: stage2-epochs with learning_rate 0.0001, lora.r 8"
+    line = "  grid-learning_rate=0.0001,lora.r=8: stage2-epochs with learning_rate 1e-4, lora.r 8"
     assert line in told.splitlines()
 
 

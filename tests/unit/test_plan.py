@@ -143,6 +143,12 @@ def test_twice_the_rows_cost_twice_the_hours(study):
     assert gpu < hours[0] / 100
 
 
+def test_a_cost_of_a_second_is_no_number_with_an_exponent(study):
+    said = plan_study(study(), NOTHING, rows=8, device="gpu")
+    assert 0 < said.arms[0].hours < 0.001
+    assert "<0.001 h" in render(said, load_texts("en"))
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_plan_says_what_the_confirmation_takes_beside_it(study, language):
     assert plan_study(study(), NOTHING, rows=10**6).confirm is None

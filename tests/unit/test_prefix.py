@@ -40,6 +40,7 @@ from ablation.training.job import load_frozen
 from ablation.training.network import build_network, trainable_state
 from ablation.training.request import make_request, save_request
 from ablation.training.rows import Collator, Rows, load_tables
+from ablation.words.errors import translate
 
 LLAMA = {"model_type": "llama", "hidden_size": 16}
 LABELS = 4
@@ -138,6 +139,17 @@ def test_the_plan_says_what_the_cache_takes_and_who_cannot_use_it():
     earlier = replace(profile, special_tail=None)
     assert describe_prefix(arms, LLAMA, 20, earlier) == lines
     assert "prefix_cache_gb is 0" in describe_prefix(arms, LLAMA, 0, None)[0]
+
+
+def test_arms_that_cannot_use_the_cache_for_one_reason_are_told_once():
+    first = tiny.SETTINGS | ARMS["first"]
+    lines = describe_prefix([(f"arm{number}", first) for number in range(90)], LLAMA, 20, None)
+    told = [line for line in lines if "themselves" in line]
+    assert told == [
+        "  90 arms compute their frozen layers themselves (arm0, arm1, arm2, …): "
+        "LoRA is in the first layer"
+    ]
+    assert "구성 90개가" in translate(told[0].strip(), "ko")
 
 
 @pytest.mark.parametrize("arm", ["current", "upper", "wide"])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from ablation.command.studies import find_study
 from ablation.errors import UserError
 from ablation.evidence.outcomes import quantities
 from ablation.study.claim import SEED_SPREAD, measured_quantities
@@ -113,6 +116,22 @@ def test_a_study_name_that_is_no_folder_name_is_refused(root, name):
 def test_an_unknown_study_suggests_the_nearest(root):
     with pytest.raises(UserError, match="write:   study: account_tax"):
         study_file("acount_tax", root / "config/studies")
+
+
+def test_a_study_that_a_command_names_is_looked_for_here_too_and_no_line_of_a_file_is_advised(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config/studies/news").mkdir(parents=True)
+    (tmp_path / "config/studies/news/study.yaml").touch()
+    with pytest.raises(UserError) as caught:
+        find_study("nws")
+    assert caught.value.write == "news" and "account_tax" in caught.value.allowed
+    (tmp_path / "config/config.yaml").write_text("study: nws\n")
+    with pytest.raises(UserError, match="write:   study: news"):
+        find_study(None)
+    assert find_study("news") == Path("config/studies/news/study.yaml")
+    assert find_study("account_tax").is_file()
 
 
 def test_an_unknown_option_of_the_workflow_is_refused():

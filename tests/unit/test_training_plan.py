@@ -27,8 +27,9 @@ def test_the_effective_batch_is_always_kept():
 
 
 def test_devices_that_do_not_divide_the_batch_are_refused():
-    with pytest.raises(UserError, match="effective batch of 32 rows"):
+    with pytest.raises(UserError, match="32 = 8 x 1 x 4, cannot be split") as caught:
         fit_batch(8, 1, 4, 3)
+    assert caught.value.found == "devices: 3"
 
 
 def test_an_epoch_covers_each_row_and_fills_the_last_batch():

@@ -71,3 +71,11 @@ def test_a_text_falls_back_to_english():
 )
 def test_a_share_that_is_not_all_or_nothing_is_not_rounded_to_it(share, digits, told):
     assert Messages("en", {"none": "–"}).percent(share, digits) == told
+
+
+def test_all_and_nothing_have_no_decimals_in_a_sentence():
+    t = Messages("en", {"told": "{share:percent} of the steps"})
+    shares = (1.0, 0.0, 1, 0.5, 0.9999)
+    assert [t("told", share=share).split()[0] for share in shares] == [
+        "100%", "0%", "100%", "50.0%", ">99.9%",
+    ]  # fmt: skip

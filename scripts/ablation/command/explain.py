@@ -31,20 +31,20 @@ FOUND_A_PROBLEM = 3
 
 def add_arguments(parser: Parser) -> None:
     """The arguments of `ablation explain`."""
-    parser.option("what", nargs="+", metavar="STUDY | CURRENT BACKUP")
+    parser.option("what", nargs="+", metavar="FILE")
     parser.option("--git", nargs=2, metavar=("OLD", "NEW"))
     parser.option("--json", action="store_true")
     parser.option("--markdown", action="store_true")
     parser.option("--check", action="store_true")
-    parser.option("--output")
+    parser.option("--output", metavar="FILE")
     parser.option("--all", action="store_true")
     parser.option("--rows", type=parser.counts)
     parser.option("--dialect", type=parser.sides, default={})
-    parser.option("--profile")
+    parser.option("--profile", metavar="FILE")
     parser.option("--without-data", action="store_true")
-    parser.option("--model-config")
-    parser.option("--layers", type=parser.count)
-    parser.option("--world-size", type=parser.count)
+    parser.option("--model-config", metavar="FILE")
+    parser.option("--layers", type=parser.count, metavar="N")
+    parser.option("--world-size", type=parser.count, metavar="N")
 
 
 def main(args: argparse.Namespace, t: Messages) -> int:

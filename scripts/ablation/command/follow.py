@@ -73,7 +73,7 @@ def follow(command: Sequence[str], study: Path, t: Messages, output: TextIO) -> 
             code = _wait(process, log, teller, ends)
     if ends[:1] == [signal.SIGINT]:
         raise KeyboardInterrupt
-    teller.end(code, log)
+    teller.end(code, log, asked=bool(ends))
     return code
 
 
@@ -213,8 +213,8 @@ class Teller:
         bar = ProgressBar(total=len(progress.runs), completed=progress.count(DONE, DIVERGED))
         return Group(table, bar, Text(grid_line(self.results.folder.name, progress, self.t)))
 
-    def end(self, code: int, log: Path) -> None:
-        """Tell how it ended: where the report is, or what failed and where to read on."""
+    def end(self, code: int, log: Path, asked: bool) -> None:
+        """Tell how it ended, asked to or not: where the report is, or what failed."""
         self.look(log)
         if code == 0:
             self.say(self.t("run.report", file=self.results.report(self.t.language)))
@@ -223,7 +223,7 @@ class Teller:
         runs = self.progress.runs if self.progress else ()
         failed = sum(run.state == FAILED for run in runs)
         left = sum(run.state not in (DONE, DIVERGED, FAILED) for run in runs)
-        if not failed:
+        if not failed and not asked:
             lines = log.read_text("utf-8", "replace").splitlines()
             for line in lines[-TAIL_LINES:]:
                 self.console.print(f"  {line}", markup=False, soft_wrap=True)

@@ -38,7 +38,7 @@ def add_arguments(parser: Parser) -> None:
     parser.option("--device", choices=(CPU, GPU))
     parser.option("--devices", type=parser.count)
     parser.option("--device-gb", type=parser.amount)
-    parser.option("--card", choices=tuple(PEAKS))
+    parser.option("--card", choices=tuple(PEAKS), metavar="CARD")
     parser.option("--results", default="results")
 
 

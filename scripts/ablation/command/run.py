@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ablation.command.follow import follow
-from ablation.command.studies import default_study, find_study
+from ablation.command.studies import find_study
 from ablation.command.words import Parser
 from ablation.command.workflow import environment, snakemake_command, unlock_stale
 from ablation.errors import UserError
@@ -34,7 +34,7 @@ def add_arguments(parser: Parser) -> None:
 
 def main(args: argparse.Namespace, t: Messages) -> int:
     """Run the study; 1 where a run or a step has failed."""
-    return run_study(find_study(args.study or default_study()), args, t)
+    return run_study(find_study(args.study), args, t)
 
 
 def refuse_foreign_profile(folder: Path) -> None:

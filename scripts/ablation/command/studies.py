@@ -21,19 +21,19 @@ def default_study() -> str:
     return str(own.value if own else schema["properties"]["study"]["default"])
 
 
-def find_study(name: str) -> Path:
-    """The study.yaml that a name, a folder or a path stands for.
+def find_study(told: str | None) -> Path:
+    """The study.yaml that a name, a folder or a path stands for; `default_study` where None.
 
     A name is a folder of config/studies/ here, or one of the studies that come with the project.
 
     Raises:
         UserError: there is no such study.
     """
+    name = default_study() if told is None else told
     path = Path(name)
     if path.is_dir() and (path / "study.yaml").is_file():
         return path / "study.yaml"
     if path.is_file():
         return path
-    own = OWN / name / "study.yaml"
-    shipped = Path(os.path.relpath(STUDIES))
-    return own if own.is_file() else study_file(name, shipped if STUDIES.is_dir() else OWN)
+    folders = [OWN, *[Path(os.path.relpath(STUDIES))] * STUDIES.is_dir()]
+    return study_file(name, *folders, key="study: " if told is None else "")

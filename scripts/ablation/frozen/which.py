@@ -19,6 +19,7 @@ from ablation.settings.quantities import cut_of, engine_dtype, extract_of, kerne
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 GIGABYTE = 10**9
+MOST_NAMED = 3  # arms in a sentence
 
 
 def boundary_of(settings: Settings) -> int:
@@ -193,6 +194,7 @@ def describe_prefix(
                 f"  that holds {share:.2g} of the tokens: runs compute the others, in each epoch;"
                 f" all of them take {size / GIGABYTE:.3g} GB"
             )
+    plain: dict[str, list[str]] = {}
     for name, settings in arms:
         reason = why_plain(settings, architecture)
         if reason is None and profile:
@@ -200,8 +202,16 @@ def describe_prefix(
             # Rows of an earlier version tell no tail; they are prepared again.
             reason = why_cut(cut_of(settings), longest, profile.special_tail or ())
         if reason:
-            lines.append(f"  {name} computes its frozen layers itself: {reason}")
-    return lines
+            plain.setdefault(reason, []).append(name)
+    return lines + [f"  {_who(names)}: {reason}" for reason, names in plain.items()]
+
+
+def _who(names: Sequence[str]) -> str:
+    """The arms that compute their frozen layers themselves; the first ones stand for many."""
+    if len(names) == 1:
+        return f"{names[0]} computes its frozen layers itself"
+    shown = ", ".join([*names[:MOST_NAMED], *["…"] * (len(names) > MOST_NAMED)])
+    return f"{len(names)} arms compute their frozen layers themselves ({shown})"
 
 
 def _share(extract: Sequence[Any], rows: int) -> float:

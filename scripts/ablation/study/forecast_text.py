@@ -13,6 +13,7 @@ from ablation.words.catalogue import Messages, in_percent, is_score, load_catalo
 from ablation.words.terminal import cut, table, wrap
 
 COLUMNS = 100
+LEAST_HOURS = 0.001  # below which none are told
 MOST_ARMS = 40
 MOST_NAMED = 3  # arms in a sentence
 
@@ -55,9 +56,15 @@ def _heading(said: Forecast, t: Messages) -> str:
     )
 
 
+def _hours(hours: float | None, t: Messages, digits: int = 2) -> str:
+    """A number of hours; nobody plans by what is less than a few seconds."""
+    few = hours is not None and 0 < hours < LEAST_HOURS
+    return f"<{t.number(LEAST_HOURS)}" if few else t.number(hours, digits)
+
+
 def _cost(hours: float | None, relative: float | None, t: Messages) -> str:
     if hours is not None:
-        return t("hours", value=t.number(hours, 2))
+        return t("hours", value=_hours(hours, t))
     return t("none") if relative is None else t("times", value=t.number(relative, 2))
 
 
@@ -102,7 +109,7 @@ def _costs(said: Forecast, t: Messages) -> list[str]:
     total, prices = said.total, said.prices
     lines = []
     if total.hours is not None:
-        facts = {"hours": t.number(total.hours, 2), "left": t.number(total.hours_left, 2)}
+        facts = {"hours": _hours(total.hours, t), "left": _hours(total.hours_left, t)}
         lines += _wrapped(t("total", unit=t(f"unit.{prices.device}"), **facts))
         if prices.all_rows and (total.hours_left or 0) > MANY_HOURS:
             lines += _wrapped(t("fewer_rows", rows=prices.all_rows // 10))
@@ -126,7 +133,7 @@ def _confirm(said: Forecast, t: Messages) -> list[str]:
         return []
     unit = t(f"unit.{said.prices.device}")
     key = "confirm.unknown" if found.hours is None else "confirm.cost"
-    return _wrapped(t(key, runs=found.runs, hours=t.number(found.hours, 2), unit=unit))
+    return _wrapped(t(key, runs=found.runs, hours=_hours(found.hours, t), unit=unit))
 
 
 def _retune(said: Forecast, t: Messages) -> list[str]:
@@ -135,7 +142,7 @@ def _retune(said: Forecast, t: Messages) -> list[str]:
     if found is None or found.hours is None:
         return []
     unit = t(f"unit.{said.prices.device}")
-    return _wrapped(t("retune", runs=found.runs, hours=t.number(found.hours, 2), unit=unit))
+    return _wrapped(t("retune", runs=found.runs, hours=_hours(found.hours, t), unit=unit))
 
 
 def _ladder(said: Forecast, t: Messages) -> list[str]:
@@ -145,7 +152,7 @@ def _ladder(said: Forecast, t: Messages) -> list[str]:
         return []
     unit = t(f"unit.{said.prices.device}")
     rows = ", ".join(f"{count:,}" for count in found.rows)
-    facts = {"rows": rows, "runs": found.runs, "hours": t.number(found.hours, 2)}
+    facts = {"rows": rows, "runs": found.runs, "hours": _hours(found.hours, t)}
     if found.asked:
         key = "ladder.cost" if found.hours is not None else "ladder.unknown"
         return _wrapped(t(key, unit=unit, **facts))
@@ -165,7 +172,7 @@ def packing_lines(said: Packing, t: Messages) -> list[str]:
     for way in said.ways:
         length = t("times", value=t.number(way.length, 2))
         if said.hours is not None:
-            length = t("hours", value=t.number(way.length * said.hours, 2))
+            length = t("hours", value=_hours(way.length * said.hours, t))
         facts = {"devices": way.devices, "at_once": way.at_once, "length": length}
         line = t("packing.one" if way.devices == 1 else "packing.several", **facts)
         if way.memory is not None and said.memory is not None:
@@ -229,7 +236,7 @@ def _budget(said: Forecast, t: Messages) -> list[str]:
     if found is None:
         return []
     unit = t(f"budget.unit.{said.prices.device}")
-    facts = {"hours": t.number(found.hours, 3), "devices": found.devices, "unit": unit}
+    facts = {"hours": _hours(found.hours, t, 3), "devices": found.devices, "unit": unit}
     metric, chosen = said.metric, found.chosen
     names = ("hours", "rows", "design", "seeds", "runs", "detectable")
     rows = [[t(f"budget.column.{name}") for name in names]]
@@ -244,7 +251,7 @@ def _budget(said: Forecast, t: Messages) -> list[str]:
             seeds=chosen.seeds,
             runs=chosen.runs,
             devices=chosen.devices,
-            hours=t.number(chosen.hours, 2),
+            hours=_hours(chosen.hours, t),
         ),
         t(
             "budget.found_delta" if chosen.detectable <= metric["delta"] else "budget.found",
@@ -263,7 +270,7 @@ def _budget(said: Forecast, t: Messages) -> list[str]:
 
 def _priced(hours: float, offer: Offer | None, metric: MetricOptions, t: Messages) -> list[str]:
     """One budget of the frontier."""
-    length = t.number(hours, 3)
+    length = _hours(hours, t, 3)
     if offer is None:
         return [length, "–", "–", "–", "–", t("budget.nothing")]
     value = _size(offer.detectable, metric["name"], t)

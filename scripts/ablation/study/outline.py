@@ -17,7 +17,7 @@ from ablation.settings.catalogue import OTHER, UNKNOWN
 from ablation.settings.quantities import POOL_ROWS
 from ablation.study.grid import Arm, Grid
 from ablation.study.study import Study
-from ablation.words.catalogue import Messages
+from ablation.words.catalogue import Messages, short_value
 from ablation.words.errors import translate
 
 MOST_LISTED = 16  # arms beside the staged path that are listed one by one
@@ -156,8 +156,6 @@ def _show(value: object, t: Messages) -> str:
     """A setting's value as a person writes it: 3 rather than 3.0."""
     if value is None:
         return t("outline.not_set")
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:g}"
+    if isinstance(value, (bool, float)):
+        return short_value(value)
     return json.dumps(value) if isinstance(value, (list, dict)) else str(value)

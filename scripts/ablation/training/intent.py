@@ -62,9 +62,9 @@ def fit_batch(micro: int, accumulation: int, world_source: int, world_here: int)
     if rows % world_here:
         allowed = [n for n in range(1, rows + 1) if rows % n == 0 and n <= max(world_here, 8)]
         raise UserError(
-            f"an effective batch of {rows} rows ({micro} x {accumulation} x {world_source} devices)"
-            f" cannot be split over {world_here} devices",
-            found=f"{world_here} devices",
+            f"the effective batch, {rows} = {micro} x {accumulation} x {world_source}, cannot be"
+            " split evenly over the devices of a run",
+            found=f"devices: {world_here}",
             allowed=allowed,
         )
     per_device = rows // world_here

@@ -271,6 +271,8 @@ class Messages:
             return self("none")
         if 0 < value < _LEAST_SHARE:
             return f"<{100 * _LEAST_SHARE:g}%"
+        if value in (0, 1):
+            return f"{value:.0%}"
         small = 0 < abs(value) < 0.01
         return f"{100 * value:.2g}%".replace("-", MINUS) if small else self.percent(value)
 
