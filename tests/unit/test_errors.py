@@ -14,6 +14,7 @@ import yaml
 
 from ablation import dialects
 from ablation.command.main import MISTAKE, main
+from ablation.dialects import axolotl_rules, llama_factory
 from ablation.errors import UserError, raise_all
 from ablation.settings.catalogue import UNTRAINED
 from ablation.study.explain import explain_files
@@ -24,7 +25,8 @@ from ablation.words.errors import tell, translate
 ROOT = Path(__file__).resolve().parents[2]
 OTHERS = [language for language in LANGUAGES if language != "en"]
 # Calls that make an error, and which of their arguments is the problem.
-MAKERS = {"UserError": 0, "_problem": 2, "Problem": None, "refuse": None}
+MAKERS = {"UserError": 0, "_problem": 2, "Problem": None, "refuse": 3}
+TOLD = ("text", "problem", "allowed", "reason")
 SAID = re.compile(r"[a-z]{2,} [a-z]{2,}")  # words, and not only names of settings
 
 
@@ -51,7 +53,7 @@ def expressions(node: ast.AST) -> Iterator[ast.expr]:
         pairs = [(names, values)]
         if isinstance(names, ast.Tuple) and isinstance(values, ast.Tuple):
             pairs = list(zip(names.elts, values.elts, strict=True))
-        yield from (v for n, v in pairs if getattr(n, "id", "") in ("text", "problem", "allowed"))
+        yield from (v for n, v in pairs if getattr(n, "id", "") in TOLD)
 
 
 def sentences(file: Path) -> Iterator[tuple[int, str]]:
@@ -85,6 +87,13 @@ def test_why_a_key_trains_nothing_is_told_in_every_language(language):
     ]
     reasons = {reason for module in modules for reason in getattr(module, "NO_EFFECT", {})}
     reasons |= {setting.note for setting in UNTRAINED.values()}
+    assert [one for one in sorted(reasons) if translate(one, language) == one] == []
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_what_a_trainer_refuses_of_several_keys_is_told_in_every_language(language):
+    reasons = {reason for _, reason in (*axolotl_rules.rules(), *llama_factory.RULES)}
+    reasons |= {reason for _, _, reason in axolotl_rules.VALUES}
     assert [one for one in sorted(reasons) if translate(one, language) == one] == []
 
 

@@ -93,19 +93,18 @@ def _check_best_model(reader: Reader) -> None:
     if saved == "best":
         return
     key = str(best.key)
-    start = "--load_best_model_at_end requires the "
     if evaluated != saved:
         reason = (
-            f"{start}save and eval strategy to match, but found - Evaluation strategy: {evaluated} "
-            f"- Save strategy: {saved}"
+            "--load_best_model_at_end requires the save and eval strategy to match, but found - "
+            f"Evaluation strategy: {evaluated} - Save strategy: {saved}"
         )
         write = f"eval_strategy: {saved}" if evaluated == "no" else f"save_strategy: {evaluated}"
         reader.refuse(key, _BEST, TRANSFORMERS, reason, write=write)
     elif saved == "steps":
-        _check_best_steps(reader, key, start)
+        _check_best_steps(reader, key)
 
 
-def _check_best_steps(reader: Reader, key: str, start: str) -> None:
+def _check_best_steps(reader: Reader, key: str) -> None:
     """The saving steps must be a multiple of the evaluation's, which are those of logging."""
     logged = reader.first("logging_steps")
     found = reader.first("eval_steps") or logged
@@ -114,14 +113,14 @@ def _check_best_steps(reader: Reader, key: str, start: str) -> None:
     save = last.value if last is not None else 500
     if not (is_number(every) and is_number(save) and every > 0 and save > 0):
         return
-    reason = f"{start}saving steps to be a multiple of the evaluation steps, "
     if (every < 1) != (save < 1):
-        reason += (
+        but = (
             "which cannot get guaranteed when mixing ratio and absolute steps for save_steps "
             f"{save} and eval_steps {every}."
         )
     elif (save * 1e6) % (every * 1e6) if every < 1 else save % every:
-        reason += f"but found {save}, which is not a multiple of {every}."
+        but = f"but found {save}, which is not a multiple of {every}."
     else:
         return
-    reader.refuse(key, _BEST, TRANSFORMERS, reason)
+    wants = "--load_best_model_at_end requires the saving steps to be a multiple of the evaluation"
+    reader.refuse(key, _BEST, TRANSFORMERS, f"{wants} steps, {but}")

@@ -168,7 +168,7 @@ def rules() -> list[Rule]:
 def refuse_together(reader: Reader, library: str) -> None:
     """Note each rule that the file breaks."""
     refuse_broken(reader, library, rules(), _settled)
-    for key, test, reason in _VALUES:
+    for key, test, reason in VALUES:
         value = _settled(reader.root, key)
         if value is not None and test(value):
             reader.refuse(key, None, library, reason)
@@ -218,7 +218,7 @@ def _no_pattern(value: object) -> bool:
 
 _OF_ROWS = words("datasets test_datasets pretraining_dataset")
 # A key, what of its values is refused, and the schema's words.
-_VALUES: tuple[tuple[str, Callable[[object], bool], str], ...] = (
+VALUES: tuple[tuple[str, Callable[[object], bool], str], ...] = (
     *((name, lambda value: value == [], f"{name}: an empty list") for name in _OF_ROWS),
     ("datasets", _is_sharegpt, "`type: sharegpt` is deprecated; use `type: chat_template`"),
     (

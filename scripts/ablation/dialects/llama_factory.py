@@ -152,7 +152,7 @@ def _read_lora(reader: Reader) -> None:
 
 # What its parser stops at (hparams/), and then the training that it starts (model/, train/, data/),
 # in the words of `ablation.dialects.rules`; an absent key has its default.
-_RULES = """
+RULES = read_rules("""
 !model_name_or_path: please provide `model_name_or_path`
 finetuning_type!=lora|oft|freeze|full: invalid fine-tuning method
 quantization_bit finetuning_type=freeze|full: quantization is only compatible with the LoRA or OFT \
@@ -233,7 +233,7 @@ use_galore galore_layerwise gradient_accumulation_steps>1: per-layer GaLore does
 gradient accumulation
 use_apollo apollo_layerwise gradient_accumulation_steps>1: per-layer APOLLO does not support \
 gradient accumulation
-"""
+""")
 _UNWRITTEN = {
     "finetuning_type": "lora",
     "stage": "sft",
@@ -253,7 +253,7 @@ def _settled(root: Entry, key: str) -> object:
 
 def _refuse(reader: Reader) -> None:
     """What LLaMA-Factory's own parser stops at: rules, and text where it wants another value."""
-    refuse_broken(reader, LIBRARY, read_rules(_RULES), _settled)
+    refuse_broken(reader, LIBRARY, RULES, _settled)
     names, shares = (_names(_settled(reader.root, k)) for k in ("dataset", "interleave_probs"))
     if isinstance(names, list) and isinstance(shares, list) and len(names) != len(shares):
         reason = "the length of dataset and interleave probs should be identical"
