@@ -227,6 +227,16 @@ CLAIM = "- {id: mine, text: {en: Mine}, quantity: eval_accuracy, unit: absolute,
     [
         ("low: 0.05}", "contrast: epoch, low: 0.05}", ["unknown contrast", "contrast: epochs"]),
         (
+            "low: 0.05}",
+            "contrast: 'only:epoch', low: 0.05}",
+            ["unknown contrast", "contrast: only:epochs"],
+        ),
+        (
+            "low: 0.05}",
+            "contrast: 'shaply:epochs', low: 0.05}",
+            ["unknown contrast", "contrast: shapley:epochs"],
+        ),
+        (
             "quantity: eval_accuracy,",
             "quantity: steps, contrast: all_stage, decided_by: arithmetic,",
             ["unknown contrast", "contrast: all_stages"],

@@ -75,6 +75,12 @@ class Notes(TypedDict, total=False):
 # check (controls) or explore (greedy path, tuning).
 PLANNED = (STAGE, REMAINDER, GAP, TOTAL, ONLY, WITHOUT, SHAPLEY, MAIN)
 SECONDARY = (INTERACTION, CHAIN, TREND, BEND, RETUNED)
+# Those whose ids name the factors that they are about, and all of them.
+OF_FACTORS = (STAGE, ONLY, WITHOUT, SHAPLEY, MAIN, INTERACTION)
+ROLES = (
+    *dict.fromkeys((*OF_FACTORS, *PLANNED, *SECONDARY, GREEDY, GREEDY_DIFFERENCE, TUNING, A_A)),
+    *(EQUAL_COMPUTE, COMPUTE_ALONE, RUNG),
+)
 BETWEEN = "×"
 
 

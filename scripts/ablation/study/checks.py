@@ -11,6 +11,7 @@ from ablation import designs
 from ablation.comparison.findings.finding import SIDES
 from ablation.designs import greedy_path
 from ablation.designs.a_a import A_A, other_seeds
+from ablation.designs.contrast import BETWEEN, OF_FACTORS, ROLES
 from ablation.designs.design import Asked, Space
 from ablation.errors import UserError
 from ablation.settings.architecture import read_architecture
@@ -217,9 +218,8 @@ def _computed(
 
 
 def _measured(study: Study, key: str, claim: Claim) -> Iterator[UserError]:
-    """What is wrong with a claim that runs decide. Ids of other contrasts hold a colon."""
-    if ":" not in claim.contrast:
-        yield from _contrast(study, key, claim)
+    """What is wrong with a claim that runs decide."""
+    yield from (_of_design if ":" in claim.contrast else _contrast)(study, key, claim)
     yield from _quantity(study, key, claim, measured_quantities(study.options["metric"]["name"]))
     if claim.quantity == SEED_SPREAD and claim.unit == ABSOLUTE:
         text = f"claim {claim.id}: a spread is compared as a ratio"
@@ -233,6 +233,23 @@ def _contrast(study: Study, key: str, claim: Claim) -> Iterator[UserError]:
         write = f"contrast: {near[0]}" if near else None
         text = f"claim {claim.id} names an unknown contrast"
         yield _problem(study, f"{key}.contrast", text, claim.contrast, names, write)
+
+
+def _of_design(study: Study, key: str, claim: Claim) -> Iterator[UserError]:
+    """What is wrong with the id of a design's contrast, which is a role and what it is about."""
+    role, _, about = claim.contrast.partition(":")
+    space = study.space()
+    factors = [factor.name for factor in space.factors()]
+    known = {*factors, *(n for n in space.current if space.current[n] != space.backup.get(n))}
+    text = f"claim {claim.id} names an unknown contrast"
+    if role not in ROLES:
+        near = difflib.get_close_matches(role, ROLES)
+        write = f"contrast: {near[0]}:{about}" if near else None
+        yield _problem(study, f"{key}.contrast", text, claim.contrast, ROLES, write)
+    elif role in OF_FACTORS and not known.issuperset(about.split(BETWEEN)):
+        near = difflib.get_close_matches(about, factors)
+        write = f"contrast: {role}:{near[0]}" if near else None
+        yield _problem(study, f"{key}.contrast", text, claim.contrast, factors, write)
 
 
 def _quantity(
