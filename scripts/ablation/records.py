@@ -111,15 +111,15 @@ def _is_plain(kind: type, value: object) -> bool:
     return isinstance(value, (int, float) if kind is float else kind)
 
 
-def load_known(kind: Any, path: Path) -> Any:
-    """A record of the results as its type, whichever version wrote it.
+def load_typed(kind: Any, path: str | Path, *, known_only: bool = False) -> Any:
+    """A record of the results as its type; `known_only` as in `from_plain`.
 
     Raises:
         UserError: the file cannot be read, is no longer what was written, or is of another kind.
     """
     record = load_record(path)
     try:
-        return from_plain(kind, record, known_only=True)
+        return from_plain(kind, record, known_only=known_only)
     except UserError as error:
         raise error.at(path, None) from None
 

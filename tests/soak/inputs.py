@@ -55,8 +55,8 @@ from ablation.report.sources import load_sources
 from ablation.results import Results
 from ablation.study.adaptive import read_looks, read_steps
 from ablation.study.grid import load_grid
-from ablation.study.measured import load_run
 from ablation.study.resolved import load_resolved
+from ablation.study.run_metrics import load_run
 from ablation.sums import sealed, sums_of
 from ablation.training.parameters import check_parameters
 from soak.record import keep

@@ -8,7 +8,7 @@ import re
 import pytest
 from huggingface_hub import ModelCard
 
-from ablation.study.measured import measured
+from ablation.study.run_metrics import read_metrics
 from ablation.training.card import card_name, model_card
 
 CONFIG = {
@@ -28,7 +28,7 @@ METRICS = {
     "environment": {"versions": {"torch": "2.13.0"}, "code_commit": None},
 }
 
-MEASURED = measured(METRICS)
+MEASURED = read_metrics(METRICS)
 
 
 def test_a_card_names_base_model_data_settings_scores_seed_and_versions():
@@ -61,12 +61,12 @@ def test_each_language_has_a_card_of_its_own_with_the_same_front_matter():
 
 def card_of(selected: str) -> ModelCard:
     quality = {**METRICS["quality"], "selected": selected}
-    return ModelCard(model_card(CONFIG, measured({**METRICS, "quality": quality}), "en"))
+    return ModelCard(model_card(CONFIG, read_metrics({**METRICS, "quality": quality}), "en"))
 
 
 def test_a_diverged_run_has_a_card_without_scores():
     quality = {"selected": "best", "best": None, "final": None}
-    card = ModelCard(model_card(CONFIG, measured({**METRICS, "quality": quality}), "en"))
+    card = ModelCard(model_card(CONFIG, read_metrics({**METRICS, "quality": quality}), "en"))
     assert card.data.eval_results is None
     assert "diverged" in card.text
 

@@ -263,7 +263,7 @@ def test_a_cut_off_history_is_read_to_its_last_whole_line(tmp_path):
         '{"step": 2, "loss": null, "learning_rate": 0.2}\n'
         '{"step": 2, "loss": 3.0, "learning_rate": 0.3}\n{"step": 3, "lo'
     )
-    loss, rate = read_curves(file)
+    loss, rate = read_curves(tmp_path)
     assert loss.tolist() == [2.0, 3.0] and rate.tolist() == [0.1, 0.3]
     assert np.size(read_curves(tmp_path / "none")[0]) == 0
 

@@ -12,7 +12,7 @@ from ablation.errors import UserError
 from ablation.evidence.metrics import collect, load_history, load_table, save_table
 from ablation.files import load_json
 from ablation.study.grid import Arm, Grid
-from ablation.study.measured import load_run
+from ablation.study.run_metrics import load_run
 
 ROOT = Path(__file__).resolve().parents[2]
 

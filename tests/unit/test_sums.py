@@ -8,7 +8,7 @@ import pytest
 
 from ablation.errors import UserError
 from ablation.files import save_json
-from ablation.study.measured import load_run
+from ablation.study.run_metrics import load_run
 from ablation.sums import changed_files, seal_is_broken, sealed, stamps_of, sums_of
 
 

@@ -18,7 +18,7 @@ from synthetic import build_study
 
 from ablation.evidence.metrics import save_table
 from ablation.results import Results
-from ablation.study.measured import measured
+from ablation.study.run_metrics import read_metrics
 from ablation.trackers.send import FAILED, NOT_INSTALLED, TIMED_OUT, TOLD, send_within
 from ablation.trackers.tracked import TrackedStudy, numbers_of, read_tracked
 from ablation.words.catalogue import LANGUAGES, load_catalogue
@@ -80,7 +80,7 @@ def test_runs_that_are_not_finished_are_not_told(study, results):
 
 def test_numbers_are_named_by_their_blocks_and_what_is_not_finite_is_left_out():
     quality = {"selected": "best", "best": {"loss": math.inf}, "final": {"loss": 1.0}}
-    run = measured({"cost": {"seconds": 3, "ok": True, "name": "x"}, "quality": quality})
+    run = read_metrics({"cost": {"seconds": 3, "ok": True, "name": "x"}, "quality": quality})
     assert list(numbers_of(run)) == [("cost.seconds", 3.0)]
 
 

@@ -2,7 +2,7 @@
 
 import subprocess
 
-from ablation.study.measured import is_whole
+from ablation.study.run_metrics import is_whole
 from ablation.results import remove_partial
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablation.evidence.statistics import Estimate
-from ablation.files import load_record, save_record
-from ablation.records import from_plain, to_plain
+from ablation.files import save_record
+from ablation.records import load_typed, to_plain
 
 CONFIRMED = "confirmed"
 REFUTED = "refuted"
@@ -85,4 +85,4 @@ def load_confirmation(path: str | Path) -> Confirmation:
     Raises:
         UserError: it is not there, or was written by another version.
     """
-    return from_plain(Confirmation, load_record(path))
+    return load_typed(Confirmation, path)

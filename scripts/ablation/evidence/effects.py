@@ -19,8 +19,8 @@ from ablation.evidence.scale import Scale
 from ablation.evidence.sequential import Decision
 from ablation.evidence.stability import Stability
 from ablation.evidence.statistics import Estimate, SeedRange
-from ablation.files import load_record, save_record
-from ablation.records import from_plain, to_plain
+from ablation.files import save_record
+from ablation.records import load_typed, to_plain
 
 SCHEMA_VERSION = 3
 
@@ -439,7 +439,7 @@ def load_effects(path: str | Path) -> Effects:
     Raises:
         UserError: it is not there, or was written by another version.
     """
-    return from_plain(Effects, load_record(path))
+    return load_typed(Effects, path)
 
 
 def load_recommendation(effects: str | Path, verdict: str | Path | None = None) -> Recommendation:

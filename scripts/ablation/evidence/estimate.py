@@ -67,11 +67,10 @@ from ablation.evidence.judgements import judge_impacts, judge_statements, levels
 from ablation.evidence.moderated import Pool, mixed, pool
 from ablation.evidence.outcomes import (
     OF_MACHINE,
-    diverged_runs,
     is_bounded,
     paired_runs,
-    ran_runs,
     wide_tables,
+    with_status,
 )
 from ablation.evidence.recommendation import Recommendation
 from ablation.evidence.reports import (
@@ -90,10 +89,10 @@ from ablation.evidence.twoway import error_of
 from ablation.settings.quantities import POOL_ROWS, TUNING_SHARE
 from ablation.study.claim import UNDECIDED
 from ablation.study.grid import Arm, Grid
-from ablation.study.measured import COMPLETED, DIVERGED, MISSING
 from ablation.study.options import MeasuredOptions
 from ablation.study.power import LOOKS, SPENDING, Error
 from ablation.study.power import detectable as smallest_found
+from ablation.study.run_metrics import COMPLETED, DIVERGED, MISSING
 from ablation.words.catalogue import LANGUAGES
 
 NOT_BY_ROW = ByRow(values={}, scope=THESE_ROWS, reason=NO_OUTCOMES)
@@ -136,6 +135,11 @@ class Measured:
         return found.loc[[*planned, *(s for s in found.index if s not in planned)]]
 
     @cached_property
+    def gains(self) -> pd.DataFrame:
+        """The same with the sign by which more is better."""
+        return self.table if self.metric.higher_is_better else -self.table
+
+    @cached_property
     def pools(self) -> dict[NoiseKind, Pools]:
         """The noise common to arms that are alike: with few rows it is larger, as at a high rate.
 
@@ -163,8 +167,8 @@ def measure(
         runs=paired,
         metric=read_metric(study),
         tables=wide_tables(paired, study["metric"]),
-        ran=ran_runs(paired),
-        diverged=diverged_runs(paired),
+        ran=with_status(paired, COMPLETED, DIVERGED),
+        diverged=with_status(paired, DIVERGED),
         by_row=by_row,
         looks=(*at, *(len(one.seeds) for _, one in history.prefixes)),
         history=history,
@@ -200,7 +204,7 @@ def estimate_effects(
         schema_version=SCHEMA_VERSION,
         study=grid.study,
         metric=measured.metric,
-        seeds=_seeds_of(measured.runs),
+        seeds=tuple(sorted({int(seed) for seed in measured.runs["seed"]})),
         arms=arms,
         design_arms=others,
         left_out=_left_out(grid),
@@ -221,10 +225,6 @@ def estimate_effects(
         scale=_scale(measured, series, evidence, all_rows),
         retuned=retuned,
     )
-
-
-def _seeds_of(runs: pd.DataFrame) -> tuple[int, ...]:
-    return tuple(sorted({int(seed) for seed in runs["seed"]}))
 
 
 def _arms(measured: Measured) -> tuple[tuple[ArmSummary, ...], tuple[ArmSummary, ...]]:
@@ -319,8 +319,7 @@ def sequential_plan(
 
 def series_of(measured: Measured, compared: Sequence[Contrast]) -> dict[str, Series]:
     """Every contrast's improvements by seed, by id."""
-    sign = 1.0 if measured.metric.higher_is_better else -1.0
-    values = values_of(compared, sign * measured.table)
+    values = values_of(compared, measured.gains)
     planned = [c for c in compared if c.role in roles.PLANNED]
     first = distinct(planned, measured.grid)
     found = {}
@@ -710,8 +709,7 @@ def _share(measured: Measured, one: Contrast, series: Mapping[str, Series]) -> S
     whole = dict(zip(ends, (1.0, -1.0), strict=True))
     arms = {*one.weights, *whole}
     apart = {arm: one.weights.get(arm, 0.0) - whole.get(arm, 0.0) for arm in arms}
-    sign = 1.0 if measured.metric.higher_is_better else -1.0
-    table = (sign * measured.table).reindex(columns=sorted(arms)).dropna()
+    table = measured.gains.reindex(columns=sorted(arms)).dropna()
     weighed = [{arm: w for arm, w in all_.items() if w} for all_ in (one.weights, whole, apart)]
     found = [_mean_of(measured, replace(one, weights=w), table, background) for w in weighed]
     part, all_of_it, rest = found
@@ -796,7 +794,6 @@ def _step_verdict(one: Effect) -> str:
 
 
 def _candidates(measured: Measured, contrasts: Sequence[Effect]) -> list[recommendation.Candidate]:
-    sign = 1.0 if measured.metric.higher_is_better else -1.0
     over_current = {
         one.pair.arm: one
         for one in contrasts
@@ -806,7 +803,7 @@ def _candidates(measured: Measured, contrasts: Sequence[Effect]) -> list[recomme
     found = []
     for arm in candidate_arms(measured.grid):
         one = over_current.get(arm.name)
-        values = statistics.arm_values(sign * measured.table, arm.name)
+        values = statistics.arm_values(measured.gains, arm.name)
         gain = None if one is None else one.improvement.estimate
         if arm.name != CURRENT and (one is None or gain is None):
             continue
@@ -902,22 +899,17 @@ def _collapsed(measured: Measured) -> tuple[Collapse, ...]:
     Further below the median than five times the largest other distance from it, and than five
     times delta.
     """
-    sign = 1.0 if measured.metric.higher_is_better else -1.0
     found = []
     for arm in measured.grid.arms:
-        values = {
-            seed: value
-            for seed, value in statistics.by_seed(
-                statistics.arm_values(measured.table, arm.name)
-            ).items()
-            if (arm.name, seed) not in measured.diverged
-        }
+        values = statistics.by_seed(statistics.arm_values(measured.table, arm.name))
+        values = {s: v for s, v in values.items() if (arm.name, s) not in measured.diverged}
         if len(values) < FEWEST_TO_COLLAPSE:
             continue
         median = float(np.median(list(values.values())))
-        worst = min(values, key=lambda seed: sign * values[seed])
+        worst = (min if measured.metric.higher_is_better else max)(values, key=values.__getitem__)
         others = max(abs(v - median) for seed, v in values.items() if seed != worst)
-        if sign * (median - values[worst]) > 5 * max(others, measured.metric.delta):
+        loss = abs(median - values[worst])
+        if loss > 5 * max(others, measured.metric.delta):
             found.append(Collapse(arm=arm.name, seed=worst, value=values[worst], median=median))
     return tuple(found)
 

@@ -8,7 +8,6 @@ from all of them) to warnings; its limits stand at the top.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,7 +23,7 @@ from ablation.settings.catalogue import SYSTEMS, Settings, acts_on
 from ablation.settings.profile import Profile
 from ablation.settings.schedules import warmup_steps
 from ablation.study.grid_file import ArmEntry, GridFile
-from ablation.study.measured import DIVERGED, Measured, peek_run
+from ablation.study.run_metrics import DIVERGED, RunMetrics, logged_steps, peek_run
 from ablation.words.catalogue import LANGUAGES, Messages, load_catalogue
 
 SCHEMA_VERSION = 1
@@ -94,7 +93,7 @@ class RunRecord:
     variant: str
     seed: int
     settings: Settings
-    measured: Measured
+    measured: RunMetrics
     loss: np.ndarray
     rate: np.ndarray
 
@@ -152,7 +151,7 @@ def read_run(arm: ArmEntry, seed: int, runs_folder: str | Path) -> RunRecord | N
     measured = peek_run(folder / "metrics.json")
     if measured is None:
         return None
-    loss, rate = read_curves(folder / "history.jsonl")
+    loss, rate = read_curves(folder)
     return RunRecord(
         arm=arm["arm"],
         variant=arm["variant"],
@@ -164,22 +163,11 @@ def read_run(arm: ArmEntry, seed: int, runs_folder: str | Path) -> RunRecord | N
     )
 
 
-def read_curves(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Loss and learning rate of each logged step; NaN where there is no number.
-
-    A step that was logged twice counts as it was logged last; a line that was cut off is skipped.
-    """
-    steps: dict[int, tuple[float, float]] = {}
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                record = json.loads(line)
-                steps[record["step"]] = record["loss"], record["learning_rate"]
-            except (ValueError, KeyError, TypeError):
-                continue
-    ordered = [steps[step] for step in sorted(steps)]
-    values = np.array(ordered, dtype=float).reshape(-1, 2)
-    return values[:, 0].copy(), values[:, 1].copy()
+def read_curves(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Loss and learning rate of each logged step of a run; NaN where there is no number."""
+    steps = logged_steps(folder)
+    loss = np.array([step["loss"] for step in steps], dtype=float)
+    return loss, np.array([step["learning_rate"] for step in steps], dtype=float)
 
 
 # --- One run -----------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ from ablation.documents.entries import load_plainly
 from ablation.evidence.spread import spread_of
 from ablation.project import SCHEMAS
 from ablation.study.grid_file import GridFile
-from ablation.study.measured import DIVERGED, Measured
 from ablation.study.names import LOWER_IS_BETTER
+from ablation.study.run_metrics import DIVERGED, RunMetrics
 
 GAP, TOTAL = "gap", "all_stages"
 _CONFIDENCE = 0.95
@@ -71,7 +71,7 @@ def read_metric(study: Path) -> Metric:
     return Metric(name=name, higher_is_better=bool(higher), delta=float(delta))
 
 
-def value_of(run: Measured, metric: Metric) -> float | None:
+def value_of(run: RunMetrics, metric: Metric) -> float | None:
     """A run's value, from the weights that its arm selects.
 
     A run that diverged counts as 0 where the metric is a score, as in the report.

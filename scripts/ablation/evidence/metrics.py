@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,13 @@ from ablation.evidence.provenance import Origin, incomparable, origin_of
 from ablation.files import damaged_file, save_text
 from ablation.results import run_folder
 from ablation.study.grid import Grid
-from ablation.study.measured import MISSING, Measured, load_run
+from ablation.study.run_metrics import MISSING, RunMetrics, load_run, logged_steps
 from ablation.sums import bytes_sum, file_sum
 
 IDENTITY = ("arm", "variant", "seed", "status", "measured_at")
 
 
-def run_row(run: Measured, file: Path) -> dict[str, object]:
+def run_row(run: RunMetrics, file: Path) -> dict[str, object]:
     """One run as a flat row; `quality.selected.*` are the values of the weights it selects.
 
     It was measured when its file was written, ISO 8601 in UTC.
@@ -98,22 +97,7 @@ def _sum_file(path: Path) -> Path:
 
 
 def load_history(folder: str | Path) -> pd.DataFrame:
-    """The logged steps of one run: step, epoch, loss, learning_rate, grad_norm, by step.
-
-    A step that was logged twice (before and after a resume) counts as it was logged last; a line
-    that was cut off by a kill is skipped.
-    """
+    """The logged steps of one run: step, epoch, loss, learning_rate, grad_norm, by step."""
     columns = ["step", "epoch", "loss", "learning_rate", "grad_norm"]
-    path = Path(folder) / "history.jsonl"
-    records: dict[int, dict[str, Any]] = {}
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            if isinstance(record, dict) and isinstance(record.get("step"), int):
-                records[record["step"]] = record
-    ordered = [records[step] for step in sorted(records)]
-    table = pd.DataFrame(ordered, columns=columns)
+    table = pd.DataFrame(logged_steps(Path(folder)), columns=columns)
     return table.apply(pd.to_numeric, errors="coerce")

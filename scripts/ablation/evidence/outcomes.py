@@ -9,8 +9,9 @@ import pandas as pd
 
 from ablation.evidence import statistics
 from ablation.study.grid import Grid
-from ablation.study.measured import COMPLETED, DIVERGED, MISSING
+from ablation.study.names import LOWER_IS_BETTER
 from ablation.study.options import MetricOptions
+from ablation.study.run_metrics import DIVERGED, MISSING
 
 FINAL_SUFFIX = ".final"
 WORST_SCORE = 0.0
@@ -30,17 +31,14 @@ class Quantity:
 
     Attributes:
         column: Its column in metrics.csv.
-        higher_is_better: Its direction; None when it has none.
         worst: What a diverged run counts as: the lowest score there is; None where it has no value,
             because a loss knows no worst one.
         shrinks_with_batch: Whether it is the noise of a mean over the batch, to be compared times
             the root of the effective batch.
     """
 
-    name: str
     column: str
-    higher_is_better: bool | None
-    worst: float | None
+    worst: float | None = None
     shrinks_with_batch: bool = False
 
 
@@ -51,26 +49,16 @@ def quantities(metric: MetricOptions) -> dict[str, Quantity]:
     suffix ".final", from the final weights of every arm.
     """
     name, higher = str(metric["name"]), bool(metric.get("higher_is_better", True))
-    measured = {"eval_accuracy": True, "eval_macro_f1": True, "eval_loss": False}
-    measured = {name: higher} | {key: value for key, value in measured.items() if key != name}
     found = {}
-    for key, better in measured.items():
+    for key in dict.fromkeys((name, "eval_accuracy", "eval_macro_f1", "eval_loss")):
+        better = higher if key == name else key not in LOWER_IS_BETTER
         worst = WORST_SCORE if better and is_bounded(key) else None
-        found[key] = Quantity(key, f"quality.selected.{key}", better, worst)
-        final = key + FINAL_SUFFIX
-        found[final] = Quantity(final, f"quality.final.{key}", better, worst)
-    for key, direction in (
-        ("initial_loss", None),
-        ("final_loss", False),
-        ("clipped_share", False),
-        (ROUGHNESS, False),
-        (NOISE, False),
-    ):
+        found[key] = Quantity(f"quality.selected.{key}", worst)
+        found[key + FINAL_SUFFIX] = Quantity(f"quality.final.{key}", worst)
+    for key in ("initial_loss", "final_loss", "clipped_share", ROUGHNESS, NOISE):
         rough = key in (ROUGHNESS, NOISE)
-        found[key] = Quantity(key, f"optimisation.{key}", direction, None, rough)
-    for key in OF_MACHINE:
-        found[key] = Quantity(key, f"cost.{key}", False, None)
-    return found
+        found[key] = Quantity(f"optimisation.{key}", shrinks_with_batch=rough)
+    return found | {key: Quantity(f"cost.{key}") for key in OF_MACHINE}
 
 
 def is_bounded(quantity: str) -> bool:
@@ -117,16 +105,7 @@ def wide_tables(runs: pd.DataFrame, metric: MetricOptions) -> dict[str, pd.DataF
     }
 
 
-def diverged_runs(runs: pd.DataFrame) -> set[tuple[str, int]]:
-    """The arm and seed of each run that diverged."""
-    return _with_status(runs, DIVERGED)
-
-
-def ran_runs(runs: pd.DataFrame) -> set[tuple[str, int]]:
-    """The arm and seed of each run that came to an end, diverged or not."""
-    return _with_status(runs, COMPLETED, DIVERGED)
-
-
-def _with_status(runs: pd.DataFrame, *statuses: str) -> set[tuple[str, int]]:
+def with_status(runs: pd.DataFrame, *statuses: str) -> set[tuple[str, int]]:
+    """The arm and seed of each run that ended so."""
     own = runs[runs["status"].isin(statuses)]
     return {(arm, int(seed)) for arm, seed in zip(own["arm"], own["seed"], strict=True)}

@@ -14,7 +14,7 @@ from typing import Any
 from ablation.comparison.findings.versions import BEHAVIORS, Behavior
 from ablation.comparison.versions import Version
 from ablation.settings.catalogue import Settings
-from ablation.study.measured import Environment
+from ablation.study.run_metrics import Environment
 
 # What must be the same for two runs to be of one experiment, and what usually may differ.
 MATERIAL = ("data", "model")

@@ -15,8 +15,8 @@ from ablation.designs.contrast import Notes
 from ablation.designs.retune import RETUNE
 from ablation.evidence.contrast import facts_of
 from ablation.study.grid import Grid
-from ablation.study.measured import COMPLETED
 from ablation.study.options import MetricOptions
+from ablation.study.run_metrics import COMPLETED
 
 COLUMN = "quality.tuning."
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ablation.files import load_record
 from ablation.results import Results
-from ablation.study.measured import Measured, peek_run
+from ablation.study.run_metrics import RunMetrics, peek_run
 
 DONE, DIVERGED, FAILED = "done", "diverged", "failed"
 RUNNING, STOPPED, WAITING = "running", "stopped", "waiting"
@@ -71,7 +71,7 @@ class Run:
     seconds: float | None = None
     reason: str | None = None
     log: Path
-    measured: Measured | None = None
+    measured: RunMetrics | None = None
 
     @property
     def seconds_left(self) -> float | None:

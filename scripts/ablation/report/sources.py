@@ -21,14 +21,14 @@ from ablation.evidence.metrics import load_table
 from ablation.evidence.recommendation import Recommendation
 from ablation.files import load_record
 from ablation.machine.progress import Run
-from ablation.records import load_known
+from ablation.records import load_typed
 from ablation.results import Results
 from ablation.settings.catalogue import NO_OP, SETTINGS, Settings, group_of
 from ablation.settings.profile import Profile, load_profile
 from ablation.study.explanation import Explanation
 from ablation.study.grid_file import ArmEntry, GridFile
-from ablation.study.measured import COMPLETED
 from ablation.study.resolved import load_resolved
+from ablation.study.run_metrics import COMPLETED
 from ablation.study.study import Study
 from ablation.words.catalogue import (
     LANGUAGES,
@@ -339,7 +339,9 @@ def load_sources(results: Results, language: str) -> Sources:
         runs=load_table(results.metrics),
         effects=load_effects(results.effects),
         profile=load_profile(results.profile) if results.profile.is_file() else None,
-        findings=load_known(Explanation, results.findings) if results.findings.is_file() else None,
+        findings=load_typed(Explanation, results.findings, known_only=True)
+        if results.findings.is_file()
+        else None,
         health=read_health(load_record(results.health)) if results.health.is_file() else [],
         messages=Messages(language, load_catalogue("report", language)),
         confirmation=load_confirmation(results.verdict) if confirmed else None,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablation.files import save_record
-from ablation.records import load_known, to_plain
+from ablation.records import load_typed, to_plain
 
 SCHEMA_VERSION = 1
 
@@ -125,7 +125,7 @@ def load_profile(path: Path) -> Profile:
     Raises:
         UserError: it cannot be read, or is no longer what was written.
     """
-    found: Profile = load_known(Profile, path)
+    found: Profile = load_typed(Profile, path, known_only=True)
     return found
 
 

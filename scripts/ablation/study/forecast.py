@@ -45,9 +45,9 @@ from ablation.study.forecasted import (
     Total,
 )
 from ablation.study.grid import Arm, Grid, expand
-from ablation.study.measured import COMPLETED, peek_run
 from ablation.study.options import MetricOptions
 from ablation.study.packing import CPU, Machine
+from ablation.study.run_metrics import COMPLETED, peek_run
 from ablation.study.study import Study
 from ablation.words.catalogue import LANGUAGES, is_score
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
-from ablation.designs.contrast import Notes
 from ablation.settings.catalogue import Settings
+
+if TYPE_CHECKING:  # it brings all designs along
+    from ablation.designs.contrast import Notes
 
 Decision = Mapping[str, Any]  # of look-*.json, forward-*.json and backward-*.json
 

@@ -17,8 +17,8 @@ from ablation.evidence.metrics import load_history
 from ablation.files import load_json
 from ablation.results import Results
 from ablation.study.grid import Arm, Grid, load_grid
-from ablation.study.measured import Measured, measured
 from ablation.study.resolved import load_resolved
+from ablation.study.run_metrics import RunMetrics, read_metrics
 from ablation.words.catalogue import LANGUAGES
 
 SERIES = ("loss", "learning_rate", "grad_norm")
@@ -125,7 +125,7 @@ def read_run(folder: Path, arms: Sequence[Arm]) -> TrackedRun:
     Its settings are those that it read back from what it built; where it kept none, the planned.
     """
     metrics = load_json(folder / "metrics.json")
-    run = measured(metrics)
+    run = read_metrics(metrics)
     effective = folder / "effective.json"
     settings = load_json(effective) if effective.is_file() else arms[0].settings
     seal = run.seal or json.dumps(metrics, sort_keys=True)
@@ -144,7 +144,7 @@ def read_run(folder: Path, arms: Sequence[Arm]) -> TrackedRun:
     )
 
 
-def numbers_of(run: Measured) -> Iterator[tuple[str, float]]:
+def numbers_of(run: RunMetrics) -> Iterator[tuple[str, float]]:
     """The finite numbers of a run by dotted name; of the scores those of the selected weights."""
     scores = {f"quality.{name}": value for name, value in run.quality.scores.items()}
     told = {n: value for n, value in run.columns().items() if n.startswith(NUMBERED)}

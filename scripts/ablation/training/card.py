@@ -15,7 +15,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from ablation.data.request import Request
 from ablation.masking import mask
-from ablation.study.measured import Measured
+from ablation.study.run_metrics import RunMetrics
 from ablation.words.catalogue import LANGUAGES, Messages, cell, code, load_catalogue
 
 TASK = "text-classification"
@@ -33,7 +33,7 @@ def card_name(language: str) -> str:
     return "README.md" if language == LANGUAGES[0] else f"README.{language}.md"
 
 
-def model_card(config: Request, run: Measured, language: str) -> str:
+def model_card(config: Request, run: RunMetrics, language: str) -> str:
     """A card's text: front matter, then what was trained, on what, and how good it is.
 
     It names no folder of the machine: a model that lies in one is called by its folder's name.
@@ -58,7 +58,7 @@ def base_name(config: Request) -> str:
     return Path(path).resolve().name if Path(path).is_dir() else path
 
 
-def front_matter(config: Request, run: Measured) -> str:
+def front_matter(config: Request, run: RunMetrics) -> str:
     """The YAML block of the card, without its fences."""
     study, scores = config["study"], selected_scores(run)
     results = [
@@ -86,13 +86,13 @@ def front_matter(config: Request, run: Measured) -> str:
     return data.to_yaml()
 
 
-def selected_scores(run: Measured) -> dict[str, float]:
+def selected_scores(run: RunMetrics) -> dict[str, float]:
     """The test scores of the weights that the adapter holds; none where the run diverged."""
     found = run.quality.scores
     return {name: value for name in SCORES if (value := found.get(name)) is not None}
 
 
-def _body(config: Request, run: Measured, t: Messages) -> Iterator[str]:
+def _body(config: Request, run: RunMetrics, t: Messages) -> Iterator[str]:
     yield f"# {code(config['study'])}: {code(config['variant'])}, {t('seed', seed=config['seed'])}"
     yield from ["", *_told(config, run, t)]
     yield from ["", f"## {t('settings')}", ""]
@@ -103,7 +103,7 @@ def _body(config: Request, run: Measured, t: Messages) -> Iterator[str]:
     yield from _table((t("library"), t("value")), versions.items())
 
 
-def _told(config: Request, run: Measured, t: Messages) -> Iterator[str]:
+def _told(config: Request, run: RunMetrics, t: Messages) -> Iterator[str]:
     """What the adapter is, its scores and its data."""
     names = {"base": base_name(config), "study": config["study"]}
     yield t("about", seed=config["seed"], **{key: code(name) for key, name in names.items()})
@@ -120,7 +120,7 @@ def _told(config: Request, run: Measured, t: Messages) -> Iterator[str]:
     yield from _table((t("data"), t("value")), facts.items())
 
 
-def _scores(run: Measured) -> Iterator[tuple[str, str]]:
+def _scores(run: RunMetrics) -> Iterator[tuple[str, str]]:
     for name, value in selected_scores(run).items():
         yield SCORES[name][1], f"{value:.4f}"
 

@@ -43,7 +43,7 @@ from ablation.project import SCHEMAS
 from ablation.settings.architecture import is_full
 from ablation.settings.catalogue import Settings
 from ablation.settings.quantities import engine_dtype, kernels_of
-from ablation.study.measured import measured
+from ablation.study.run_metrics import read_metrics
 from ablation.sums import files_below, sealed, sums_of
 from ablation.training import intent as plan
 from ablation.training.card import card_name, model_card
@@ -328,7 +328,7 @@ def finish(job: Job, training: Training, path: dict[str, Any]) -> None:
         save_outcomes(outcomes, job.folder)
     metrics = make_metrics(job, training, path, quality, memory)
     if not is_full(job.settings):
-        run = measured(metrics)
+        run = read_metrics(metrics)
         for language in LANGUAGES:
             card = job.folder / "adapter" / card_name(language)
             card.write_text(model_card(job.config, run, language), encoding="utf-8")

@@ -6,11 +6,12 @@ the file has. What an earlier version did not write is None or empty.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from ablation.errors import UserError
 from ablation.files import load_json
@@ -93,7 +94,7 @@ class Cost:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class RunMetrics:
     """What one run measured.
 
     Attributes:
@@ -119,28 +120,38 @@ class Measured:
         return {n: value for n, value in leaves(self.sections) if not isinstance(value, list)}
 
 
-def measured(record: Mapping[str, object]) -> Measured:
+class LoggedStep(TypedDict):
+    """A line of history.jsonl; None where a number is not finite."""
+
+    step: int
+    epoch: float
+    loss: float | None
+    learning_rate: float | None
+    grad_norm: float | None
+
+
+def read_metrics(record: Mapping[str, object]) -> RunMetrics:
     """What the contents of a metrics.json say, whichever version wrote it.
 
     Raises:
         UserError: a value is of another kind.
     """
-    found: Measured = from_plain(Measured, record, known_only=True)
+    found: RunMetrics = from_plain(RunMetrics, record, known_only=True)
     return replace(found, sections={name: record.get(name) or {} for name in SECTIONS})
 
 
-def peek_run(path: str | Path) -> Measured | None:
+def peek_run(path: str | Path) -> RunMetrics | None:
     """A run's metrics as they lie there, without a look at whether they are whole.
 
     None where there are none that can be read.
     """
     try:
-        return measured(json.loads(Path(path).read_bytes()))
+        return read_metrics(json.loads(Path(path).read_bytes()))
     except (OSError, ValueError, UserError):
         return None
 
 
-def load_run(path: str | Path) -> Measured:
+def load_run(path: str | Path) -> RunMetrics:
     """The metrics of one run, checked for the fields every reader relies on.
 
     Raises:
@@ -172,7 +183,7 @@ def load_run(path: str | Path) -> Measured:
         raise UserError("metrics.json lacks sections", file=path, found=absent, allowed=SECTIONS)
     _check_whole(metrics, Path(path))
     try:
-        return measured(metrics)
+        return read_metrics(metrics)
     except UserError as error:
         raise error.at(path, None) from None
 
@@ -200,3 +211,17 @@ def _check_whole(metrics: Mapping[str, Any], path: Path) -> None:
             allowed="the files as they were written",
             write=f"delete {path.parent} to run it again",
         )
+
+
+def logged_steps(folder: Path) -> list[LoggedStep]:
+    """What a run's history.jsonl says of each step, by step.
+
+    A step that was logged twice (before and after a resume) counts as it was logged last; a line
+    that was cut off by a kill is skipped.
+    """
+    path, found = folder / "history.jsonl", dict[int, LoggedStep]()
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            record = json.loads(line)
+            found[int(record["step"])] = record
+    return [found[step] for step in sorted(found)]
