@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ablation.cli import run
+from ablation.cli import run, study_parser
 from ablation.machine.launcher import leave, make_caches
 from ablation.machine.process import LaunchError
 from ablation.results import Results
@@ -20,9 +20,8 @@ from ablation.results import Results
 
 def parse_args() -> argparse.Namespace:
     """Command line of the script."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = study_parser(__doc__)
     parser.add_argument("--wanted", type=json.loads, required=True, help="by dtype; see Wanted")
-    parser.add_argument("--results", required=True, type=Path, help="results/<study>")
     parser.add_argument("--budget-gb", type=float, default=20.0, help="most disk; 0 writes none")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--warm", type=Path, help="folder of the warm worker; see config.yaml")

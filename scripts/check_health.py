@@ -6,9 +6,8 @@ python scripts/check_health.py --results results/<study>
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from ablation.cli import run
+from ablation.cli import run, study_parser
 from ablation.evidence.health import check_health, health_json, health_line, load_texts
 from ablation.files import load_record, save_record
 from ablation.results import Results
@@ -18,8 +17,7 @@ from ablation.words.catalogue import LANGUAGES
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", required=True, type=Path, help="results/<study>")
+    parser = study_parser(__doc__)
     parser.add_argument("--lang", choices=LANGUAGES, default="en", help="the language of the lines")
     return parser.parse_args()
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import argparse
 import logging
-from pathlib import Path
 
-from ablation.cli import run
+from ablation.cli import run, study_parser
 from ablation.evidence.metrics import collect, save_table
 from ablation.results import Results
 from ablation.study.grid import load_grid
@@ -19,8 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", required=True, type=Path, help="results/<study>")
+    parser = study_parser(__doc__)
     parser.add_argument("--confirmation", action="store_true", help="of the confirmation's runs")
     return parser.parse_args()
 

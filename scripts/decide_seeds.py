@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import argparse
 import logging
-from pathlib import Path
 
-from ablation.cli import run
+from ablation.cli import run, study_parser
 from ablation.evidence.by_row import load_by_row
 from ablation.evidence.decisions import decide_seeds
 from ablation.evidence.metrics import collect
@@ -23,10 +22,8 @@ logger = logging.getLogger(__name__)
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", required=True, type=Path, help="results/<study>")
+    parser = study_parser(__doc__, devices=True)
     parser.add_argument("--look", required=True, type=int, help="which look it is, from 1")
-    parser.add_argument("--devices", type=int, help="devices that each run is told to use; 0: any")
     return parser.parse_args()
 
 

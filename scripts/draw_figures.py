@@ -6,18 +6,11 @@ python scripts/draw_figures.py --results results/<study>
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from ablation.cli import run
+from ablation.cli import run, study_parser
 from ablation.report.figures.draw import draw_all
 from ablation.report.sources import load_languages
 from ablation.results import Results
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", required=True, type=Path, help="results/<study>")
-    return parser.parse_args()
 
 
 def main(args: argparse.Namespace) -> None:
@@ -26,4 +19,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, parse_args)
+    run(main, study_parser(__doc__).parse_args)

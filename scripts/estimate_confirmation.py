@@ -6,9 +6,8 @@ python scripts/estimate_confirmation.py --results results/<study>
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from ablation.cli import run
+from ablation.cli import run, study_parser
 from ablation.evidence.by_row import load_by_row
 from ablation.evidence.confirmation import save_confirmation
 from ablation.evidence.fresh import estimate_confirmation
@@ -16,12 +15,6 @@ from ablation.evidence.metrics import load_table
 from ablation.results import Results
 from ablation.study.grid import load_grid
 from ablation.study.resolved import load_resolved
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", required=True, type=Path, help="results/<study>")
-    return parser.parse_args()
 
 
 def main(args: argparse.Namespace) -> None:
@@ -33,4 +26,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, parse_args)
+    run(main, study_parser(__doc__).parse_args)

@@ -6,9 +6,8 @@ python scripts/estimate_effects.py --results results/<study>
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from ablation.cli import run
+from ablation.cli import run, study_parser
 from ablation.data.counts import all_training_rows
 from ablation.evidence.by_row import load_by_row
 from ablation.evidence.effects import save_effects
@@ -18,12 +17,6 @@ from ablation.evidence.reports import load_reports, report_of, save_reports
 from ablation.results import Results
 from ablation.study.grid import load_grid
 from ablation.study.resolved import load_resolved
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", required=True, type=Path, help="results/<study>")
-    return parser.parse_args()
 
 
 def main(args: argparse.Namespace) -> None:
@@ -39,4 +32,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, parse_args)
+    run(main, study_parser(__doc__).parse_args)

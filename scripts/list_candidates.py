@@ -6,21 +6,13 @@ python scripts/list_candidates.py --results results/<study>
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from ablation.cli import run
+from ablation.cli import run, study_parser
 from ablation.errors import UserError
 from ablation.files import save_record
 from ablation.results import Results
 from ablation.study.adaptive import candidates
 from ablation.study.resolved import load_resolved
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", required=True, type=Path, help="results/<study>")
-    parser.add_argument("--devices", type=int, help="devices that each run is told to use; 0: any")
-    return parser.parse_args()
 
 
 def main(args: argparse.Namespace) -> None:
@@ -37,4 +29,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, parse_args)
+    run(main, study_parser(__doc__, devices=True).parse_args)

@@ -10,7 +10,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from ablation.cli import run
+from ablation.cli import run, study_parser
 from ablation.data.prepare import prepare
 from ablation.data.source import read_spec
 from ablation.results import Results
@@ -21,9 +21,8 @@ logger = logging.getLogger(__name__)
 
 def parse_args() -> argparse.Namespace:
     """Command line of this script."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = study_parser(__doc__)
     parser.add_argument("--study", type=Path, required=True, help="a study.yaml")
-    parser.add_argument("--results", required=True, type=Path, help="results/<study>")
     parser.add_argument(
         "--max-lengths", type=int, nargs="+", required=True, help="max_length of all arms"
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ablation.cli import run
+from ablation.cli import run, study_parser
 from ablation.data.model import prepare_model
 from ablation.results import Results
 from ablation.study.load import load_study
@@ -18,9 +18,8 @@ from ablation.training.parameters import check_parameters
 
 def parse_args() -> argparse.Namespace:
     """Command line of the script."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = study_parser(__doc__)
     parser.add_argument("--study", type=Path, required=True, help="a study.yaml")
-    parser.add_argument("--results", required=True, type=Path, help="results/<study>")
     return parser.parse_args()
 
 

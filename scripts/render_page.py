@@ -6,19 +6,12 @@ python scripts/render_page.py --results results/<study>
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from ablation.cli import run
+from ablation.cli import run, study_parser
 from ablation.files import save_text
 from ablation.report.page import render_page
 from ablation.report.sources import load_languages
 from ablation.results import Results
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", required=True, type=Path, help="results/<study>")
-    return parser.parse_args()
 
 
 def main(args: argparse.Namespace) -> None:
@@ -27,4 +20,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, parse_args)
+    run(main, study_parser(__doc__).parse_args)

@@ -7,18 +7,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from ablation.cli import run
+from ablation.cli import run, study_parser
 from ablation.report.incomplete import render_partial
 from ablation.results import Results
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", required=True, type=Path, help="results/<study>")
-    parser.add_argument("--devices", type=int, help="devices that each run is told to use; 0: any")
-    return parser.parse_args()
 
 
 def main(args: argparse.Namespace) -> None:
@@ -27,4 +19,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, parse_args)
+    run(main, study_parser(__doc__, devices=True).parse_args)

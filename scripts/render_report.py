@@ -6,9 +6,8 @@ python scripts/render_report.py --results results/<study> --language en
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from ablation.cli import run
+from ablation.cli import run, study_parser
 from ablation.files import save_text
 from ablation.report.report import render_report
 from ablation.report.sources import load_sources
@@ -17,8 +16,7 @@ from ablation.words.catalogue import LANGUAGES
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", required=True, type=Path, help="results/<study>")
+    parser = study_parser(__doc__)
     parser.add_argument("--language", required=True, choices=LANGUAGES)
     return parser.parse_args()
 

@@ -7,9 +7,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from ablation.cli import run
+from ablation.cli import run, study_parser
 from ablation.results import Results
 from ablation.study.adaptive import with_kept_spending
 from ablation.study.load import load_study
@@ -17,8 +16,7 @@ from ablation.study.resolved import save_resolved
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", required=True, type=Path, help="results/<study>")
+    parser = study_parser(__doc__)
     parser.add_argument("--study", required=True, help="a study.yaml")
     return parser.parse_args()
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
-from ablation.cli import run
+from ablation.cli import run, study_parser
 from ablation.files import save_json
 from ablation.results import Results
 from ablation.trackers import TRACKERS
@@ -19,8 +18,7 @@ from ablation.words.catalogue import LANGUAGES, Messages, asked_language, load_c
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", required=True, type=Path, help="results/<study>")
+    parser = study_parser(__doc__)
     parser.add_argument("--tracker", required=True, choices=TRACKERS)
     parser.add_argument("--seconds", type=float, default=300, help="most time that it may take")
     parser.add_argument("--lang", choices=LANGUAGES, default=asked_language())

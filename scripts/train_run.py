@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ablation.cli import run
+from ablation.cli import run, study_parser
 from ablation.machine.attempts import begin_attempt, end_attempt
 from ablation.machine.launcher import launch, leave
 from ablation.machine.process import LaunchError
@@ -19,8 +19,7 @@ from ablation.workflow.folders import check_run
 
 def parse_args() -> argparse.Namespace:
     """Command line of the script."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", required=True, type=Path, help="results/<study>")
+    parser = study_parser(__doc__)
     parser.add_argument("--variant", required=True, help="name of the variant in the grid")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--warm", type=Path, help="folder of the warm worker; see config.yaml")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ablation.cli import run
+from ablation.cli import run, study_parser
 from ablation.evidence.effects import load_recommendation
 from ablation.files import save_text
 from ablation.report.patch import patch_text, recommended_rewrite
@@ -17,8 +17,7 @@ from ablation.study.resolved import load_resolved
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", required=True, type=Path, help="results/<study>")
+    parser = study_parser(__doc__)
     parser.add_argument("--arm", help="the arm to recommend; without it what helped")
     return parser.parse_args()
 

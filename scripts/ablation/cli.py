@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import io
 import logging
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ablation.errors import UserError
@@ -59,6 +61,20 @@ def let_readers_leave() -> None:
         sys.stdout = io.TextIOWrapper(
             raw, out.encoding, out.errors, line_buffering=lines, write_through=through
         )
+
+
+def study_parser(doc: str | None, *, devices: bool = False) -> argparse.ArgumentParser:
+    """The command line of a rule's program, with what nearly all of them are told.
+
+    Args:
+        doc: The program's docstring; its first line is the help.
+        devices: Whether it makes arms, for which the number of devices counts.
+    """
+    parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
+    parser.add_argument("--results", required=True, type=Path, help="results/<study>")
+    if devices:
+        parser.add_argument("--devices", type=int, help="what each run is told to use; 0: any")
+    return parser
 
 
 def run(main: Callable[[Asked], None], parse_args: Callable[[], Asked]) -> None:

@@ -12,7 +12,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,6 +27,7 @@ from ablation.machine.told import check_environment
 from ablation.machine.warm import NoWorker, Task, run_warm
 from ablation.machine.watch import HungError
 
+Env = dict[str, str]
 OUT_OF_MEMORY = re.compile(
     r"out of memory|OutOfMemoryError|can't allocate memory|Cannot allocate memory|"
     r"bad_alloc|oom-kill|MemoryError|return code = -9|died with <Signals.SIGKILL",
@@ -128,17 +130,12 @@ def launch(run_dir: Path, world_size: int, threads: int, warm: Path | None = Non
     Raises:
         LaunchError: The job left no metrics.json.
     """
-    use_gpu = has_gpu()
-    check_environment()
-    environment = job_environment(threads, world_size, use_gpu)
-    remove_stale_locks(Path(environment["TORCH_EXTENSIONS_DIR"]))
     task: Task = {"run": str(run_dir.resolve())}
     try:
-        if ended := run_where_warm(task, environment, None if world_size > 1 else warm):
-            leave_run(run_dir, *ended)
-        else:
-            with lease(world_size) if use_gpu else contextlib.nullcontext(Lease()) as gpus:
-                launch_anew(run_dir, world_size, environment | dict(gpus.environment), gpus)
+        anew = partial(launch_anew, run_dir, world_size)
+        code, tail = warm_or_anew(task, world_size, threads, warm, anew)
+        if not (run_dir / "metrics.json").exists():
+            fail(failure_message(tail, code), code)
     except (LaunchError, SystemExit):
         # It comes last: what it was told meanwhile, the run is done.
         if not (run_dir / "metrics.json").exists():
@@ -147,40 +144,43 @@ def launch(run_dir: Path, world_size: int, threads: int, warm: Path | None = Non
     shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
 
 
-def run_where_warm(
-    task: Task, environment: dict[str, str], warm: Path | None
-) -> tuple[int, list[str]] | None:
-    """How the task ended in the warm worker, which has no GPU; None where it was not begun."""
-    if warm is None or has_gpu():
-        return None
-    try:
-        return run_warm(task, environment, warm)
-    except NoWorker as reason:
-        print(f"beginning anew: {reason}", file=sys.stderr, flush=True)
-        return None
+Ended = tuple[int, list[str]]  # exit code of a job, and its last lines
 
 
-def leave_run(run_dir: Path, code: int, tail: list[str]) -> None:
-    """Return from a run that has ended in the warm worker; the errors are those of `launch`."""
-    if (run_dir / "metrics.json").exists():
-        return
-    if code == EXIT_USER_ERROR:
-        sys.exit(EXIT_USER_ERROR)
-    raise LaunchError(failure_message(tail, code))
+def warm_or_anew(
+    task: Task, ranks: int, threads: int, warm: Path | None, anew: Callable[[Env, Lease], Ended]
+) -> Ended:
+    """How a task has ended: in the warm worker, which has one rank and no GPU, else launched."""
+    use_gpu = has_gpu()
+    check_environment()
+    environment = job_environment(threads, ranks, use_gpu)
+    remove_stale_locks(Path(environment["TORCH_EXTENSIONS_DIR"]))
+    if warm and ranks == 1 and not use_gpu:
+        try:
+            return run_warm(task, environment, warm)
+        except NoWorker as reason:
+            print(f"beginning anew: {reason}", file=sys.stderr, flush=True)
+    with lease(ranks) if use_gpu else contextlib.nullcontext(Lease()) as gpus:
+        return anew(environment | dict(gpus.environment), gpus)
 
 
-def launch_anew(run_dir: Path, world_size: int, environment: dict[str, str], gpus: Lease) -> None:
-    """Run the job through DeepSpeed's launcher; its errors are those of `launch`."""
-    for attempt in range(3):
+def launch_anew(run_dir: Path, world_size: int, environment: Env, gpus: Lease) -> Ended:
+    """How a run has ended that DeepSpeed's launcher has started; twice more where its port was."""
+    for _ in range(3):
         port = free_port()
         command = launcher_command(run_dir, world_size, port, gpus.names)
         code, tail = run_supervised(command, environment, port, gpus.files)
-        if (run_dir / "metrics.json").exists():
-            return
-        if code == EXIT_USER_ERROR:
-            sys.exit(EXIT_USER_ERROR)
-        if attempt == 2 or not any(PORT_TAKEN.search(line) for line in tail):
-            raise LaunchError(failure_message(tail))
+        done = (run_dir / "metrics.json").exists() or code == EXIT_USER_ERROR
+        if done or not any(PORT_TAKEN.search(line) for line in tail):
+            break
+    return code, tail
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """End with a job that has ended without its result: as it did where its user is mistaken."""
+    if code == EXIT_USER_ERROR:
+        sys.exit(EXIT_USER_ERROR)
+    raise LaunchError(message)
 
 
 def make_caches(task: Mapping[str, object], threads: int, warm: Path | None = None) -> None:
@@ -194,22 +194,15 @@ def make_caches(task: Mapping[str, object], threads: int, warm: Path | None = No
     Raises:
         LaunchError: It ended without them; the next try goes on from what is there.
     """
-    use_gpu = has_gpu()
-    check_environment()
-    environment = job_environment(threads, 1, use_gpu)
-    ended = run_where_warm({"caches": task}, environment, warm)
-    if ended is None:
+
+    def anew(environment: Env, gpus: Lease) -> Ended:
         command = [sys.executable, "-m", "ablation.frozen", "--task", json.dumps(task)]
-        with lease(1) if use_gpu else contextlib.nullcontext(Lease()) as gpus:
-            environment |= gpus.environment
-            port = free_port()
-            ended = run_supervised(command, environment, port, gpus.files, launches=False)
-    code, tail = ended
-    if code == EXIT_USER_ERROR:
-        sys.exit(EXIT_USER_ERROR)
+        return run_supervised(command, environment, free_port(), gpus.files, launches=False)
+
+    code, tail = warm_or_anew({"caches": task}, 1, threads, warm, anew)
     if code:
         left = "the states of the frozen layers are not whole"
-        raise LaunchError(failure_message(tail, code, left, LESS_FOR_CACHES))
+        fail(failure_message(tail, code, left, LESS_FOR_CACHES), code)
 
 
 def make_operators() -> str | None:

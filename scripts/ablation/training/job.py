@@ -30,6 +30,7 @@ from transformers.utils import logging as hf_logging
 
 from ablation.data.outcomes import OUTCOMES, answers, save_outcomes
 from ablation.data.request import Request
+from ablation.files import save_text
 from ablation.frozen.cache import Prefix, load_bottom, open_prefix
 from ablation.frozen.top import (
     checkpointing_is_needed,
@@ -473,9 +474,4 @@ def validate_metrics(metrics: dict[str, Any]) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file so that it is there whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w") as file:
-        json.dump(value, file, indent=2, allow_nan=False, default=str)
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(path)
+    save_text(json.dumps(value, indent=2, allow_nan=False, default=str), path)
