@@ -86,7 +86,7 @@ def weigh(
 def impacts(differences: np.ndarray, delta: float = 0.1) -> dict[str, Impact]:
     """The measured impact of each contrast."""
     return {
-        name: judge_impact(one.estimate, delta, MULTIPLES, evidence)
+        name: judge_impact(one.estimate, delta, MULTIPLES, evidence, family.rule_of(one, evidence))
         for name, (one, evidence) in weigh(differences, delta).items()
     }
 

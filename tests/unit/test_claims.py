@@ -6,6 +6,8 @@ import pytest
 
 from ablation.errors import UserError
 from ablation.evidence.claims import (
+    MULTIPLES,
+    Impact,
     claim_distance,
     claim_interval,
     judge_claim,
@@ -15,8 +17,10 @@ from ablation.evidence.claims import (
     levels_between,
     multiples_of,
 )
-from ablation.evidence.statistics import Estimate, mean_estimate
+from ablation.evidence.family import Evidence
+from ablation.evidence.statistics import Estimate, is_equivalent, mean_estimate
 from ablation.study.claim import Claim, accepted_range, read_claim
+from ablation.study.power import Error
 
 DELTA = 0.01
 
@@ -27,6 +31,25 @@ def effect(mean: float, half: float, half90: float | None = None, n: int = 5) ->
     ends = mean - half, mean + half, mean - narrow, mean + narrow
     error = half / 2.776  # what Student's t has at 95 % with four degrees of freedom
     return Estimate(mean, error * math.sqrt(n), n, seeds, *ends, error=error, df=n - 1)
+
+
+def judged(one: Estimate) -> Impact:
+    """The impact of an effect on its own, without correction."""
+    low, high = one.low, one.high
+    evidence = Evidence(
+        method="none",
+        size=1,
+        p=None,
+        significant=low is not None and high is not None and (low > 0 or high < 0),
+        equivalent=is_equivalent(one, DELTA),
+        low=low,
+        high=high,
+        confidence=0.95,
+        next_confidence=0.95,
+        equivalence_p=None,
+        estimate=one.estimate,
+    )
+    return judge_impact(one, DELTA, MULTIPLES, evidence, Error(n=one.n, alpha=0.05))
 
 
 @pytest.mark.parametrize(
@@ -50,33 +73,33 @@ def test_a_study_may_set_its_own_thresholds_if_they_rise():
 
 
 def test_an_effect_away_from_zero_has_a_level_and_a_direction():
-    assert judge_impact(effect(0.08, 0.02), DELTA).level == "HIGH"
-    assert judge_impact(effect(0.08, 0.02), DELTA).direction == "helps"
-    assert judge_impact(effect(-0.03, 0.01), DELTA).direction == "hurts"
+    assert judged(effect(0.08, 0.02)).level == "HIGH"
+    assert judged(effect(0.08, 0.02)).direction == "helps"
+    assert judged(effect(-0.03, 0.01)).direction == "hurts"
 
 
 def test_an_interval_with_zero_and_more_than_delta_is_undecided_and_says_how_many_seeds():
-    impact = judge_impact(effect(0.02, 0.04), DELTA)
+    impact = judged(effect(0.02, 0.04))
     assert (impact.level, impact.direction) == ("undecided", "unclear")
     assert impact.seeds_to_decide is not None and impact.seeds_to_decide.fewest > 5
 
 
 def test_a_90_percent_interval_inside_delta_is_equivalence():
-    impact = judge_impact(effect(0.001, 0.011, 0.008), DELTA)
+    impact = judged(effect(0.001, 0.011, 0.008))
     assert (impact.level, impact.equivalent) == ("NONE", True)
 
 
 def test_a_small_effect_that_is_surely_not_zero_is_none():
-    assert judge_impact(effect(0.005, 0.004, 0.0039), DELTA).level == "NONE"
+    assert judged(effect(0.005, 0.004, 0.0039)).level == "NONE"
 
 
 def test_one_seed_decides_nothing():
-    impact = judge_impact(mean_estimate([0.3], [1]), DELTA)
+    impact = judged(mean_estimate([0.3], [1]))
     assert (impact.level, impact.seeds_to_decide) == ("undecided", None)
 
 
 def test_equal_arms_have_no_impact():
-    assert judge_impact(mean_estimate([0.0, 0.0], [1, 2], identical=True), DELTA).level == "NONE"
+    assert judged(mean_estimate([0.0, 0.0], [1, 2], identical=True)).level == "NONE"
 
 
 @pytest.mark.parametrize(
@@ -97,12 +120,12 @@ def test_equal_arms_have_no_impact():
     ],
 )
 def test_verdicts_on_claimed_levels(claimed, mean, half, verdict):
-    assert judge_impact_claim(claimed, judge_impact(effect(mean, half), DELTA)) == verdict
+    assert judge_impact_claim(claimed, judged(effect(mean, half))) == verdict
 
 
 def test_an_unknown_level_is_an_error():
     with pytest.raises(UserError, match="unknown level"):
-        judge_impact_claim("HUGE", judge_impact(effect(0.1, 0.01), DELTA))
+        judge_impact_claim("HUGE", judged(effect(0.1, 0.01)))
 
 
 def claim(unit: str = "absolute", low=0.05, high=0.15, beyond: str = "confirmed") -> Claim:

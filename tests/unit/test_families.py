@@ -9,7 +9,7 @@ from synthetic import STUDY, build_study
 
 from ablation.designs.contrast import CHAIN, GREEDY_DIFFERENCE, INTERACTION, MAIN, SHAPLEY
 from ablation.evidence import family, sequential
-from ablation.evidence.claims import judge_impact
+from ablation.evidence.claims import MULTIPLES, judge_impact
 from ablation.evidence.contrast import planned_contrasts
 from ablation.evidence.effects import Effects
 from ablation.evidence.estimate import estimate_effects
@@ -91,7 +91,7 @@ def test_with_looks_direction_and_interval_are_those_of_the_look_that_decided():
     plan = sequential.LookPlan((3, 6), delta=0.1)
     one = series("a", 1.0, 1.0001, 0.9999, -9.0, -9.1, -9.2)
     found = weigh([one], 0.1, plan)["a"]
-    impact = judge_impact(one.estimate, 0.1, evidence=found)
+    impact = judge_impact(one.estimate, 0.1, MULTIPLES, found, family.rule_of(one, found))
     assert one.estimate.estimate < 0
     assert found.significant and found.estimate == pytest.approx(1.0) and found.low > 0
     assert (impact.direction, impact.level) == ("helps", "HIGH")

@@ -247,16 +247,21 @@ def cell_of(
     """
     names = tuple(factor.name for factor in factors if factor.name in on)
     settings = space.settings(factors, on)
-    missing = [name for name in every if name not in names]
     if not names:
         return Cell(CURRENT, ENDPOINT, design, names, settings)
-    if not missing and settings == space.backup:
+    if set(every) <= set(names) and settings == space.backup:
         return Cell(BACKUP, ENDPOINT, design, names, settings)
-    if len(names) == 1:
-        return Cell(f"only-{names[0]}", ONLY, design, names, settings)
-    if len(missing) == 1 and set(names) < set(every):
-        return Cell(f"without-{missing[0]}", WITHOUT, design, names, settings)
-    return Cell(f"cell-{'+'.join(names)}", CELL, design, names, settings)
+    return Cell(*named(names, every), design, names, settings)
+
+
+def named(on: Sequence[str], every: Sequence[str]) -> tuple[str, str]:
+    """The name and the kind of the arm with these of all factors on, between current and backup."""
+    if len(on) == 1:
+        return f"only-{on[0]}", ONLY
+    missing = [name for name in every if name not in on]
+    if len(missing) == 1 and set(on) < set(every):
+        return f"without-{missing[0]}", WITHOUT
+    return f"cell-{'+'.join(on)}", CELL
 
 
 def cells_of(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ablation.errors import UserError
-from ablation.evidence.family import Evidence, plain_evidence
+from ablation.evidence.family import Evidence
 from ablation.evidence.statistics import Estimate, SeedRange, is_equivalent, seed_range
 from ablation.study.claim import (
     ABSOLUTE,
@@ -76,9 +76,9 @@ def levels_between(
 def judge_impact(
     improvement: Estimate,
     delta: float,
-    multiples: Mapping[str, float] = MULTIPLES,
-    evidence: Evidence | None = None,
-    rule: Error | None = None,
+    multiples: Mapping[str, float],
+    found: Evidence,
+    rule: Error,
 ) -> Impact:
     """The measured impact of an improvement (positive is better).
 
@@ -90,10 +90,9 @@ def judge_impact(
         improvement: The estimate with its own intervals.
         delta: The smallest effect that matters.
         multiples: From how many times delta on each level begins.
-        evidence: What may be concluded within the study's family; None judges it on its own.
-        rule: What would decide it (`statistics.seed_range`); a plain t test alone where None.
+        found: What may be concluded within the study's family.
+        rule: What would decide it (`statistics.seed_range`).
     """
-    found = plain_evidence(improvement, delta) if evidence is None else evidence
     estimate, low, high = found.estimate, found.low, found.high
     if estimate is None or low is None or high is None:
         return Impact(UNDECIDED, LEVELS, LEVELS, "unclear", False, None)
@@ -105,8 +104,7 @@ def judge_impact(
     if found.equivalent:
         return Impact("NONE", possible, helping, direction, True, None)
     if direction == "unclear" and max(-low, high) > delta:
-        alone = Error(n=improvement.n, alpha=1 - found.next_confidence)
-        needed = seed_range(improvement, rule or alone, abs(estimate), delta)
+        needed = seed_range(improvement, rule, abs(estimate), delta)
         return Impact(UNDECIDED, possible, helping, direction, False, needed)
     level = level_of(estimate, delta, multiples)
     return Impact(level, possible, helping, direction, False, None)

@@ -359,21 +359,3 @@ def _joint(family: Sequence[Series]) -> list[float | None]:
     rows = np.array([[one.values[seed] for one in moving] for seed in sorted(shared)])
     found = dict(zip((one.id for one in moving), inference.max_t_test(rows), strict=True))
     return [found.get(one.id) for one in family]
-
-
-def plain_evidence(effect: Estimate, delta: float) -> Evidence:
-    """The evidence of an estimate on its own, without correction."""
-    low, high = effect.low, effect.high
-    return Evidence(
-        method=UNCORRECTED,
-        size=1,
-        p=None,
-        significant=low is not None and high is not None and (low > 0 or high < 0),
-        equivalent=statistics.is_equivalent(effect, delta),
-        low=effect.low,
-        high=effect.high,
-        confidence=1 - inference.ALPHA,
-        next_confidence=1 - inference.ALPHA * share_of(2),
-        equivalence_p=None,
-        estimate=effect.estimate,
-    )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ablation.designs.design import CURRENT
+from ablation.designs.design import CELL, CURRENT, ONLY, WITHOUT, named
 from ablation.designs.factorial import FACTORIAL
 from ablation.designs.leave_one_out import LEAVE_ONE_OUT
 from ablation.designs.one_at_a_time import ONE_AT_A_TIME
@@ -25,6 +25,9 @@ NOTHING = "nothing"
 
 # What is known of a step.
 HELPS, HURTS, NO_EFFECT, OPEN, NOT_MEASURED = "helps", "hurts", "no_effect", "open", "not_measured"
+
+# The smallest design that has an arm of this kind.
+SMALLEST = {ONLY: ONE_AT_A_TIME, WITHOUT: LEAVE_ONE_OUT, CELL: FACTORIAL}
 
 # Whether fresh seeds have seen it.
 SELECTED = "selected"
@@ -286,32 +289,11 @@ def _questions(
     for factor, step in known.items():
         wanted = chosen.factors ^ {factor}
         needed = HURTS if factor in chosen.factors else HELPS
-        design = _design_of(wanted, factors)
-        if step.verdict != needed or wanted in seen or design in asked:
-            continue
         on = tuple(name for name in factors if name in wanted)
-        found.append(
-            Question(
-                factor=factor,
-                verdict=needed,
-                arm=_arm_name(on, factors),
-                factors=on,
-                design=design,
+        arm, kind = named(on, factors)
+        design = SMALLEST[kind]
+        if step.verdict == needed and wanted not in seen and design not in asked:
+            found.append(
+                Question(factor=factor, verdict=needed, arm=arm, factors=on, design=design)
             )
-        )
     return tuple(found)
-
-
-def _design_of(wanted: frozenset[str], factors: Sequence[str]) -> str:
-    """The smallest design that has an arm with these factors on."""
-    if len(wanted) == 1:
-        return ONE_AT_A_TIME
-    return LEAVE_ONE_OUT if len(wanted) == len(factors) - 1 else FACTORIAL
-
-
-def _arm_name(on: Sequence[str], factors: Sequence[str]) -> str:
-    """The name that the design gives the arm (see `designs.factors.cell_of`)."""
-    missing = [name for name in factors if name not in on]
-    if len(on) == 1:
-        return f"only-{on[0]}"
-    return f"without-{missing[0]}" if len(missing) == 1 else f"cell-{'+'.join(on)}"
