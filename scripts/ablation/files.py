@@ -53,7 +53,7 @@ def load_json(path: str | Path) -> Any:
         raise UserError(f"the file is not JSON ({error})", file=path, line=line) from None
 
 
-def save_record(record: Mapping[str, Any], path: str | Path) -> None:
+def save_record(record: Mapping[str, object], path: str | Path) -> None:
     """Write a record of the results with the sum of its own content."""
     save_json(sealed(record), path)
 

@@ -14,10 +14,11 @@ from ablation.evidence.health import (
     health_json,
     health_line,
     health_rows,
+    load_health,
     load_texts,
     read_curves,
-    read_health,
 )
+from ablation.files import save_record
 from ablation.settings.profile import Profile
 from ablation.words.catalogue import load_catalogue
 
@@ -298,9 +299,9 @@ def test_every_warning_has_its_texts_in_both_languages(runs):
             assert row["title"] and row["text"] and "{" not in row["text"]
 
 
-def test_warnings_survive_their_file(runs):
+def test_warnings_survive_their_file(runs, tmp_path):
     found = every_warning(runs)
-    content = json.loads(json.dumps(health_json(found), allow_nan=False))
-    again = read_health(content)
+    save_record(health_json(found), tmp_path / "health.json")
+    again = load_health(tmp_path / "health.json")
     assert [(w.id, w.arm, w.seeds) for w in again] == [(w.id, w.arm, w.seeds) for w in found]
     assert health_rows(again, "ko") == health_rows(found, "ko")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from ablation.comparison.versions import Versions, is_default_of
 from ablation.dialects.defaults import (
@@ -18,10 +17,10 @@ from ablation.dialects.defaults import (
 )
 from ablation.dialects.reader import DEFAULT, DERIVED, Value
 from ablation.errors import UserError
+from ablation.settings.architecture import Facts
 
 Settings = dict[str, Value]
 Refuse = Callable[[str, str, str, str], None]
-Architecture = Mapping[str, Any]
 
 _ZERO = "deepspeed.zero_optimization"
 _BATCH = "deepspeed.train_batch_size"
@@ -33,7 +32,7 @@ _DEFAULT_TARGETS = ("q_proj", "v_proj")  # peft's, for every model of Llama's ki
 def derive(
     settings: Settings,
     automatic: Mapping[str, Value],
-    architecture: Architecture,
+    architecture: Facts,
     world_size: int | None,
     refuse: Refuse,
 ) -> None:
@@ -58,7 +57,7 @@ def derive(
     _derive_automatic(settings, automatic, architecture)
 
 
-def _derive_layers(settings: Settings, architecture: Architecture) -> None:
+def _derive_layers(settings: Settings, architecture: Facts) -> None:
     """Layers counted from zero; all of the model's layers are no restriction."""
     layers = settings["lora.layers_to_transform"]
     count = architecture.get("num_hidden_layers")
@@ -84,7 +83,7 @@ def _derive_layers(settings: Settings, architecture: Architecture) -> None:
         settings["lora.layers_to_transform"] = replace(layers, value=resolved, note=note)
 
 
-def _derive_targets(settings: Settings, architecture: Architecture) -> None:
+def _derive_targets(settings: Settings, architecture: Facts) -> None:
     """Module names in place of `all-linear`, and peft's own where the file names none."""
     kind = architecture.get("model_type")
     targets = settings.get("lora.target_modules")
@@ -105,7 +104,7 @@ def _derive_targets(settings: Settings, architecture: Architecture) -> None:
     settings["lora.target_modules"] = Value(list(names), DERIVED, key=PEFT, note=note)
 
 
-def _derive_model(settings: Settings, architecture: Architecture) -> None:
+def _derive_model(settings: Settings, architecture: Facts) -> None:
     if "model.dtype" not in settings or settings["model.dtype"].value == "auto":
         dtype = architecture.get("dtype") or architecture.get("torch_dtype") or "float32"
         settings["model.dtype"] = Value(
@@ -212,7 +211,7 @@ def _derive_duration(settings: Settings) -> None:
 
 
 def _derive_automatic(
-    settings: Settings, automatic: Mapping[str, Value], architecture: Architecture
+    settings: Settings, automatic: Mapping[str, Value], architecture: Facts
 ) -> None:
     """The bucket sizes that transformers computes from the model where they are `auto`."""
     hidden = architecture.get("hidden_size")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 from ablation.data.model import ModelRecord
 from ablation.settings.catalogue import Settings
@@ -33,7 +33,7 @@ class Request(TypedDict):
     settings_hash: str
     settings: Settings
     batch: Mapping[str, int]
-    deepspeed: Mapping[str, Any]
+    deepspeed: Mapping[str, object]
     model: ModelRecord
     model_path: str
     data: str

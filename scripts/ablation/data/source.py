@@ -110,14 +110,13 @@ def read_spec(data: DataOptions) -> DataSpec:
     Raises:
         UserError: A key that is missing or a value that is not possible.
     """
-    known = {"path", "label_column", "format", "name", "split_name", "encoding", "max_rows"}
-    known |= {"allow_pickle", "split_per", "merge_labels", "file", "lines"}
-    values: dict[str, Any] = {k: v for k, v in data.items() if k in known and v is not None}
-    text = {key: v for key, v in (data.get("serialization") or {}).items() if v is not None}
-    values |= {key: v for key, v in text.items() if key in DataSpec.__dataclass_fields__}
-    values["text_columns"] = tuple(text.get("text_columns", ()))
-    values |= {key: v for key, v in (data.get("split") or {}).items() if v is not None}
-    values = {k: v for k, v in values.items() if k in DataSpec.__dataclass_fields__}
+    given = {**data, **data.get("serialization", {}), **data.get("split", {})}
+    values: dict[str, Any] = {
+        key: value
+        for key, value in given.items()
+        if value is not None and key in DataSpec.__dataclass_fields__
+    }
+    values["text_columns"] = tuple(values.get("text_columns", ()))
     spec = DataSpec(**{"path": "", "label_column": "", **values})
     _check_spec(spec)
     return spec

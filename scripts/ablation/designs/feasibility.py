@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from ablation.settings.adapted import find_adapted
 from ablation.settings.architecture import (
@@ -249,7 +248,7 @@ def _batch(settings: Settings, devices: int | None) -> Reason | None:
     return None
 
 
-_Check = Callable[[Settings, Mapping[str, Any]], Iterator[Reason]]
+_Check = Callable[[Settings, Facts], Iterator[Reason]]
 _CHECKS: tuple[_Check, ...] = (
     _precision,
     _kernels,

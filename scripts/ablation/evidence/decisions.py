@@ -20,6 +20,7 @@ from ablation.evidence.statistics import paired_arrays, wide_table
 from ablation.records import to_plain
 from ablation.study.adaptive import followers
 from ablation.study.grid import Arm, Grid
+from ablation.study.grid_file import CandidateEntry, ChosenFile, LookFile, StepFile
 from ablation.study.options import MeasuredOptions, MetricOptions
 
 CONTINUE = "continue"
@@ -50,7 +51,7 @@ def decide_seeds(
     *,
     by_row: ByRow = NOT_BY_ROW,
     reports: Reports = NO_REPORTS,
-) -> dict[str, object]:
+) -> LookFile:
     """Whether more seeds are run after a look, and for which arms.
 
     Args:
@@ -107,7 +108,7 @@ def choose_step(
     metric: MetricOptions,
     direction: str,
     step: int,
-) -> dict[str, object]:
+) -> StepFile:
     """The factor that a greedy path switches next: that with the best mean over the seeds.
 
     Of equals, the first in the study. Its gain is the best of several and so looks better than it
@@ -122,7 +123,7 @@ def choose_step(
         step: Which step it is, from 1.
     """
     table = metric_table(runs, metric)
-    compared: list[dict[str, Any]] = []
+    compared: list[CandidateEntry] = []
     for name, arm in found.items():
         above, below, common = paired_arrays(table, arm.name, base.name)
         gains = dict(zip(common, (above - below).tolist(), strict=True))
@@ -131,14 +132,14 @@ def choose_step(
         compared.append(
             {"factor": name, "arm": arm.name, "gain": mean, "n": len(gains), "gains": values}
         )
-    measured = [c for c in compared if c["gain"] is not None]
-    chosen = max(measured, key=lambda c: c["gain"])["factor"] if measured else None
+    measured = {c["factor"]: c["gain"] for c in compared if c["gain"] is not None}
+    chosen = max(measured, key=measured.__getitem__) if measured else next(iter(found), None)
     return {
         "direction": direction,
         "step": step,
         "base": base.name,
         "on": list(base.stages),
-        "chosen": chosen if chosen is not None else next(iter(found), None),
+        "chosen": chosen,
         "exploratory": True,
         "candidates": compared,
     }
@@ -147,7 +148,7 @@ def choose_step(
 # --- Confirmation ------------------------------------------------------------------------------
 
 
-def choose_confirmation(recommendation: Recommendation) -> dict[str, object]:
+def choose_confirmation(recommendation: Recommendation) -> ChosenFile:
     """The arm to confirm, by its factors: the recommended one; none where none is."""
     arm = recommendation.applied
     stages = [step.factor for step in recommendation.steps] if arm != CURRENT else []

@@ -18,6 +18,7 @@ import numpy as np
 
 from ablation.comparison.findings.finding import INFO, PROBLEM, SEVERITIES, WARNING
 from ablation.evidence.provenance import CODE, MATERIAL, differences, origin_of, usual_facts
+from ablation.records import load_typed
 from ablation.results import run_folder
 from ablation.settings.catalogue import SYSTEMS, Settings, acts_on
 from ablation.settings.profile import Profile
@@ -425,11 +426,19 @@ def health_json(warnings: Sequence[HealthWarning]) -> dict[str, object]:
     return {"schema_version": SCHEMA_VERSION, "warnings": found}
 
 
-def read_health(content: Mapping[str, Any]) -> list[HealthWarning]:
-    """The warnings in the contents of a health.json."""
-    return [
-        HealthWarning(
-            w["id"], w["severity"], w["arm"], w["variant"], tuple(w["seeds"]), w["numbers"]
-        )
-        for w in content["warnings"]
-    ]
+@dataclass(frozen=True, kw_only=True)
+class HealthFile:
+    """The contents of health.json."""
+
+    schema_version: int
+    warnings: tuple[HealthWarning, ...]
+
+
+def load_health(path: Path) -> tuple[HealthWarning, ...]:
+    """The warnings of a health.json.
+
+    Raises:
+        UserError: the file cannot be read, or is no longer what was written.
+    """
+    found: HealthFile = load_typed(HealthFile, path, known_only=True)
+    return found.warnings

@@ -37,6 +37,7 @@ from ablation.frozen.padding_free import is_padding_free, pack, use_padding_free
 from ablation.frozen.which import (
     GIGABYTE,
     Wanted,
+    WantedValues,
     boundary_of,
     fit_budget,
     state_bytes,
@@ -116,7 +117,7 @@ def why_plain_files(path: str, model: ModelRecord) -> str | None:
 
 
 def write_caches(
-    wanted: Mapping[str, Mapping[str, Any]],
+    wanted: Mapping[str, WantedValues],
     model: str | Path,
     data: str | Path,
     output: str | Path,

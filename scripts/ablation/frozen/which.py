@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
 
 from ablation.settings.architecture import ABSENT, LINEAR, Facts, is_full
-from ablation.settings.catalogue import KERNELS, Settings
+from ablation.settings.catalogue import Settings
 from ablation.settings.profile import Profile, RowCounts
 from ablation.settings.quantities import cut_of, engine_dtype, extract_of, kernels_of
 
@@ -106,6 +106,15 @@ class Wanted:
     kernels: list[str] = field(default_factory=list)
 
 
+class WantedValues(TypedDict):
+    """`Wanted` as plain values, for a command line; without `kernels` where there are none."""
+
+    boundaries: list[int]
+    max_length: int | None
+    extracts: list[tuple[Any, ...]]
+    kernels: NotRequired[list[str]]
+
+
 def wanted_caches(arms: Iterable[Settings]) -> dict[str, Wanted]:
     """What the arms want cached, by the dtype that they train in.
 
@@ -128,11 +137,14 @@ def wanted_caches(arms: Iterable[Settings]) -> dict[str, Wanted]:
     return caches
 
 
-def wanted_values(arms: Iterable[Settings]) -> dict[str, dict[str, object]]:
+def wanted_values(arms: Iterable[Settings]) -> dict[str, WantedValues]:
     """The same as plain values, for a command line."""
-    caches = {dtype: asdict(wanted) for dtype, wanted in wanted_caches(arms).items()}
-    # What is asked for decides whether a cache is made again: without kernels it is as it was.
-    return {d: {n: v for n, v in c.items() if n != KERNELS or v} for d, c in caches.items()}
+    caches = {}
+    for dtype, wanted in wanted_caches(arms).items():
+        caches[dtype] = values = cast(WantedValues, asdict(wanted))
+        if not wanted.kernels:  # what is asked for decides whether a cache is made again
+            del values["kernels"]
+    return caches
 
 
 def state_bytes(hidden_size: int, dtype: str) -> int:

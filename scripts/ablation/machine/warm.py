@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from ablation.machine.process import (
     JOB,
@@ -159,7 +159,7 @@ class Task(TypedDict, total=False):
     """
 
     run: str
-    caches: Mapping[str, Any]
+    caches: Mapping[str, object]
 
 
 class Request(TypedDict):

@@ -16,7 +16,7 @@ from ablation.designs.contrast import A_A, ONLY, REMAINDER, STAGE, WITHOUT
 from ablation.errors import UserError
 from ablation.evidence.confirmation import Confirmation, load_confirmation
 from ablation.evidence.effects import ArmSummary, Effect, Effects, load_effects
-from ablation.evidence.health import HealthWarning, read_health
+from ablation.evidence.health import HealthWarning, load_health
 from ablation.evidence.metrics import load_table
 from ablation.evidence.recommendation import Recommendation
 from ablation.files import load_record
@@ -339,10 +339,8 @@ def load_sources(results: Results, language: str) -> Sources:
         runs=load_table(results.metrics),
         effects=load_effects(results.effects),
         profile=load_profile(results.profile) if results.profile.is_file() else None,
-        findings=load_typed(Explanation, results.findings, known_only=True)
-        if results.findings.is_file()
-        else None,
-        health=read_health(load_record(results.health)) if results.health.is_file() else [],
+        findings=load_typed(Explanation, results.findings) if results.findings.is_file() else None,
+        health=load_health(results.health) if results.health.is_file() else (),
         messages=Messages(language, load_catalogue("report", language)),
         confirmation=load_confirmation(results.verdict) if confirmed else None,
         fresh=load_table(fresh) if confirmed and fresh.is_file() else None,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from ablation.designs import DESIGNS
 from ablation.designs.contrast import GreedyStep, Notes
@@ -20,7 +21,7 @@ from ablation.documents.entries import load_plainly
 from ablation.files import load_record
 from ablation.results import Results
 from ablation.study.grid import Arm, Grid, expand
-from ablation.study.grid_file import Decision
+from ablation.study.grid_file import ChosenFile, LookFile, StepFile
 from ablation.study.options import LooksOptions
 from ablation.study.power import OBRIEN_FLEMING
 from ablation.study.study import Study
@@ -32,7 +33,7 @@ RECOMMENDED = "recommended"
 # --- Seeds -------------------------------------------------------------------------------------
 
 
-def seeds_grid(study: Study, decisions: Sequence[Decision], devices: int | None = None) -> Grid:
+def seeds_grid(study: Study, decisions: Sequence[LookFile], devices: int | None = None) -> Grid:
     """The arms with the seeds that they have been given so far.
 
     Args:
@@ -125,7 +126,7 @@ def switched_on(factors: Sequence[str], direction: str, chosen: Sequence[str]) -
 
 
 def step_arms(
-    study: Study, among: Grid, direction: str, decisions: Sequence[Decision]
+    study: Study, among: Grid, direction: str, decisions: Sequence[StepFile]
 ) -> tuple[Arm, dict[str, Arm]]:
     """The arm at which a step starts, and those it can go to, by the factor that they switch.
 
@@ -136,7 +137,7 @@ def step_arms(
         decisions: The decisions of this direction so far, step by step.
     """
     factors = path_factors(study)
-    chosen = [decision["chosen"] for decision in decisions]
+    chosen = _chosen(decisions)
     arms = {frozenset(arm.stages): arm for arm in among.arms}
     base = arms[frozenset(switched_on(factors, direction, chosen))]
     found = {}
@@ -148,10 +149,15 @@ def step_arms(
     return base, found
 
 
+def _chosen(steps: Sequence[StepFile]) -> list[str]:
+    """The factors that steps of a greedy path switched, in order."""
+    return [step["chosen"] for step in steps if step["chosen"] is not None]
+
+
 def path_grid(
     study: Study,
     among: Grid,
-    decisions: Mapping[str, Sequence[Decision]],
+    decisions: Mapping[str, Sequence[StepFile]],
     devices: int | None = None,
 ) -> Grid:
     """The arms of the study with those that the greedy path went through or looked at.
@@ -170,7 +176,7 @@ def path_grid(
             _, found = step_arms(study, among, direction, steps[:place])
             for arm in found.values():
                 _add(arm, GREEDY_PATH, arms)
-        paths[direction] = _path(study, arms, direction, [step["chosen"] for step in steps])
+        paths[direction] = _path(study, arms, direction, _chosen(steps))
     designs: list[Notes] = [
         {**d, "paths": paths, "arms": _members(arms, GREEDY_PATH)}
         if d["design"] == GREEDY_PATH
@@ -209,7 +215,7 @@ def _path(
 
 
 def decided_grid(
-    study: Study, decisions: Sequence[Decision], devices: int | None = None
+    study: Study, decisions: Sequence[LookFile] | Sequence[StepFile], devices: int | None = None
 ) -> tuple[Grid, Mapping[str, object]]:
     """The grid that the decisions come to, and what else grid.json says of them.
 
@@ -219,32 +225,30 @@ def decided_grid(
         devices: As in `expand`.
     """
     if study.looks:
-        looks = sorted(decisions, key=lambda decision: decision["look"])
+        looks = sorted(cast(Sequence[LookFile], decisions), key=lambda look: look["look"])
         return seeds_grid(study, looks, devices), {"sequential": looks}
     ways = study.designs[GREEDY_PATH]["directions"]
-    steps = {
-        way: sorted((d for d in decisions if d["direction"] == way), key=lambda d: d["step"])
-        for way in ways
-    }
+    every = sorted(cast(Sequence[StepFile], decisions), key=lambda step: step["step"])
+    steps = {way: [step for step in every if step["direction"] == way] for way in ways}
     among = candidates(study, devices)
     assert among is not None  # there is a greedy path
     return path_grid(study, among, steps, devices), {"greedy_path": steps}
 
 
-def read_looks(results: Results, count: int) -> list[Decision]:
+def read_looks(results: Results, count: int) -> list[LookFile]:
     """The decisions of the first looks, up to the one that stops."""
-    found: list[Decision] = []
+    found: list[LookFile] = []
     while len(found) < count and not (found and found[-1]["stop"]):
         found.append(load_record(results.look(len(found) + 1)))
     return found
 
 
-def read_steps(results: Results, direction: str, count: int) -> list[Decision]:
+def read_steps(results: Results, direction: str, count: int) -> list[StepFile]:
     """The decisions of the first steps of a greedy path in a direction."""
     return [load_record(results.step(direction, number)) for number in range(1, count + 1)]
 
 
-def read_decisions(study: Study, results: Results) -> list[Decision]:
+def read_decisions(study: Study, results: Results) -> list[LookFile] | list[StepFile]:
     """Every decision that the study's grid rests on.
 
     Raises:
@@ -260,7 +264,7 @@ def read_decisions(study: Study, results: Results) -> list[Decision]:
 # --- Confirmation ------------------------------------------------------------------------------
 
 
-def confirmation_grid(study: Study, among: Grid, decision: Decision) -> Grid:
+def confirmation_grid(study: Study, among: Grid, decision: ChosenFile) -> Grid:
     """Current, what is recommended and backup, on fresh seeds; no arm where nothing is."""
     seeds = list(study.fresh_seeds)
     if not decision["stages"]:

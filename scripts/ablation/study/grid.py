@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -234,7 +234,7 @@ def expand(study: Study, devices: int | None = None, seeds: Sequence[int] | None
     return Grid(study.name, arms, chosen, designs, list(left.values()))
 
 
-def _place(cell: Cell, current: Mapping[str, Any], arms: list[Arm]) -> str:
+def _place(cell: Cell, current: Settings, arms: list[Arm]) -> str:
     """Put the cell among the arms, or find the arm that it already is; the arm's name."""
     twin = _twin(cell, arms)
     if twin is not None:

@@ -6,8 +6,9 @@ What has no default, or came later than studies that are read on, may be absent.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
+from ablation.designs.design import Options
 from ablation.settings.architecture import Facts
 
 ByLanguage = Mapping[str, str]
@@ -111,6 +112,25 @@ class ModelOptions(ModelSource):
     lines: NotRequired[Lines]
 
 
+class SplitOptions(TypedDict):
+    """How rows are held out."""
+
+    seed: NotRequired[int]
+    test_size: NotRequired[float]
+    val_size: NotRequired[float]
+    extract_seed: NotRequired[int]
+    stratify_extract: NotRequired[bool]
+
+
+class TextOptions(TypedDict):
+    """How a row becomes text."""
+
+    text_columns: NotRequired[Sequence[str]]
+    separator: NotRequired[str]
+    key_value_separator: NotRequired[str]
+    include_column_names: NotRequired[bool]
+
+
 class DataOptions(TypedDict):
     """The rows, and where study.yaml says so (`Study.data_options`)."""
 
@@ -127,8 +147,8 @@ class DataOptions(TypedDict):
     allow_outside: NotRequired[bool]
     merge_labels: NotRequired[bool]
     split_per: NotRequired[str]
-    split: NotRequired[Mapping[str, Any]]
-    serialization: NotRequired[Mapping[str, Any]]
+    split: SplitOptions
+    serialization: TextOptions
     file: NotRequired[str]
     lines: NotRequired[Lines]
 
@@ -145,7 +165,7 @@ class StudyOptions(MeasuredOptions):
     allow_outside: NotRequired[bool]
     world_size: NotRequired[int]
     seeds: Sequence[int]
-    designs: Sequence[str | Mapping[str, Any]]
+    designs: Sequence[str | Mapping[str, Options]]
     confirm: ConfirmOptions | None
     checkpoint_minutes: NotRequired[float | None]
     kernels: NotRequired[Sequence[str]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ablation.comparison.resolve import (
     Configuration,
@@ -17,7 +17,14 @@ from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.dialects.reader import Value
 from ablation.errors import UserError
 from ablation.settings.catalogue import KERNELS, SETTINGS, in_arm
-from ablation.study.options import ByLanguage, DataOptions, ModelOptions, StudyOptions
+from ablation.study.options import (
+    ByLanguage,
+    DataOptions,
+    ModelOptions,
+    SplitOptions,
+    StudyOptions,
+    TextOptions,
+)
 from ablation.study.paths import locate
 
 SEED = "seed"  # of data.split_per: each seed draws a split of its own
@@ -150,16 +157,16 @@ class Study:
         options = self.options["data"]
         said = {name: self._said(name) for name, s in SETTINGS.items() if s.held}
         held = {name: value for name, value in said.items() if value is not None}
-        split = {name: held[f"split.{name}"] for name in _SPLIT if f"split.{name}" in held}
-        text = {
-            name: held[f"serialization.{name}"] for name in _TEXT if f"serialization.{name}" in held
-        }
+        split, text = (
+            {name: held[f"{block}.{name}"] for name in own if f"{block}.{name}" in held}
+            for block, own in (("split", _SPLIT), ("serialization", _TEXT))
+        )
         return {
             **options,
             "path": self._path("data", options["path"]),
             "label_column": options["label_column"] or held.get("data.label_column"),
-            "serialization": {**_TEXT, **text, **options["serialization"]},
-            "split": {**_SPLIT, **split, **options["split"]},
+            "serialization": {**_TEXT, **cast(TextOptions, text), **options["serialization"]},
+            "split": {**_SPLIT, **cast(SplitOptions, split), **options["split"]},
             "file": str(self.file),
             "lines": {key: line for key, line in self.lines.items() if key.startswith("data")},
         }
@@ -261,14 +268,14 @@ class Study:
 
 
 SIZES = ("split.test_size", "split.val_size")
-_SPLIT = {
+_SPLIT: SplitOptions = {
     "seed": 42,
     "test_size": 0.2,
     "val_size": 0.1,
     "extract_seed": 42,
     "stratify_extract": True,
 }
-_TEXT = {
+_TEXT: TextOptions = {
     "text_columns": [],
     "separator": " ",
     "key_value_separator": ":",

@@ -21,6 +21,7 @@ import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from ablation.cli import EXIT_LATER, run
 from ablation.errors import Interrupted, RunError
@@ -213,7 +214,7 @@ def perform(task: Task, threads: int) -> None:
     if "run" in task:
         run_job(Path(task["run"]))
     else:
-        write_caches(**task["caches"])
+        write_caches(**cast(dict[str, Any], task["caches"]))
 
 
 def main() -> None:

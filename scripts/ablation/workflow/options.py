@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from ablation.documents.entries import load_plainly
 from ablation.study.load import check_options
+
+
+class Config(TypedDict):
+    """The options with their defaults; config.schema.json says what each means."""
+
+    study: str
+    devices_per_run: str | int
+    threads_per_device: int
+    prefix_cache_gb: float
+    warm_worker: str
+    trackers: Sequence[str]
+    studies: NotRequired[str]
+
 
 CONFIG = "config/config.yaml"
 COMMAND_LINE = "--config"

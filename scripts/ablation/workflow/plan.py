@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ablation.designs.greedy_path import GREEDY_PATH
 from ablation.files import load_record
@@ -42,7 +42,7 @@ from ablation.study.study import Study
 from ablation.words.catalogue import LANGUAGES
 from ablation.words.errors import translate
 from ablation.workflow.folders import check_places, check_space
-from ablation.workflow.options import check_config
+from ablation.workflow.options import Config, check_config
 
 MOST_TOKENS = 2**17  # of a text that nothing cuts, where the model does not say how many it takes
 Wait = Callable[..., str]  # the path of a checkpoint's output, once it is there
@@ -86,7 +86,7 @@ class Plan:
     """
 
     study: Study
-    config: Mapping[str, Any]
+    config: Config
     told: int | None
     grid: Grid
     candidates: Grid | None
@@ -308,31 +308,32 @@ def make_plan(config: dict[str, Any], studies: Path, caller: Caller) -> Plan:
         UserError: what is wrong with the options, the study, or the devices that it asks for.
     """
     check_config(config, caller.options)
+    options = cast(Config, config)
     check_environment()
     # However it is written: a study of another path is prepared again, and trained again.
-    folder = os.path.relpath(config.get("studies") or studies)
-    study = load_study(study_file(config["study"], folder))
+    folder = os.path.relpath(options.get("studies") or studies)
+    study = load_study(study_file(options["study"], folder))
     check_places(Results(Path("results") / study.name))
-    told = told_devices(config["devices_per_run"])
+    told = told_devices(options["devices_per_run"])
     grid, candidates = expand(study, told), adaptive.candidates(study, told)
     gpus = visible_gpus()
     if not caller.cluster:
         refuse_too_many(told, gpus)
-    if not (gpus or caller.cluster or config["devices_per_run"] == SOURCE):
+    if not (gpus or caller.cluster or options["devices_per_run"] == SOURCE):
         refuse_without_gpu(study, grid)
     packing = None
-    if config["devices_per_run"] == AUTO and not caller.cluster:
+    if options["devices_per_run"] == AUTO and not caller.cluster:
         results = Results(Path("results") / study.name)
         packing = pack(
             study,
             grid,
-            _machine(config, caller),
+            _machine(options, caller),
             further=candidates.arms if candidates else (),
             begun=devices_in_use(results.runs, (arm.variant for arm in grid.arms)),
         )
     return Plan(
         study=study,
-        config=config,
+        config=options,
         told=told,
         grid=grid,
         candidates=candidates,
@@ -342,7 +343,7 @@ def make_plan(config: dict[str, Any], studies: Path, caller: Caller) -> Plan:
     )
 
 
-def _machine(config: Mapping[str, Any], caller: Caller) -> Machine:
+def _machine(config: Config, caller: Caller) -> Machine:
     """What the runs of this machine share."""
     gpus = visible_gpus()
     # A dry run without --cores counts one.
