@@ -23,12 +23,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from ablation.machine.pulse import (
     MASTER,
     SHARED_MEMORY,
+    START,
+    Pulse,
     names_of_files,
     new_pulse,
+    show_stacks_on_demand,
     supervisors,
 )
 
@@ -52,7 +56,7 @@ class Process:
     def alive(self) -> bool:
         """Whether this very process still runs; a zombie doesn't."""
         found = read_stat(self.pid)
-        return found is not None and found[0] == self.start and found[2] not in "ZX"
+        return found is not None and found.start == self.start and found.state not in "ZX"
 
     def __str__(self) -> str:
         return f"{self.pid}:{self.start}"
@@ -66,7 +70,7 @@ class Process:
     def of(cls, pid: int) -> Process:
         """The process that has this number now."""
         found = read_stat(pid)
-        return cls(pid, found[0] if found else "gone")
+        return cls(pid, found.start if found else "gone")
 
     @classmethod
     def parse(cls, text: str) -> Process:
@@ -75,27 +79,36 @@ class Process:
         return cls(int(pid), start)
 
 
-def read_stat(pid: int) -> tuple[str, int, str] | None:
-    """Start time, parent and state of a process from /proc, or None if there is none."""
+class Stat(NamedTuple):
+    """What /proc tells of a process: its start time, parent, state and session."""
+
+    start: str
+    parent: int
+    state: str
+    session: int
+
+
+def read_stat(pid: int) -> Stat | None:
+    """What /proc tells of a process, or None if there is none."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
     fields = text.rpartition(")")[2].split()  # the name before may hold spaces and brackets
-    return fields[19], int(fields[1]), fields[0]
+    return Stat(fields[19], int(fields[1]), fields[0], int(fields[3]))
 
 
 def state_of(pid: int) -> str:
     """State of a process as in /proc; "X" where there is none."""
     found = read_stat(pid)
-    return found[2] if found else "X"
+    return found.state if found else "X"
 
 
 def workflow_process(pid: int | None = None) -> Process | None:
     """Nearest ancestor that runs snakemake, or None when the script was started by hand."""
     pid = os.getpid() if pid is None else pid
-    while (found := read_stat(pid)) and found[1] > 1:
-        pid = found[1]
+    while (found := read_stat(pid)) and found.parent > 1:
+        pid = found.parent
         if runs_snakemake(command_line(pid)):
             return Process.of(pid)
     return None
@@ -144,17 +157,22 @@ def descendants(pid: int) -> list[int]:
 def children_of_all() -> dict[int, list[int]]:
     """The processes that each process has started, by its number."""
     found: dict[int, list[int]] = {}
-    for pid, (_, parent, _) in _stats().items():
-        found.setdefault(parent, []).append(pid)
+    for pid, stat in _stats().items():
+        found.setdefault(stat.parent, []).append(pid)
     return found
 
 
 def child_states(pid: int) -> list[str]:
     """States of a process's children, as in /proc; a zombie has "Z"."""
-    return [found[2] for found in _stats().values() if found[1] == pid]
+    return [found.state for found in _stats().values() if found.parent == pid]
 
 
-def _stats() -> dict[int, tuple[str, int, str]]:
+def processes_of_session(session: int) -> list[int]:
+    """Numbers of the processes of a session."""
+    return [pid for pid, found in _stats().items() if found.session == session]
+
+
+def _stats() -> dict[int, Stat]:
     """`read_stat` of every process, by its number."""
     pids = (int(path.name) for path in Path("/proc").glob("[0-9]*"))
     return {pid: found for pid in pids if (found := read_stat(pid))}
@@ -222,6 +240,13 @@ def watch_supervisor() -> None:
     if not all(process.alive() for process in above):
         os._exit(1)
     threading.Thread(target=watch, daemon=True, name="supervisor-watch").start()
+
+
+def begin_as_rank() -> None:
+    """Live no longer than the supervisor, and say that this is its start: before slow imports."""
+    watch_supervisor()
+    show_stacks_on_demand()
+    Pulse().beat(START)
 
 
 def start_guard(mark: str, port: int, locks: Sequence[int] = ()) -> subprocess.Popen[bytes]:

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import IO
 
 from ablation.machine.process import (
     JOB,
@@ -86,8 +87,7 @@ def run_supervised(
         guard = start_guard(mark, port, locks)
         try:
             job = start_job(command, marked, mark, launches)
-            reader = threading.Thread(target=pass_on, args=(job,), daemon=True)
-            reader.start()
+            reader = pass_on(job.launcher.stdout, job.tail)
             while job.running() and not watch.must_end():
                 stop.pause()
         finally:
@@ -114,9 +114,15 @@ def start_job(command: list[str], environment: dict[str, str], mark: str, launch
     return Job(launcher, mark, launches=launches)
 
 
-def pass_on(job: Job) -> None:
-    """Copy the job's output to ours, and keep its end."""
-    for raw in job.launcher.stdout or ():
-        line = raw.decode(errors="replace").rstrip("\n")
-        job.tail.append(line)
-        print(line, flush=True)
+def pass_on(output: IO[bytes] | None, tail: deque[str]) -> threading.Thread:
+    """The thread that copies a job's output to ours as it comes, and keeps its end."""
+
+    def copy() -> None:
+        for raw in output or ():
+            line = raw.decode(errors="replace").rstrip("\n")
+            tail.append(line)
+            print(line, flush=True)
+
+    reader = threading.Thread(target=copy, daemon=True)
+    reader.start()
+    return reader

@@ -16,7 +16,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -32,11 +31,12 @@ from ablation.machine.process import (
     Process,
     begin_pulse,
     free_port,
+    processes_of_session,
     remove_shared_memory,
     workflow_process,
 )
 from ablation.machine.pulse import MASTER, PULSE
-from ablation.machine.supervisor import TAIL_LINES
+from ablation.machine.supervisor import TAIL_LINES, pass_on
 from ablation.machine.watch import Watch, stop_signals
 
 START_SECONDS = 180.0
@@ -227,8 +227,7 @@ def run_warm(task: Task, environment: dict[str, str], folder: Path) -> tuple[int
         finally:
             os.close(writing)
         tail: deque[str] = deque(maxlen=TAIL_LINES)
-        reader = threading.Thread(target=copy_lines, args=(reading, tail), daemon=True)
-        reader.start()
+        reader = pass_on(os.fdopen(reading, "rb"), tail)
         worker = Worker(channel)
         extensions = environment.get("TORCH_EXTENSIONS_DIR")
         watch = Watch(stop, workflow_process(), pulse, worker.processes, extensions)
@@ -289,27 +288,3 @@ def kill_session(child: Process | None) -> None:
     if child.alive():  # before it has a session of its own
         with contextlib.suppress(OSError):
             os.kill(child.pid, signal.SIGKILL)
-
-
-def processes_of_session(session: int) -> list[int]:
-    """Numbers of the processes of a session."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError, IndexError):
-            if entry.name.isdigit() and session_of(entry) == session:
-                found.append(int(entry.name))
-    return found
-
-
-def session_of(entry: Path) -> int:
-    """Session of the process that a folder of /proc stands for."""
-    return int((entry / "stat").read_text().rpartition(")")[2].split()[3])
-
-
-def copy_lines(descriptor: int, tail: deque[str]) -> None:
-    """Copy the run's output to ours, and keep its end."""
-    with os.fdopen(descriptor, "rb") as stream:
-        for raw in stream:
-            line = raw.decode(errors="replace").rstrip("\n")
-            tail.append(line)
-            print(line, flush=True)

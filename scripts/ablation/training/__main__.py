@@ -9,13 +9,10 @@ from pathlib import Path
 
 from ablation.cli import EXIT_LATER, run
 from ablation.errors import Interrupted, RunError
-from ablation.machine.process import watch_supervisor
-from ablation.machine.pulse import START, Pulse, show_stacks_on_demand
+from ablation.machine.process import begin_as_rank
 
 # Before the slow imports: an orphan must not live on, and what hangs here is to be seen.
-watch_supervisor()
-show_stacks_on_demand()
-Pulse().beat(START)
+begin_as_rank()
 
 
 def parse_args() -> argparse.Namespace:

@@ -25,8 +25,7 @@ from typing import Any, cast
 
 from ablation.cli import EXIT_LATER, run
 from ablation.errors import Interrupted, RunError
-from ablation.machine.process import Process, remove_shared_memory, watch_supervisor
-from ablation.machine.pulse import START, Pulse, show_stacks_on_demand
+from ablation.machine.process import Process, begin_as_rank, remove_shared_memory
 from ablation.machine.told import idle_seconds
 from ablation.machine.warm import Request, Task, bind, kill_session, receive_request, remove
 
@@ -174,9 +173,7 @@ def become_rank(request: Request, output: int) -> None:
         os.environ.update(environment)
         os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", LOCAL_SIZE="1")
         os.environ["CROSS_RANK"], os.environ["CROSS_SIZE"] = "0", "1"
-        watch_supervisor()
-        show_stacks_on_demand()
-        Pulse().beat(START)
+        begin_as_rank()
         threads = int(environment["OMP_NUM_THREADS"])
         run(lambda task: perform(task, threads), lambda: request["task"])
         code = 0
