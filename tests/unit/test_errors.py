@@ -14,7 +14,7 @@ import yaml
 
 from ablation import dialects
 from ablation.command.main import MISTAKE, main
-from ablation.dialects import axolotl_rules, llama_factory
+from ablation.dialects import axolotl_rules, llama_factory, trl
 from ablation.errors import UserError, raise_all
 from ablation.settings.catalogue import UNTRAINED
 from ablation.study.explain import explain_files
@@ -92,7 +92,7 @@ def test_why_a_key_trains_nothing_is_told_in_every_language(language):
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_what_a_trainer_refuses_of_several_keys_is_told_in_every_language(language):
-    reasons = {reason for _, reason in (*axolotl_rules.rules(), *llama_factory.RULES)}
+    reasons = {reason for _, reason in (*axolotl_rules.rules(), *llama_factory.RULES, *trl.RULES)}
     reasons |= {reason for _, _, reason in axolotl_rules.VALUES}
     assert [one for one in sorted(reasons) if translate(one, language) == one] == []
 

@@ -250,6 +250,45 @@ def test_what_llama_factorys_parser_refuses_is_a_problem(explain, lines):
 @pytest.mark.parametrize(
     ("lines", "key"),
     [
+        ("load_in_8bit: true\nload_in_4bit: true", "load_in_8bit"),
+        ("packing: true\nloss_type: focal", "loss_type"),
+        ("padding_free: true", "padding_free"),
+        ("num_generations: 1", "num_generations"),
+        ("num_generations: 8\nauto_find_batch_size: true", "auto_find_batch_size"),
+        ("generation_batch_size: 8\nsteps_per_generation: 2", "generation_batch_size"),
+        ("loss_type: exo_pair\nbeta: 0.1", "loss_type"),
+        ("loss_type: robust\nbeta: 0.1\nlabel_smoothing: 0.5", "loss_type"),
+        ("beta: 0.1\nsync_ref_model: true", "sync_ref_model"),
+        ("lora_target_modules: [q_proj]", "lora_target_modules"),
+    ],
+)
+def test_what_trls_trainers_stop_at_as_they_start_is_refused(tmp_path, lines, key):
+    told = {line.split(":")[0] for line in lines.splitlines()}
+    kept = [line for line in TRL.splitlines() if line.split(":")[0] not in told]
+    file = tmp_path / "a.yaml"
+    file.write_text("\n".join([*kept, lines, ""]))
+    assert key in {refusal.key for refusal in resolve_file(file, {}, "trl").refusals}
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("[all-linear]", "all-linear"),
+        ("['.*q_proj']", ".*q_proj"),
+        (r"['.*\.q_proj']", ["q_proj"]),
+        ("[q, v]", ["q", "v"]),
+    ],
+)
+def test_a_list_of_one_target_is_its_only_name_to_trl(tmp_path, written, meant):
+    file = tmp_path / "a.yaml"
+    file.write_text(TRL.replace("[q_proj, v_proj]", written))
+    side = resolve_file(file, {})
+    assert side.settings["lora.target_modules"].value == meant and not side.refusals
+
+
+@pytest.mark.parametrize(
+    ("lines", "key"),
+    [
         ("quantization_bit: 3", "quantization_bit"),
         ("quantization_bit: none", "quantization_bit"),
         ("quantization_bit: 4\nquantization_method: eetq", "quantization_bit"),

@@ -9,6 +9,9 @@ is for is not written in it: keys that only one of them has tell. Read in trl 1.
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 from ablation.dialects import defaults, vocabulary
 from ablation.dialects.arguments import check_arguments
 from ablation.dialects.blocks import (
@@ -20,6 +23,7 @@ from ablation.dialects.deepspeed import LAUNCHED, embed_deepspeed
 from ablation.dialects.keys import (
     Key,
     Keys,
+    Settings,
     Warmup,
     by_setting,
     deepspeed_keys,
@@ -28,6 +32,8 @@ from ablation.dialects.keys import (
 )
 from ablation.dialects.objective import tell_objective
 from ablation.dialects.reader import Reader, meant
+from ablation.dialects.rules import read_rules, refuse_broken
+from ablation.documents.entries import Entry
 from ablation.settings.catalogue import words
 
 NAME = "trl"
@@ -114,6 +120,7 @@ def read(reader: Reader) -> None:
     read_model(reader)
     if _adapts(reader):
         read_lora_keys(reader, _LORA)
+        _read_single_target(reader)
     else:
         reason = "use_peft is not true: no adapter is trained"
         if reader.root.at("use_peft") is None:
@@ -129,14 +136,65 @@ def read(reader: Reader) -> None:
     for key in ("dataset_mixture", "dataset_mixer", "dataset_splits", "dataset_configs"):
         reader.untrained(key)
     reader.derive("packing", False, LIBRARY, "packs where it is told to")
-    if reader.raw("load_in_4bit") and reader.raw("load_in_8bit"):
-        reason = "8 bit and 4 bit precision cannot be used at the same time"
-        reader.refuse("load_in_8bit", "load_in_8bit", LIBRARY, reason)
+    refuse_broken(reader, LIBRARY, RULES, _settled)
     for key, name in () if vocabulary.is_dump(reader.root.value) else _OLD.items():
         if reader.root.at(key) is not None and key not in vocabulary.keys_of(NAME):
             now = f"it is {name} now" if name else "it is gone"
             reason = f"it has no such key any more: {now}; an older release reads it"
             reader.refuse(key, None, LIBRARY, reason, write=f"{name}: …" if name else None)
+
+
+# What its configurations stop at, and then the trainers as they start (trainer/), in the words of
+# `ablation.dialects.rules`; an absent key has its default.
+RULES = read_rules("""
+load_in_8bit load_in_4bit: 8 bit and 4 bit precision cannot be used at the same time
+log_completions_hub_repo !log_completions: log_completions_hub_repo requires log_completions
+generation_batch_size? steps_per_generation?: generation_batch_size and steps_per_generation \
+cannot be used together
+num_generations<2 num_generations?: at least 2 generations per prompt are needed
+auto_find_batch_size num_generations?: auto_find_batch_size is not supported with GRPO
+loss_type!=nll|dft|chunked_nll loss_type? dataset_text_field?/packing/completion_only_loss/\
+assistant_only_loss: unknown loss type
+padding_free !packing max_length!=none !max_prompt_length beta=none: max_length is not enforced \
+without padding and packing: packing must be on, or max_length null
+loss_type=exo_pair label_smoothing<=0: label_smoothing must be above 0 with this loss
+loss_type=robust label_smoothing>0.4999999: label_smoothing must be below 0.5 with this loss
+loss_type=aot|aot_unpaired use_weighting: use_weighting is not supported with this loss
+f_divergence_type? f_divergence_type!=reverse_kl loss_type!=sigmoid|sigmoid_norm|hinge|ipo|\
+exo_pair|robust|discopop|sft|none: f_divergence_type is not supported with this loss
+sync_ref_model use_peft: sync_ref_model is not supported with an adapter
+liger_kernel_config.fused_linear_cross_entropy beta?: fused_linear_cross_entropy is not supported \
+with this trainer
+deepspeed.zero_optimization.stage=3 use_peft gradient_checkpointing_kwargs.selective: selective \
+checkpointing is not supported with an adapter under ZeRO-3
+""")
+_UNWRITTEN = {"label_smoothing": 0.0, "max_length": 1024}
+
+
+def _settled(root: Entry, key: str) -> object:
+    """A key's plain value, its own default where it is absent."""
+    entry = root.at(key)
+    return _UNWRITTEN.get(key) if entry is None else entry.plain()
+
+
+def _read_single_target(reader: Reader) -> None:
+    """A list of one name becomes the name, which peft takes for a pattern of a whole path."""
+    found = reader.first("lora.target_modules")
+    if found is None or not isinstance(found.value, list) or len(found.value) != 1:
+        return
+    name = str(found.value[0])
+    one = re.fullmatch(r"(\.\*\\\.)?(\w+)", name)
+    value = [one[2]] if one and one[1] else name
+    reader.settings["lora.target_modules"] = [replace(found, value=value)]
+    if one and not one[1]:
+        reason = "a list of one name is taken for a pattern of whole paths, and none is just that"
+        write = rf"lora_target_modules: ['.*\.{name}']"
+        reader.refuse(str(found.key), "lora.target_modules", LIBRARY, reason, write=write)
+
+
+def _of_one(value: object, settings: Settings) -> object:
+    """Targets as TRL takes them: one name alone as the pattern of its modules' paths."""
+    return [rf".*\.{value[0]}"] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _adapts(reader: Reader) -> bool:
@@ -212,8 +270,14 @@ _OWN = (
     Key("num_processes", "world_size"),
     Key("use_peft", "lora.enable"),
 )
+_TARGETS = Key("lora_target_modules", "lora.target_modules", write=_of_one)
 KEYS = Keys(
-    by_setting(trainer_keys(""), deepspeed_keys("deepspeed", follows=True), under("", _LORA), _OWN),
+    {
+        **by_setting(
+            trainer_keys(""), deepspeed_keys("deepspeed", follows=True), under("", _LORA), _OWN
+        ),
+        _TARGETS.setting: (_TARGETS,),
+    },
     deepspeed="deepspeed",
     warmup=Warmup("warmup_ratio", "warmup_steps"),
     elsewhere=("deepspeed_config", "accelerate_config"),
