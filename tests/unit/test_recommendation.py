@@ -11,8 +11,8 @@ from ablation.evidence.estimate import estimate_effects
 from ablation.evidence.metrics import collect
 from ablation.evidence.recommendation import (
     Candidate,
-    Measured,
     Recommendation,
+    Step,
     recommend,
 )
 from ablation.study.grid import load_grid
@@ -49,17 +49,15 @@ def arm(on: str, gain: float, half: float = 0.01, **changes: object) -> Candidat
     return replace(own, **changes)
 
 
-def step(factor: str, verdict: str, before: str = "") -> Measured:
-    return Measured(
-        contrast=f"stage:{factor}", factor=factor, before=tuple(before), verdict=verdict
-    )
+def step(factor: str, verdict: str, before: str = "") -> Step:
+    return Step(contrast=f"stage:{factor}", factor=factor, on_top_of=tuple(before), verdict=verdict)
 
 
 PATH = [step("a", "hurts"), step("b", "helps", "a"), step("c", "helps", "ab")]
 
 
 def chosen(
-    *arms: Candidate, steps: list[Measured] = PATH, asked: tuple[str, ...] = ("staged",)
+    *arms: Candidate, steps: list[Step] = PATH, asked: tuple[str, ...] = ("staged",)
 ) -> Recommendation:
     return recommend([CURRENT, *arms], steps, FACTORS, DELTA, asked)
 
@@ -129,7 +127,7 @@ def test_a_step_that_helps_and_is_left_out_asks_for_its_arm_too():
 
 
 def test_the_evidence_of_a_step_is_the_contrast_nearest_to_the_arm():
-    alone = Measured(contrast="only:c", factor="c", before=(), verdict="hurts")
+    alone = Step(contrast="only:c", factor="c", on_top_of=(), verdict="hurts")
     found = chosen(arm("abc", 0.3), steps=[*PATH, alone])
     assert [one.contrast for one in found.steps] == ["stage:a", "stage:b", "stage:c"]
     bare = chosen(arm("c", 0.3), steps=[*PATH, alone])

@@ -102,7 +102,7 @@ def ratio_of(top, bottom):
     ]
     names = ("top_error", "bottom_error", "apart_error")
     means = {"top": float(top.mean()), "bottom": float(bottom.mean()), "df": len(top) - 1}
-    return st.ratio_interval(st.Ratio(**means, **dict(zip(names, errors, strict=True))))
+    return st.ratio_interval(**means, **dict(zip(names, errors, strict=True)))
 
 
 def test_a_gap_without_spread_has_no_shares():

@@ -715,19 +715,19 @@ def _share(measured: Measured, one: Contrast, series: Mapping[str, Series]) -> S
     part, all_of_it, rest = found
     if all_of_it.error is None or all_of_it.df is None or not all_of_it.estimate:
         return None
-    ratio = statistics.Ratio(
-        top=float(part.estimate or 0.0),
-        bottom=all_of_it.estimate,
+    top, bottom = float(part.estimate or 0.0), all_of_it.estimate
+    interval = statistics.ratio_interval(
+        top=top,
+        bottom=bottom,
         top_error=part.error or 0.0,
         bottom_error=all_of_it.error,
         apart_error=all_of_it.error if part.error is None else rest.error or 0.0,
         df=all_of_it.df,
     )
-    interval = statistics.ratio_interval(ratio)
     if interval is None:
         return None
     low, high = interval
-    return Share(estimate=ratio.top / ratio.bottom, low=low, high=high, n=part.n)
+    return Share(estimate=top / bottom, low=low, high=high, n=part.n)
 
 
 def _mean_of(measured: Measured, one: Contrast, table: pd.DataFrame, like: Background) -> Estimate:
@@ -764,11 +764,11 @@ def _recommendation(measured: Measured, contrasts: Sequence[Effect]) -> Recommen
     factors = list(path_arms(grid)[-1].stages)
     arms = {arm.name: arm.stages for arm in grid.arms}
     steps = [
-        recommendation.Measured(
-            contrast=one.id,
+        recommendation.Step(
             factor=one.factor or one.role,
-            before=arms[one.pair.reference],
             verdict=_step_verdict(one),
+            contrast=one.id,
+            on_top_of=arms[one.pair.reference],
         )
         for one in contrasts
         if one.role in (roles.STAGE, roles.REMAINDER, roles.ONLY, roles.WITHOUT) and one.pair

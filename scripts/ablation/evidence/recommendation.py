@@ -158,26 +158,9 @@ class Candidate:
     diverges: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """A factor switched on: one contrast with its verdict.
-
-    Attributes:
-        contrast: Its id.
-        factor: The factor.
-        before: The factors that were on without it.
-        verdict: As in `Step`.
-    """
-
-    contrast: str
-    factor: str
-    before: tuple[str, ...]
-    verdict: str
-
-
 def recommend(
     candidates: Sequence[Candidate],
-    measured: Sequence[Measured],
+    measured: Sequence[Step],
     factors: Sequence[str],
     delta: float,
     asked: Collection[str],
@@ -224,7 +207,7 @@ def recommend(
 
 
 def _against(
-    one: Candidate, candidates: Sequence[Candidate], measured: Sequence[Measured], delta: float
+    one: Candidate, candidates: Sequence[Candidate], measured: Sequence[Step], delta: float
 ) -> PassedOver | None:
     """Why a candidate is not recommended; None where nothing speaks against it."""
     if one.diverges:
@@ -254,25 +237,17 @@ def _at_least_as_good(one: Candidate, other: Candidate, delta: float) -> bool:
     return found.estimate >= 0 or (found.low90 is not None and found.low90 > -delta)
 
 
-def _nearest(factor: str, on: frozenset[str], measured: Sequence[Measured]) -> Step:
+def _nearest(factor: str, on: frozenset[str], measured: Sequence[Step]) -> Step:
     """What is known of a factor where these are on: the contrast whose arms come nearest.
 
     Of equally near ones that which decides, then the first.
     """
-    own = [one for one in measured if one.factor == factor]
-    if not own:
-        return Step(factor=factor, verdict=NOT_MEASURED, contrast=None, on_top_of=())
 
-    def distance(one: Measured) -> tuple[int, bool]:
-        return len((on - {factor}) ^ set(one.before)), one.verdict == OPEN
+    def distance(one: Step) -> tuple[int, bool]:
+        return len((on - {factor}) ^ set(one.on_top_of)), one.verdict == OPEN
 
-    best = min(own, key=distance)
-    return Step(
-        factor=factor,
-        verdict=best.verdict,
-        contrast=best.contrast,
-        on_top_of=best.before,
-    )
+    unknown = Step(factor=factor, verdict=NOT_MEASURED, contrast=None, on_top_of=())
+    return min((one for one in measured if one.factor == factor), key=distance, default=unknown)
 
 
 def _questions(

@@ -273,40 +273,35 @@ def half_spread(n: int, confidence: float) -> float:
     return 0.5 * math.log(float(stats.f.isf((1 - confidence) / 2, n - 1, n - 1)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ratio:
-    """Two means and how far they may be from the truth, for the interval of their ratio.
+def ratio_interval(
+    *,
+    top: float,
+    bottom: float,
+    top_error: float,
+    bottom_error: float,
+    apart_error: float,
+    df: float,
+) -> tuple[float, float] | None:
+    """Fieller's 95 % interval for the ratio of two means.
 
-    Attributes:
+    None when it is not a bounded interval, which is exactly when the denominator's t interval at
+    95 % includes zero (Fieller 1954, J. R. Stat. Soc. B 16(2):175-185), or when the denominator has
+    no spread and so no interval.
+
+    Args:
         top, bottom: The means.
         top_error, bottom_error: Their standard errors; 0 where a mean is exact.
         apart_error: That of their difference, which tells how far they move together.
         df: Degrees of freedom of the bottom's error.
     """
-
-    top: float
-    bottom: float
-    top_error: float
-    bottom_error: float
-    apart_error: float
-    df: float
-
-
-def ratio_interval(ratio: Ratio, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
-    """Fieller's interval for the ratio of two means.
-
-    None when it is not a bounded interval, which is exactly when the denominator's t interval at
-    the same confidence includes zero (Fieller 1954, J. R. Stat. Soc. B 16(2):175-185), or when the
-    denominator has no spread and so no interval.
-    """
-    if ratio.bottom_error <= 0:
+    if bottom_error <= 0:
         return None
-    t2 = t_quantile(confidence, ratio.df) ** 2
-    above, below = ratio.top_error**2, ratio.bottom_error**2
-    together = (above + below - ratio.apart_error**2) / 2
-    a = ratio.bottom**2 - t2 * below
-    b = ratio.top * ratio.bottom - t2 * together
-    c = ratio.top**2 - t2 * above
+    t2 = t_quantile(CONFIDENCE, df) ** 2
+    above, below = top_error**2, bottom_error**2
+    together = (above + below - apart_error**2) / 2
+    a = bottom**2 - t2 * below
+    b = top * bottom - t2 * together
+    c = top**2 - t2 * above
     inside = b * b - a * c
     if a <= 0 or inside < 0:
         return None
