@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ablation.comparison.findings.versions import BEHAVIORS, Behavior
 from ablation.comparison.versions import Version
@@ -59,17 +58,6 @@ class Difference:
     def forbids(self) -> bool:
         """Whether the run cannot be compared with the others."""
         return self.behavior is not None or self.name in MATERIAL
-
-
-@dataclass(frozen=True)
-class _ArmOnly:
-    """An arm where `Behavior.concerns` asks for the value of a side."""
-
-    settings: Settings
-
-    def value(self, side: str, name: str) -> Any:
-        """The value of a setting."""
-        return self.settings.get(name)
 
 
 def origin_of(variant: str, seed: int, settings: Settings, made: Environment) -> Origin:
@@ -124,7 +112,7 @@ def _changed(library: str, numbers: tuple[str, str], settings: Settings) -> Beha
         Version(library=library, number=number, file="", line=None) for number in numbers
     )
     for one in BEHAVIORS:
-        reaches = one.library == library and one.concerns(_ArmOnly(settings), "")
+        reaches = one.library == library and one.concerns(settings.get)
         if reaches and one.holds(first) != one.holds(second):
             return one
     return None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePath
-from typing import Any, Protocol
+from typing import Any
 
 from ablation.comparison.findings.finding import (
     INFO,
@@ -23,11 +24,7 @@ _ZERO = "deepspeed.zero_optimization"
 _HALF = ("bfloat16", "float16")
 
 
-class Valued(Protocol):
-    """What has settings: two configurations, or one arm."""
-
-    def value(self, side: str, name: str) -> Any:
-        """The value of a setting of one side."""
+ValueOf = Callable[[str], Any]  # from a setting's name to its value; None where it has none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,25 +56,24 @@ class Behavior(Change):
 
     Attributes:
         id: Names its texts.
-        concerns: Whether it reaches a side with these values.
+        concerns: Whether it reaches a side, or an arm, with these values.
     """
 
     id: str
-    concerns: Callable[[Valued, str], bool]
+    concerns: Callable[[ValueOf], bool]
 
 
-def _accumulates(pair: Valued, side: str) -> bool:
-    return (pair.value(side, "gradient_accumulation_steps") or 1) > 1
+def _accumulates(value: ValueOf) -> bool:
+    return (value("gradient_accumulation_steps") or 1) > 1
 
 
-def _loses_micro_batches(pair: Valued, side: str) -> bool:
-    offloaded = pair.value(side, f"{_ZERO}.offload_optimizer.device") not in (None, "none")
-    return _accumulates(pair, side) and offloaded and pair.value(side, f"{_ZERO}.stage") in (1, 2)
+def _loses_micro_batches(value: ValueOf) -> bool:
+    offloaded = value(f"{_ZERO}.offload_optimizer.device") not in (None, "none")
+    return _accumulates(value) and offloaded and value(f"{_ZERO}.stage") in (1, 2)
 
 
-def _half_adapters(pair: Valued, side: str) -> bool:
-    adapts = pair.value(side, "lora.r") is not None
-    return adapts and pair.value(side, "model.dtype") in _HALF
+def _half_adapters(value: ValueOf) -> bool:
+    return value("lora.r") is not None and value("model.dtype") in _HALF
 
 
 _OFFLOAD = f"{_ZERO}.offload_optimizer.device"
@@ -108,7 +104,7 @@ BEHAVIORS = (
         before="4.57.0",
         change="transformers: default of average_tokens_across_devices",
         settings=("world_size",),
-        concerns=lambda pair, side: (pair.value(side, "world_size") or 1) > 1,
+        concerns=lambda value: (value("world_size") or 1) > 1,
     ),
     Behavior(
         id="version_half_adapters",
@@ -128,7 +124,7 @@ def known_behaviors(pair: Pair) -> Iterator[Finding]:
         versions = pair.sides[side].versions
         for one in BEHAVIORS:
             version = versions.get(one.library)
-            if version is not None and one.holds(version) and one.concerns(pair, side):
+            if version and one.holds(version) and one.concerns(partial(pair.value, side)):
                 evidence = {"version": version.number, "before": one.before, "change": one.change}
                 places = [_place(side, version), *pair.places(*one.settings, side=side)]
                 yield pair.find(one.id, WARNING, evidence, one.settings, side, places)
@@ -183,7 +179,7 @@ def ranges(pair: Pair) -> Iterator[Finding]:
 
 def _changes(pair: Pair, side: str) -> Iterator[Change]:
     """The behaviors and the defaults that would be others with earlier releases."""
-    yield from (one for one in BEHAVIORS if one.concerns(pair, side))
+    yield from (one for one in BEHAVIORS if one.concerns(partial(pair.value, side)))
     for default in EARLIER:
         value = pair.setting(side, default.setting)
         if value is not None and is_default_of(value, default):
