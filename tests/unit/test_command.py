@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 
 import pytest
 
+from ablation.command import run
 from ablation.command.main import COMMANDS, DONE, MISTAKE, main
+from ablation.command.words import Parser, load_words
 from ablation.words.catalogue import LANGUAGES
 
 
@@ -24,6 +28,24 @@ def test_every_subcommand_has_help_with_an_example_and_its_exit_codes(name, lang
     assert ("exit codes:" if language == "en" else "종료 코드:") in text
     if language == "ko":
         assert not re.search(r"usage:|options:|show this", text)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_example_of_a_help_can_be_given(name):
+    t = load_words("en")
+    for line in t(f"{name}.examples").splitlines():
+        parser = Parser(t, name)
+        importlib.import_module(f"ablation.command.{name}").add_arguments(parser)
+        parser.parse(shlex.split(line)[2:])
+
+
+@pytest.mark.parametrize("own", [["news"], ["-n", "news"], ["news", "-n"], ["-n"]])
+def test_options_of_snakemake_stand_behind_two_dashes_wherever_our_own_stand(own):
+    parser = Parser(load_words("en"), "run")
+    run.add_arguments(parser)
+    args = parser.parse([*own, "--", "--rerun-incomplete", "--config", "a=1"])
+    assert args.snakemake == ["--rerun-incomplete", "--config", "a=1"]
+    assert args.study == ("news" if "news" in own else None)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

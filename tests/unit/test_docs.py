@@ -58,7 +58,7 @@ def test_every_command_that_a_page_shows_can_be_given(page):
             if words and words[1] in COMMANDS:
                 parser = Parser(load_words("en"), words[1])
                 importlib.import_module(f"ablation.command.{words[1]}").add_arguments(parser)
-                parser.parse_args(words[2:])
+                parser.parse(words[2:])
 
 
 def test_the_tables_of_keys_are_those_of_the_schemas(root):

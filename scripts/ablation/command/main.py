@@ -75,7 +75,7 @@ def _run(name: str, rest: list[str], t: Messages) -> int:
         raise UserError(problem, found=error.name, write=write) from error
     parser = Parser(t, name)
     module.add_arguments(parser)
-    return module.main(parser.parse_args(rest), t)
+    return module.main(parser.parse(rest), t)
 
 
 def _overview(t: Messages) -> str:

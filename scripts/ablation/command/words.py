@@ -58,6 +58,19 @@ class Parser(argparse.ArgumentParser):
         text = self.t(own if self.t.has(own) else f"options.{name}")
         self.add_argument(*names, help=text.replace("%", "%%"), **facts)
 
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """The arguments of a command line; what stands after `--` may be options of Snakemake.
+
+        argparse refuses them where an option of our own stands before the `--`.
+        """
+        own = [action.dest for action in self._actions]
+        if "snakemake" not in own or "--" not in words:
+            return self.parse_args(words)
+        place = list(words).index("--")
+        args = self.parse_args(words[:place])
+        args.snakemake += words[place + 1 :]
+        return args
+
     def count(self, text: str) -> int:
         """A whole number of at least 1, for `type`."""
         if not text.isdecimal() or int(text) < 1:
