@@ -57,15 +57,18 @@ def excerpt(text: str, file: str, numbers: Iterable[int]) -> Excerpt | None:
     )
 
 
-def ranges(numbers: Iterable[int]) -> str:
-    """Line numbers with neighbors collapsed: 40, 41, 44 is "40-41, 44"."""
+def ranges(numbers: Iterable[int], shortest: int = 2) -> str:
+    """Line numbers with so many neighbors or more collapsed: 40, 41, 44 is "40-41, 44"."""
     runs: list[list[int]] = []
     for number in sorted(set(numbers)):
         if runs and number == runs[-1][1] + 1:
             runs[-1][1] = number
         else:
             runs.append([number, number])
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+    return ", ".join(
+        f"{a}-{b}" if b - a + 1 >= shortest else ", ".join(map(str, range(a, b + 1)))
+        for a, b in runs
+    )
 
 
 def _blocks(text: str, file: str) -> Iterator[_Block]:

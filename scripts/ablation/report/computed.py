@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from ablation.comparison.findings.finding import SIDES, Side
 from ablation.report.sources import Sources
-from ablation.study.explanation import ClaimSaid, PlaceSaid, QuantitySaid
+from ablation.study.explanation import ClaimSaid, PlaceSaid, QuantitySaid, lines_by_file
 from ablation.words.catalogue import cell, code, localized, prose
 
 # Quantities that a reader compares first; the rest is in findings.json.
@@ -91,12 +90,9 @@ def finding_lines(sources: Sources) -> list[dict[str, str]]:
 
 def _places(places: Sequence[PlaceSaid]) -> str:
     """`training.yml:13, 62; deepspeed.yml:118`, without what stands in no file."""
-    lines: dict[str, set[int]] = {}
-    for place in places:
-        if place["file"] and place["line"]:
-            lines.setdefault(Path(place["file"]).name, set()).add(place["line"])
+    lines = lines_by_file(places).items()
     return "; ".join(
-        code(f"{name}:{', '.join(map(str, sorted(numbers)))}") for name, numbers in lines.items()
+        code(f"{name}:{', '.join(map(str, sorted(numbers)))}") for name, numbers in lines
     )
 
 

@@ -30,7 +30,7 @@ from ablation.report.report import render_report
 from ablation.report.sources import Sources
 from ablation.results import Results
 from ablation.settings.catalogue import group_of, in_arm
-from ablation.words.catalogue import anchor, plain, short_value, smallest_plain
+from ablation.words.catalogue import Messages, anchor, plain, short_value, smallest_plain
 
 TEMPLATE = "report.html.j2"
 # Of metrics.csv: what the table of all runs shows beside the metric, and how it is said.
@@ -324,11 +324,12 @@ def _settings_table(sources: Sources) -> Table:
         label = t(f"setting.{name}") if t.has(f"setting.{name}") else ""
         group = t(f"group.{group_of(name)}") if in_arm(name) else t("page.bookkeeping")
         found = [settings.get(name, Value(None, "")) for settings in sides]
+        small = smallest_plain([one.value for one in found])
         rows.append(
             [
                 Cell(text=f"{name} {label}".strip()),
                 Cell(text=group),
-                *(Cell(text=text) for text in _values(sources, found)),
+                *(Cell(text=_value(t, one, small)) for one in found),
                 Cell(text=t("page.differs" if name in differing else "page.same")),
             ]
         )
@@ -343,14 +344,8 @@ def _settings_table(sources: Sources) -> Table:
     return Table(name="settings", title=title, columns=columns, rows=rows)
 
 
-def _values(sources: Sources, found: Sequence[Value]) -> list[str]:
-    """A setting's values on both sides, written alike, and where they come from."""
-    small = smallest_plain([one.value for one in found])
-    return [_value(sources, one, small) for one in found]
-
-
-def _value(sources: Sources, found: Value, small: float) -> str:
-    t = sources.messages
+def _value(t: Messages, found: Value, small: float) -> str:
+    """A setting's value, written as that of the other side, and where it comes from."""
     text = t("value.none") if found.value is None else short_value(found.value, small=small)
     text = text or t("value.empty")
     if found.line:

@@ -10,6 +10,7 @@ from pathlib import PurePath
 from ablation.comparison.findings.finding import SEVERITIES, SIDES, Side
 from ablation.comparison.findings.texts import bounds_text
 from ablation.dialects.defaults import NO_SUCH_STEP, SCRIPT
+from ablation.documents.excerpt import ranges
 from ablation.settings.catalogue import BOOKKEEPING, OTHER, SETTINGS
 from ablation.study.explanation import (
     ClaimSaid,
@@ -21,6 +22,7 @@ from ablation.study.explanation import (
     QuantitySaid,
     ValueSaid,
     VersionSaid,
+    lines_by_file,
 )
 from ablation.words.catalogue import Messages, localized, smallest_plain
 from ablation.words.terminal import pad, width_of, wrap
@@ -177,13 +179,12 @@ def _differences(said: Explanation, texts: Messages, every: bool) -> list[str]:
     heads = [(texts("explain.setting"), NAME), (texts("explain.current"), SIDE)]
     heads += [(texts("explain.backup"), SIDE), (texts("explain.acts_on"), CLASS)]
     lines += _row(heads)
-    names = names_of(said)
     for difference in shown:
-        lines += _difference(difference, texts, names)
+        lines += _difference(difference, texts)
     if folded and every:
         lines += ["", "  " + texts("explain.bookkeeping_all")]
         for difference in folded:
-            lines += _difference(difference, texts, names)
+            lines += _difference(difference, texts)
     elif folded:
         left = ", ".join(difference["setting"] for difference in folded)
         text = texts("explain.bookkeeping", count=len(folded), names=left)
@@ -191,7 +192,7 @@ def _differences(said: Explanation, texts: Messages, every: bool) -> list[str]:
     return lines
 
 
-def _difference(difference: DifferenceSaid, texts: Messages, names: Names) -> list[str]:
+def _difference(difference: DifferenceSaid, texts: Messages) -> list[str]:
     name, lines = difference["setting"].removeprefix(OTHER), []
     if difference["setting"].startswith(OTHER) and name in SETTINGS:
         name = texts("explain.key_called", key=name)
@@ -199,7 +200,7 @@ def _difference(difference: DifferenceSaid, texts: Messages, names: Names) -> li
         lines, name = [f"  {name}"], ""
     cells = [(name, NAME)]
     for side, value in values_of(difference, texts).items():
-        cells.append((f"{value} ({_origin(difference[side], texts, names)})", SIDE))
+        cells.append((f"{value} ({_origin(difference[side], texts)})", SIDE))
     return lines + _row([*cells, (texts(f"class.{difference['class']}"), CLASS)])
 
 
@@ -214,12 +215,10 @@ def values_of(difference: DifferenceSaid, texts: Messages) -> dict[Side, str]:
     return told
 
 
-def _origin(found: ValueSaid, texts: Messages, names: Names) -> str:
+def _origin(found: ValueSaid, texts: Messages) -> str:
     if found["line"] is not None:
-        lines: dict[str, list[str]] = {}
-        for place in (found, *(found.get("also") or ())):
-            lines.setdefault(PurePath(place["file"] or "").name, []).append(str(place["line"]))
-        return "; ".join(f"{file}:{', '.join(numbers)}" for file, numbers in lines.items())
+        lines = lines_by_file([found, *found["also"]]).items()
+        return "; ".join(f"{file}:{', '.join(map(str, numbers))}" for file, numbers in lines)
     if found["origin"] == "derived" and found["key"]:
         return texts("explain.derived", key=found["key"])
     return _default(found["key"], texts) if found["key"] else texts("explain.default_absent")
@@ -252,26 +251,10 @@ def _finding(finding: FindingSaid, texts: Messages, names: Names) -> list[str]:
 
 def places(found: Sequence[PlaceSaid], texts: Messages, names: Names) -> str:
     """The lines of each file, and the libraries whose defaults count."""
-    lines: dict[str, set[int]] = {}
-    for place in found:
-        if place["line"] is not None and (file := place["file"]) is not None:
-            lines.setdefault(names.get(file, file), set()).add(place["line"])
-    parts = [f"{name}:{_ranges(sorted(numbers))}" for name, numbers in lines.items()]
+    lines = lines_by_file(found, names).items()
+    parts = [f"{name}:{ranges(numbers, shortest=3)}" for name, numbers in lines]
     defaults = {_default(p["key"], texts): None for p in found if p["line"] is None and p["key"]}
     return "; ".join([*parts, *defaults])
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """Ascending numbers, runs of three and more as a range: "13, 22-25"."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(
-        f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs
-    )
 
 
 def _default(library: str, texts: Messages) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
 from typing import NotRequired, TypedDict
 
 from ablation.comparison.findings.finding import Side
@@ -29,6 +30,23 @@ class ValueSaid(PlaceSaid):
     origin: str
     note: str | None
     also: Sequence[PlaceSaid]
+
+
+def lines_by_file(
+    places: Iterable[PlaceSaid], names: Mapping[str, str] | None = None
+) -> dict[str, list[int]]:
+    """The lines in which places stand, each once, in their order, by what the file is called.
+
+    Args:
+        places: The places; those of defaults stand in no file.
+        names: What to call each file, where not by its name.
+    """
+    lines: dict[str, dict[int, None]] = {}
+    for place in places:
+        if (file := place["file"]) and place["line"] is not None:
+            name = (names or {}).get(file) or PurePath(file).name
+            lines.setdefault(name, {})[place["line"]] = None
+    return {name: list(numbers) for name, numbers in lines.items()}
 
 
 DifferenceSaid = TypedDict(
