@@ -357,3 +357,10 @@ def test_ties_with_looks_are_told_alike_everywhere(tmp_path):
         one = by_id(found)[name]
         assert (one.impact.level, status[name]) == (level, word)
         assert one.evidence.equivalent == (word == "equivalent")
+
+
+def test_an_effects_file_of_another_version_is_told_with_its_place(tmp_path):
+    path = tmp_path / "effects.json"
+    path.write_text('{"schema_version": 2, "contrasts": []}')
+    with pytest.raises(UserError, match=r"effects\.json: the file is of another version"):
+        load_effects(path)
