@@ -717,3 +717,12 @@ def test_a_file_that_may_be_trls_is_told_what_trl_would_do_with_it(tmp_path):
     assert "learning_rate" not in one["evidence"]["lines"]  # it is written
     file.write_text(f"{FLAT}lora_r: 8\n")
     assert "may_be_trls" not in {f["id"] for f in explain_files(file, file, {})["findings"]}
+
+
+def test_what_a_plugins_adapter_may_read_is_not_passed_over(tmp_path):
+    plugin = "plugins: [some.Plugin]\nadapter: some\n"
+    text = AXOLOTL.replace("adapter: lora\n", plugin)
+    (tmp_path / "a.yaml").write_text(text)
+    (tmp_path / "b.yaml").write_text(text.replace("lora_r: 16", "lora_r: 64"))
+    said = explain_files(tmp_path / "a.yaml", tmp_path / "b.yaml", {})
+    assert set(rows(said)) == {"other.lora_r"}

@@ -146,7 +146,7 @@ def read(reader: Reader) -> None:
     if _has_adapter(reader):
         read_lora_keys(reader, _LORA)
         _read_targets(reader)
-    else:
+    elif not _is_set(reader, "adapter"):  # a plugin's adapter may read these keys
         reader.doubt("no adapter is trained", (*_LORA, *_OF_ADAPTER))
     _read_accumulation(reader)
     _read_optimizer(reader)
