@@ -79,14 +79,17 @@ def from_plain(kind: Any, value: Any, where: str = "", *, known_only: bool = Fal
         return read(arguments[0], value, where)
     if origin is tuple and isinstance(value, list):
         each = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
-        pairs = zip(each, value, strict=True)
-        return tuple(read(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(pairs))
+        if len(each) == len(value):
+            pairs = enumerate(zip(each, value, strict=True))
+            return tuple(read(k, v, f"{where}[{i}]") for i, (k, v) in pairs)
     if origin in (list, Sequence) and isinstance(value, list):
         return [read(arguments[0], v, f"{where}[{i}]") for i, v in enumerate(value)]
     if origin in (dict, Mapping) and isinstance(value, dict):
         key, inner = arguments
         named = key if isinstance(key, type) else str  # a `Literal` of names
-        return {named(name): read(inner, item, f"{where}.{name}") for name, item in value.items()}
+        with suppress(ValueError):  # a number that is none
+            names = {name: named(name) for name in value}
+            return {names[n]: read(inner, item, f"{where}.{n}") for n, item in value.items()}
     if kind is Path and isinstance(value, str):
         return Path(value)
     if origin is Literal and value in arguments:

@@ -209,6 +209,16 @@ def test_a_failure_shows_the_last_lines_and_a_hint_for_memory():
     assert "memory ran out" not in launch.failure_message(["KeyError: 'x'"])
 
 
+def test_a_launcher_that_is_ended_after_its_ranks_is_not_told_as_a_lack_of_memory(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    monkeypatch.setattr(launch, "run_supervised", lambda *_: (-signal.SIGKILL, ["KeyError: 'x'"]))
+    with pytest.raises(processes.LaunchError, match="KeyError") as told:
+        launch.launch(tmp_path, 2, 2)
+    assert "memory ran out" not in str(told.value)
+
+
 def test_a_run_that_was_killed_when_it_was_done_keeps_no_checkpoints(tmp_path, monkeypatch):
     def killed(*_: object) -> tuple[int, list[str]]:
         (tmp_path / "checkpoints/checkpoint-4").mkdir(parents=True)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ablation.errors import UserError
 from ablation.settings.quantities import (
     NOMINAL,
     PROFILE,
@@ -146,6 +147,13 @@ def test_prepared_data_gives_rows_labels_and_lengths(profile):
     assert profile.train_rows(arm()) == 70 + 30 + 1
     assert profile.train_rows(arm(**{"data.max_classes": 2})) == 70 + 30
     assert profile.truncated == {256: 0.4, 320: 0.0}
+
+
+def test_a_file_that_tells_of_no_rows_is_no_profile(tmp_path):
+    path = tmp_path / "other.json"
+    path.write_text('{"name": "x"}')
+    with pytest.raises(UserError, match=r"other\.json: the file tells of no training rows"):
+        read_plan(path, None, (0.1, 0.2), [])
 
 
 def test_real_tokens_are_cut_at_the_limit(profile):

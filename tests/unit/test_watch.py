@@ -219,13 +219,28 @@ def test_a_job_that_has_not_begun_to_train_is_not_asked_to_save(path, monkeypatc
     assert watch.must_end()
 
 
-def test_a_job_may_save_after_one_interrupt_and_not_after_two(path, monkeypatch):
+def test_a_job_may_save_after_one_interrupt_and_not_after_two(path, monkeypatch, clock):
     watch = watch_of(path)
     rank(0, monkeypatch).beat(STEP)
     watch.stop.by(signal.SIGINT)
     assert not watch.must_end() and pulses.stop_file(path).exists()
+    clock.now += 2
     watch.stop.by(signal.SIGINT)
     assert watch.must_end()
+
+
+def test_a_signal_that_comes_twice_within_a_second_is_one_and_a_key_held_down_is_several(clock):
+    stop = Stop()
+    for _ in range(3):
+        stop.by(signal.SIGINT)
+        clock.now += 0.3
+    assert stop.asked == [signal.SIGINT] and not stop.at_once
+    stop.by(signal.SIGTERM)
+    assert stop.asked == [signal.SIGINT, signal.SIGTERM]
+    for _ in range(8):
+        stop.by(signal.SIGINT)
+        clock.now += 0.3
+    assert stop.asked.count(signal.SIGINT) > 2 and stop.at_once
 
 
 def test_a_run_that_is_asked_again_by_its_workflow_still_saves_as_after_ctrl_c(path, monkeypatch):

@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import TextIO
 
 from rich.console import Console, Group
@@ -39,13 +38,12 @@ from ablation.machine.progress import (
     Run,
     read_progress,
 )
-from ablation.machine.watch import ask_all_to_save, end_all_at_once
+from ablation.machine.watch import ask_all_to_save, end_all_at_once, stop_signals
 from ablation.results import Results
 from ablation.words.catalogue import Messages
 
 LEAST_SECONDS = 2.0  # between two looks
 SHARE = 0.02  # of a core that looking may take
-SAME_SECONDS = 1.0  # within which signals are one
 TELL_SECONDS = 30.0  # between two lines of a run, where lines stay
 TAIL_LINES = 25
 _RULE = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):$", re.MULTILINE)
@@ -64,25 +62,36 @@ def follow(command: Sequence[str], study: Path, t: Messages, output: TextIO) -> 
     log = results.folder / "logs" / "snakemake.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     teller = Teller(results, study, t, Console(file=output, highlight=False))
-    with noted_signals() as ends:
+    with stop_signals(ending_signals()) as stop:
         with log.open("w", encoding="utf-8") as stream:
             process = subprocess.Popen(
                 command, env=environment(t.language), stdout=stream, stderr=subprocess.STDOUT
             )
         with teller.telling():
-            code = _wait(process, log, teller, ends)
-    if ends[:1] == [signal.SIGINT]:
+            code = _wait(process, log, teller, stop.asked)
+    if stop.asked[:1] == [signal.SIGINT]:
         raise KeyboardInterrupt
-    teller.end(code, log, asked=bool(ends))
+    teller.end(code, log, asked=stop.is_set())
     return code
 
 
-def _wait(process: subprocess.Popen[bytes], log: Path, teller: Teller, ends: Sequence[int]) -> int:
+def ending_signals() -> list[int]:
+    """The signals that ask for the end; one that was ignored still is.
+
+    They are noted: an exception in the middle of a look would leave Snakemake and its runs behind.
+    """
+    asking = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    return [number for number in asking if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+def _wait(process: subprocess.Popen[bytes], log: Path, teller: Teller, asked: Sequence[int]) -> int:
     """The exit code of Snakemake; it and its runs are ended where signals have asked for it."""
     look, heeded = 0.0, 0
     while True:
-        if len(ends) > heeded:
+        if len(asked) > heeded:
             if heeded == 0:
+                # A terminal that is gone can be told nothing.
+                teller.console.quiet = asked[0] == signal.SIGHUP
                 process.terminate()  # else it begins more of them
                 ask_all_to_save()
                 teller.say(teller.t("run.saving"))
@@ -96,32 +105,6 @@ def _wait(process: subprocess.Popen[bytes], log: Path, teller: Teller, ends: Seq
             look = time.monotonic() + max(LEAST_SECONDS, spent / SHARE)
         with suppress(subprocess.TimeoutExpired):
             return process.wait(POLL_SECONDS)
-
-
-@contextmanager
-def noted_signals() -> Iterator[Sequence[int]]:
-    """The signals that have asked for the end while it holds; one that was ignored still is.
-
-    No exception: in the middle of a look it would leave Snakemake and its runs behind. Whoever ends
-    a group of processes may send each of them the same twice, which counts once.
-    """
-    noted: list[int] = []
-    last = -SAME_SECONDS
-
-    def note(number: int, frame: FrameType | None) -> None:
-        nonlocal last
-        if time.monotonic() - last > SAME_SECONDS:
-            noted.append(number)
-        last = time.monotonic()
-
-    asking = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    heard = [number for number in asking if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, note) for number in heard}
-    try:
-        yield noted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class Teller:

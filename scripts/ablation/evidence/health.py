@@ -167,8 +167,8 @@ def read_run(arm: ArmEntry, seed: int, runs_folder: str | Path) -> RunRecord | N
 def read_curves(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Loss and learning rate of each logged step of a run; NaN where there is no number."""
     steps = logged_steps(folder)
-    loss = np.array([step["loss"] for step in steps], dtype=float)
-    return loss, np.array([step["learning_rate"] for step in steps], dtype=float)
+    loss, rates = ([step.get(name) for step in steps] for name in ("loss", "learning_rate"))
+    return np.array(loss, dtype=float), np.array(rates, dtype=float)
 
 
 # --- One run -----------------------------------------------------------------------------------

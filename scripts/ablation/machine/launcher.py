@@ -173,7 +173,8 @@ def launch_anew(run_dir: Path, world_size: int, environment: Env, gpus: Lease) -
         done = (run_dir / "metrics.json").exists() or code == EXIT_USER_ERROR
         if done or not any(PORT_TAKEN.search(line) for line in tail):
             break
-    return code, tail
+    # A launcher that outlives its ranks is killed here: that says nothing of memory.
+    return (1 if code == -signal.SIGKILL else code), tail
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -155,10 +155,11 @@ def descendants(pid: int) -> list[int]:
 
 
 def children_of_all() -> dict[int, list[int]]:
-    """The processes that each process has started, by its number."""
+    """The processes that each process has started and that have not ended, by its number."""
     found: dict[int, list[int]] = {}
     for pid, stat in _stats().items():
-        found.setdefault(stat.parent, []).append(pid)
+        if stat.state not in "ZX":
+            found.setdefault(stat.parent, []).append(pid)
     return found
 
 

@@ -46,6 +46,7 @@ GRACE: dict[int, float] = {
     signal.SIGUSR1: 110.0,
     signal.SIGURG: 110.0,
 }
+SAME_SECONDS = 1.0  # within which the same signal is one
 AGAIN = signal.SIGURG  # nobody is ended by it who does not know it
 CLEAN_SECONDS = 5.0  # between looks for compile locks
 BEGIN_SECONDS = 10.0  # for a process on a busy machine to begin to write its stacks
@@ -61,18 +62,32 @@ class Stop(threading.Event):
     """Set when the job shall end.
 
     Attributes:
-        number: The signal that asked for it; 0 before.
+        asked: The signals that have asked for it.
         at_once: Whether it may not save first: Ctrl-C came when it was asked already.
     """
 
-    number = 0
-    at_once = False
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[int] = []
+        self.at_once = False
+        self._last = 0.0
+
+    @property
+    def number(self) -> int:
+        """The signal that asked for it last; 0 before."""
+        return self.asked[-1] if self.asked else 0
 
     def by(self, number: int) -> None:
-        """Ask for the end on behalf of a signal; `AGAIN` says nothing new."""
+        """Ask for the end on behalf of a signal; `AGAIN` says nothing new.
+
+        Nor does the same signal within a second: who ends a group of processes may send it twice.
+        """
+        soon = time.monotonic() - self._last < SAME_SECONDS
+        if self.asked and (number == AGAIN or (number == self.number and soon)):
+            return
         self.at_once = self.at_once or (number == signal.SIGINT and self.is_set())
-        if number != AGAIN or not self.is_set():
-            self.number = number
+        self.asked.append(number)
+        self._last = time.monotonic()
         self.set()
 
     def pause(self) -> None:
@@ -84,14 +99,14 @@ class Stop(threading.Event):
 
 
 @contextlib.contextmanager
-def stop_signals() -> Iterator[Stop]:
-    """What SIGINT, SIGTERM, and the signals ahead of a time limit set while the context lasts."""
+def stop_signals(numbers: Iterable[int] = GRACE) -> Iterator[Stop]:
+    """What signals set while the context lasts: those that give a run time to save, or others."""
     stop = Stop()
 
     def note(number: int, frame: object) -> None:
         stop.by(number)
 
-    before = {number: signal.signal(number, note) for number in GRACE}
+    before = {number: signal.signal(number, note) for number in numbers}
     try:
         yield stop
     finally:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ablation.errors import UserError
 from ablation.settings import schedules
 from ablation.settings.architecture import (
     GPU,
@@ -162,9 +163,16 @@ def read_plan(
         rows: Rows of the whole data set, if somebody said so.
         held_out: Shares of rows that validation and test take.
         max_classes: The class limits of both sides, for a number of labels without data.
+
+    Raises:
+        UserError: the profile cannot be read, or tells of no rows.
     """
     if profile is not None and Path(profile).is_file():
-        return _from_profile(load_profile(Path(profile)))
+        known = load_profile(Path(profile))
+        if not (known.rows.train and known.label_counts):
+            allowed = "data/profile.json of a study, which has rows and label_counts"
+            raise UserError("the file tells of no training rows", file=profile, allowed=allowed)
+        return _from_profile(known)
     labels = max(max_classes, default=None)
     found = "max_classes" if labels else None
     left = 1.0 - sum(held_out)

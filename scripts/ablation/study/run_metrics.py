@@ -158,6 +158,24 @@ def load_run(path: str | Path) -> RunMetrics:
         UserError: another schema version, an unknown status, a section that is not there, or
             damage: values or files beside it that are not those that the run wrote.
     """
+    metrics = _load_whole(path)
+    try:
+        return read_metrics(metrics)
+    except UserError as error:
+        raise error.at(path, None) from None
+
+
+def is_whole(path: str | Path) -> bool:
+    """Whether a run has finished, and its results are what it wrote."""
+    try:
+        _load_whole(path)
+    except UserError:
+        return False
+    return True
+
+
+def _load_whole(path: str | Path) -> dict[str, Any]:
+    """A run's metrics.json, checked for what `load_run` raises, but for the kinds of its values."""
     metrics = load_json(path)
     if not isinstance(metrics, dict):
         raise UserError(
@@ -182,19 +200,7 @@ def load_run(path: str | Path) -> RunMetrics:
     if absent:
         raise UserError("metrics.json lacks sections", file=path, found=absent, allowed=SECTIONS)
     _check_whole(metrics, Path(path))
-    try:
-        return read_metrics(metrics)
-    except UserError as error:
-        raise error.at(path, None) from None
-
-
-def is_whole(path: str | Path) -> bool:
-    """Whether a run has finished, and its results are what it wrote."""
-    try:
-        load_run(path)
-    except UserError:
-        return False
-    return True
+    return metrics
 
 
 def _check_whole(metrics: Mapping[str, Any], path: Path) -> None:
