@@ -411,6 +411,13 @@ def test_another_of_pefts_methods_is_not_read_as_lora(resolve, dialect):
     assert "lora.r" not in side.settings
 
 
-def test_a_sweep_is_named_and_not_explained(resolve):
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        "{learning_rate: {min: 0.1, max: 0.2}}",
+        "{learning_rate: {values: [0.1, 0.2]}, epochs: {value: 3}, batch_size: {values: [1, 2]}}",
+    ],
+)
+def test_a_sweep_is_named_and_not_explained(resolve, parameters):
     with pytest.raises(UserError, match="a sweep of Weights & Biases"):
-        resolve("method: bayes\nparameters: {learning_rate: {min: 0.1, max: 0.2}}\n")
+        resolve(f"method: bayes\nparameters: {parameters}\n")

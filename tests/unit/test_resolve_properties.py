@@ -11,7 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ablation.comparison.resolve import find_differences, find_silent, resolve_pair
-from ablation.dialects import DIALECTS
+from ablation.dialects import DIALECTS, recognize
+from ablation.dialects.own_names import OWN_NAMES
+from ablation.dialects.vocabulary import keys_of
+from ablation.documents.entries import load_entries
 from ablation.errors import UserError
 from ablation.settings.catalogue import HF_SCHEDULERS, SETTINGS, in_arm
 from ablation.study.grid import content_hash
@@ -269,6 +272,35 @@ def read_as_numbers(sides) -> list[dict]:
         return value if found != found else found  # nan is a word
 
     return [{n: number(v) for n, v in side.items()} for side in plain_values(sides)]
+
+
+KNOWN = sorted({*OWN_NAMES, *(key for dialect in DIALECTS for key in keys_of(dialect))})
+# Those by which files of different trainers are told apart, and some that several have.
+TELLING = sorted({k for module in DIALECTS.values() for k in getattr(module, "MARKS", ())})
+TELLING += [
+    "output_dir",
+    "max_seq_length",
+    "model_name_or_path",
+    "use_peft",
+    "lora_r",
+    "lora_alpha",
+]
+known = st.one_of(st.sampled_from(KNOWN), st.sampled_from(TELLING))
+
+
+@quickly
+@given(st.lists(known, min_size=2, max_size=8, unique=True), strange)
+def test_any_set_of_known_keys_is_recognized_or_refused(keys, value):
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "file.yml"
+        file.write_text(dumped(dict.fromkeys(keys, value)))
+        root = load_entries(file)
+    try:
+        found = recognize(root, "file.yml")
+    except UserError:
+        return
+    assert found.module.NAME in DIALECTS
+    assert {*found.speaks_for} <= found.accounted
 
 
 def test_every_dialect_is_generated():

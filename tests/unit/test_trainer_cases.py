@@ -44,6 +44,7 @@ num_train_epochs: 1
 max_length: 2048
 """
 FLAT = "learning_rate: 0.0001\nper_device_train_batch_size: 2\nnum_train_epochs: 1\n"
+BLOCKS = "model: {name: m}\ntraining: {learning_rate: 0.1, num_train_epochs: 3}\n"
 FACTORY = """\
 model_name_or_path: org/some-8b
 stage: sft
@@ -645,6 +646,28 @@ def test_every_trainer_refuses_to_keep_the_best_model_without_the_strategies(tmp
             TRL.replace("use_peft: true", "use_peft: false") + "lora_r: 64\nlora_alpha: 32\n"
             "lora_dropout: 0.0\nwandb_tags: a\nraw_rollout: false\ntrain_seed: 4\n",
             "trl",
+        ),
+        (  # LLaMA-Factory would stop at three of these, and Trainer knows those that TRL does
+            "cutoff_len: 512\noutput_dir: out\nmax_seq_length: 512\npref_beta: 0.1\n"
+            "sample_packing: true\n",
+            "hf_trainer",
+        ),
+        (  # the type of a row's file, which a script hands to load_dataset
+            "base_model: m\ndatasets: [{path: a.jsonl, type: json}]\noutput_dir: o\nlora_r: 8\n"
+            f"lora_alpha: 16\n{FLAT}",
+            "hf_trainer",
+        ),
+        (  # `lr`, `epochs` and `batch_size` are no names of LLaMA-Factory's: it takes none of them
+            "model_name: m\nfinetuning_type: lora\ndataset: alpaca\nlr: 1e-4\nepochs: 3\n"
+            "batch_size: 4\nmax_seq_length: 512\nlora_r: 8\nlora_alpha: 16\n",
+            "hf_trainer",
+        ),
+        ("method: lora\nparameters: {r: 8, lora_alpha: 16}\n" + BLOCKS, "nested"),
+        ("distributed_type: DEEPSPEED\n" + BLOCKS, "nested"),
+        ("global_batch_size: 64\nlibrary_name: peft\ntags: [a]\n" + BLOCKS, "nested"),
+        (  # names of a script's own speak for a training, too
+            "tokenizer_class: AutoTokenizer\nlicense: mit\nlr: 0.1\nepochs: 3\nbatch_size: 4\n",
+            "hf_trainer",
         ),
     ],
 )

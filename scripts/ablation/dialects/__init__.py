@@ -29,6 +29,7 @@ from ablation.dialects import (
     vocabulary,
 )
 from ablation.dialects.others import name_of
+from ablation.dialects.own_names import MODELS, OWN_NAMES
 from ablation.dialects.reader import Reader, Refusal, Stranger
 from ablation.dialects.spelling import Spelled, respell
 from ablation.documents.entries import Entry
@@ -168,11 +169,15 @@ def recognize(root: Entry, file: str, dialect: str | None = None) -> Recognized:
             raise UserError("there is no such dialect", found=dialect, allowed=list(DIALECTS))
         return _read(DIALECTS[dialect], root, file, respell(root))
     spelled = respell(root)
-    found = [_read(module, root, file, spelled) for module in _may_be(root)]
-    best, *others = sorted(found, key=_rank)
+    found = sorted((_read(module, root, file, spelled) for module in _may_be(root)), key=_rank)
+    best, *others = found
     places = {(entry.line, entry.column) for _, entry in root.leaves()}
-    read = {(entry.line, entry.column) for key, entry in root.leaves() if key in best.accounted}
-    few = 2 * len(read) < len(places) or 4 * best.own < len(root.value)
+    known = {*best.accounted, *best.reader.own_names}
+    read = {(entry.line, entry.column) for key, entry in root.leaves() if key in known}
+    tops = {key.split(".")[0] for key in known}
+    if best.vocabulary:  # what it takes for another's is none of its own
+        tops &= {*best.vocabulary, *best.reader.own_names}
+    few = 2 * len(read) < len(places) or 4 * len(tops) < len(root.value)
     if foreign := name_of(root, few=few):
         raise UserError(
             f"{foreign}: it cannot be explained",
@@ -190,10 +195,10 @@ def recognize(root: Entry, file: str, dialect: str | None = None) -> Recognized:
             allowed=f"keys of {', '.join(DIALECTS)}",
         )
     near = [best, *(other for other in others if _near(best, other))]
-    best, *near = [one for one in near if len(near) == 1 or not _stops(one)] or near
-    if near:
-        raise _tie(best, near[0], root, file)
-    speaks = best.accounted - next((one.accounted for one in others if one is not best), set())
+    best, *near = [one for one in near if not _stops(one)] or near
+    if rival := next((one for one in near if _near(best, one)), None):
+        raise _tie(best, rival, root, file)
+    speaks = best.accounted - next((one.accounted for one in found if one is not best), set())
     own = tuple(key for key, _ in root.leaves() if key in speaks)
     return Recognized(
         module=best.module, reader=best.reader, accounted=best.accounted, speaks_for=own
@@ -204,7 +209,8 @@ def _may_be(root: Entry) -> list[ModuleType]:
     """The dialects that a file may be of: of one alone where it has what only that one's have."""
     if nested.arguments_of(root) is None:
         for module in (axolotl, llama_factory):
-            if module.is_its(root):
+            own = {*OWN_NAMES, *MODELS} - vocabulary.keys_of(module.NAME)  # a script's
+            if module.is_its(root) and not own & root.value.keys():
                 return [module]
     plain = {key for key, entry in root.value.items() if not isinstance(entry.value, dict)}
     marks = {module: getattr(module, "MARKS", None) for module in DIALECTS.values()}

@@ -122,14 +122,17 @@ NO_EFFECT = {
 }
 _WARMUP_SHARE = 0.03
 WARMUP_LIMIT = 100  # of steps, where no warmup is written
+# Of a row of scripts: how its file is loaded. axolotl's type says how a row is put into words.
+_LOADERS = words("json jsonl csv tsv parquet arrow text txt hf huggingface hub local disk file")
 
 
 def is_its(root: Entry) -> bool:
-    """Whether a file names a base model, and rows by path and type."""
+    """Whether a file names a base model, and rows by path and by axolotl's type."""
     rows = root.at("datasets")
     plain = rows.plain() if rows is not None else None
     typed = isinstance(plain, list) and any(
-        isinstance(row, dict) and {"path", "type"} <= row.keys() for row in plain
+        isinstance(row, dict) and "path" in row and row.get("type", "json") not in _LOADERS
+        for row in plain
     )
     return typed and root.at("base_model") is not None
 

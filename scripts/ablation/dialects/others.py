@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ablation.documents.entries import Entry
 
-# What it is, and keys of which all are there. The first that fits names the file. These keys no
-# dialect has, whatever else the file holds.
+# What it is, and keys of which all are there, some with one of some words. The first that fits
+# names the file. These keys no dialect has, whatever else the file holds.
 _CERTAIN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ms-swift", ("tuner_type",)),
     ("ms-swift", ("train_type", "model")),
@@ -36,7 +36,10 @@ _CERTAIN: tuple[tuple[str, tuple[str, ...]], ...] = (
 _FORMATS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("a launch file of accelerate, which says where a training runs", ("distributed_type",)),
     ("a launch file of accelerate, which says where a training runs", ("compute_environment",)),
-    ("a sweep of Weights & Biases, which tries many values", ("method", "parameters")),
+    (
+        "a sweep of Weights & Biases, which tries many values",
+        ("method=grid|random|bayes", "parameters"),
+    ),
     ("a state that Trainer saved (trainer_state.json)", ("log_history", "global_step")),
     ("a saved adapter's adapter_config.json", ("peft_type", "base_model_name_or_path")),
     ("a model's config.json", ("model_type", "architectures")),
@@ -67,11 +70,17 @@ def name_of(root: Entry, *, few: bool) -> str | None:
         few: Whether the dialect that knows its keys best knows few of them.
     """
     for name, keys in _CERTAIN:
-        if all(root.at(key) is not None for key in keys):
+        if all(_has(root, key) for key in keys):
             return f"a configuration of {name}"
     if not few:
         return None
     for name, keys in _FORMATS:
-        if all(root.at(key) is not None for key in keys):
+        if all(_has(root, key) for key in keys):
             return name
     return None
+
+
+def _has(root: Entry, key: str) -> bool:
+    name, _, words = key.partition("=")
+    entry = root.at(name)
+    return entry is not None and (not words or entry.value in words.split("|"))

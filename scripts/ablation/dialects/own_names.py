@@ -85,7 +85,7 @@ CHECKPOINTING = {
     name: _SWITCH for name in (_SWITCH, *OWN_NAMES) if OWN_NAMES.get(name, name) == _SWITCH
 }
 # Names of the model, in a block that is called after it first, and of the longest row.
-_MODELS = words(
+MODELS = words(
     "model model_name_or_path model_name base_model model_id pretrained_model_name_or_path "
     "pretrained_model base_model_name base_llm"
 )
@@ -178,7 +178,7 @@ def read_own_model(reader: Reader, blocks: Iterable[str]) -> None:
     """Read which model is loaded, of the first key that names it as text."""
     called = blocks_called(reader.root, "model")
     within = [join(block, name) for block in called for name in _IN_MODELS]
-    for key in (*within, *(join(block, name) for block in blocks for name in _MODELS)):
+    for key in (*within, *(join(block, name) for block in blocks for name in MODELS)):
         entry = reader.root.at(key)
         if entry is not None and isinstance(entry.value, str):
             _take_own(reader, key, "model.name_or_path")
