@@ -13,20 +13,27 @@ from typing import TypeGuard
 HIDDEN = "(hidden)"
 
 _WORDS = (
-    r"(?:token|secret|passw(?:or)?d|passphrase|credentials?|authorization|bearer|cookie"
+    r"(?:token|secrets?|passw(?:or)?ds?|passphrase|credentials?|authorization|bearer|cookies?"
     r"|session[_-]?id|비밀번호|암호|시크릿|webhook(?:[_-]?url)?|connection[_-]?string|dsn"
-    r"|(?:api|access|private|secret|account|shared|signing|encryption)[_-]?key(?:[_-]?id)?)"
+    r"|(?:api|access|private|secret|account|shared|signing|encryption)[_-]?key(?:s|[_-]?id)?)"
 )
 _ENDS = r"(?:auth|key|key[_-]?id|pwd|pat|sas)"
 _SECRET = re.compile(rf"(?:.*{_WORDS}|(?:.*[_-])?{_ENDS})", re.IGNORECASE)
-# Texts that a tokenizer marks rows with, and names of a row's columns.
+# Texts that a tokenizer marks rows with, and names of a row's columns. One more word may make a
+# secret of either (`translator_text_key`).
+_MARKS = (
+    r"(?:pad|eos|bos|unk|sep|cls|mask|image|audio|video|vision|eot|boi|eoi|end|start|stop|think|max"
+    r"|min|num|max_new|response|assistant|decoder|tokenizer|fim|prefix|suffix|middle|placeholder)"
+)
+_COLUMNS = (
+    r"(?:prompt|response|text|label|input|output|target|source|image|audio|video|chosen|rejected"
+    r"|answer|question|instruction|completion|content|role|messages?|column|sort|score|class"
+    r"|conversations?|dialog(?:ue)?|history|system|tools?|context|reference|ground_truth|reward_fn"
+    r"|caption|summary|title|passage|document)"
+)
+_PARTS = r"(?:train|eval|test|val|validation|data|dataset)"
 _HARMLESS = re.compile(
-    r"(?:.*[_-])?(?:pad|eos|bos|unk|sep|cls|mask|image|audio|video|eot|end|start|stop|think|max|min"
-    r"|num|response)_token"
-    r"|(?:.*[_-])?(?:prompt|response|text|label|input|output|target|source|image|audio|video|chosen"
-    r"|rejected|query|answer|question|instruction|completion|content|role|messages?|column|sort"
-    r"|score|class|conversations?)_key",
-    re.IGNORECASE,
+    rf"(?:{_MARKS}_)+token|(?:(?:{_PARTS}|{_COLUMNS})_)*{_COLUMNS}_key", re.IGNORECASE
 )
 # `name: value` and `name=value`, in a comment or on a line of a configuration.
 _NAMED = re.compile(
@@ -52,6 +59,32 @@ _SHAPES = re.compile(
 _IN_URL = re.compile(r"(?<=://)[^/\s@'\"]+(?=@)")
 
 
+class Hidden(str):
+    """What is shown in a secret's place; two of them are equal where the secrets are.
+
+    Only a hash that is another one in each process tells them apart: nothing of it is stored.
+    """
+
+    _secret: int
+
+    def __new__(cls, shown: str, secret: object = "") -> Hidden:
+        """The text `shown`, in the place of `secret`."""
+        self = super().__new__(cls, shown)
+        self._secret = hash(str(secret))
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        """Other texts are compared as what is shown."""
+        same = not isinstance(other, Hidden) or self._secret == other._secret
+        return same and str.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        """The contrary: a text has one of its own."""
+        return not self == other
+
+    __hash__ = str.__hash__
+
+
 def is_secret(key: str) -> bool:
     """Whether a dotted key, or a block that it stands in, has the name of a secret."""
     names = unicodedata.normalize("NFKC", key).split(".")
@@ -72,8 +105,11 @@ def hide(key: str, value: object) -> object:
         flags = ["", *(item.lstrip("-") if _is_flag(item) else "" for item in value)]
         return [hide(f"{key}.{f}" if f else key, v) for f, v in zip(flags, value, strict=False)]
     if is_secret(key):
-        return HIDDEN
-    return mask(value) if isinstance(value, str) else value
+        return Hidden(HIDDEN, value)
+    if not isinstance(value, str):
+        return value
+    shown = mask(value)
+    return value if shown == value else Hidden(shown, value)
 
 
 def _is_flag(item: object) -> TypeGuard[str]:

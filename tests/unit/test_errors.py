@@ -123,6 +123,9 @@ def test_what_is_put_in_is_translated_where_it_is_a_sentence():
     assert translate("'lr' has a value it cannot have", "ko") == "'lr': 쓸 수 없는 값이다"
     assert translate("backup cannot run: the best epoch is to be loaded, and no metric says "
                      "which it is", "ko").startswith("backup 구성은 실행할 수 없다: ")  # fmt: skip
+    valid = "bits: Input should be a valid {}"
+    assert translate(valid.format("정수"), "ko") == "bits: 정수여야 한다"
+    assert translate(valid.format("목록"), "ko") == "bits: 목록이어야 한다"
     assert translate("what no table has", "ko") == "what no table has"
 
 

@@ -322,6 +322,13 @@ SCRIPT = "model: {name: org/some-8b}\ntraining: {learning_rate: 0.1, epochs: 3}\
         ("max_sequence_length: 640", {"max_length": 640}),
         ("quant: 4bit", {"load_in_4bit": True}),
         ("quantization: 8", {"load_in_8bit": True}),
+        ("quantization: {bits: 4.0, type: gptq}", {"load_in_4bit": True}),
+        ("quantization: nf4", {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}),
+        ("quantization: {enabled: true, type: 4bit}", {"load_in_4bit": True}),
+        ("quantization: fp8", {"other.quantization": "fp8"}),
+        ("quantization: {enabled: true, type: gptq}", {"other.quantization.type": "gptq"}),
+        ("qlora: {enabled: null}", {"other.qlora.enabled": None}),
+        ("bnb: {load_in_4bit: true, bits: 8}", {"other.bnb.bits": 8}),
         ("lora: {peft_lora_r: 32, peft_lora_alpha: 64}", {"lora.r": 32, "lora.lora_alpha": 64.0}),
     ],
 )
@@ -330,10 +337,33 @@ def test_words_of_a_script_on_weights_deepspeed_and_lengths_are_read(resolve, bl
     assert {name: side.settings[name].value for name in expected} == expected
 
 
-def test_a_quantization_that_is_switched_off_does_nothing(resolve):
-    side = resolve(f"{SCRIPT}lora: {{r: 8}}\nqlora: {{enabled: false, load_in_4bit: true}}\n")
+@pytest.mark.parametrize("off", ["false", "0"])
+def test_a_quantization_that_is_switched_off_does_nothing(resolve, off):
+    side = resolve(f"{SCRIPT}lora: {{r: 8}}\nqlora: {{enabled: {off}, load_in_4bit: true}}\n")
     assert side.kind["method"] == "lora"
     assert set(side.without_effect) == {"qlora.enabled", "qlora.load_in_4bit"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "row"),
+    [
+        ("quantization: nf4", "quantization: fp4", "bnb_4bit_quant_type"),
+        ("quantization: fp8", "quantization: int8", "load_in_8bit"),
+        ("qlora: {enabled: 0}", 'qlora: {enabled: "${QLORA}"}', "other.qlora.enabled"),
+        ("qlora: {bits: 4}", 'qlora: {bits: 4, enabled: "${Q}"}', "other.qlora.enabled"),
+    ],
+)
+@pytest.mark.parametrize("base", [FLAT, "SCRIPT"])
+def test_weights_that_are_quantized_otherwise_are_a_difference(tmp_path, base, first, second, row):
+    base = SCRIPT if base == "SCRIPT" else base
+    for name, text in (("a.yaml", first), ("b.yaml", second)):
+        (tmp_path / name).write_text(f"{base}{text}\n")
+    said = explain_files(tmp_path / "a.yaml", tmp_path / "b.yaml", {})
+    assert row in {difference["setting"] for difference in said["differences"]}
+
+
+def test_weights_of_four_bits_are_qlora_in_a_flat_file_too(resolve):
+    assert resolve(f"{FLAT}quantization: 4bit\n").kind["method"] == "qlora"
 
 
 def test_a_flat_files_lora_block_is_read_in_the_scripts_words_beside_a_rank(resolve):
@@ -409,6 +439,27 @@ def test_another_of_pefts_methods_is_not_read_as_lora(resolve, dialect):
     assert (side.dialect, side.kind["method"]) == (dialect, "prefix_tuning")
     assert side.settings["other.peft_config.num_virtual_tokens"].value == 8
     assert "lora.r" not in side.settings
+
+
+@pytest.mark.parametrize("line", ["alpha: {}", "r: {}"])
+def test_fields_of_another_method_are_its_own_and_differ(tmp_path, line):
+    files = [tmp_path / "a.yaml", tmp_path / "b.yaml"]
+    for file, value in zip(files, (16, 32), strict=True):
+        block = f"{{peft_type: LOHA, {line.format(value)}, target_modules: [q_proj]}}"
+        file.write_text(f"{FLAT.replace('lora_r: 8', '')}peft_config: {block}\n")
+    said = explain_files(*files, {})
+    assert [one["setting"] for one in said["differences"]] == [
+        f"other.peft_config.{line.split(':')[0]}"
+    ]
+    assert not {"key_not_of_trainer"} & {found["id"] for found in said["findings"]}
+
+
+@pytest.mark.parametrize("name", ["qlora", "dora", "rslora"])
+def test_a_kind_of_lora_is_no_other_method(resolve, name):
+    flat = FLAT.replace("lora_r: 8", f"peft_config: {{peft_type: {name}, r: 16, lora_alpha: 32}}")
+    side = resolve(flat)
+    assert values(side, "lora.r", "lora.lora_alpha") == (16, 32.0)
+    assert side.settings["other.peft_config.peft_type"].value == name
 
 
 @pytest.mark.parametrize(

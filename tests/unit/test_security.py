@@ -25,6 +25,7 @@ from ablation.machine.launcher import job_environment
 from ablation.masking import HIDDEN, hide, is_secret, mask
 from ablation.project import PROJECT
 from ablation.report.patch import shown_patch
+from ablation.study.explain import explain_files
 from ablation.study.load import load_study
 from ablation.words.catalogue import prose, without_html
 
@@ -77,6 +78,33 @@ def test_the_name_of_a_secret_is_known(key):
 
 
 @pytest.mark.parametrize(
+    "key",
+    [
+        *("TRANSLATOR_TEXT_KEY", "secret_source_key", "registry_image_token", "azure_content_key"),
+        *("search_query_key", "dataset_key", "back_end_token", "secrets.db", "api_keys", "cookies"),
+    ],
+)
+def test_a_word_more_makes_a_secret_of_what_only_sounds_like_one(key):
+    assert hide(key, "0123abcd") == HIDDEN
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("my_api_key: {}1", "hub_token: hf_{}0123456789", "uri: 'https://al:{}@host/x'"),
+        *('args: ["--hub-token", "{}1"]', "tracker: {{password: {}1}}", "note: 'password={}1'"),
+    ],
+)
+def test_files_that_differ_in_a_secret_alone_differ_and_do_not_show_it(tmp_path, line):
+    files = [tmp_path / "alpha.yaml", tmp_path / "omega.yaml"]
+    for file in files:
+        file.write_text(f"output_dir: out\n{line.format(file.stem + 'Xy')}\n")
+    said = explain_files(*files, {})
+    assert len(said["differences"]) == 1
+    assert "Xy" not in json.dumps(said)
+
+
+@pytest.mark.parametrize(
     "key", ["비밀번호", "db.암호", "session_id", "\uff48\uff46_\uff54\uff4f\uff4b\uff45\uff4e"]
 )
 def test_the_name_of_a_secret_is_known_in_other_letters(key):
@@ -100,6 +128,7 @@ def test_a_terminal_obeys_nothing_that_a_message_quotes(tmp_path):
     [
         *("eos_token", "pad_token", "special_tokens", "max_tokens", "key_value_separator"),
         *("monkey", "dataset.prompt_key", "response_key", "label_key", "max_token", "think_token"),
+        *("train_text_key", "ground_truth_key", "data.reward_fn_key", "image_start_token"),
     ],
 )
 def test_what_only_sounds_like_one_is_shown(key):

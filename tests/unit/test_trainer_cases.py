@@ -261,6 +261,10 @@ def test_what_llama_factorys_parser_refuses_is_a_problem(explain, lines):
         ("loss_type: robust\nbeta: 0.1\nlabel_smoothing: 0.5", "loss_type"),
         ("beta: 0.1\nsync_ref_model: true", "sync_ref_model"),
         ("lora_target_modules: [q_proj]", "lora_target_modules"),
+        ("lora_target_modules: q_proj", "lora_target_modules"),
+        ("loss_type: [exo_pair]\nbeta: 0.1", "loss_type"),
+        ("loss_type: [sigmoid, aot]\nuse_weighting: true\nbeta: 0.1", "loss_type"),
+        ("loss_type: [sft, aot]\nf_divergence_type: js_divergence\nbeta: 0.1", "f_divergence_type"),
     ],
 )
 def test_what_trls_trainers_stop_at_as_they_start_is_refused(tmp_path, lines, key):
@@ -271,6 +275,13 @@ def test_what_trls_trainers_stop_at_as_they_start_is_refused(tmp_path, lines, ke
     assert key in {refusal.key for refusal in resolve_file(file, {}, "trl").refusals}
 
 
+def test_trl_allows_a_divergence_beside_losses_that_all_know_it(tmp_path):
+    file = tmp_path / "a.yaml"
+    lines = "loss_type: [sigmoid, sft]\nf_divergence_type: js_divergence\nbeta: 0.1\n"
+    file.write_text(TRL + lines)
+    assert not resolve_file(file, {}, "trl").refusals
+
+
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
@@ -278,6 +289,8 @@ def test_what_trls_trainers_stop_at_as_they_start_is_refused(tmp_path, lines, ke
         ("['.*q_proj']", ".*q_proj"),
         (r"['.*\.q_proj']", ["q_proj"]),
         ("[q, v]", ["q", "v"]),
+        ("[lm_head]", "lm_head"),
+        ("score", "score"),
     ],
 )
 def test_a_list_of_one_target_is_its_only_name_to_trl(tmp_path, written, meant):

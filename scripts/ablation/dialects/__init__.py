@@ -94,7 +94,7 @@ class Recognized:
                 continue  # a setting under a name of the trainer's own
             if found == key and not (refuses or passes):
                 continue  # scripts have keys of their own
-            if key.split(".")[0] in self.vocabulary:
+            if key.split(".")[0] in (*self.vocabulary, *self.module.KEYS.adapter):
                 continue
             others = any(key in vocabulary.keys_of(other) for other in DIALECTS if other != name)
             yield Stranger(

@@ -278,7 +278,6 @@ _QUANTIZED = words(
 )
 # What scripts call these in a block of their own.
 _OWN_QUANTIZED = {
-    **dict.fromkeys(words("quant_type base_quantization type"), "bnb_4bit_quant_type"),
     **dict.fromkeys(words("quant_storage storage_dtype"), "bnb_4bit_quant_storage"),
     **dict.fromkeys(words("compute_dtype bnb_compute_dtype"), "bnb_4bit_compute_dtype"),
     **dict.fromkeys(
@@ -286,7 +285,9 @@ _OWN_QUANTIZED = {
         "bnb_4bit_use_double_quant",
     ),
 }
-_BITS = words("bits bit num_bits nbits quantization_bits quantization_bit")
+_BITS = words(
+    "bits bit num_bits nbits quantization_bits quantization_bit quant_type base_quantization type"
+)
 
 
 def read_quantized(reader: Reader, blocks: Iterable[str]) -> None:
@@ -306,21 +307,28 @@ def _is_off(reader: Reader, block: str) -> bool:
     """Whether a block switches itself off; then nothing in it does anything."""
     entry = reader.root.at(block)
     switches = [reader.root.at(join(block, name)) for name in ("enabled", "enable")]
-    off = any(switch is not None and meant(switch.plain()) is False for switch in switches)
+    off = any(switch is not None and meant(switch.plain()) in (False,) for switch in switches)
     if entry is not None and off:
         reader.idle({"quantization is switched off": [join(block, k) for k, _ in entry.leaves()]})
     return off
 
 
 def _is_of_bits(reader: Reader, key: str) -> bool:
-    """Whether a number of bits stands where others have a block (`quantization: 4bit`): read."""
+    """Whether a key says a number of bits (`quantization: 4bit`, `bits: 4`): then it is read."""
     entry = reader.root.at(key)
-    bits = re.fullmatch(
-        r"(?:int|nf|fp)?([48])[-_]?(?:bit)?", str(entry.value).lower() if entry else ""
-    )
+    said = str(entry.value).lower() if entry else ""
+    bits = re.fullmatch(r"(?:int)?([48])(?:\.0|[-_]?bit)?|(?:nf|fp)(4)", said)
     if bits is None or key in reader.read_keys:
         return False
-    reader.untrained(key, f"load_in_{bits[1]}bit", lambda value: True)
+    switch = f"load_in_{bits[1] or bits[2]}bit"
+    switched = [reader.first(name) for name in ("load_in_4bit", "load_in_8bit")]
+    if switched == [None, None]:
+        reader.untrained(key, switch, lambda value: True)
+    elif bits[1] and not reader.says(switch, True):
+        return False
+    reader.ignore(key)
+    if bits[2] and reader.first("bnb_4bit_quant_type") is None:
+        reader.untrained(key, "bnb_4bit_quant_type", lambda value: said)
     return True
 
 
@@ -329,15 +337,15 @@ def _read_own_quantized(reader: Reader, block: str) -> None:
     for name, setting in _OWN_QUANTIZED.items():
         if reader.first(setting) is None:
             reader.untrained(join(block, name), setting, _DTYPE_OF.get(setting))
-    bits = next((key for name in _BITS if reader.root.at(key := join(block, name))), None)
-    switch = next((k for n in ("enabled", "enable") if reader.root.at(k := join(block, n))), None)
-    number = reader.root.known(bits).plain() if bits else 4 if block.endswith("qlora") else None
-    said = bits or switch
-    if said is None or number not in (4, 8):
-        return
-    reader.ignore(*filter(None, (bits, switch)))
-    if reader.first("load_in_4bit") is None and reader.first("load_in_8bit") is None:
-        reader.untrained(said, f"load_in_{number}bit", lambda value: True)
+    told = [name for name in _BITS if _is_of_bits(reader, join(block, name))]
+    for key in (join(block, "enabled"), join(block, "enable")):
+        entry = reader.root.at(key)
+        if entry is None or meant(entry.plain()) not in (True,):
+            continue
+        if told or reader.first("load_in_4bit") or reader.first("load_in_8bit"):
+            reader.ignore(key)
+        elif block.endswith("qlora"):
+            reader.untrained(key, "load_in_4bit", lambda value: True)
 
 
 def read_dtype(value: object) -> object:
@@ -388,6 +396,13 @@ def read_absent_lora(reader: Reader) -> None:
 OF_WEIGHTS = words("quantization quantization_config bnb bnb_config bitsandbytes qlora quant")
 # What a classifier's head is called, by family.
 HEADS = frozenset(words("score classifier classification_head"))
+# The other names of `peft.PeftType`.
+_OTHER_METHODS = words(
+    "prompt_tuning multitask_prompt_tuning p_tuning prefix_tuning adalora adamss boft "
+    "adaption_prompt ia3 beft lily loha lokr oft poly ln_tuning vera frod pvera fourierft glora "
+    "xlora hra vblora unilora cpt miss randlora road trainable_tokens hira shira c3a waveft osf "
+    "delora gralora cartridge tinylora psoft peanut shadow supertuning deft"
+)
 LORA_FIELDS = tuple(name for name in (*SETTINGS, *UNTRAINED) if name.startswith("lora."))
 _LORA_IGNORED = words(
     "auto_mapping peft_version base_model_name_or_path revision inference_mode "
@@ -424,11 +439,14 @@ def read_peft_type(reader: Reader, prefix: str) -> bool:
     key = join(prefix, "peft_type")
     entry = reader.root.at(key)
     name = "lora" if entry is None else str(entry.value or "lora").rsplit(".", 1)[-1].lower()
-    reader.ignore(key)
-    if entry is None or name == "lora":
+    if entry is None or name not in (*_OTHER_METHODS, "no_peft", "none"):
+        if name == "lora":
+            reader.ignore(key)
         return True
-    if name not in ("no_peft", "none"):
+    if name in _OTHER_METHODS:
         reader.untrained(key, "training.method", lambda value: name)
+    else:
+        reader.ignore(key)
     reader.add(key, entry, "lora.enable", False, "another method than LoRA")
     return False
 

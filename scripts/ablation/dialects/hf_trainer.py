@@ -92,7 +92,9 @@ def _undo_sanitizing(reader: Reader) -> None:
 def read(reader: Reader) -> None:
     """Read the whole file into the reader's settings."""
     _undo_sanitizing(reader)
-    read_trainer(reader, "")
+    read_model(reader)
+    read_quantized(reader, [name for name in OF_WEIGHTS if name != "quantization_config"])
+    read_trainer(reader, "", skip=tuple(name for name in OF_WEIGHTS if name in reader.read_keys))
     check_arguments(reader)
     for block in _BLOCKS:
         for switch in (f"{block}.enable", f"{block}.enabled", block):
@@ -101,8 +103,6 @@ def read(reader: Reader) -> None:
     for switch in SWITCHES:
         read_switch(reader, switch)
     read_lora_keys(reader, FLAT_LORA)
-    read_model(reader)
-    read_quantized(reader, [name for name in OF_WEIGHTS if name != "quantization_config"])
     take_keys(reader, _KEYS)
     for key in ("dataset", "dataset_name", "dataset_config", "packing", "max_samples"):
         entry = reader.root.at(key)
@@ -111,7 +111,8 @@ def read(reader: Reader) -> None:
     read_own_names(reader, "")
     read_own_lora(reader, "", whole=False)
     for block in _BLOCKS:
-        read_own_lora(reader, block, whole=True)
+        if reader.first("training.method") is None:
+            read_own_lora(reader, block, whole=True)
         read_own_names(reader, block, CHECKPOINTING)
     if "model.name_or_path" not in reader.settings:
         read_own_model(reader, ("",))

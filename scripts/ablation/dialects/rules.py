@@ -2,8 +2,8 @@
 
 A rule fires where each of its terms holds. Terms, then a colon and the trainer's words: `key` is
 set, `!key` is not, `key?` is there, `key=a|b` is one of these, `key!=a|b` none, `key~a|b` holds
-one, `key>1` is more. `one/other` makes a rule of each, named in the place of `{}`. The first term's
-key is the one that is refused.
+one, `key>1` is more; of a list, one item of which a term holds is enough. `one/other` makes a rule
+of each, named in the place of `{}`. The first term's key is the one that is refused.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def _compile(term: str) -> tuple[str, Callable[[object], bool]]:
     tests: dict[str, Callable[[object], bool]] = {
         "": bool,
         "?": lambda value: value is not None,
-        "=": lambda value: _word(value) in values,
-        "!=": lambda value: _word(value) not in values,
+        "=": lambda value: any(word in values for word in _words(value)),
+        "!=": lambda value: any(word not in values for word in _words(value)),
         "~": lambda value: any(text in _word(value).lower() for text in values),
         ">": lambda value: is_number(value) and value > float(values[0]),
         "<": lambda value: is_number(value) and value < float(values[0]),
@@ -41,6 +41,11 @@ def _compile(term: str) -> tuple[str, Callable[[object], bool]]:
 
 def _word(value: object) -> str:
     return str(value) if isinstance(value, str) else str(value).lower()
+
+
+def _words(value: object) -> list[str]:
+    """The words of a value: each item of a list."""
+    return [_word(item) for item in (value if isinstance(value, list) else [value])]
 
 
 def read_rules(table: str) -> list[Rule]:

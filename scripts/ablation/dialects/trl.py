@@ -15,6 +15,7 @@ from dataclasses import replace
 from ablation.dialects import defaults, vocabulary
 from ablation.dialects.arguments import check_arguments
 from ablation.dialects.blocks import (
+    HEADS,
     read_lora_keys,
     read_model,
     read_trainer,
@@ -177,17 +178,22 @@ def _settled(root: Entry, key: str) -> object:
     return _UNWRITTEN.get(key) if entry is None else entry.plain()
 
 
+# Modules of whole models that lie below none: their names are their paths.
+_OUTERMOST = HEADS | {"lm_head", "embed_out", "qa_outputs"}
+
+
 def _read_single_target(reader: Reader) -> None:
     """A list of one name becomes the name, which peft takes for a pattern of a whole path."""
     found = reader.first("lora.target_modules")
-    if found is None or not isinstance(found.value, list) or len(found.value) != 1:
+    names = [found.value] if found and isinstance(found.value, str) else found and found.value
+    if found is None or not isinstance(names, list) or len(names) != 1:
         return
-    name = str(found.value[0])
+    name = str(names[0])
     one = re.fullmatch(r"(\.\*\\\.)?(\w+)", name)
     value = [one[2]] if one and one[1] else name
     reader.settings["lora.target_modules"] = [replace(found, value=value)]
-    if one and not one[1]:
-        reason = "a list of one name is taken for a pattern of whole paths, and none is just that"
+    if one and not one[1] and name not in _OUTERMOST:
+        reason = "one name alone is taken for a pattern of whole paths, and none is just that"
         write = rf"lora_target_modules: ['.*\.{name}']"
         reader.refuse(str(found.key), "lora.target_modules", LIBRARY, reason, write=write)
 
