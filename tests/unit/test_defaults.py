@@ -146,7 +146,7 @@ def test_lora_defaults_are_those_of_the_class(lora):
 
 def test_every_field_of_lora_is_trained_ignored_or_said_to_be_untrained(lora):
     known = {name.removeprefix("lora.") for name in blocks.LORA_FIELDS}
-    assert set(lora) - known - set(blocks._LORA_IGNORED) == set()
+    assert set(lora) - known - {"peft_type", *blocks._LORA_IGNORED} == set()
 
 
 def test_pefts_own_target_modules_are_those_of_its_table():

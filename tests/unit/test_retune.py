@@ -160,7 +160,7 @@ def test_the_chosen_contrast_is_not_optimistic_for_having_been_chosen(tmp_path):
 )
 def test_the_report_sets_tuned_sides_beside_the_plain_step(tmp_path, language, told):
     _, made = effects_of(tmp_path)
-    save_json({"warnings": []}, made.results.health)
+    save_json({"schema_version": 1, "warnings": []}, made.results.health)
     assert len(load_table(made.results.metrics)) == 80
     sources = load_sources(made.results, language)
     text = render_report(sources, made.results.figures, made.results.report(language))

@@ -260,7 +260,7 @@ def test_the_report_tells_each_effect_at_each_size_and_at_all_rows(tmp_path, lan
     save_table(collect(grid, made.runs), made.results.metrics)
     table = load_table(made.results.metrics)
     save_effects(estimate_effects(grid, table, LADDER, all_rows=4000), made.results.effects)
-    save_json({"warnings": []}, made.results.health)
+    save_json({"schema_version": 1, "warnings": []}, made.results.health)
     sources = load_sources(made.results, language)
     text = render_report(sources, made.results.figures, made.results.report(language))
     for one in [*told, "100", "300", "figures/scale."]:
