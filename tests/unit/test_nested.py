@@ -362,6 +362,13 @@ def test_weights_that_are_quantized_otherwise_are_a_difference(tmp_path, base, f
     assert row in {difference["setting"] for difference in said["differences"]}
 
 
+@pytest.mark.parametrize("base", [FLAT.replace("lora_r: 8", ""), "SCRIPT"])
+@pytest.mark.parametrize("line", ["lora: {enabled: 0, r: 8}", "use_lora: 0\nlora: {r: 8}"])
+def test_a_zero_switches_an_adapter_off(resolve, base, line):
+    base = SCRIPT if base == "SCRIPT" else base.replace("target_modules: all-linear\n", "")
+    assert resolve(f"{base}{line}\n").kind["method"] == "full"
+
+
 def test_weights_of_four_bits_are_qlora_in_a_flat_file_too(resolve):
     assert resolve(f"{FLAT}quantization: 4bit\n").kind["method"] == "qlora"
 

@@ -300,6 +300,14 @@ def test_a_list_of_one_target_is_its_only_name_to_trl(tmp_path, written, meant):
     assert side.settings["lora.target_modules"].value == meant and not side.refusals
 
 
+def test_llama_factory_has_a_project_of_trackio(tmp_path):
+    file = tmp_path / "a.yaml"
+    for line, refused in (("", False), ("project: null\n", True)):
+        file.write_text(f"{FACTORY}report_to: trackio\n{line}")
+        refusals = resolve_file(file, {}).refusals
+        assert [one.key for one in refusals] == (["report_to"] if refused else [])
+
+
 @pytest.mark.parametrize(
     ("lines", "key"),
     [

@@ -372,10 +372,10 @@ def read_padding(value: object) -> object:
 def read_switch(reader: Reader, key: str) -> None:
     """Read a switch of LoRA: where it is off all weights are trained."""
     entry = reader.root.at(key)
-    if entry is None or not isinstance(meant(entry.plain()), bool):
+    if entry is None or meant(entry.plain()) not in (True, False):
         return  # a block: its keys are read one by one
     reader.ignore(key)
-    if meant(entry.plain()) is False:
+    if not meant(entry.plain()):
         reader.add(key, entry, "lora.enable", False)
     else:
         reader.switched_on = reader.switched_on or key

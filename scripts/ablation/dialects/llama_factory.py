@@ -242,6 +242,7 @@ _UNWRITTEN = {
     "mix_strategy": "concat",
     "infer_backend": "huggingface",
     "quantization_method": "bnb",
+    "project": "huggingface",
 }
 
 

@@ -265,7 +265,7 @@ def _read_deepspeed(reader: Reader, main: str) -> None:
     if reader.engine is not None or reader.root.at(join(main, "deepspeed")) is not None:
         return
     switches = [entry for key in _SWITCHES if (entry := reader.root.at(key)) is not None]
-    if any(meant(entry.value) is False for entry in switches):
+    if any(meant(entry.value) in (False,) for entry in switches):
         block = [f"deepspeed.{key}" for key, _ in reader.root.known("deepspeed").leaves()]
         reader.idle({"DeepSpeed is switched off": block})
         return
