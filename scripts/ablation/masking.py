@@ -28,7 +28,7 @@ _MARKS = (
 _COLUMNS = (
     r"(?:prompt|response|text|label|input|output|target|source|image|audio|video|chosen|rejected"
     r"|answer|question|instruction|completion|content|role|messages?|column|sort|score|class"
-    r"|conversations?|dialog(?:ue)?|history|system|tools?|context|reference|ground_truth|reward_fn"
+    r"|conversations?|dialog(?:ue)?|history|tools?|context|reference|ground_truth|reward_fn"
     r"|caption|summary|title|passage|document)"
 )
 _PARTS = r"(?:train|eval|test|val|validation|data|dataset)"
