@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ablation.comparison.resolve import Configuration, find_differences, resolve_file, resolve_pair
+from ablation.dialects.blocks import OTHER_METHODS
 from ablation.dialects.vocabulary import keys_of
 from ablation.errors import UserError
 from ablation.study.explain import explain_files
@@ -318,6 +319,16 @@ SCRIPT = "model: {name: org/some-8b}\ntraining: {learning_rate: 0.1, epochs: 3}\
         ("batching: 1\nhardware: {gradient_clip: 0.5}", {"max_grad_norm": 0.5}),
         ("model_args: {model_name_or_path: org/other}", {"model.name_or_path": "org/some-8b"}),
         ("data_args: {max_seq_length: 640}", {"max_length": 640}),
+        (
+            "data_augmentation: {max_length: 64}\ndata_args: {max_length: 32}\n"
+            "tokenizer: {max_length: 640}",
+            {"max_length": 640},
+        ),
+        ("deepspeed: {enabled: true, stage: zero2}", {f"{ZERO}.stage": 2}),
+        ("deepspeed: {stage: stage_3}", {f"{ZERO}.stage": 3}),
+        ("deepspeed: {zero: 1}", {f"{ZERO}.stage": 1}),
+        ("deepspeed: {zero_stage: 2, gradient_clipping: 0.5}", {"max_grad_norm": 0.5}),
+        ("model_config: {base_model: org/other}", {"model.name_or_path": "org/some-8b"}),
         ("sft_config: {max_seq_length: 640}", {"max_length": 640}),
         ("max_sequence_length: 640", {"max_length": 640}),
         ("quant: 4bit", {"load_in_4bit": True}),
@@ -335,6 +346,30 @@ SCRIPT = "model: {name: org/some-8b}\ntraining: {learning_rate: 0.1, epochs: 3}\
 def test_words_of_a_script_on_weights_deepspeed_and_lengths_are_read(resolve, block, expected):
     side = resolve(f"{SCRIPT}{block}\n")
     assert {name: side.settings[name].value for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("deepspeed: {enabled: true, zero: true}", "deepspeed.zero"),
+        ("deepspeed: {stage: offload}", "deepspeed.stage"),
+        ("deepspeed: {zero_stage: 2, gradient_clipping: true}", "deepspeed.gradient_clipping"),
+        ("deepspeed: {a: 1, b: 2, c: 3, d: 4, e: 5, f: 6}", "deepspeed.f"),
+        ("deepspeed: {zero_stage: 2, offload_optimizer: auto_nvme}", "deepspeed.offload_optimizer"),
+        ("data: {max_len: false}", "data.max_len"),
+        ("data_augmentation: {max_length: 64}", "data_augmentation.max_length"),
+        ("model_output: {padding: max_length}", "model_output.padding"),
+    ],
+)
+def test_a_word_of_a_script_that_no_setting_has_is_a_row_of_its_own(resolve, line, key):
+    side = resolve(f"{SCRIPT}{line}\n")
+    assert not side.refusals
+    assert f"other.{key}" in side.settings
+
+
+def test_a_stage_that_zero_does_not_have_is_refused_in_a_scripts_words_too(resolve):
+    (refusal,) = resolve(f"{SCRIPT}deepspeed: {{zero_stage: 5}}\n").refusals
+    assert refusal.key == "deepspeed.zero_stage"
 
 
 @pytest.mark.parametrize("off", ["false", "0"])
@@ -433,6 +468,40 @@ def test_what_only_one_trainer_has_tells_the_dialect_beside_anothers_names(resol
 def test_a_model_is_found_in_a_block_that_is_called_after_it(resolve, block):
     text = f"{block}: {{model_name_or_path: org/some-8b}}\ntraining: {{epochs: 1, lr: 0.1}}\n"
     assert values(resolve(text), "model.name_or_path") == ("org/some-8b",)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "model_name_or_path: org/some-8b\nmodel_output: {path: out/run1}\n",
+        "model_registry: {name: prod}\nmodel: {path: org/some-8b}\n",
+        "model_config: {name: small, path: model.json}\nbase_model: org/some-8b\n",
+    ],
+)
+@pytest.mark.parametrize(
+    "rest", ["training: {epochs: 1, lr: 0.1}\n", "output_dir: o\nlr: 0.1\nnum_train_epochs: 3\n"]
+)
+def test_a_path_in_a_block_that_is_not_the_models_is_not_the_model(resolve, lines, rest):
+    assert values(resolve(lines + rest), "model.name_or_path") == ("org/some-8b",)
+
+
+def test_a_kind_of_lora_beside_a_block_of_arguments_is_lora_and_stands_as_a_row(resolve):
+    block = "peft_config: {peft_type: dora, r: 8, lora_alpha: 16}\n"
+    side = resolve(f"{block}train: {{learning_rate: 0.1, num_train_epochs: 3}}\n")
+    assert (side.dialect, side.kind["method"]) == ("nested", "lora")
+    named = "other.peft_config.peft_type"
+    assert values(side, "lora.r", "lora.lora_alpha", named) == (8, 16, "dora")
+
+
+def test_a_file_that_says_that_no_adapter_is_trained_is_full_fine_tuning(resolve):
+    side = resolve("peft_config: {peft_type: none}\nlearning_rate: 0.1\nnum_train_epochs: 3\n")
+    assert side.kind["method"] == "full"
+
+
+def test_pefts_other_methods_are_those_of_the_installed_peft():
+    from peft import PeftType
+
+    assert {kind.lower() for kind in PeftType} == {*OTHER_METHODS, "lora"}
 
 
 @pytest.mark.parametrize("dialect", ["nested", "hf_trainer"])

@@ -239,7 +239,7 @@ def _read(module: ModuleType, root: Entry, file: str, spelled: Spelled) -> Recog
         module.read(reader)
     except UserError as error:  # what a dialect cannot go on without
         reader.stop(error)
-    blocks = {name for name, entry in root.value.items() if nested.holds_arguments(entry)}
+    blocks = {name for name, entry in root.value.items() if nested.is_of_scripts(name, entry)}
     idle = getattr(module, "NO_EFFECT", {}).items()
     reader.idle({reason: [key for key in names if key not in blocks] for reason, names in idle})
     reader.doubt_blocks(vocabulary.plain_keys_of(module.NAME))

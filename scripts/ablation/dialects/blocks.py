@@ -397,7 +397,7 @@ OF_WEIGHTS = words("quantization quantization_config bnb bnb_config bitsandbytes
 # What a classifier's head is called, by family.
 HEADS = frozenset(words("score classifier classification_head"))
 # The other names of `peft.PeftType`.
-_OTHER_METHODS = words(
+OTHER_METHODS = words(
     "prompt_tuning multitask_prompt_tuning p_tuning prefix_tuning adalora adamss boft "
     "adaption_prompt ia3 beft lily loha lokr oft poly ln_tuning vera frod pvera fourierft glora "
     "xlora hra vblora unilora cpt miss randlora road trainable_tokens hira shira c3a waveft osf "
@@ -439,11 +439,11 @@ def read_peft_type(reader: Reader, prefix: str) -> bool:
     key = join(prefix, "peft_type")
     entry = reader.root.at(key)
     name = "lora" if entry is None else str(entry.value or "lora").rsplit(".", 1)[-1].lower()
-    if entry is None or name not in (*_OTHER_METHODS, "no_peft", "none"):
+    if entry is None or name not in (*OTHER_METHODS, "no_peft", "none"):
         if name == "lora":
             reader.ignore(key)
         return True
-    if name in _OTHER_METHODS:
+    if name in OTHER_METHODS:
         reader.untrained(key, "training.method", lambda value: name)
     else:
         reader.ignore(key)

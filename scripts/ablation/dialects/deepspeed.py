@@ -7,6 +7,8 @@ must agree, which `ablation.dialects.settle` works out once the whole file has b
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable, Mapping
 
 from ablation.dialects.defaults import (
     BLOCK_KEYS,
@@ -24,7 +26,8 @@ from ablation.dialects.reader import DERIVED, EXPLICIT, Engine, Reader, Value
 from ablation.dialects.vocabulary import fits
 from ablation.documents.entries import Entry
 from ablation.documents.source import read_text
-from ablation.settings.catalogue import SETTINGS, UNTRAINED, words
+from ablation.errors import UserError
+from ablation.settings.catalogue import SETTINGS, UNTRAINED, Setting, words
 
 LIBRARY = "deepspeed"
 
@@ -119,10 +122,11 @@ def configures_deepspeed(entry: Entry) -> bool:
     """Whether a block is a DeepSpeed configuration, and not a script's own words about one.
 
     It has a key that means nothing elsewhere, or a block that a script would call otherwise, and
-    does not name the file that has the rest.
+    does not name the file that has the rest, nor has a word that only scripts have.
     """
     block = entry.value
-    if not isinstance(block, dict) or any(name in block for name in NAMING):
+    scripts = _OF_SCRIPTS.keys() - _OWN - _OWN_BLOCKS
+    if not isinstance(block, dict) or not scripts.union(NAMING).isdisjoint(block):
         return False
     blocks = {name for name, below in block.items() if isinstance(below.value, dict)}
     return bool(_OWN & block.keys() or _OWN_BLOCKS & blocks)
@@ -130,16 +134,35 @@ def configures_deepspeed(entry: Entry) -> bool:
 
 def read_words_of_scripts(reader: Reader, block: str) -> bool:
     """Read what a script says of DeepSpeed in its launcher's words; whether it says anything."""
-    said = {
-        join(block, name): setting
-        for name, setting in _OF_SCRIPTS.items()
-        if (entry := reader.root.at(join(block, name))) and not isinstance(entry.value, dict)
-    }
-    for key, setting in said.items():
+    said = False
+    for name, setting in _OF_SCRIPTS.items():
+        key, read = join(block, name), _READ.get(setting.rsplit(".", 1)[-1])
+        entry = reader.root.at(key)
+        if entry is None or isinstance(entry.value, dict):
+            continue
+        if _is_own_word(read(entry.plain()) if read else entry.plain(), SETTINGS[setting]):
+            continue
+        said = True
         if reader.first(setting) is None:
             reader.own_names.append(key)
-            reader.take(key, setting, _offload_device if setting.endswith(".device") else None)
-    return bool(said)
+            reader.take(key, setting, read)
+    return said
+
+
+def _is_own_word(value: object, setting: Setting) -> bool:
+    """Whether a value is a switch or a word of a script's that the setting does not have."""
+    try:
+        setting.read(value)
+    except UserError:
+        word = isinstance(value, str) and value != "auto" and value.isidentifier()
+        return word or isinstance(value, bool)
+    return False
+
+
+def _stage(value: object) -> object:
+    """ZeRO's stage, also as `zero2` or `stage_2`."""
+    found = re.fullmatch(r"(?:zero|stage|zero[_-]?stage)[_-]?([0-3])", str(value).lower())
+    return int(found[1]) if found else value
 
 
 def _check_json(reader: Reader, prefix: str, block: Entry) -> None:
@@ -291,6 +314,9 @@ def _read_zero_key(reader: Reader, key: str, name: str, empty: bool) -> None:
 
 def _offload_device(value: object) -> object:
     return {True: "cpu", False: "none"}.get(value, value) if isinstance(value, bool) else value
+
+
+_READ: Mapping[str, Callable[[object], object]] = {"device": _offload_device, "stage": _stage}
 
 
 def algorithm_of(name: object, adam_w_mode: object) -> str:

@@ -41,6 +41,7 @@ from ablation.dialects.own_names import (
     CHECKPOINTING,
     LORA_NAMES,
     OF_BLOCKS,
+    OF_ROWS,
     OWN_NAMES,
     SWITCHES,
     blocks_called,
@@ -148,10 +149,16 @@ def _is_anothers(root: Entry) -> bool:
     return any(all(root.at(key) is not None for key in keys) for keys in _OTHERS)
 
 
-def holds_arguments(entry: Entry | None) -> bool:
-    """Whether a value is a block that says how something is trained, or has one below it."""
-    if entry is None or not isinstance(entry.value, dict):
+def is_of_scripts(name: str, entry: Entry) -> bool:
+    """Whether a value is a block that only a script reads, whichever trainer has its name.
+
+    It says how something is trained, or has a block below that does, or what a script calls
+    DeepSpeed's settings.
+    """
+    if not isinstance(entry.value, dict):
         return False
+    if name == "deepspeed" and not configures_deepspeed(entry):
+        return True
     blocks = [entry.value, *(block for _, block in _blocks(entry))]
     return any(len(set(block) & _LEARNED) >= 2 for block in blocks)
 
@@ -253,7 +260,7 @@ def _read_model(reader: Reader, main: str) -> None:
 def _read_lengths(reader: Reader, main: str) -> None:
     parts = main.split(".")
     read_own_length(reader, (*(".".join(parts[:n]) for n in range(len(parts), 0, -1)), ""))
-    for block in (main, "", *blocks_called(reader.root, "model", "data", "tokeniz", "preprocess")):
+    for block in (main, "", *blocks_called(reader.root, OF_ROWS)):
         if reader.first("padding") is None:
             entry = reader.root.at(join(block, "padding"))
             if entry is not None and not isinstance(entry.value, dict):

@@ -98,7 +98,13 @@ _LENGTHS = words(
     "seq_length max_sequence_length context_length model_max_length max_source_length "
     "max_input_length"
 )
-_OF_LENGTHS = words("model data tokeniz preprocess sft")  # what such blocks' names begin with
+_IN_ARGUMENTS = tuple(name for name in _IN_MODELS if "_" in name)  # a bare `path` is of anything
+# Blocks on the model and on rows; first those called just so, then those with an end.
+OF_ROWS = words(
+    "model data dataset tokenizer tokenization tokenizing tokenize preprocessing preprocess sft "
+    "data_processing data_preprocessing dataloader data_collator collator"
+)
+_ENDS = words("args arguments conf config configs cfg kwargs params parameters settings options")
 # What scripts write of an optimizer and a schedule in blocks of their own.
 _OF_OPTIMIZERS = {"type": "optim", "name": "optim", "eps": "adam_epsilon"}
 _OF_SCHEDULES = dict.fromkeys(("type", "name"), "lr_scheduler_type")
@@ -155,10 +161,11 @@ def read_own_names(reader: Reader, block: str, names: Mapping[str, str] = OWN_NA
     _read_precision(reader, block)
 
 
-def blocks_called(root: Entry, *words_of: str) -> list[str]:
-    """The top-level blocks whose names begin with one of some words: `data`, `data_args`, ..."""
-    blocks = [name for name, entry in root.value.items() if isinstance(entry.value, dict)]
-    return [name for word in words_of for name in blocks if name.lower().startswith(word)]
+def blocks_called(root: Entry, names: Iterable[str]) -> list[str]:
+    """The top-level blocks that have one of some names, and then those as `data_args`."""
+    called = [*names, *(f"{name}_{end}" for name in names for end in _ENDS)]
+    blocks = {name.lower(): name for name, e in root.value.items() if isinstance(e.value, dict)}
+    return [blocks[name] for name in called if name in blocks]
 
 
 def read_own_betas(reader: Reader, block: str) -> None:
@@ -176,9 +183,9 @@ def read_own_betas(reader: Reader, block: str) -> None:
 
 def read_own_model(reader: Reader, blocks: Iterable[str]) -> None:
     """Read which model is loaded, of the first key that names it as text."""
-    called = blocks_called(reader.root, "model")
-    within = [join(block, name) for block in called for name in _IN_MODELS]
-    for key in (*within, *(join(block, name) for block in blocks for name in MODELS)):
+    places = [("model", _IN_MODELS), *((block, MODELS) for block in blocks)]
+    places += [(block, _IN_ARGUMENTS) for block in blocks_called(reader.root, ("model",))]
+    for key in (join(block, name) for block, names in places for name in names):
         entry = reader.root.at(key)
         if entry is not None and isinstance(entry.value, str):
             _take_own(reader, key, "model.name_or_path")
@@ -187,7 +194,7 @@ def read_own_model(reader: Reader, blocks: Iterable[str]) -> None:
 
 def read_own_length(reader: Reader, blocks: Iterable[str]) -> None:
     """Read how long a row may be, of the first key that says it as a number."""
-    places = (*blocks, *blocks_called(reader.root, *_OF_LENGTHS))
+    places = (*blocks, *blocks_called(reader.root, OF_ROWS))
     keys = [join(block, name) for block in places for name in _LENGTHS]
     first = next((key for key in keys if _is_length(reader.root.at(key))), None)
     if first is not None:
@@ -202,7 +209,8 @@ def _take_own(reader: Reader, key: str, setting: str) -> None:
 
 
 def _is_length(entry: Entry | None) -> bool:
-    return entry is not None and isinstance(entry.value, int) and entry.value is not True
+    value = entry.value if entry is not None else None
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _may_say(entry: Entry, setting: str) -> bool:
