@@ -237,7 +237,8 @@ def test_two_keys_with_a_dot_between_two_dialects_do_not_end_in_an_error_of_ours
     path = tmp_path / "a.yaml"
     path.write_text(
         "training: {epochs: 3}\nlora: {}\nhardware: {}\n"
-        "data: {max_length: 1, extract_ratio: 0.1}\ndeepspeed: {a.b: null, c.d: null}\n"
+        "data: {max_length: 1, extract_ratio: 0.1}\n"
+        "deepspeed: {zero_optimization: {}, a.b: null, c.d: null}\n"
     )
     with pytest.raises(UserError, match="this may be"):
         resolve_file(path, MODEL)
