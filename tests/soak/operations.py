@@ -114,7 +114,8 @@ class Plugs:
         self.places: dict[Place, None] = {}
         for line in record.read_text(errors="replace").splitlines():
             number, path, program = line.split("\t")
-            self.places.setdefault(place_of(KINDS[int(number)], path, program, layer.folder))
+            path = path.replace(str(layer.folder), "")
+            self.places.setdefault(place_of(KINDS[int(number)], path, program))
 
     def outcome(self, fault: Fault) -> Outcome:
         """Let an operation fail, and run the study again."""
@@ -209,7 +210,7 @@ class Plugs:
     def faults_of_places(self) -> list[Fault]:
         """The first operation of each place with every way to fail, in the order of the study."""
         return [
-            Fault(kind=place.kind, nth=1, error=error, place=place.path, program=place.program)
+            place.fault(error)
             for place in self.places
             for error in ERRORS
             if can_fail(place.kind, error)
@@ -230,10 +231,14 @@ class Place:
     path: str
     program: str
 
+    def fault(self, error: str) -> Fault:
+        """The first operation of it, failing so."""
+        return Fault(kind=self.kind, nth=1, error=error, place=self.path, program=self.program)
 
-def place_of(kind: str, path: str, program: str, folder: Path) -> Place:
-    """The place of an operation."""
-    name = re.sub(r"([\[\]?*\\])", r"\\\1", path.replace(str(folder), ""))
+
+def place_of(kind: str, path: str, program: str) -> Place:
+    """The place of an operation on a path below the folder."""
+    name = re.sub(r"([\[\]?*\\])", r"\\\1", path)
     for pattern, same in DIFFERENT:
         name = re.sub(pattern, same, name)
     found = PROGRAM.search(program)
@@ -359,16 +364,30 @@ class Kept:
         last = self.last().items()
         return {name: not one["problems"] if one["what"] else None for name, one in last}
 
+    def at(self) -> set[str]:
+        """The places of the operations that failed, in the ways in which they did."""
+        found = set()
+        for name, one in self.last().items():
+            path, by, program = one["what"].partition(" by ")
+            if by:
+                place = place_of(name.partition(" ")[0], path, program)
+                found.add(str(place.fault(name.rpartition(", ")[2])))
+        return found
+
     def rows(self, operations: Sequence[Fault], places: Sequence[Fault]) -> list[tuple[str, ...]]:
         """The table: how many of the faults of a kind were tried, and what became of them."""
-        found, rows = self.found(), []
+        reached = {name: well for name, well in self.found().items() if well is not None}
+        at, rows = self.at() | reached.keys(), []
         for kind, error in dict.fromkeys((fault.kind, fault.error) for fault in operations):
-            tried, counts = [], []
-            for faults in (places, operations):
-                names = [str(one) for one in faults if (one.kind, one.error) == (kind, error)]
-                reached = [one for name in names if (one := found.get(name)) is not None]
-                counts.append(f"{len(reached)} of {len(names)}")
-                tried += reached
+            some, every = (
+                {str(one) for one in faults if (one.kind, one.error) == (kind, error)}
+                for faults in (places, operations)
+            )
+            tried = [reached[name] for name in some | every if name in reached]
+            counts = [
+                f"{len(names & seen)} of {len(names)}"
+                for names, seen in ((some, at), (every, reached.keys()))
+            ]
             rows.append(
                 (self.subject, f"{kind}, {error}", *counts, f"{sum(tried)} of {len(tried)}")
             )
