@@ -74,6 +74,13 @@ def explain(tmp_path: Path):
     return run
 
 
+def with_lines(text: str, lines: str) -> str:
+    """A file with these lines, in place of what it says of their keys."""
+    told = {line.split(":")[0] for line in lines.splitlines()}
+    kept = [line for line in text.splitlines() if line.split(":")[0] not in told]
+    return "\n".join([*kept, lines, ""])
+
+
 def rows(said: dict) -> dict[str, tuple]:
     """The differences: setting to both values, and what it acts on."""
     return {
@@ -268,10 +275,8 @@ def test_what_llama_factorys_parser_refuses_is_a_problem(explain, lines):
     ],
 )
 def test_what_trls_trainers_stop_at_as_they_start_is_refused(tmp_path, lines, key):
-    told = {line.split(":")[0] for line in lines.splitlines()}
-    kept = [line for line in TRL.splitlines() if line.split(":")[0] not in told]
     file = tmp_path / "a.yaml"
-    file.write_text("\n".join([*kept, lines, ""]))
+    file.write_text(with_lines(TRL, lines))
     assert key in {refusal.key for refusal in resolve_file(file, {}, "trl").refusals}
 
 
@@ -329,10 +334,8 @@ def test_llama_factory_has_a_project_of_trackio(tmp_path):
     ],
 )
 def test_what_llama_factory_takes_and_fails_on_as_it_starts_is_refused(tmp_path, lines, key):
-    told = {line.split(":")[0] for line in lines.splitlines()}
-    kept = [line for line in FACTORY.splitlines() if line.split(":")[0] not in told]
     file = tmp_path / "a.yaml"
-    file.write_text("\n".join([*kept, "do_train: true", lines, ""]))
+    file.write_text(with_lines(FACTORY, f"do_train: true\n{lines}"))
     assert key in {refusal.key for refusal in resolve_file(file, {}).refusals}
 
 

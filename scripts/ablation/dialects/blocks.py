@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from ablation.dialects.arguments import TRANSFORMERS
 from ablation.dialects.deepspeed import embed_deepspeed, join
-from ablation.dialects.reader import DERIVED, Reader, Value, meant
+from ablation.dialects.reader import DERIVED, Reader, Value, meant, switched
 from ablation.dialects.vocabulary import keys_of
 from ablation.documents.entries import Entry
 from ablation.documents.scalars import is_number
@@ -161,9 +161,9 @@ def read_trainer(reader: Reader, prefix: str, skip: tuple[str, ...] = ()) -> Non
 
 def read_switched(value: object) -> object:
     """A switch as Trainer asks for it, that it is set; unsloth's checkpointing has a name."""
-    return (
-        {None: False, UNSLOTH: True}.get(value, value) if isinstance(value, str | None) else value
-    )
+    if value == UNSLOTH:
+        return True
+    return False if value is None else value
 
 
 def read_engine(reader: Reader, key: str) -> None:
@@ -305,12 +305,15 @@ def read_quantized(reader: Reader, blocks: Iterable[str]) -> None:
 
 def _is_off(reader: Reader, block: str) -> bool:
     """Whether a block switches itself off; then nothing in it does anything."""
-    entry = reader.root.at(block)
-    switches = [reader.root.at(join(block, name)) for name in ("enabled", "enable")]
-    off = any(switch is not None and meant(switch.plain()) in (False,) for switch in switches)
-    if entry is not None and off:
-        reader.idle({"quantization is switched off": [join(block, k) for k, _ in entry.leaves()]})
+    off = any(switched(reader.root.at(key)) is False for key in _switches(block))
+    if off:
+        leaves = reader.root.known(block).leaves()
+        reader.idle({"quantization is switched off": [join(block, key) for key, _ in leaves]})
     return off
+
+
+def _switches(block: str) -> list[str]:
+    return [join(block, name) for name in ("enabled", "enable")]
 
 
 def _is_of_bits(reader: Reader, key: str) -> bool:
@@ -338,9 +341,8 @@ def _read_own_quantized(reader: Reader, block: str) -> None:
         if reader.first(setting) is None:
             reader.untrained(join(block, name), setting, _DTYPE_OF.get(setting))
     told = [name for name in _BITS if _is_of_bits(reader, join(block, name))]
-    for key in (join(block, "enabled"), join(block, "enable")):
-        entry = reader.root.at(key)
-        if entry is None or meant(entry.plain()) not in (True,):
+    for key in _switches(block):
+        if switched(reader.root.at(key)) is not True:
             continue
         if told or reader.first("load_in_4bit") or reader.first("load_in_8bit"):
             reader.ignore(key)
@@ -372,10 +374,11 @@ def read_padding(value: object) -> object:
 def read_switch(reader: Reader, key: str) -> None:
     """Read a switch of LoRA: where it is off all weights are trained."""
     entry = reader.root.at(key)
-    if entry is None or meant(entry.plain()) not in (True, False):
+    on = switched(entry)
+    if entry is None or on is None:
         return  # a block: its keys are read one by one
     reader.ignore(key)
-    if not meant(entry.plain()):
+    if not on:
         reader.add(key, entry, "lora.enable", False)
     else:
         reader.switched_on = reader.switched_on or key

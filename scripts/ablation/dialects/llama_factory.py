@@ -27,7 +27,7 @@ from ablation.dialects.keys import (
     under,
 )
 from ablation.dialects.reader import Reader
-from ablation.dialects.rules import read_rules, refuse_broken
+from ablation.dialects.rules import read_rules, refuse_broken, written_or
 from ablation.documents.entries import Entry
 from ablation.documents.scalars import is_number
 from ablation.settings.catalogue import words
@@ -234,22 +234,18 @@ gradient accumulation
 use_apollo apollo_layerwise gradient_accumulation_steps>1: per-layer APOLLO does not support \
 gradient accumulation
 """)
-_UNWRITTEN = {
-    "finetuning_type": "lora",
-    "stage": "sft",
-    "pref_loss": "sigmoid",
-    "val_size": 0.0,
-    "mix_strategy": "concat",
-    "infer_backend": "huggingface",
-    "quantization_method": "bnb",
-    "project": "huggingface",
-}
-
-
-def _settled(root: Entry, key: str) -> object:
-    """A key's plain value, its own default where it is absent."""
-    entry = root.at(key)
-    return _UNWRITTEN.get(key) if entry is None else entry.plain()
+_settled = written_or(
+    {
+        "finetuning_type": "lora",
+        "stage": "sft",
+        "pref_loss": "sigmoid",
+        "val_size": 0.0,
+        "mix_strategy": "concat",
+        "infer_backend": "huggingface",
+        "quantization_method": "bnb",
+        "project": "huggingface",
+    }
+)
 
 
 def _refuse(reader: Reader) -> None:

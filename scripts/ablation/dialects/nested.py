@@ -51,7 +51,7 @@ from ablation.dialects.own_names import (
     read_own_model,
     read_own_names,
 )
-from ablation.dialects.reader import Reader, meant
+from ablation.dialects.reader import Reader, switched
 from ablation.documents.entries import Entry
 from ablation.settings.catalogue import words
 
@@ -271,8 +271,7 @@ def _read_deepspeed(reader: Reader, main: str) -> None:
     """A DeepSpeed configuration, or its path, beside the arguments."""
     if reader.engine is not None or reader.root.at(join(main, "deepspeed")) is not None:
         return
-    switches = [entry for key in _SWITCHES if (entry := reader.root.at(key)) is not None]
-    if any(meant(entry.value) in (False,) for entry in switches):
+    if any(switched(reader.root.at(key)) is False for key in _SWITCHES):
         block = [f"deepspeed.{key}" for key, _ in reader.root.known("deepspeed").leaves()]
         reader.idle({"DeepSpeed is switched off": block})
         return

@@ -772,6 +772,12 @@ def meant(value: object) -> object:
     )
 
 
+def switched(entry: Entry | None) -> bool | None:
+    """What a switch says, as text and as 0 or 1, too; None where it is none, or not there."""
+    said = meant(entry.plain()) if entry is not None else None
+    return bool(said) if said in (True, False) else None
+
+
 _TEMPLATE = re.compile(r"\$\{|\{\{|\$\(|\$[A-Z_]+$|%\(\w+\)s|<[A-Z_]+>|__[A-Z_]+__|@[A-Z_]+@")
 
 

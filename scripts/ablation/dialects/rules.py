@@ -9,7 +9,7 @@ of each, named in the place of `{}`. The first term's key is the one that is ref
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import product
 
 from ablation.dialects.reader import Reader
@@ -17,6 +17,7 @@ from ablation.documents.entries import Entry
 from ablation.documents.scalars import is_number
 
 Rule = tuple[list[str], str]
+Settled = Callable[[Entry, str], object]
 _TERM = re.compile(r"(?P<not>!?)(?P<key>[\w.]+)(?P<op>\?|!=|<=|<|=|~|>|)(?P<values>.*)")
 
 
@@ -60,12 +61,17 @@ def read_rules(table: str) -> list[Rule]:
     return found
 
 
-def refuse_broken(
-    reader: Reader,
-    library: str,
-    rules: list[Rule],
-    settled: Callable[[Entry, str], object],
-) -> None:
+def written_or(unwritten: Mapping[str, object]) -> Settled:
+    """A key's plain value; where it is absent, the trainer's own of some, None of others."""
+
+    def settled(root: Entry, key: str) -> object:
+        entry = root.at(key)
+        return unwritten.get(key) if entry is None else entry.plain()
+
+    return settled
+
+
+def refuse_broken(reader: Reader, library: str, rules: list[Rule], settled: Settled) -> None:
     """Note each rule that a file breaks.
 
     Args:

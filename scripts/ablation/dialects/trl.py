@@ -33,8 +33,7 @@ from ablation.dialects.keys import (
 )
 from ablation.dialects.objective import tell_objective
 from ablation.dialects.reader import Reader, meant
-from ablation.dialects.rules import read_rules, refuse_broken
-from ablation.documents.entries import Entry
+from ablation.dialects.rules import read_rules, refuse_broken, written_or
 from ablation.settings.catalogue import words
 
 NAME = "trl"
@@ -169,15 +168,7 @@ with this trainer
 deepspeed.zero_optimization.stage=3 use_peft gradient_checkpointing_kwargs.selective: selective \
 checkpointing is not supported with an adapter under ZeRO-3
 """)
-_UNWRITTEN = {"label_smoothing": 0.0, "max_length": 1024}
-
-
-def _settled(root: Entry, key: str) -> object:
-    """A key's plain value, its own default where it is absent."""
-    entry = root.at(key)
-    return _UNWRITTEN.get(key) if entry is None else entry.plain()
-
-
+_settled = written_or({"label_smoothing": 0.0, "max_length": 1024})
 # Modules of whole models that lie below none: their names are their paths.
 _OUTERMOST = HEADS | {"lm_head", "embed_out", "qa_outputs"}
 
