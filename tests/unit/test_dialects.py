@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ablation.comparison.findings.texts import load_texts
 from ablation.comparison.resolve import (
     Configuration,
     find_differences,
@@ -19,6 +20,8 @@ from ablation.dialects import DIALECTS, recognize
 from ablation.documents.entries import load_entries
 from ablation.errors import UserError
 from ablation.settings.schedules import effective_batch, learning_rates
+from ablation.study.explain import explain_files
+from ablation.study.explain_text import render
 
 QWEN3 = {"model_type": "qwen3", "num_hidden_layers": 36, "hidden_size": 64, "dtype": "bfloat16"}
 SEVEN = ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"]
@@ -766,6 +769,9 @@ def test_a_length_that_nobody_tells_is_called_a_guess(tmp_path):
         length = resolve_file(tmp_path / "file.yml", architecture).settings["max_length"]
         limits[length.value] = length.note
     assert "a guess" in limits[2048] and "a guess" not in limits[4096]
+    (tmp_path / "other.yml").write_text(f"{HF}max_seq_length: 512\n")
+    said = explain_files(tmp_path / "file.yml", tmp_path / "other.yml", {})
+    assert "2048 (a guess)" in render(said, load_texts("en"))
 
 
 # Trainer's arguments

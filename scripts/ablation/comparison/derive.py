@@ -11,6 +11,7 @@ from ablation.dialects.defaults import (
     DEEPSPEED,
     DEEPSPEED_UNSAID,
     EARLIER,
+    GUESS,
     PEFT,
     PEFT_TARGETS,
     SCRIPT,
@@ -106,21 +107,17 @@ def _derive_targets(settings: Settings, architecture: Facts) -> None:
 
 def _derive_model(settings: Settings, architecture: Facts) -> None:
     if "model.dtype" not in settings or settings["model.dtype"].value == "auto":
-        dtype = architecture.get("dtype") or architecture.get("torch_dtype") or "float32"
-        settings["model.dtype"] = Value(
-            str(dtype).removeprefix("torch."),
-            DERIVED,
-            key="transformers.from_pretrained",
-            note="the model's own dtype",
-        )
+        dtype = architecture.get("dtype") or architecture.get("torch_dtype")
+        key = "transformers.from_pretrained" if dtype else GUESS
+        name = str(dtype or "float32").removeprefix("torch.")
+        settings["model.dtype"] = Value(name, DERIVED, key=key, note="the model's own dtype")
     if "max_length" not in settings:
         limit = architecture.get("max_position_embeddings")
-        note = "no limit is set: the model's own"
+        key, note = "max_position_embeddings", "no limit is set: the model's own"
         if limit is None:
+            key = GUESS
             note = "no limit is set, and model.architecture in study.yaml has no such fact: a guess"
-        settings["max_length"] = Value(
-            int(limit or 2048), DERIVED, key="max_position_embeddings", note=note
-        )
+        settings["max_length"] = Value(int(limit or 2048), DERIVED, key=key, note=note)
 
 
 def _derive_batch(settings: Settings, world_size: int | None, refuse: Refuse) -> None:

@@ -20,6 +20,7 @@ TRANSFORMERS_MODEL = "transformers.from_pretrained"
 LOADER = "torch.utils.data.DataLoader"
 SCRIPT = "the script"  # decides what no library does: the value is assumed
 NO_SUCH_STEP = "no such step"
+GUESS = "a guess"  # where neither a file nor the model tells
 LLAMA_FACTORY = "llamafactory.hparams"
 AXOLOTL = "axolotl.utils.schemas"
 TRL = "trl.SFTConfig"

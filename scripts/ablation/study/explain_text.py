@@ -9,7 +9,7 @@ from pathlib import PurePath
 
 from ablation.comparison.findings.finding import SEVERITIES, SIDES, Side
 from ablation.comparison.findings.texts import bounds_text
-from ablation.dialects.defaults import NO_SUCH_STEP, SCRIPT
+from ablation.dialects.defaults import GUESS, NO_SUCH_STEP, SCRIPT
 from ablation.documents.excerpt import ranges
 from ablation.settings.catalogue import BOOKKEEPING, OTHER, SETTINGS
 from ablation.study.explanation import (
@@ -219,7 +219,7 @@ def _origin(found: ValueSaid, texts: Messages) -> str:
     if found["line"] is not None:
         lines = lines_by_file([found, *found["also"]]).items()
         return "; ".join(f"{file}:{', '.join(map(str, numbers))}" for file, numbers in lines)
-    if found["origin"] == "derived" and found["key"]:
+    if found["origin"] == "derived" and found["key"] and found["key"] != GUESS:
         return texts("explain.derived", key=found["key"])
     return _default(found["key"], texts) if found["key"] else texts("explain.default_absent")
 
@@ -258,10 +258,9 @@ def places(found: Sequence[PlaceSaid], texts: Messages, names: Names) -> str:
 
 
 def _default(library: str, texts: Messages) -> str:
-    if library == NO_SUCH_STEP:
-        return texts("explain.default_absent")
-    if library == SCRIPT:
-        return texts("explain.default_script")
+    nobodys = {NO_SUCH_STEP: "absent", SCRIPT: "script", GUESS: "guess"}.get(library)
+    if nobodys:
+        return texts(f"explain.default_{nobodys}")
     return texts("explain.default", library=library.removeprefix("transformers."))
 
 
