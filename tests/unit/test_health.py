@@ -160,6 +160,14 @@ def test_a_systems_setting_that_moves_no_step_is_as_it_should_be(runs):
     assert (warning.id, warning.severity) == ("systems_only", "info")
 
 
+def test_settings_that_choose_among_the_weights_are_not_expected_to_move_the_loss(runs):
+    kept = {"load_best_model_at_end": True, "metric_for_best_model": "accuracy"}
+    last = {"load_best_model_at_end": False, "metric_for_best_model": None}
+    assert runs.add(settings=kept).add("stage1-last", settings=last).check() == []
+    runs.add("stage2-dropout", settings=last | {"lora.lora_dropout": 0.1})
+    assert runs.only().numbers == {"other": "current", "settings": ["lora.lora_dropout"]}
+
+
 def test_seeds_with_identical_curves_are_a_problem(runs):
     for seed in (1, 2, 3):
         runs.add(seed=seed, loss=falling(wobble=1e-6 * (seed > 2)))

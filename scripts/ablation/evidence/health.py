@@ -20,7 +20,7 @@ from ablation.comparison.findings.finding import INFO, PROBLEM, SEVERITIES, WARN
 from ablation.evidence.provenance import CODE, MATERIAL, differences, origin_of, usual_facts
 from ablation.records import load_typed
 from ablation.results import run_folder
-from ablation.settings.catalogue import SYSTEMS, Settings, acts_on
+from ablation.settings.catalogue import SYSTEMS, Settings, acts_on, group_of
 from ablation.settings.profile import Profile
 from ablation.settings.schedules import warmup_steps
 from ablation.study.grid_file import ArmEntry, GridFile
@@ -42,6 +42,7 @@ IDLE_SHARE = 0.02
 # Schedules that have rates of their own, whatever `learning_rate` says, or no warmup.
 OWN_RATES = ("OneCycle", "LRRangeTest")
 WITHOUT_WARMUP = ("constant", *OWN_RATES)
+SELECTION = "selection"  # the group of settings that choose among the weights
 
 
 @dataclass(frozen=True)
@@ -359,7 +360,10 @@ def _dead_knobs(
                 continue
             here, there = (arms[name]["settings"] for name in (variant, twin))
             changed = [n for n in here if here[n] != there.get(n)]
-            learning = [name for name in changed if acts_on(name) != SYSTEMS]
+            in_loss = [name for name in changed if group_of(name) != SELECTION]
+            learning = [name for name in in_loss if acts_on(name) != SYSTEMS]
+            if not learning and in_loss != changed:
+                continue  # they choose among the weights, as they should
             severity = WARNING if learning else INFO
             numbers = {"other": arms[twin]["arm"], "settings": learning or changed}
             name = "dead_knobs" if learning else "systems_only"
