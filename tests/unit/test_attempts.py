@@ -104,5 +104,8 @@ def test_the_report_says_what_share_of_the_time_trained_steps_that_count(languag
     (line,) = useful_lines(sources)
     for part in ("5", "50%", "20%"):  # (2 * 2 + 1) hours, 2.5 of them trained, 2 * 0.5 lost
         assert f" {part}" in line
+    whole = pd.DataFrame(rows | {"cost.spent_seconds": [5400.0002, 3600.0001, None]})
+    (line,) = useful_lines(SimpleNamespace(messages=messages, every_run=whole))
+    assert " 0%" in line and "<" not in line
     without = SimpleNamespace(messages=messages, every_run=pd.DataFrame(rows)[[]])
     assert useful_lines(without) == []

@@ -18,6 +18,7 @@ from ablation.settings.schedules import effective_batch
 from ablation.words.catalogue import Messages, cell, code
 
 LEVELS = ("high", "medium", "low")
+LEAST_LOST = 1.0  # seconds; two clocks that are read one after the other differ by less
 # Counts of the data's profile that say what a score is worth.
 TOLD_OF_ROWS = (
     "without_label",
@@ -227,18 +228,18 @@ def useful_lines(sources: Sources) -> list[str]:
     if not {*names, devices} <= set(runs):
         return []
     told = runs[[*names, devices]].dropna()
-    seconds = told[names].mul(told[devices], axis=0).sum()
-    trained, lived, spent = (float(seconds[name]) for name in names)
-    if not spent > 0:
+    times = told[names].mul(told[devices], axis=0)
+    trained, lived, spent = (times[name] for name in names)
+    if not spent.sum() > 0:
         return []
-    t = sources.messages
+    t, lost = sources.messages, spent - lived
     return [
         t(
             "method.useful",
             n=len(told),
-            time=t.seconds(spent),
-            share=t.percent(trained / spent, 0),
-            lost=t.percent(max(0.0, spent - lived) / spent, 0),
+            time=t.seconds(spent.sum()),
+            share=t.percent(trained.sum() / spent.sum(), 0),
+            lost=t.percent(lost[lost >= LEAST_LOST].sum() / spent.sum(), 0),
         )
     ]
 
