@@ -16,7 +16,8 @@ import yaml
 from packaging.requirements import Requirement
 
 DEVELOPMENT = re.compile(
-    r"(pytest|pytest-xdist|hypothesis|axe-core-python|ruff|snakefmt|hatchling|mypy|types-.*|.*-stubs)=="
+    r"(pytest|pytest-xdist|hypothesis|axe-core-python|ruff|snakefmt|hatchling|mypy|types-.*|.*-stubs"
+    r"|snakemake-executor-.*)=="
 )
 
 
