@@ -48,9 +48,10 @@ from soak.plugged import SmallStudy, TinyRun, call, content, differences, still_
 from soak.record import code, keep
 
 # What a killed process leaves in its temporary folder: Snakemake's, two small fonts, the file with
-# which Python tries that folder, and those of a compiler.
+# which Python tries that folder, those of a compiler, and of DeepSpeed's trial of it.
 OF_THE_KILLED = re.compile(
-    r"temporary (snakemake.*|hangul-.*|[a-z0-9_]{8}|cc\w{6}\.(s|o|c|le|res|cdtor\.[co]))"
+    r"temporary (snakemake.*|hangul-.*|[a-z0-9_]{8}|cc\w{6}\.(s|o|c|le|res|cdtor\.[co])"
+    r"|tmp[a-z0-9_]{8}(/(test\.[co]|a\.out|stderr\.txt))?)"
 )
 HEADER = ("what", "operation", "places tried", "operations tried", "as if nothing had been")
 PARTIAL_IN = 6  # studies, one writes partial reports
@@ -397,16 +398,20 @@ class Kept:
 def try_all(study: Plugs, faults: Sequence[Fault], number: int) -> Iterator[Outcome]:
     """What becomes of faults, so many in one study, as far from each other as can be.
 
-    Those that are not reached are tried once more, with nothing there of earlier runs; where that
-    does not reach them either, they come out with an empty `what`.
+    Those that are not reached are tried once more, with nothing there of earlier runs, as long as
+    that reaches one of them; the others come out with an empty `what`.
     """
     rows = -(-len(faults) // number)
     for start in range(rows):
         found = study.together(faults[start::rows])
         yield from (one for one in found if one.what)
-        if unreached := [one.fault for one in found if not one.what]:
+        unreached = [one for one in found if not one.what]
+        while unreached:
             study.cool()
-            yield from study.together(unreached)
+            found = study.together([one.fault for one in unreached])
+            reached = [one for one in found if one.what]
+            yield from reached or found
+            unreached = [one for one in found if not one.what] if reached else []
 
 
 def main() -> int:

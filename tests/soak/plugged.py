@@ -124,8 +124,9 @@ class TinyRun:
         self.at = folder.parent
         self.results = folder / "results"
         shutil.rmtree(self.results, ignore_errors=True)
+        shutil.rmtree(folder / "tmp", ignore_errors=True)  # what another has left was told then
+        (folder / "tmp").mkdir()
         if not (folder / "grid.json").exists():
-            (folder / "tmp").mkdir()
             tiny.write_model(folder / "model")
             tiny.write_data(folder / "data", rows=64)
             tiny.write_grid(folder / "grid.json", {"current": {}})
@@ -261,7 +262,9 @@ def still_there(folder: Path, seconds: float = LEFT_SECONDS) -> list[str]:
 
 def left_over(folder: Path) -> list[str]:
     """Locks, sockets and temporary files below a folder where a study has ended."""
-    found = [f"temporary {path.name}" for path in (folder / "tmp").iterdir()]
+    kept = folder / "tmp"
+    whole = (path for path in kept.rglob("*") if not path.is_dir() or not any(path.iterdir()))
+    found = [f"temporary {path.relative_to(kept)}" for path in whole]
     for name in ("locks", "incomplete"):
         found += [f".snakemake/{name}/{path.name}" for path in _files(folder / ".snakemake" / name)]
     for path in (folder / "results").rglob("*"):
