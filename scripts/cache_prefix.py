@@ -14,6 +14,7 @@ from typing import Any
 
 from ablation.cli import run, study_parser
 from ablation.machine.launcher import leave, make_caches
+from ablation.machine.locks import alone
 from ablation.machine.process import LaunchError
 from ablation.results import Results
 
@@ -34,10 +35,11 @@ def main(args: argparse.Namespace) -> None:
     paths = {"model": results.model, "data": results.data, "output": results.frozen.parent}
     task: dict[str, Any] = {name: str(path.resolve()) for name, path in paths.items()}
     task |= {"wanted": args.wanted, "budget_gb": args.budget_gb}
-    try:
-        make_caches(task, args.threads, args.warm)
-    except LaunchError as error:
-        leave(error)
+    with alone(results.frozen.parent):
+        try:
+            make_caches(task, args.threads, args.warm)
+        except LaunchError as error:
+            leave(error)
 
 
 if __name__ == "__main__":

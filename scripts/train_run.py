@@ -11,9 +11,10 @@ from pathlib import Path
 from ablation.cli import run, study_parser
 from ablation.machine.attempts import begin_attempt, end_attempt
 from ablation.machine.launcher import launch, leave
+from ablation.machine.locks import alone
 from ablation.machine.process import LaunchError
 from ablation.results import Results
-from ablation.training.request import grid_of, make_request, save_request
+from ablation.training.request import grid_of, is_done, make_request, save_request
 from ablation.workflow.folders import check_run
 
 
@@ -35,14 +36,17 @@ def main(args: argparse.Namespace) -> None:
     check_run(output, results)  # once more: hours may have passed since the call looked
     grid = grid_of(args.variant, results)
     request = make_request(results, grid, args.variant, args.seed, args.world_size)
-    begin_attempt(output)
-    save_request(request, output)
-    try:
-        launch(output, args.world_size, args.threads, args.warm)
-    except LaunchError as error:
-        leave(error)
-    finally:
-        end_attempt(output)
+    with alone(output) as waited:
+        if waited and is_done(request, output):
+            return
+        begin_attempt(output)
+        save_request(request, output)
+        try:
+            launch(output, args.world_size, args.threads, args.warm)
+        except LaunchError as error:
+            leave(error)
+        finally:
+            end_attempt(output)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import subprocess
@@ -67,6 +68,33 @@ def test_a_study_without_rows_is_refused_before_anything_runs(at_desk, faked, ca
     assert at_desk("run", "account_tax") == MISTAKE
     assert "data.path is not set" in capsys.readouterr().err
     assert not faked.results.exists()
+
+
+def test_what_a_call_on_another_machine_works_at_is_left_to_it(at_desk, faked, capsys):
+    faked.write(seeds="[1]")
+    locks = faked.folder / ".snakemake/locks"
+    locks.mkdir(parents=True)
+    (locks / "0.output.lock").write_text("results/account_tax/report.md")
+    # What holds the lock is no Snakemake of this machine that `ps` could tell.
+    lock = (faked.folder / ".snakemake/ablation.lock").open("w+")
+    lock.write("process 7 on login-1")
+    lock.flush()
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    assert at_desk("run", "account_tax") == MISTAKE
+    told = capsys.readouterr().err
+    assert "Snakemake is already at work in this folder" in told and "process 7 on login-1" in told
+    assert list(locks.iterdir()) and not faked.results.exists()
+    lock.close()
+
+
+def test_the_lock_of_a_call_is_not_written_through_a_link(at_desk, faked, capsys):
+    kept = faked.folder / "kept"
+    kept.write_text("mine")
+    (faked.folder / ".snakemake").mkdir()
+    (faked.folder / ".snakemake/ablation.lock").symlink_to(kept)
+    assert at_desk("run", "account_tax") == MISTAKE
+    assert ".snakemake/ablation.lock" in capsys.readouterr().err
+    assert kept.read_text() == "mine"
 
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(at_desk, faked, capfd):

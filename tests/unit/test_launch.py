@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -229,6 +230,64 @@ def test_a_run_that_was_killed_when_it_was_done_keeps_no_checkpoints(tmp_path, m
     monkeypatch.setattr(launch, "run_supervised", killed)
     launch.launch(tmp_path, 2, 2)
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+
+
+# Trains, so to speak: what it writes while it holds the run's lock.
+TRAINS = """
+import sys, time
+from pathlib import Path
+from ablation.machine.locks import alone
+with alone(Path(sys.argv[1])) as waited:
+    with (Path(sys.argv[1]) / "told").open("a") as told:
+        print("begun", waited, file=told, flush=True)
+        time.sleep(float(sys.argv[2]))
+        print("ended", file=told, flush=True)
+"""
+
+
+def train(run: Path, seconds: float) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", TRAINS, run, str(seconds)]
+    environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(text: str, file: Path) -> None:
+    for _ in range(300):
+        if file.is_file() and text in file.read_text():
+            return
+        time.sleep(0.05)
+    raise TimeoutError(text)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_no_two_jobs_train_a_run_at_once(tmp_path, killed):
+    run, told = tmp_path / "run", tmp_path / "run/told"
+    first = train(run, 60 if killed else 1.5)
+    wait_for("begun", told)
+    second = train(run, 0)
+    assert second.stderr.readline() == f"waiting: another job writes {run}\n"
+    if killed:
+        first.kill()
+    assert (first.wait(20) == 0) != killed and second.wait(20) == 0
+    ended = [] if killed else ["ended"]
+    assert told.read_text().splitlines() == ["begun False", *ended, "begun True", "ended"]
+
+
+def test_the_lock_of_a_run_is_not_taken_through_a_link(tmp_path):
+    (tmp_path / "kept").write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / locks.NAME).symlink_to(tmp_path / "kept")
+    with pytest.raises(OSError), locks.alone(tmp_path / "run"):
+        pass
+
+
+def test_where_a_file_system_has_no_locks_a_run_begins(tmp_path, monkeypatch):
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr("fcntl.flock", none)
+    with locks.alone(tmp_path) as waited:
+        assert not waited
 
 
 def test_a_compile_lock_that_nobody_holds_is_removed(tmp_path):

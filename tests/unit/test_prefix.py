@@ -38,7 +38,7 @@ from ablation.results import Results
 from ablation.settings.profile import Histogram, Profile, RowCounts, TokenLengths
 from ablation.training.job import load_frozen
 from ablation.training.network import build_network, trainable_state
-from ablation.training.request import make_request, save_request
+from ablation.training.request import is_done, make_request, save_request
 from ablation.training.rows import Collator, Rows, load_tables
 from ablation.words.errors import translate
 
@@ -328,6 +328,16 @@ def test_a_run_begins_anew_where_a_full_disk_left_an_empty_file(study, tmp_path)
         identity = tmp_path / "checkpoints/identity.json"
         assert identity.read_text()
         identity.write_text("")
+
+
+def test_a_run_that_another_job_has_trained_meanwhile_is_done(study, tmp_path):
+    asked = request(study, "current")
+    assert not is_done(asked, tmp_path)
+    save_request(asked, tmp_path)
+    assert not is_done(asked, tmp_path)
+    (tmp_path / "metrics.json").write_text("{}")
+    assert is_done(asked, tmp_path)
+    assert not is_done(asked | {"seed": 7}, tmp_path)
 
 
 def test_an_interrupted_cache_is_never_read(study, tmp_path, monkeypatch):

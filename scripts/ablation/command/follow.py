@@ -49,7 +49,7 @@ TAIL_LINES = 25
 _RULE = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):$", re.MULTILINE)
 
 
-def follow(command: Sequence[str], study: Path, t: Messages, output: TextIO) -> int:
+def follow(command: Sequence[str], study: Path, t: Messages, output: TextIO, lock: int) -> int:
     """Run Snakemake and tell what happens; its exit code.
 
     Args:
@@ -57,6 +57,7 @@ def follow(command: Sequence[str], study: Path, t: Messages, output: TextIO) -> 
         study: study.yaml.
         t: The command's texts.
         output: Where to tell it.
+        lock: A descriptor that Snakemake inherits.
     """
     results = Results(Path("results") / study.absolute().parent.name)
     log = results.folder / "logs" / "snakemake.log"
@@ -65,7 +66,11 @@ def follow(command: Sequence[str], study: Path, t: Messages, output: TextIO) -> 
     with stop_signals(ending_signals()) as stop:
         with log.open("w", encoding="utf-8") as stream:
             process = subprocess.Popen(
-                command, env=environment(t.language), stdout=stream, stderr=subprocess.STDOUT
+                command,
+                env=environment(t.language),
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                pass_fds=[lock],
             )
         with teller.telling():
             code = _wait(process, log, teller, stop.asked)

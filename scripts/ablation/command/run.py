@@ -11,7 +11,7 @@ from pathlib import Path
 from ablation.command.follow import follow
 from ablation.command.studies import find_study
 from ablation.command.words import Parser
-from ablation.command.workflow import environment, snakemake_command, unlock_stale
+from ablation.command.workflow import environment, only_call, snakemake_command, unlock_stale
 from ablation.errors import UserError
 from ablation.project import PROJECT
 from ablation.results import Results
@@ -81,5 +81,6 @@ def run_study(file: Path, args: argparse.Namespace, t: Messages) -> int:
         return FAILED if _show([*command, "-n", *short], t) else 0
     study.require_data()
     check_places(Results(Path("results") / study.name))  # before its log is written
-    unlock_stale(snakemake_command(file, []), t)
-    return FAILED if follow(command, file, t, sys.stdout) else 0
+    with only_call(t) as lock:
+        unlock_stale(snakemake_command(file, []), t)
+        return FAILED if follow(command, file, t, sys.stdout, lock) else 0

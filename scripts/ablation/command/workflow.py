@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ablation.command.studies import OWN
 from ablation.errors import UserError
 from ablation.machine.gpus import snakemakes_at_work
+from ablation.machine.locks import locked
 from ablation.machine.progress import LOCKS
 from ablation.project import SNAKEFILE, STUDIES
 from ablation.words.catalogue import ASKED, Messages
@@ -37,6 +40,33 @@ def environment(language: str) -> dict[str, str]:
     """The environment of the workflow: rules call `python`, which must be this one."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     return {**os.environ, "PATH": path, ASKED: language}
+
+
+@contextmanager
+def only_call(t: Messages) -> Iterator[int]:
+    """While it lasts, no other call works in this folder, on any machine that sees it.
+
+    Yields:
+        The descriptor of the lock: what inherits it holds it as well, also when we are gone.
+
+    Raises:
+        UserError: Another call holds it.
+    """
+    LOCKS.parent.mkdir(exist_ok=True)
+    # Not through a link: the folder may be somebody else's.
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+    lock = os.open(LOCKS.with_name("ablation.lock"), flags, 0o600)
+    try:
+        if not locked(lock):
+            found = os.read(lock, 1000).decode(errors="replace")
+            raise UserError(t("run.at_work"), found=found, allowed=t("run.at_work_allowed"))
+        with suppress(OSError):  # it only tells the next one
+            os.ftruncate(lock, 0)
+            told = t("run.process_of", pids=os.getpid(), machine=socket.gethostname())
+            os.write(lock, told.encode())
+        yield lock
+    finally:
+        os.close(lock)
 
 
 def unlock_stale(command: Sequence[str], t: Messages) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from ablation.machine import turns
 from ablation.machine.gpus import Gpu, visible_gpus
-from ablation.machine.process import LaunchError, Process, workflow_process
+from ablation.machine.process import LaunchError, require_workflow, workflow_process
 from ablation.machine.told import LEASES
 
 # Inside an allocation the scheduler has handed out the GPUs, and numbers them from 0 in each.
@@ -104,7 +104,7 @@ def wait_for(gpus: Sequence[Gpu], wanted: int, folder: Path) -> dict[str, int]:
             if len(taken) == wanted:
                 return taken
             _close(taken.values())
-            _require(workflow)
+            require_workflow(workflow)
             if not told:
                 text = f"waiting: fewer than {wanted} of {len(gpus)} GPUs are free"
                 text += ", or other runs have waited for them longer"
@@ -113,12 +113,6 @@ def wait_for(gpus: Sequence[Gpu], wanted: int, folder: Path) -> dict[str, int]:
             # As many runs may have their turn at once as there are GPUs.
             far = len(before) >= len(gpus)
             time.sleep((WAIT_SECONDS if far else NEXT_SECONDS) * random.uniform(0.5, 1.0))
-
-
-def _require(workflow: Process | None) -> None:
-    """End the waiting where the workflow that started us is gone."""
-    if workflow is not None and not workflow.alive():
-        sys.exit("snakemake is gone: the run does not start")
 
 
 def take(gpus: Sequence[Gpu], wanted: int, folder: Path) -> dict[str, int]:

@@ -114,6 +114,12 @@ def workflow_process(pid: int | None = None) -> Process | None:
     return None
 
 
+def require_workflow(workflow: Process | None) -> None:
+    """End a waiting process where the workflow that started it is gone."""
+    if workflow is not None and not workflow.alive():
+        sys.exit("snakemake is gone: the run does not start")
+
+
 def command_line(pid: int) -> list[str]:
     """Arguments of a process; empty if it is gone."""
     try:

@@ -163,6 +163,16 @@ def other_identity(file: Path, identity: Mapping[str, str]) -> str:
     return "; ".join([*told, *[f"{len(names) - TOLD} more"] * (len(names) > TOLD)])
 
 
+def is_done(request: Request, output: Path) -> bool:
+    """Whether a run's folder has the result of just this request."""
+    try:
+        asked = json.loads((output / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    same: bool = asked == json.loads(json.dumps(request))
+    return same and (output / "metrics.json").exists()
+
+
 def save_request(request: Request, output: Path) -> None:
     """Write the run's files, and drop results and checkpoints of another request.
 
