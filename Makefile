@@ -13,7 +13,7 @@ VENV := .venv
 # Rules call `python`; it must be the one of the environment.
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
-.PHONY: slurm-plugin slurm-check setup demo test search soak soak-settings bench gpu-check
+.PHONY: slurm-check setup demo test search soak soak-settings bench gpu-check
 
 setup: $(VENV)/installed
 
@@ -55,10 +55,7 @@ bench: setup
 gpu-check: setup
 	$(RUN) python tests/gpu/check.py $(if $(DRY),--dry)
 
-slurm-plugin: setup
-	$(VENV)/bin/python -m pip install --quiet snakemake-executor-plugin-slurm==2.8.0
-
-slurm-check: slurm-plugin
+slurm-check: setup
 	eval "$$(LOCAL_SLURM_NODES=2 tests/slurm/start-local-slurm)" && \
 	$(RUN) SLURM_CONF="$$SLURM_CONF" python -m pytest tests/slurm; \
 	status=$$?; tests/slurm/stop-local-slurm --clean; exit $$status

@@ -52,7 +52,7 @@ FOUND = {
 }
 
 
-def why_not() -> str | None:
+def why_no_pods() -> str | None:
     """Why there can be no pretended pods here; None where there can."""
     done = subprocess.run([*UNSHARE, "true"], capture_output=True, text=True, check=False)
     return None if done.returncode == 0 else f"no process numbers of its own: {done.stderr.strip()}"
@@ -135,7 +135,7 @@ class Job:
         return self.manifest | {"status": {"conditions": conditions}}
 
 
-class Cluster:
+class Kubernetes:
     """All Jobs, by name, and so many GPUs."""
 
     def __init__(self, gpus: int = 2) -> None:
@@ -181,7 +181,7 @@ class Cluster:
         return {"kind": "Status", "apiVersion": "v1", "status": "Success"}
 
 
-def handler_of(cluster: Cluster) -> type[BaseHTTPRequestHandler]:
+def handler_of(cluster: Kubernetes) -> type[BaseHTTPRequestHandler]:
     """The API of a cluster."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -229,7 +229,7 @@ def handler_of(cluster: Cluster) -> type[BaseHTTPRequestHandler]:
 
 
 @contextlib.contextmanager
-def serve(cluster: Cluster) -> Iterator[str]:
+def serve(cluster: Kubernetes) -> Iterator[str]:
     """The address of the cluster's API."""
     with ThreadingHTTPServer(("127.0.0.1", 0), handler_of(cluster)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,7 +1,8 @@
 """The tiny study on a real SLURM with two pretended nodes of two GPUs, through profiles/slurm.
 
-`make slurm-check` sets it up; CI does too. The study is stopped by Ctrl-C, called again, one run is
-put back into the queue, another comes to the end of its time, and all ends as if nothing had been.
+`make slurm-check` sets it up; CI has a faked study on one (tests/dag/test_clusters.py). The study
+is stopped by Ctrl-C, called again, one run is put back into the queue, another comes to the end of
+its time, and all ends as if nothing had been.
 """
 
 from __future__ import annotations
@@ -25,26 +26,19 @@ pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
 
 import test_tiny_study as tiny_study
+from clusters import small_profile
 
 from ablation.training.marks import checkpoints_in
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = "snakemake_executor_plugin_slurm"
-# What a small cluster without accounting needs otherwise.
-CHANGES = {
-    "=32000": "=1500",
-    "mem_mb=4000": "mem_mb=500",
-    "latency-wait: 60": "latency-wait: 5",
-    "# slurm-status-command: squeue ": "slurm-init-seconds-before-status-checks: 3 ",
-    "retries: 2": "slurm-status-command: squeue\nretries: 2",
-}
 ARMS = ("current", "stage1-lora")
 
 
 def why_not() -> str | None:
     """Why these tests cannot run here; None where they can."""
     if importlib.util.find_spec(PLUGIN) is None:
-        return f"{PLUGIN} is not installed: `make slurm-check` does it, and starts SLURM"
+        return f"{PLUGIN} is not installed"
     found = shutil.which("sinfo") and subprocess.run(["sinfo"], capture_output=True, check=False)
     return None if found and found.returncode == 0 else "no SLURM answers: `make slurm-check`"
 
@@ -199,12 +193,8 @@ def study(tmp_path_factory) -> Study:
     file.write_text(file.read_text().replace("num_train_epochs: 2", "num_train_epochs: 40"))
     text = (folder / "tiny/study.yaml").read_text()
     (folder / "tiny/study.yaml").write_text(text.replace("seeds: [1, 2]", "seeds: [1]"))
-    profile = (ROOT / "profiles/slurm/config.yaml").read_text()
-    for old, new in CHANGES.items():
-        assert old in profile
-        profile = profile.replace(old, new)
     (folder / "profile").mkdir()
-    (folder / "profile/config.yaml").write_text(profile)
+    (folder / "profile/config.yaml").write_text(small_profile())
     (folder / "config").mkdir()
     (folder / "config/config.yaml").write_text("devices_per_run: 1\n")
     return Study(folder=folder)
