@@ -25,6 +25,7 @@ from faked import FakedStudy
 from pretended import Job, Kubernetes, serve, why_no_pods
 
 ROOT = Path(__file__).resolve().parents[1]
+SLURM_PLUGIN = Path(sys.prefix) / "slurm-plugin"  # beside the environment; see the Makefile
 PLANTED = {"noise": 0.001, "epochs": 0.2}
 # What a small SLURM without accounting needs otherwise.
 SMALL = {
@@ -124,14 +125,9 @@ def wait_until(there_is: Callable[[], bool]) -> None:
     raise TimeoutError("it did not happen within two minutes")
 
 
-def installed(plugin: str) -> bool:
-    """Whether one of Snakemake's executors is."""
-    return importlib.util.find_spec(f"snakemake_executor_plugin_{plugin}") is not None
-
-
 def why_no_kubernetes() -> str | None:
     """What a pretended Kubernetes needs and is not here."""
-    if not installed("cluster_generic"):
+    if importlib.util.find_spec("snakemake_executor_plugin_cluster_generic") is None:
         return "snakemake-executor-plugin-cluster-generic is not installed"
     return why_no_pods() if shutil.which("kubectl") else "kubectl is not installed"
 
@@ -189,8 +185,8 @@ def on_kubernetes(study: FakedStudy) -> Iterator[OnKubernetes]:
 
 def why_no_slurm() -> str | None:
     """What a SLURM on this machine needs and is not here."""
-    if not installed("slurm"):
-        return "snakemake-executor-plugin-slurm is not installed"
+    if not SLURM_PLUGIN.is_dir():
+        return "Snakemake's executor for SLURM is not there: `make slurm-plugin`"
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
     needed = ("munged", "slurmctld", "slurmd", "sbatch")
     missing = [name for name in needed if not shutil.which(name, path=path)]
@@ -244,6 +240,7 @@ def on_slurm(study: FakedStudy) -> Iterator[OnSlurm]:
             pytest.skip(f"SLURM does not start here: {done.stderr[-300:]}")
         found = dict(re.findall(r"^export (\w+)=(\S+)$", done.stdout, re.M))
         found["PATH"] = found["PATH"].replace("$PATH", os.environ["PATH"])
+        found["PYTHONPATH"] = str(SLURM_PLUGIN)
         yield OnSlurm(study=study, profile=profile, environment=environment | found)
     finally:
         run([script.with_name("stop-local-slurm"), "--clean"])

@@ -8,7 +8,6 @@ its time, and all ends as if nothing had been.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import shutil
@@ -26,19 +25,18 @@ pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
 
 import test_tiny_study as tiny_study
-from clusters import small_profile
+from clusters import SLURM_PLUGIN, small_profile
 
 from ablation.training.marks import checkpoints_in
 
 ROOT = Path(__file__).resolve().parents[2]
-PLUGIN = "snakemake_executor_plugin_slurm"
 ARMS = ("current", "stage1-lora")
 
 
 def why_not() -> str | None:
     """Why these tests cannot run here; None where they can."""
-    if importlib.util.find_spec(PLUGIN) is None:
-        return f"{PLUGIN} is not installed"
+    if not SLURM_PLUGIN.is_dir():
+        return "Snakemake's executor for SLURM is not there: `make slurm-check`"
     found = shutil.which("sinfo") and subprocess.run(["sinfo"], capture_output=True, check=False)
     return None if found and found.returncode == 0 else "no SLURM answers: `make slurm-check`"
 
@@ -146,7 +144,8 @@ class Story:
 
 def environment() -> dict[str, str]:
     """The environment of a user whose command finds the product."""
-    return {**tiny_study.environment(), "PYTHONPATH": str(ROOT / "scripts")}
+    path = f"{ROOT / 'scripts'}{os.pathsep}{SLURM_PLUGIN}"
+    return {**tiny_study.environment(), "PYTHONPATH": path}
 
 
 def squeue(layout: str) -> list[str]:
