@@ -6,6 +6,7 @@ python profiles/kubernetes/submit.py profiles/kubernetes/job.yaml JOBSCRIPT
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -44,7 +45,15 @@ def job_of(template: dict[str, Any], jobscript: Path, folder: Path) -> dict[str,
 def main() -> int:
     """Create it."""
     template, jobscript = map(Path, sys.argv[1:])
-    job = job_of(yaml.safe_load(template.read_text(encoding="utf-8")), jobscript, Path.cwd())
+    if shutil.which("kubectl") is None:
+        sys.exit("error: kubectl is not installed, or not on the PATH")
+    try:
+        job = job_of(yaml.safe_load(template.read_text(encoding="utf-8")), jobscript, Path.cwd())
+    except (yaml.YAMLError, LookupError, TypeError) as error:
+        wanted = (
+            "a Job with spec.template.spec.containers, as the project's profiles/kubernetes has"
+        )
+        sys.exit(f"error: {template} is not {wanted}: {type(error).__name__}: {error}")
     command = ["kubectl", "create", "--filename", "-", "--output", "jsonpath={.metadata.name}"]
     return subprocess.run(command, input=json.dumps(job), text=True, check=False).returncode
 

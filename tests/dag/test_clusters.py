@@ -114,6 +114,18 @@ def test_a_pod_that_must_go_tells_what_runs_in_it_to_save(kubernetes: OnKubernet
 
 
 @WITH_KUBERNETES
+@pytest.mark.parametrize("text", ["spec: {template: {}}", "[1]", "a: b: c", ""])
+def test_a_template_that_is_none_is_refused(tmp_path, text):
+    (tmp_path / "job.yaml").write_text(text)
+    asked = {"rule": "alone", "wildcards": {}, "threads": 1, "resources": {"mem_mb": 100}}
+    (tmp_path / "job.sh").write_text(f"# properties = {json.dumps(asked)}\n")
+    command = [sys.executable, PROFILE / "submit.py", tmp_path / "job.yaml", tmp_path / "job.sh"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "job.yaml is not a Job with spec.template.spec.containers" in done.stderr
+
+
+@WITH_KUBERNETES
 def test_where_the_cluster_does_not_answer_a_run_goes_on(tmp_path):
     (tmp_path / "config").write_text(kubeconfig("http://127.0.0.1:9"))
     assert status("one", os.environ | {"KUBECONFIG": str(tmp_path / "config")}) == "running\n"
