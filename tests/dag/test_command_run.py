@@ -87,6 +87,19 @@ def test_what_a_call_on_another_machine_works_at_is_left_to_it(at_desk, faked, c
     lock.close()
 
 
+@pytest.mark.parametrize("what", ["a file", "a link to nothing", "links in a ring", "a folder"])
+def test_what_stands_where_the_lock_would_be_is_told(at_desk, faked, capsys, what):
+    place = faked.folder / ".snakemake"
+    if what == "a file":
+        place.write_text("")
+    elif what == "a folder":
+        (place / "ablation.lock").mkdir(parents=True)
+    else:
+        place.symlink_to(place if what == "links in a ring" else "nowhere")
+    assert at_desk("run", "account_tax") == MISTAKE
+    assert ".snakemake" in capsys.readouterr().err
+
+
 def test_the_lock_of_a_call_is_not_written_through_a_link(at_desk, faked, capsys):
     kept = faked.folder / "kept"
     kept.write_text("mine")

@@ -17,6 +17,7 @@ from ablation.machine.locks import locked
 from ablation.machine.progress import LOCKS
 from ablation.project import SNAKEFILE, STUDIES
 from ablation.words.catalogue import ASKED, Messages
+from ablation.workflow.folders import check_folder
 
 
 def snakemake_command(study: Path, options: Sequence[str]) -> list[str]:
@@ -50,8 +51,9 @@ def only_call(t: Messages) -> Iterator[int]:
         The descriptor of the lock: what inherits it holds it as well, also when we are gone.
 
     Raises:
-        UserError: Another call holds it.
+        UserError: Another call holds it, or it cannot be where Snakemake works.
     """
+    check_folder(LOCKS.parent)
     LOCKS.parent.mkdir(exist_ok=True)
     # Not through a link: the folder may be somebody else's.
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW

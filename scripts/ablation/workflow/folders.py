@@ -43,7 +43,7 @@ def check_places(results: Results) -> None:
         UserError: the first such place.
     """
     for path in (results.folder.parent, results.folder):
-        _check_folder(path)
+        check_folder(path)
     for name in _INNER:
         check_inner(results.folder / name)
     check_links(results.folder, results)
@@ -107,16 +107,21 @@ def check_inner(path: Path) -> None:
             "results may be a link, to keep them elsewhere",
             write=f"rm {path}",
         )
-    _check_folder(path)
+    check_folder(path)
 
 
-def _check_folder(path: Path) -> None:
+def check_folder(path: Path) -> None:
+    """Refuse a place that is neither a folder, nor a link to one, nor nothing.
+
+    Raises:
+        UserError: it is something else.
+    """
     try:
         path.stat()
     except FileNotFoundError:
         if path.is_symlink():
             raise UserError(
-                "a link that leads nowhere stands where a folder of results would be",
+                "a link that leads nowhere stands where a folder would be",
                 file=path,
                 found=f"a link to {path.readlink()}",
                 allowed="a folder, a link to one, or nothing",
@@ -125,14 +130,14 @@ def _check_folder(path: Path) -> None:
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise UserError(
-                "links that lead to each other stand where a folder of results would be",
+                "links that lead to each other stand where a folder would be",
                 file=path,
                 allowed="a folder, a link to one, or nothing",
             ) from None
         raise cannot_write(path, error) from None
     if not path.is_dir():
         raise UserError(
-            "a file stands where a folder of results would be",
+            "a file stands where a folder would be",
             file=path,
             allowed="a folder, or nothing",
             write=f"mv {path} {path}.old",
