@@ -185,8 +185,8 @@ def handler_of(cluster: Kubernetes) -> type[BaseHTTPRequestHandler]:
     """The API of a cluster."""
 
     class Handler(BaseHTTPRequestHandler):
-        def answer(self, content: dict[str, Any], code: int = 200) -> None:
-            body = json.dumps(content).encode()
+        def answer(self, content: dict[str, Any] | None, code: int = 200) -> None:
+            body = b"" if content is None else json.dumps(content).encode()
             self.send_response(code)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
@@ -205,6 +205,8 @@ def handler_of(cluster: Kubernetes) -> type[BaseHTTPRequestHandler]:
             name = path.removeprefix(f"{PATH}/")
             if path in FOUND:
                 self.answer(FOUND[path])
+            elif path == "/openapi/v2":  # of which kubectl before 1.27 reads the schemas: none
+                self.answer(None)
             elif name in cluster.jobs:
                 self.answer(cluster.jobs[name].told())
             else:
