@@ -186,8 +186,13 @@ def ended(process: subprocess.Popen, story: Story) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Study:
+    """The study that its story is told of."""
+    return write_study(tmp_path_factory.mktemp("work").resolve())
+
+
+def write_study(work: Path) -> Study:
     """The study with two long arms, and a copy of the profile for this cluster."""
-    folder = tiny_study.write_study(tmp_path_factory.mktemp("work").resolve())
+    folder = tiny_study.write_study(work)
     file = folder / "tiny/training.yml"
     file.write_text(file.read_text().replace("num_train_epochs: 2", "num_train_epochs: 40"))
     text = (folder / "tiny/study.yaml").read_text()
@@ -311,6 +316,38 @@ def test_what_was_interrupted_ends_as_if_nothing_had_happened(story, tmp_path):
         assert quality[0]["quality"] == quality[1]["quality"]
         assert "resuming from" in study.log(arm)
     assert (study.results / "report.md").is_file()
+
+
+def test_a_job_that_has_outlived_its_snakemake_is_waited_for(tmp_path):
+    study = write_study(tmp_path.resolve())
+    first = study.start()
+    tiny_study.wait_until(lambda: study.results.is_dir() and at_work(study), 600, "a checkpoint")
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    second = study.start()
+    try:
+        waits = (
+            f"waiting: another job writes {Path('results/tiny/runs') / study.variant('current')}"
+        )
+        tiny_study.wait_until(
+            lambda: waits in study.log("current"), 200, "the second job's waiting"
+        )
+        told = second.communicate(timeout=1200)[0]
+    finally:
+        second.kill()
+    assert second.returncode == 0, told[-5000:]
+    jobs = [line for line in squeue("%T %k") if study.variant("current") in line]
+    assert [job.split()[0] for job in jobs][-2:] == ["COMPLETED"] * 2
+    run = study.run("current")
+    assert json.loads((run / "attempts.json").read_text())["failed"] == 0  # the first did it all
+    history = (run / "history.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in history]
+    assert steps == list(range(1, len(steps) + 1))
+
+
+def at_work(study: Study) -> bool:
+    """Whether the long run has saved a checkpoint."""
+    return (study.results / "grid.json").is_file() and study.saved("current") > 0
 
 
 def test_a_run_that_wants_more_gpus_than_a_node_has_is_refused_at_once(study, tmp_path):

@@ -166,13 +166,14 @@ def devices_in_use(runs: Path, variants: Iterable[str]) -> int | None:
 
 
 def snakemakes_at_work(folder: Path) -> list[int]:
-    """Process ids of the Snakemakes whose working folder is `folder`."""
+    """Process ids of the Snakemakes whose working folder is `folder`, but for those of one job."""
     found = []
     for process in psutil.process_iter():
         try:
-            command = process.cmdline()[:3]
-            named = any(Path(word).name == "snakemake" for word in command)
-            if named and Path(process.cwd()) == folder and process.pid not in _own_line():
+            command = process.cmdline()
+            named = any(Path(word).name == "snakemake" for word in command[:3])
+            whole = named and "--mode" not in command  # of a job, which may outlive its Snakemake
+            if whole and Path(process.cwd()) == folder and process.pid not in _own_line():
                 found.append(process.pid)
         except psutil.Error:
             continue
