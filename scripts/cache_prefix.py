@@ -35,9 +35,9 @@ def main(args: argparse.Namespace) -> None:
     paths = {"model": results.model, "data": results.data, "output": results.frozen.parent}
     task: dict[str, Any] = {name: str(path.resolve()) for name, path in paths.items()}
     task |= {"wanted": args.wanted, "budget_gb": args.budget_gb}
-    with alone(results.frozen.parent):
+    with alone(results.frozen.parent) as held:
         try:
-            make_caches(task, args.threads, args.warm)
+            make_caches(task, args.threads, args.warm, (held.file,))
         except LaunchError as error:
             leave(error)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from ablation.cli import run, study_parser
 from ablation.data.prepare import prepare
 from ablation.data.source import read_spec
+from ablation.machine.locks import alone
 from ablation.results import Results
 from ablation.study.load import load_study
 
@@ -35,7 +36,8 @@ def main(args: argparse.Namespace) -> None:
     # prepare anew what finished runs were trained on, and train them again.
     spec = read_spec(load_study(args.study).data_options())
     results = Results(args.results)
-    profile = prepare(spec, results.model, results.data, args.max_lengths)
+    with alone(results.data):
+        profile = prepare(spec, results.model, results.data, args.max_lengths)
     rows = profile.rows
     logger.info(
         "%d classes; %d rows to train, %d to validate, %d to test",

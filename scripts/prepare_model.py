@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ablation.cli import run, study_parser
 from ablation.data.model import prepare_model
+from ablation.machine.locks import alone
 from ablation.results import Results
 from ablation.study.load import load_study
 from ablation.training.parameters import check_parameters
@@ -26,7 +27,8 @@ def parse_args() -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     """Prepare the model that the study names."""
     folder = Results(args.results).model.parent
-    prepare_model(load_study(args.study).model_options(), folder, check_parameters)
+    with alone(folder):
+        prepare_model(load_study(args.study).model_options(), folder, check_parameters)
 
 
 if __name__ == "__main__":

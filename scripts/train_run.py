@@ -14,7 +14,13 @@ from ablation.machine.launcher import launch, leave
 from ablation.machine.locks import alone
 from ablation.machine.process import LaunchError
 from ablation.results import Results
-from ablation.training.request import grid_of, is_done, make_request, save_request
+from ablation.training.request import (
+    done_meanwhile,
+    grid_of,
+    keep_done,
+    make_request,
+    save_request,
+)
 from ablation.workflow.folders import check_run
 
 
@@ -36,17 +42,18 @@ def main(args: argparse.Namespace) -> None:
     check_run(output, results)  # once more: hours may have passed since the call looked
     grid = grid_of(args.variant, results)
     request = make_request(results, grid, args.variant, args.seed, args.world_size)
-    with alone(output) as waited:
-        if waited and is_done(request, output):
+    with alone(output) as held:
+        if done_meanwhile(request, output, held.waited):
             return
         begin_attempt(output)
         save_request(request, output)
         try:
-            launch(output, args.world_size, args.threads, args.warm)
+            launch(output, args.world_size, args.threads, args.warm, (held.file,))
         except LaunchError as error:
             leave(error)
         finally:
             end_attempt(output)
+        keep_done(output)
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ class Job:
         """Start the pod's command."""
         said = {one["name"]: one["value"] for one in self.container.get("env", [])}
         self.pod = subprocess.Popen(
-            [*UNSHARE, *self.container["command"]],
+            [*UNSHARE, *(word.replace("$$", "$") for word in self.container["command"])],
             cwd=self.container["workingDir"],
             env=said,
             stdout=subprocess.PIPE,

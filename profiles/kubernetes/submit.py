@@ -25,20 +25,21 @@ def job_of(template: dict[str, Any], jobscript: Path, folder: Path) -> dict[str,
         folder: Where it runs, in the pod as here.
     """
     asked = read_job_properties(str(jobscript))
-    spec = template["spec"]
-    container = spec["template"]["spec"]["containers"][0]
-    template["metadata"] |= {
-        "generateName": f"{asked['rule'].replace('_', '-')}-",
-        "annotations": {"wildcards": json.dumps(asked["wildcards"])},
-    }
-    container["command"] = ["/bin/sh", "-c", jobscript.read_text(encoding="utf-8")]
+    told, pod = template["metadata"], template["spec"]["template"]["spec"]
+    told["generateName"] = f"{asked['rule'].replace('_', '-')}-"
+    told.setdefault("annotations", {})["wildcards"] = json.dumps(asked["wildcards"])
+    container = pod["containers"][0]
+    script = jobscript.read_text(encoding="utf-8").replace("$", "$$")  # Kubernetes takes it back
+    container["command"] = ["/bin/sh", "-c", script]
     container["workingDir"] = str(folder)
     limits = {"memory": f"{asked['resources']['mem_mb']}M"}
     if gpus := asked["resources"].get("gpu"):
         limits["nvidia.com/gpu"] = str(gpus)
-    container["resources"] = {"requests": {"cpu": str(asked["threads"])} | limits, "limits": limits}
+    wanted = container.setdefault("resources", {})
+    wanted.setdefault("requests", {}).update({"cpu": str(asked["threads"]), **limits})
+    wanted.setdefault("limits", {}).update(limits)
     if minutes := asked["resources"].get("runtime"):
-        spec["activeDeadlineSeconds"] = 60 * minutes
+        pod["activeDeadlineSeconds"] = 60 * minutes  # not the Job's: that one counts the waiting
     return template
 
 
@@ -49,7 +50,9 @@ def main() -> int:
         sys.exit("error: kubectl is not installed, or not on the PATH")
     try:
         job = job_of(yaml.safe_load(template.read_text(encoding="utf-8")), jobscript, Path.cwd())
-    except (yaml.YAMLError, LookupError, TypeError) as error:
+    except OSError as error:
+        sys.exit(f"error: {error.filename}: {error.strerror}")
+    except (yaml.YAMLError, LookupError, TypeError, AttributeError) as error:
         wanted = (
             "a Job with spec.template.spec.containers, as the project's profiles/kubernetes has"
         )

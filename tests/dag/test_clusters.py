@@ -10,12 +10,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
 from clusters import (
     OnCluster,
     OnKubernetes,
@@ -97,7 +97,8 @@ def status(job: str, environment: dict[str, str]) -> str:
 @WITH_KUBERNETES
 def test_a_pod_that_must_go_tells_what_runs_in_it_to_save(kubernetes: OnKubernetes, tmp_path):
     saves = "import signal, sys, time; signal.signal(signal.SIGURG, lambda *_: sys.exit('saved'));"
-    program = f'{sys.executable} -c "{saves} print(1, flush=True); time.sleep(60)"'
+    told = f"open({str(tmp_path / 'begun')!r}, 'w').close()"
+    program = f'{sys.executable} -c "{saves} {told}; print(1, flush=True); time.sleep(60)"'
     asked = {"rule": "alone", "wildcards": {}, "threads": 1, "resources": {"mem_mb": 100}}
     script = tmp_path / "job.sh"
     script.write_text(f"#!/bin/sh\n# properties = {json.dumps(asked)}\n{program} && true\n")
@@ -105,7 +106,7 @@ def test_a_pod_that_must_go_tells_what_runs_in_it_to_save(kubernetes: OnKubernet
     run = partial(subprocess.run, env=kubernetes.environment, check=True)
     name = run(submit, capture_output=True, text=True).stdout
     assert status(name, kubernetes.environment) == "running\n"
-    time.sleep(2)
+    wait_until((tmp_path / "begun").exists)
     run([PROFILE / "cancel.sh", name])
     (job,) = kubernetes.jobs("alone")
     wait_until(lambda: bool(job.log))
@@ -123,6 +124,28 @@ def test_a_template_that_is_none_is_refused(tmp_path, text):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "job.yaml is not a Job with spec.template.spec.containers" in done.stderr
+
+
+@WITH_KUBERNETES
+def test_what_a_template_asks_for_besides_stays(tmp_path):
+    sys.path.insert(0, str(PROFILE))
+    from submit import job_of
+
+    template = yaml.safe_load((PROFILE / "job.yaml").read_text())
+    template["metadata"]["annotations"] = {"team": "ledger"}
+    container = template["spec"]["template"]["spec"]["containers"][0]
+    container["resources"] = {"limits": {"ephemeral-storage": "50Gi"}}
+    asked = {"rule": "train_run", "wildcards": {"seed": "1"}, "threads": 2}
+    asked["resources"] = {"mem_mb": 100, "gpu": 4, "runtime": 90}
+    script = tmp_path / "job.sh"
+    script.write_text(f"# properties = {json.dumps(asked)}\necho $HOME\n")
+    job = job_of(template, script, Path("/work"))
+    assert job["metadata"]["annotations"] == {"team": "ledger", "wildcards": '{"seed": "1"}'}
+    limits = {"ephemeral-storage": "50Gi", "memory": "100M", "nvidia.com/gpu": "4"}
+    requests = {"cpu": "2", "memory": "100M", "nvidia.com/gpu": "4"}
+    assert container["resources"] == {"limits": limits, "requests": requests}
+    assert job["spec"]["template"]["spec"]["activeDeadlineSeconds"] == 5400
+    assert container["command"][-1].endswith("echo $$HOME\n")
 
 
 @WITH_KUBERNETES

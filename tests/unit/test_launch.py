@@ -237,16 +237,17 @@ TRAINS = """
 import sys, time
 from pathlib import Path
 from ablation.machine.locks import alone
-with alone(Path(sys.argv[1])) as waited:
-    with (Path(sys.argv[1]) / "told").open("a") as told:
-        print("begun", waited, file=told, flush=True)
-        time.sleep(float(sys.argv[2]))
-        print("ended", file=told, flush=True)
+run = Path(sys.argv[1])
+with alone(run) as held, (run / "told").open("a") as told:
+    print("begun", held.waited, file=told, flush=True)
+    while not (run / "end").exists():
+        time.sleep(0.05)
+    print("ended", file=told, flush=True)
 """
 
 
-def train(run: Path, seconds: float) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", TRAINS, run, str(seconds)]
+def train(run: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", TRAINS, run]
     environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
@@ -262,12 +263,14 @@ def wait_for(text: str, file: Path) -> None:
 @pytest.mark.parametrize("killed", [False, True])
 def test_no_two_jobs_train_a_run_at_once(tmp_path, killed):
     run, told = tmp_path / "run", tmp_path / "run/told"
-    first = train(run, 60 if killed else 1.5)
+    first = train(run)
     wait_for("begun", told)
-    second = train(run, 0)
+    second = train(run)
     assert second.stderr.readline() == f"waiting: another job writes {run}\n"
     if killed:
         first.kill()
+        first.wait()
+    (run / "end").touch()
     assert (first.wait(20) == 0) != killed and second.wait(20) == 0
     ended = [] if killed else ["ended"]
     assert told.read_text().splitlines() == ["begun False", *ended, "begun True", "ended"]
@@ -286,8 +289,28 @@ def test_where_a_file_system_has_no_locks_a_run_begins(tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, "no locks available")
 
     monkeypatch.setattr("fcntl.flock", none)
-    with locks.alone(tmp_path) as waited:
-        assert not waited
+    with locks.alone(tmp_path) as held:
+        assert not held.waited
+
+
+def test_a_folder_that_is_removed_takes_its_lock_with_it(tmp_path):
+    with locks.alone(tmp_path / "run") as first:
+        (tmp_path / "run" / locks.NAME).unlink()
+        with locks.alone(tmp_path / "run") as second:
+            assert not second.waited
+        assert not os.path.samestat(os.fstat(first.file), (tmp_path / "run/.lock").stat())
+
+
+def test_what_inherits_the_lock_of_a_run_holds_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "POLL_SECONDS", 0.05)
+    with locks.alone(tmp_path) as held:
+        code = "input()"
+        child = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, pass_fds=[held.file]
+        )
+    threading.Timer(0.5, child.communicate, [b"\n"]).start()
+    with locks.alone(tmp_path) as held:
+        assert held.waited
 
 
 def test_a_compile_lock_that_nobody_holds_is_removed(tmp_path):

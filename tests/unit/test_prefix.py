@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +39,7 @@ from ablation.results import Results
 from ablation.settings.profile import Histogram, Profile, RowCounts, TokenLengths
 from ablation.training.job import load_frozen
 from ablation.training.network import build_network, trainable_state
-from ablation.training.request import is_done, make_request, save_request
+from ablation.training.request import done_meanwhile, keep_done, make_request, save_request
 from ablation.training.rows import Collator, Rows, load_tables
 from ablation.words.errors import translate
 
@@ -330,14 +331,29 @@ def test_a_run_begins_anew_where_a_full_disk_left_an_empty_file(study, tmp_path)
         identity.write_text("")
 
 
-def test_a_run_that_another_job_has_trained_meanwhile_is_done(study, tmp_path):
-    asked = request(study, "current")
-    assert not is_done(asked, tmp_path)
-    save_request(asked, tmp_path)
-    assert not is_done(asked, tmp_path)
-    (tmp_path / "metrics.json").write_text("{}")
-    assert is_done(asked, tmp_path)
-    assert not is_done(asked | {"seed": 7}, tmp_path)
+def test_a_run_that_another_job_has_trained_meanwhile_is_done(study, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked, run = request(study, "current"), tmp_path / "run"
+    assert not done_meanwhile(asked, run, waited=True)
+    save_request(asked, run)
+    assert not done_meanwhile(asked, run, waited=True)
+    lock = tmp_path / ".snakemake/locks/0.output.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()  # the call begins
+    (run / "metrics.json").write_text("{}")
+    os.utime(run / "metrics.json", (lock.stat().st_mtime + 1,) * 2)
+    keep_done(run)
+    (run / "metrics.json").unlink()  # as Snakemake does before a job
+    assert not done_meanwhile(asked | {"seed": 7}, run, waited=False)
+    assert done_meanwhile(asked, run, waited=False)
+    assert (run / "metrics.json").read_text() == "{}"
+    assert not (run / "checkpoints").exists()
+    # A call that has begun since wants it again, as --forcerun does.
+    os.utime(lock, (lock.stat().st_mtime + 2,) * 2)
+    (run / "metrics.json").unlink()
+    assert not done_meanwhile(asked, run, waited=False)
+    save_request(asked, run)
+    assert not done_meanwhile(asked, run, waited=True)
 
 
 def test_an_interrupted_cache_is_never_read(study, tmp_path, monkeypatch):

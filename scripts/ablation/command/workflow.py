@@ -57,9 +57,10 @@ def only_call(t: Messages) -> Iterator[int]:
     LOCKS.parent.mkdir(exist_ok=True)
     # Not through a link: the folder may be somebody else's.
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
-    lock = os.open(LOCKS.with_name("ablation.lock"), flags, 0o600)
+    lock = os.open(LOCKS.with_name("ablation.lock"), flags, 0o666)
     try:
         if not locked(lock):
+            refuse_at_work(t)  # a Snakemake of this machine, whose call is gone
             found = os.read(lock, 1000).decode(errors="replace")
             raise UserError(t("run.at_work"), found=found, allowed=t("run.at_work_allowed"))
         with suppress(OSError):  # it only tells the next one
@@ -71,6 +72,17 @@ def only_call(t: Messages) -> Iterator[int]:
         os.close(lock)
 
 
+def refuse_at_work(t: Messages) -> None:
+    """Refuse to work beside a Snakemake of this machine.
+
+    Raises:
+        UserError: There is one in this folder.
+    """
+    if pids := snakemakes_at_work(Path.cwd()):
+        found = t("run.process", pids=", ".join(map(str, pids)))
+        raise UserError(t("run.at_work"), found=found, allowed=t("run.at_work_allowed"))
+
+
 def unlock_stale(command: Sequence[str], t: Messages) -> None:
     """Remove the lock that a killed Snakemake left behind.
 
@@ -79,8 +91,6 @@ def unlock_stale(command: Sequence[str], t: Messages) -> None:
     """
     if not any(LOCKS.glob("*")):
         return
-    if pids := snakemakes_at_work(Path.cwd()):
-        found = t("run.process", pids=", ".join(map(str, pids)))
-        raise UserError(t("run.at_work"), found=found, allowed=t("run.at_work_allowed"))
+    refuse_at_work(t)
     unlock = [*command, "--unlock"]
     subprocess.run(unlock, env=environment(t.language), capture_output=True, check=False)

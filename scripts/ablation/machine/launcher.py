@@ -117,7 +117,13 @@ def has_gpu() -> bool:
     return numbered or (devices / "dxg").exists() or (devices / "kfd").exists()
 
 
-def launch(run_dir: Path, world_size: int, threads: int, warm: Path | None = None) -> None:
+def launch(
+    run_dir: Path,
+    world_size: int,
+    threads: int,
+    warm: Path | None = None,
+    locks: Sequence[int] = (),
+) -> None:
     """Run the job that `run_dir`/config.json describes, to its end.
 
     Args:
@@ -126,13 +132,14 @@ def launch(run_dir: Path, world_size: int, threads: int, warm: Path | None = Non
         threads: CPU threads of the whole job.
         warm: Folder of the warm worker, which takes jobs of one rank on the CPU; None launches
             each job anew.
+        locks: Descriptors that the guard of a launched job holds until nothing of it is left.
 
     Raises:
         LaunchError: The job left no metrics.json.
     """
     task: Task = {"run": str(run_dir.resolve())}
     try:
-        anew = partial(launch_anew, run_dir, world_size)
+        anew = partial(launch_anew, run_dir, world_size, locks)
         code, tail = warm_or_anew(task, world_size, threads, warm, anew)
         if not (run_dir / "metrics.json").exists():
             fail(failure_message(tail, code), code)
@@ -164,12 +171,14 @@ def warm_or_anew(
         return anew(environment | dict(gpus.environment), gpus)
 
 
-def launch_anew(run_dir: Path, world_size: int, environment: Env, gpus: Lease) -> Ended:
+def launch_anew(
+    run_dir: Path, world_size: int, locks: Sequence[int], environment: Env, gpus: Lease
+) -> Ended:
     """How a run has ended that DeepSpeed's launcher has started; twice more where its port was."""
     for _ in range(3):
         port = free_port()
         command = launcher_command(run_dir, world_size, port, gpus.names)
-        code, tail = run_supervised(command, environment, port, gpus.files)
+        code, tail = run_supervised(command, environment, port, (*gpus.files, *locks))
         done = (run_dir / "metrics.json").exists() or code == EXIT_USER_ERROR
         if done or not any(PORT_TAKEN.search(line) for line in tail):
             break
@@ -184,13 +193,16 @@ def fail(message: str, code: int) -> NoReturn:
     raise LaunchError(message)
 
 
-def make_caches(task: Mapping[str, object], threads: int, warm: Path | None = None) -> None:
+def make_caches(
+    task: Mapping[str, object], threads: int, warm: Path | None = None, locks: Sequence[int] = ()
+) -> None:
     """Compute the states of the frozen layers, to the end.
 
     Args:
         task: The arguments of `ablation.frozen.cache.write_caches`; paths are absolute.
         threads: CPU threads.
         warm: Folder of the warm worker, which does it where there is no GPU.
+        locks: See `launch`.
 
     Raises:
         LaunchError: It ended without them; the next try goes on from what is there.
@@ -198,7 +210,8 @@ def make_caches(task: Mapping[str, object], threads: int, warm: Path | None = No
 
     def anew(environment: Env, gpus: Lease) -> Ended:
         command = [sys.executable, "-m", "ablation.frozen", "--task", json.dumps(task)]
-        return run_supervised(command, environment, free_port(), gpus.files, launches=False)
+        held = (*gpus.files, *locks)
+        return run_supervised(command, environment, free_port(), held, launches=False)
 
     code, tail = warm_or_anew({"caches": task}, 1, threads, warm, anew)
     if code:

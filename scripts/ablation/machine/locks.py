@@ -8,41 +8,64 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from ablation.machine.process import POLL_SECONDS, require_workflow, workflow_process
 
 NAME = ".lock"  # in the folder that it is of
+TELL_SECONDS = 600.0  # between two lines of one that waits: a log that is silent tells of no work
+
+
+@dataclass(frozen=True)
+class Held:
+    """A folder's lock.
+
+    Attributes:
+        file: Its descriptor: a process that inherits it holds it as well.
+        waited: Whether another job had it.
+    """
+
+    file: int
+    waited: bool
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[bool]:
-    """While it lasts, no other job writes a run or caches, on any machine that sees the folder.
+def alone(folder: Path) -> Iterator[Held]:
+    """While it lasts, no other job writes what is in a folder, on any machine that sees it.
 
     A cluster's job outlives the Snakemake that was killed, and the next call asks for it again.
 
     Args:
-        folder: Of the run, or of the caches; it is made where it is not there.
-
-    Yields:
-        Whether another job was waited for.
+        folder: Of a run, of caches, data or a model; it is made where it is not there.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    workflow, waited = workflow_process(), False
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    lock = os.open(folder / NAME, flags, 0o600)
+    workflow, waited, told = workflow_process(), False, 0.0
+    while (lock := _hold(folder / NAME)) is None:
+        waited = True
+        if not told or time.monotonic() - told > TELL_SECONDS:
+            print(f"waiting: another job writes {folder}", file=sys.stderr, flush=True)
+            told = time.monotonic()
+        require_workflow(workflow)
+        time.sleep(POLL_SECONDS)
     try:
-        while not locked(lock):
-            if not waited:
-                print(f"waiting: another job writes {folder}", file=sys.stderr, flush=True)
-            waited = True
-            require_workflow(workflow)
-            time.sleep(POLL_SECONDS)
         if waited:
             time.sleep(2 * POLL_SECONDS)  # its ranks see by then that it is gone
-        yield waited
+        yield Held(lock, waited)
     finally:
         os.close(lock)
+
+
+def _hold(path: Path) -> int | None:
+    """A descriptor that holds the lock of a file; None where another process holds it."""
+    # Not through a link: the folder may be somebody else's.
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    # Somebody may have removed the file meanwhile: a lock of it would keep nobody out.
+    with contextlib.suppress(FileNotFoundError):
+        if locked(lock) and os.path.samestat(os.fstat(lock), path.stat()):
+            return lock
+    os.close(lock)
+    return None
 
 
 def locked(descriptor: int) -> bool:

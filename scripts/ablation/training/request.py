@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,7 +18,9 @@ from ablation.data.prepared import data_fingerprint, digest, require_whole
 from ablation.data.request import Request
 from ablation.errors import UserError
 from ablation.files import load_record, save_json, save_text
+from ablation.machine.attempts import end_attempt
 from ablation.machine.launcher import has_gpu
+from ablation.machine.progress import LOCKS
 from ablation.project import LOCK
 from ablation.records import leaves
 from ablation.results import Results
@@ -34,6 +38,7 @@ PACKAGES = ("torch", "transformers", "peft", "deepspeed", "accelerate", "dataset
 TOLD = 5  # differences that are named
 log = logging.getLogger(__name__)
 IDENTITY = "identity.json"  # beside the checkpoints: what they were made for
+KEPT = ".done.json"  # the result once more, where Snakemake does not remove it
 
 
 def make_request(
@@ -163,14 +168,38 @@ def other_identity(file: Path, identity: Mapping[str, str]) -> str:
     return "; ".join([*told, *[f"{len(names) - TOLD} more"] * (len(names) > TOLD)])
 
 
-def is_done(request: Request, output: Path) -> bool:
-    """Whether a run's folder has the result of just this request."""
+def keep_done(output: Path) -> None:
+    """Keep the result of a run under a name that Snakemake does not know."""
+    with suppress(OSError):  # a disk without links: then it is trained again
+        os.link(output / "metrics.json", output / KEPT)
+
+
+def done_meanwhile(request: Request, output: Path, waited: bool) -> bool:
+    """Whether another job has trained just this run since Snakemake was called.
+
+    Snakemake removes the result before the job that it asks for: it is put back.
+
+    Args:
+        request: What the run is asked to do.
+        output: The run's folder.
+        waited: Whether that job was waited for.
+    """
     try:
         asked = json.loads((output / "config.json").read_bytes())
-    except (OSError, ValueError):
+        if not waited:
+            called = max(path.stat().st_mtime for path in LOCKS.iterdir())
+            waited = (output / KEPT).stat().st_mtime > called
+    except (OSError, ValueError):  # nothing is there, or no Snakemake has called
         return False
-    same: bool = asked == json.loads(json.dumps(request))
-    return same and (output / "metrics.json").exists()
+    if not waited or asked != json.loads(json.dumps(request)):
+        return False
+    with suppress(OSError):
+        os.link(output / KEPT, output / "metrics.json")
+    if not (output / "metrics.json").exists():
+        return False
+    shutil.rmtree(output / "checkpoints", ignore_errors=True)
+    end_attempt(output)
+    return True
 
 
 def save_request(request: Request, output: Path) -> None:
@@ -179,7 +208,7 @@ def save_request(request: Request, output: Path) -> None:
     Checkpoints stay if what makes the numbers is unchanged: then the run goes on from them.
     """
     output.mkdir(parents=True, exist_ok=True)
-    for name in ("metrics.json", OUTCOMES):
+    for name in ("metrics.json", KEPT, OUTCOMES):
         (output / name).unlink(missing_ok=True)
     shutil.rmtree(output / "adapter", ignore_errors=True)
     checkpoints = output / "checkpoints"
