@@ -44,6 +44,7 @@ def main(args: argparse.Namespace) -> None:
     request = make_request(results, grid, args.variant, args.seed, args.world_size)
     with alone(output) as held:
         if done_meanwhile(request, output, held.waited):
+            print("another job has trained this run: its result is taken")
             return
         begin_attempt(output)
         save_request(request, output)
