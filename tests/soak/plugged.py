@@ -24,6 +24,7 @@ import tiny
 from faked import FakedStudy
 
 from ablation.machine.process import read_stat, unkept_jobs
+from ablation.training.request import KEPT
 
 PLANTED = {"noise": 0.003, "rate": 0.2}
 CURRENT = "learning_rate: 1.0e-5\nnum_train_epochs: 3\nlora: {r: 8, lora_alpha: 16}\n"
@@ -291,7 +292,7 @@ def content(results: Path) -> dict[str, str]:
 def _timeless(path: Path) -> bytes:
     text = path.read_bytes()
     with contextlib.suppress(ValueError):
-        if path.name == "metrics.json":
+        if path.name in ("metrics.json", KEPT):
             return json.dumps(without_times(json.loads(text)), sort_keys=True).encode()
         if path.name == "metrics.csv":
             rows = csv.DictReader(io.StringIO(text.decode()))
