@@ -348,6 +348,9 @@ def test_a_run_that_another_job_has_trained_meanwhile_is_done(study, tmp_path, m
     assert done_meanwhile(asked, run, waited=False)
     assert (run / "metrics.json").read_text() == "{}"
     assert not (run / "checkpoints").exists()
+    (run / ".done.json").unlink()  # its job was killed before
+    assert done_meanwhile(asked, run, waited=True) and (run / ".done.json").exists()
+    os.utime(run / "metrics.json", (lock.stat().st_mtime + 1,) * 2)
     # A call that has begun since wants it again, as --forcerun does.
     os.utime(lock, (lock.stat().st_mtime + 2,) * 2)
     (run / "metrics.json").unlink()

@@ -197,6 +197,7 @@ def done_meanwhile(request: Request, output: Path, waited: bool) -> bool:
         os.link(output / KEPT, output / "metrics.json")
     if not (output / "metrics.json").exists():
         return False
+    keep_done(output)  # that job may have been killed before
     shutil.rmtree(output / "checkpoints", ignore_errors=True)
     end_attempt(output)
     return True
