@@ -9,11 +9,11 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +23,8 @@ import pytest
 import yaml
 from faked import FakedStudy
 from pretended import Job, Kubernetes, serve, why_no_pods
+
+from ablation.machine.process import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 SLURM_PLUGIN = Path(sys.prefix) / "slurm-plugin"  # beside the environment; see the Makefile
@@ -53,7 +55,7 @@ class Asked:
 
 
 @dataclass(kw_only=True)
-class OnCluster:
+class OnCluster(ABC):
     """A faked study, in a folder that its jobs see at the same path.
 
     Attributes:
@@ -70,12 +72,13 @@ class OnCluster:
     told: list[str] = field(default_factory=list)
     codes: list[int] = field(default_factory=list)
 
+    @abstractmethod
     def asked(self) -> list[Asked]:
         """What each job that trains a run has asked for."""
-        raise NotImplementedError
 
+    @abstractmethod
     def show(self, said: dict[str, str]) -> None:
-        """Let jobs see these, where they do not see what Snakemake sees."""
+        """Let jobs see what Snakemake sees."""
 
     def command(self) -> list[str]:
         """Snakemake as `ablation run --profile` starts it, in a hurry."""
@@ -206,6 +209,9 @@ def small_profile() -> str:
 class OnSlurm(OnCluster):
     """On a real SLURM of one pretended node with two pretended GPUs."""
 
+    def show(self, said: dict[str, str]) -> None:
+        """They do: sbatch takes the environment along."""
+
     def asked(self) -> list[Asked]:
         """By its queue, which keeps what has ended."""
         columns = "MinMemory: ,tres-per-job: ,State: ,Comment:"
@@ -231,7 +237,7 @@ def on_slurm(study: FakedStudy) -> Iterator[OnSlurm]:
     profile.mkdir()
     (profile / "config.yaml").write_text(small_profile())
     place = tempfile.mkdtemp(prefix="slurm-")  # a short path, for a socket
-    environment = os.environ | {"LOCAL_SLURM_DIR": place, "LOCAL_SLURM_PORT": str(free_ports())}
+    environment = os.environ | {"LOCAL_SLURM_DIR": place, "LOCAL_SLURM_PORT": str(free_port())}
     script = ROOT / "tests/slurm/start-local-slurm"
     run = partial(subprocess.run, env=environment, capture_output=True, text=True, timeout=120)
     try:
@@ -244,10 +250,3 @@ def on_slurm(study: FakedStudy) -> Iterator[OnSlurm]:
         yield OnSlurm(study=study, profile=profile, environment=environment | found)
     finally:
         run([script.with_name("stop-local-slurm"), "--clean"])
-
-
-def free_ports() -> int:
-    """A port that is free, as its next is likely to be."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

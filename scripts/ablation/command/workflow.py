@@ -13,7 +13,7 @@ from pathlib import Path
 from ablation.command.studies import OWN
 from ablation.errors import UserError
 from ablation.machine.gpus import snakemakes_at_work
-from ablation.machine.locks import locked
+from ablation.machine.locks import locked, open_lock
 from ablation.machine.progress import LOCKS
 from ablation.project import SNAKEFILE, STUDIES
 from ablation.words.catalogue import ASKED, Messages
@@ -55,9 +55,7 @@ def only_call(t: Messages) -> Iterator[int]:
     """
     check_folder(LOCKS.parent)
     LOCKS.parent.mkdir(exist_ok=True)
-    # Not through a link: the folder may be somebody else's.
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
-    lock = os.open(LOCKS.with_name("ablation.lock"), flags, 0o666)
+    lock = open_lock(LOCKS.with_name("ablation.lock"))
     try:
         if not locked(lock):
             refuse_at_work(t)  # a Snakemake of this machine, whose call is gone

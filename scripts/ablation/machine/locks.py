@@ -56,10 +56,14 @@ def alone(folder: Path) -> Iterator[Held]:
         os.close(lock)
 
 
+def open_lock(path: Path) -> int:
+    """A descriptor of a lock's file, which is made; not through a link, nor for our children."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+
+
 def _hold(path: Path) -> int | None:
     """A descriptor that holds the lock of a file; None where another process holds it."""
-    # Not through a link: the folder may be somebody else's.
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    lock = open_lock(path)
     # Somebody may have removed the file meanwhile: a lock of it would keep nobody out.
     with contextlib.suppress(FileNotFoundError):
         if locked(lock) and os.path.samestat(os.fstat(lock), path.stat()):
