@@ -8,13 +8,11 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,6 +21,7 @@ import pytest
 import yaml
 from faked import FakedStudy
 from pretended import Job, Kubernetes, serve, why_no_pods
+from waiting import hear_ctrl_c
 
 from ablation.machine.process import free_port
 
@@ -102,8 +101,7 @@ class OnCluster(ABC):
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            # What a shell starts in the background is deaf to Ctrl-C.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            preexec_fn=hear_ctrl_c,
         )
         try:
             yield process.pid
@@ -117,15 +115,6 @@ class OnCluster(ABC):
     def logs(self) -> list[str]:
         """What each run has said."""
         return [file.read_text() for file in self.study.results.glob("logs/train_run/*/*.log")]
-
-
-def wait_until(there_is: Callable[[], bool]) -> None:
-    """Wait for something, not for ever."""
-    for _ in range(600):
-        if there_is():
-            return
-        time.sleep(0.2)
-    raise TimeoutError("it did not happen within two minutes")
 
 
 def why_no_kubernetes() -> str | None:

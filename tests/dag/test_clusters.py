@@ -22,11 +22,11 @@ from clusters import (
     kubeconfig,
     on_kubernetes,
     on_slurm,
-    wait_until,
     why_no_kubernetes,
     why_no_slurm,
 )
 from faked import FakedStudy
+from waiting import wait_until
 
 PROFILE = Path(__file__).parents[2] / "profiles/kubernetes"
 WITH_SLURM = pytest.mark.skipif(bool(why_no_slurm()), reason=str(why_no_slurm()))
@@ -47,9 +47,9 @@ def story(request, tmp_path_factory) -> Iterator[OnCluster]:
     study.write(seeds="[1]")
     with request.param(study) as there:
         with there.call(seconds=100) as pid:
-            wait_until(lambda: sum("training" in log for log in there.logs()) == 2)
+            wait_until(lambda: sum("training" in log for log in there.logs()) == 2, 120)
             os.killpg(pid, signal.SIGINT)
-        wait_until(lambda: all(one.ended for one in there.asked()))
+        wait_until(lambda: all(one.ended for one in there.asked()), 120)
         with there.call(failing=("current/1",)):
             pass
         with there.call():

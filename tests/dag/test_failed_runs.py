@@ -13,6 +13,7 @@ import pytest
 import yaml
 from faked import ROOT, FakedStudy
 from soak.plugged import SmallStudy, still_there
+from waiting import hear_ctrl_c
 
 pytestmark = pytest.mark.dag
 PLANTED = {"noise": 0.003, "lora_learning_rate": 0.3, "epochs": 0.2}
@@ -124,7 +125,7 @@ def test_an_interrupted_study_goes_on_where_it_was(faked: FakedStudy):
         env=faked.environment(PLANTED, seconds=1),
         start_new_session=True,
         # A shell's background job ignores the signal, and so would all that it starts.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=hear_ctrl_c,
     )
     deadline = time.monotonic() + 120
     while len(faked.trained()) < 3:
@@ -159,7 +160,7 @@ def test_a_signal_to_one_process_alone_reaches_the_runs(tmp_path, caller, number
         text=True,
         env=study.environment(PLANTED, seconds=6000) | {"PYTHONPATH": str(ROOT / "scripts")},
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=hear_ctrl_c,
     )
     logs = study.results / "logs/train_run"
     deadline = time.monotonic() + 120
@@ -183,7 +184,7 @@ def test_a_second_signal_of_any_kind_ends_all_at_once(tmp_path):
         text=True,
         env=study.environment(PLANTED, seconds=60_000) | {"PYTHONPATH": str(ROOT / "scripts")},
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=hear_ctrl_c,
     )
     assert any("saves a checkpoint and stops" in line for line in process.stdout)
     deadline = time.monotonic() + 100

@@ -14,6 +14,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import test_tiny_study as tiny_study
+from waiting import wait_until
 
 # Minutes of training that have to be caught in their middle, which a busy machine does not let.
 alone = pytest.mark.skipif("SOAK" not in os.environ, reason="wants a machine of its own: SOAK=1")
@@ -72,28 +73,28 @@ def beating() -> list[psutil.Process]:
 
 def test_ctrl_c_saves_and_twice_ends_at_once_and_the_next_call_goes_on(folder):
     process = start(folder)
-    tiny_study.wait_until(lambda: len(steps_of(folder)) > 5, 300, "the first steps")
+    wait_until(lambda: len(steps_of(folder)) > 5, 300, "the first steps")
     ours = [one for one in beating() if str(folder) in " ".join(one.environ().values())]
     for one in ours:
         one.send_signal(signal.SIGSTOP)  # it cannot save
     os.killpg(process.pid, signal.SIGINT)
     log = run_of(folder)[1]
-    tiny_study.wait_until(lambda: SAVES in log.read_text(), 20, "the run to be asked")
+    wait_until(lambda: SAVES in log.read_text(), 20, "the run to be asked")
     os.killpg(process.pid, signal.SIGINT)
     told = process.communicate(timeout=60)[0]
     assert process.returncode != 0 and "Ctrl-C again ends it at once" in told
-    tiny_study.wait_until(lambda: not tiny_study.processes_of(folder), 20, "all to end")
+    wait_until(lambda: not tiny_study.processes_of(folder), 20, "all to end")
     tiny_study.run(folder, "--unlock")
     (run_of(folder)[0] / "history.jsonl").unlink()  # it had no checkpoint: it begins anew
 
     process = start(folder)
-    tiny_study.wait_until(lambda: len(steps_of(folder)) > 5, 300, "steps again")
+    wait_until(lambda: len(steps_of(folder)) > 5, 300, "steps again")
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=200)
     assert SAVES in log.read_text()
     assert "it goes on from step" in log.read_text()
     saved = steps_of(folder)[-1]
-    tiny_study.wait_until(lambda: not tiny_study.processes_of(folder), 20, "all to end")
+    wait_until(lambda: not tiny_study.processes_of(folder), 20, "all to end")
 
     done = start(folder)
     told = done.communicate(timeout=900)[0]

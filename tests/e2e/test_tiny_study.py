@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jsonschema
@@ -18,6 +17,7 @@ import psutil
 import pytest
 import tiny
 from huggingface_hub import ModelCard
+from waiting import wait_until
 
 from ablation.data.outcomes import answers, load_outcomes
 
@@ -123,14 +123,6 @@ def processes_of(folder: Path) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
-
-
-def wait_until(condition, seconds: float, what: str) -> None:
-    """Return when the condition holds; fail after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        time.sleep(0.1)
 
 
 def write_study(folder: Path) -> Path:

@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
 
 import test_tiny_study as tiny_study
 from clusters import SLURM_PLUGIN, small_profile
+from waiting import hear_ctrl_c, wait_until
 
 from ablation.training.marks import checkpoints_in
 
@@ -79,8 +80,7 @@ class Study:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            # What a shell starts in the background is deaf to Ctrl-C, and so are its children.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            preexec_fn=hear_ctrl_c,
         )
 
     def command(self, name: str) -> list[str]:
@@ -219,7 +219,7 @@ def hold(study: Study, after: dict[str, int]) -> dict[str, psutil.Process]:
                 held[arm] = rank
         return len(held) == len(ARMS)
 
-    tiny_study.wait_until(stop, 900, "a checkpoint of each long run")
+    wait_until(stop, 900, "a checkpoint of each long run")
     return held
 
 
@@ -229,7 +229,7 @@ def interrupt(story: Story) -> None:
     process = study.start()
     with ended(process, story):
         grid = study.results / "grid.json"
-        tiny_study.wait_until(grid.is_file, 300, "the grid")
+        wait_until(grid.is_file, 300, "the grid")
         hold(study, {})
         os.killpg(process.pid, signal.SIGINT)
     story.after_interrupt = squeue("%T %k")
@@ -249,10 +249,10 @@ def disturb(story: Story) -> None:
         scontrol("requeue", job_of(study.variant("stage1-lora")))
         limit_time(job_of(study.variant("current")))
         said = "SIGURG: the run saves a checkpoint and stops"
-        tiny_study.wait_until(lambda: said in study.log("current"), 200, "the notice")
+        wait_until(lambda: said in study.log("current"), 200, "the notice")
         held["current"].send_signal(signal.SIGCONT)
         leaves = "it goes on from step"  # the next try has a log of its own
-        tiny_study.wait_until(lambda: leaves in study.log("current"), 200, "its leaving")
+        wait_until(lambda: leaves in study.log("current"), 200, "its leaving")
     variant = study.variant("current")
     jobs = [line.split() for line in squeue("%m %l %k") if variant in line]
     story.asked = [(memory, limit) for memory, limit, _ in jobs]
@@ -331,14 +331,14 @@ def second_jobs(request) -> Iterator[str]:
 def test_a_job_that_has_outlived_its_snakemake_does_all(tmp_path, second_jobs):
     study = write_study(tmp_path.resolve())
     first = study.start()
-    tiny_study.wait_until(lambda: (study.results / "grid.json").is_file(), 600, "the grid")
+    wait_until(lambda: (study.results / "grid.json").is_file(), 600, "the grid")
     held = hold(study, {})
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
     second = study.start()
     if second_jobs == "at once":
         waits = "waiting: another job writes results/tiny/runs/"
-        tiny_study.wait_until(lambda: any(waits in study.log(arm) for arm in ARMS), 200, "waiting")
+        wait_until(lambda: any(waits in study.log(arm) for arm in ARMS), 200, "waiting")
     for rank in held.values():
         rank.send_signal(signal.SIGCONT)
     told = second.communicate(timeout=1200)[0]

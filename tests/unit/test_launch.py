@@ -16,6 +16,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from ablation.machine import launcher as launch
 from ablation.machine import locks, warm
@@ -252,19 +253,11 @@ def train(run: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for(text: str, file: Path) -> None:
-    for _ in range(300):
-        if file.is_file() and text in file.read_text():
-            return
-        time.sleep(0.05)
-    raise TimeoutError(text)
-
-
 @pytest.mark.parametrize("killed", [False, True])
 def test_no_two_jobs_train_a_run_at_once(tmp_path, killed):
     run, told = tmp_path / "run", tmp_path / "run/told"
     first = train(run)
-    wait_for("begun", told)
+    wait_until(lambda: told.is_file() and "begun" in told.read_text())
     second = train(run)
     assert second.stderr.readline() == f"waiting: another job writes {run}\n"
     if killed:

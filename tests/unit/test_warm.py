@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import tiny
+from waiting import wait_until
 
 from ablation.machine.warm import worker_name
 
@@ -75,13 +75,6 @@ def shared_by(pid: int) -> set[Path]:
     return {Path(line.split()[-1]) for line in lines if "/dev/shm/deepspeed_" in line}
 
 
-def wait_for(condition, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def test_a_warm_run_equals_a_launched_one(study):
     subprocess.run(command(study, "current", "warm"), check=True)
     result = subprocess.run(
@@ -102,7 +95,7 @@ def test_a_warm_run_equals_a_launched_one(study):
 def test_a_run_that_is_killed_touches_no_other_and_leaves_nothing(study):
     first = subprocess.Popen(command(study, "long", "a"))
     second = subprocess.Popen(command(study, "long", "b"), stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: all((run(study, name, "long") / "history.jsonl").exists() for name in "ab"))
+    wait_until(lambda: all((run(study, name, "long") / "history.jsonl").exists() for name in "ab"))
     server = server_of(study)
     assert len(children(server)) == 2
     shared = set().union(*map(shared_by, children(server)))
@@ -110,21 +103,21 @@ def test_a_run_that_is_killed_touches_no_other_and_leaves_nothing(study):
     assert all(path.exists() for path in shared)
     first.kill()  # the supervisor itself: it can tell nobody
     first.wait()
-    wait_for(lambda: len(children(server)) == 1, 5)
+    wait_until(lambda: len(children(server)) == 1, 5)
     history = run(study, "b", "long") / "history.jsonl"
     size = history.stat().st_size
-    wait_for(lambda: history.stat().st_size > size)
+    wait_until(lambda: history.stat().st_size > size)
     (remaining,) = children(server)
     os.kill(remaining, signal.SIGKILL)  # as when memory runs out
     told = second.communicate(timeout=30)[1]
     assert second.returncode == 1 and "It looks as if memory ran out" in told, told
-    wait_for(lambda: not children(server), 5)
+    wait_until(lambda: not children(server), 5)
     assert not any(path.exists() for path in shared)
     third = subprocess.Popen(command(study, "long", "c"))
-    wait_for(lambda: (run(study, "c", "long") / "history.jsonl").exists())
+    wait_until(lambda: (run(study, "c", "long") / "history.jsonl").exists())
     third.terminate()
     assert third.wait(10) == 128 + signal.SIGTERM
-    wait_for(lambda: not children(server), 5)
+    wait_until(lambda: not children(server), 5)
 
 
 def test_an_idle_worker_leaves(study, monkeypatch):
@@ -132,7 +125,7 @@ def test_an_idle_worker_leaves(study, monkeypatch):
     monkeypatch.setenv("ABLATION_WARM_IDLE_SECONDS", "3")
     subprocess.run(command(study, "current", "idle"), check=True)
     server = server_of(study)
-    wait_for(lambda: not Path(f"/proc/{server}").exists(), 15)
+    wait_until(lambda: not Path(f"/proc/{server}").exists(), 15)
     assert not list((study / ".warm").glob("*.sock"))
 
 
